@@ -1,0 +1,34 @@
+"""What a domain is and where its rows come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A training source that the optimiser may weight.
+
+    Attributes:
+        name: its name in every table, file and message.
+        path: a JSONL, JSONL.gz or Parquet file, a folder or glob of such files, or a Hugging Face dataset id.
+        subset: the configuration name of a Hugging Face dataset.
+        split: the split of a Hugging Face dataset.
+        revision: the commit of a Hugging Face dataset.
+        format: `auto`, `messages`, `prompt_completion`, `sharegpt` or `alpaca`.
+        columns: renames of columns, standard name -> name in the file, such as `{"messages": "conversations"}`.
+    """
+
+    name: str
+    path: str
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    format: str = "auto"
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {**self.__dict__, "columns": dict(self.columns)}

@@ -1,0 +1,142 @@
+"""Every error mixlaw raises on purpose, in one tree.
+
+    MixlawError
+    ├── ConfigError          mix.yaml or a command line option is wrong
+    ├── DataError            a dataset, a run table or another input file is wrong
+    ├── DesignError          the planned runs are impossible
+    ├── StudyError           the study folder is in a state that forbids the step
+    │   └── RunFailed        one training run ended without a record
+    ├── FitError             no law could be fitted
+    │   ├── TooFewRuns
+    │   ├── NotIdentifiable
+    │   └── DidNotConverge
+    ├── SolveError           no weights could be computed
+    │   └── Infeasible       no mixture meets the constraints
+    └── MissingExtra         an optional dependency is not installed
+
+A message states the fact with its values, the rule, and the remedy: `message` holds the first two,
+`hint` the remedy. `code` is stable, for programs that read `--json`.
+"""
+
+from __future__ import annotations
+
+
+class MixlawError(Exception):
+    """Base of all errors that carry a fact, a rule and a remedy.
+
+    Args:
+        message: the fact with its values, and the rule it breaks.
+        hint: the remedy, one sentence; may be empty.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(f"{message} {hint}".strip())
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple:
+        # Exception.__reduce__ would hand the joined text to __init__ as `message`.
+        return type(self), (self.message, self.hint)
+
+
+class ConfigError(MixlawError):
+    """A configuration or a command line option is wrong."""
+
+    code = "config"
+
+
+class DataError(MixlawError):
+    """An input file is missing, malformed or empty."""
+
+    code = "data"
+
+
+class DesignError(MixlawError):
+    """The planned runs are impossible."""
+
+    code = "design"
+
+
+class StudyError(MixlawError):
+    """The study folder forbids the step."""
+
+    code = "study"
+
+
+class RunFailed(StudyError):
+    """One training run ended without a record."""
+
+    code = "run_failed"
+
+
+class FitError(MixlawError):
+    """No law could be fitted to the runs."""
+
+    code = "fit"
+
+
+class TooFewRuns(FitError):
+    """There are fewer runs than parameters."""
+
+    code = "too_few_runs"
+
+
+class NotIdentifiable(FitError):
+    """The runs do not determine the parameters."""
+
+    code = "not_identifiable"
+
+
+class DidNotConverge(FitError):
+    """No start of the optimiser converged."""
+
+    code = "did_not_converge"
+
+
+class SolveError(MixlawError):
+    """No weights could be computed."""
+
+    code = "solve"
+
+
+class Infeasible(SolveError):
+    """No mixture meets the constraints.
+
+    Args:
+        message: the fact and the rule.
+        hint: the remedy.
+        binding: names of the domains whose bounds cannot be met together.
+    """
+
+    code = "infeasible"
+
+    def __init__(self, message: str, hint: str = "", binding: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.binding = binding
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.message, self.hint, self.binding)
+
+
+class MissingExtra(MixlawError):
+    """An optional dependency is not installed.
+
+    Args:
+        package: the import that failed.
+        extra: the extra of mixlaw that brings it.
+        purpose: what needs it, as the subject of a sentence ("training").
+    """
+
+    code = "missing_extra"
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed.",
+            f'Install it with: pip install "mixlaw[{extra}]"',
+        )
+        self._args = (package, extra, purpose)
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._args

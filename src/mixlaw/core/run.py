@@ -1,0 +1,143 @@
+"""One training run: what determines it, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixlaw.core.errors import DataError
+from mixlaw.core.fingerprints import fingerprint
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What determines a run's result.
+
+    Attributes:
+        name: readable, unique in the plan, such as `base-0` or `math-x3`; not part of the identity.
+        tokens: domain -> training tokens requested; a domain left out has none.
+        seed: of the samples, their order and whatever is random in training.
+        inputs: name -> content hash of everything else that determines the result: `model`, `train`
+            (settings), `data:<domain>` and `validation:<target>`.
+        role: `proxy` (feeds the fit) or `confirmation` (never does); not part of the identity.
+    """
+
+    name: str
+    tokens: Mapping[str, int]
+    seed: int
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    role: str = "proxy"
+
+    @property
+    def id(self) -> str:
+        """The run's identity: SHA-256 over tokens, seed and the inputs that this mixture touches."""
+        used = {name: int(n) for name, n in self.tokens.items() if n > 0}
+        inputs = {
+            key: value
+            for key, value in self.inputs.items()
+            if not key.startswith("data:") or key.removeprefix("data:") in used
+        }
+        return fingerprint({"tokens": used, "seed": self.seed, "inputs": inputs})
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder, `<name>-<hash8>`."""
+        return f"{self.name}-{self.id[:8]}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, the identity included."""
+        return {
+            "name": self.name,
+            "id": self.id,
+            "role": self.role,
+            "seed": self.seed,
+            "tokens": {name: int(n) for name, n in self.tokens.items()},
+            "inputs": dict(self.inputs),
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> RunSpec:
+        """Return the spec; raise DataError where a key is missing or the identity does not fit the content."""
+        try:
+            spec = RunSpec(value["name"], value["tokens"], value["seed"], value["inputs"], value["role"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"A run spec lacks {error}.", "Plan the runs again.") from None
+        if value.get("id", spec.id) != spec.id:
+            raise DataError(
+                f"The spec of run '{spec.name}' was changed by hand: its id is {value['id'][:8]}, its content's "
+                f"{spec.id[:8]}.",
+                "Plan the runs again.",
+            )
+        return spec
+
+
+@dataclass(frozen=True)
+class TargetLoss:
+    """A validation loss as a sum and a count.
+
+    Attributes:
+        nats: summed negative log-likelihood of the supervised tokens, nats.
+        count: supervised tokens evaluated.
+        bytes: UTF-8 bytes of the supervised text, for bits per byte; 0 where unknown.
+    """
+
+    nats: float
+    count: int
+    bytes: int = 0
+
+    @property
+    def loss_nats(self) -> float:
+        """Mean nats per supervised token."""
+        return self.nats / self.count
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What came of a run. Only what the spec determines: times and hosts are kept elsewhere.
+
+    Attributes:
+        spec: the run.
+        tokens: domain -> training tokens actually consumed (whole rows: within one row of the request).
+        supervised_tokens: domain -> those of them that carried loss.
+        unique_tokens: domain -> distinct training tokens among them (fewer than `tokens` once a domain repeats).
+        losses: target -> validation loss.
+        steps: optimiser steps.
+        parameters: trainable parameters of the model.
+    """
+
+    spec: RunSpec
+    tokens: Mapping[str, int]
+    supervised_tokens: Mapping[str, int]
+    unique_tokens: Mapping[str, int]
+    losses: Mapping[str, TargetLoss]
+    steps: int
+    parameters: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "spec": self.spec.to_json(),
+            "tokens": dict(self.tokens),
+            "supervised_tokens": dict(self.supervised_tokens),
+            "unique_tokens": dict(self.unique_tokens),
+            "losses": {name: loss.__dict__.copy() for name, loss in self.losses.items()},
+            "steps": self.steps,
+            "parameters": self.parameters,
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> RunRecord:
+        """Return the record; raise DataError where a key is missing."""
+        try:
+            return RunRecord(
+                RunSpec.from_json(value["spec"]),
+                value["tokens"],
+                value["supervised_tokens"],
+                value["unique_tokens"],
+                {name: TargetLoss(**loss) for name, loss in value["losses"].items()},
+                value["steps"],
+                value["parameters"],
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError(f"A run record lacks {error}.", "Delete the run's folder and train it again.") from None

@@ -1,0 +1,266 @@
+"""The run table: tokens of every domain in, losses of every target out, one row a run.
+
+Shape letters: R runs, K domains, J targets.
+
+CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
+`unique:<domain>`, `params` and `metric:<name>`. Any program can write it. An empty loss cell means "not measured".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.errors import DataError
+from mixlaw.core.files import write_text
+from mixlaw.core.run import RunRecord
+
+_PREFIXES = ("tokens", "loss", "count", "unique", "metric")
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """Runs as arrays.
+
+    Attributes:
+        runs: names, R of them.
+        domains: names, K of them.
+        targets: names, J of them.
+        tokens_RK: training tokens, >= 0.
+        losses_RJ: mean nats per supervised token; NaN where a target was not measured.
+        seeds: R labels; an equal mixture under another label is a replicate.
+        counts_RJ: supervised tokens evaluated, or None.
+        unique_RK: distinct training tokens, or None.
+        params_R: model parameters, or None.
+        metrics: name -> (R,) array; NaN where not measured.
+    """
+
+    runs: tuple[str, ...]
+    domains: tuple[str, ...]
+    targets: tuple[str, ...]
+    tokens_RK: np.ndarray
+    losses_RJ: np.ndarray
+    seeds: tuple[str, ...] = ()
+    counts_RJ: np.ndarray | None = None
+    unique_RK: np.ndarray | None = None
+    params_R: np.ndarray | None = None
+    metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @property
+    def totals_R(self) -> np.ndarray:
+        """Training tokens of each run over all domains."""
+        return self.tokens_RK.sum(axis=1)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> RunTable:
+        """Return the table of the given rows (indices or a boolean mask), in that order."""
+        index = np.arange(len(self))[np.asarray(rows)]
+
+        def pick(array: np.ndarray | None) -> np.ndarray | None:
+            return None if array is None else array[index]
+
+        return RunTable(
+            tuple(self.runs[i] for i in index),
+            self.domains,
+            self.targets,
+            self.tokens_RK[index],
+            self.losses_RJ[index],
+            tuple(self.seeds[i] for i in index) if self.seeds else (),
+            pick(self.counts_RJ),
+            pick(self.unique_RK),
+            pick(self.params_R),
+            {name: values[index] for name, values in self.metrics.items()},
+        )
+
+    @staticmethod
+    def from_records(records: Iterable[RunRecord], domains: Sequence[str], targets: Sequence[str]) -> RunTable:
+        """Return the table of completed runs, in the order given; a target that a run lacks is not measured."""
+        records = list(records)
+        missing = float("nan")
+        return RunTable(
+            tuple(record.spec.name for record in records),
+            tuple(domains),
+            tuple(targets),
+            np.array([[r.tokens.get(d, 0) for d in domains] for r in records], float).reshape(-1, len(domains)),
+            np.array(
+                [[r.losses[t].loss_nats if t in r.losses else missing for t in targets] for r in records], float
+            ).reshape(-1, len(targets)),
+            tuple(str(record.spec.seed) for record in records),
+            np.array(
+                [[r.losses[t].count if t in r.losses else 0 for t in targets] for r in records], float
+            ).reshape(-1, len(targets)),
+            np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(
+                -1, len(domains)
+            ),
+            np.array([r.parameters for r in records], float),
+        )
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one dict a run, with the columns of the exchange format."""
+        rows = []
+        for r, run in enumerate(self.runs):
+            row: dict[str, Any] = {"run": run}
+            if self.seeds:
+                row["seed"] = self.seeds[r]
+            for prefix, names, array in (
+                ("tokens", self.domains, self.tokens_RK),
+                ("loss", self.targets, self.losses_RJ),
+                ("count", self.targets, self.counts_RJ),
+                ("unique", self.domains, self.unique_RK),
+            ):
+                if array is not None:
+                    row |= {f"{prefix}:{name}": array[r, i] for i, name in enumerate(names)}
+            if self.params_R is not None:
+                row["params"] = self.params_R[r]
+            rows.append(row | {f"metric:{name}": values[r] for name, values in self.metrics.items()})
+        return rows
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table as CSV; counts are whole numbers, losses have 17 significant digits."""
+        rows = self.to_rows()
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(rows[0] if rows else ["run"])
+        for row in rows:
+            writer.writerow([_cell(value) for value in row.values()])
+        write_text(path, text.getvalue())
+
+    @staticmethod
+    def from_csv(path: str | Path) -> RunTable:
+        """Read a CSV run table.
+
+        Raises:
+            DataError: the file is missing or empty, or a value is malformed; the message names row and column.
+        """
+        path = Path(path)
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:
+                lines = list(csv.reader(file))
+        except FileNotFoundError:
+            raise DataError(f"No such run table: {path}.", "Check the path.") from None
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path} is not a CSV text file: {error}.", "Write it as UTF-8 CSV.") from None
+        if not lines:
+            raise DataError(f"{path} is empty.", "A run table has a header line and one line a run.")
+        header, body = lines[0], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
+        for number, row in body:
+            if len(row) != len(header):
+                raise DataError(
+                    f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Mend that line."
+                )
+        columns = {name.strip(): [row[i].strip() for _, row in body] for i, name in enumerate(header)}
+        if len(columns) != len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or drop one.")
+        return RunTable.from_columns(columns, str(path), lambda i: f"line {body[i][0]}")
+
+    @staticmethod
+    def from_columns(
+        columns: Mapping[str, Sequence[Any]], source: str = "run table", place: Callable[[int], str] | None = None
+    ) -> RunTable:
+        """Return the table from named columns of strings or numbers (a DataFrame's too).
+
+        Args:
+            columns: column name -> R values; unknown columns are ignored.
+            source: the origin, for messages.
+            place: row index -> how a message names that row.
+
+        Raises:
+            DataError: no rows, no token or loss columns, a duplicate run, or a malformed value.
+        """
+        place = place or (lambda i: f"row {i + 1}")
+        names = {
+            prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES
+        }
+        if not names["tokens"] or not names["loss"]:
+            lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
+            raise DataError(
+                f"{source} has no column '{lacking}'; it has {', '.join(map(repr, list(columns)[:8])) or 'none'}.",
+                "A run table has run, tokens:<domain> and loss:<target> columns.",
+            )
+        count = len(next(iter(columns.values())))
+        if count == 0:
+            raise DataError(f"{source} has a header and no runs.", "Add one row a run.")
+
+        def numbers(column: str, lower: float, rule: str, empty: bool = False) -> np.ndarray:
+            return np.array(
+                [_number(v, lower, rule, empty, source, place(i), column) for i, v in enumerate(columns[column])]
+            )
+
+        def block(prefix: str, over: list[str], rule: str, empty: bool) -> np.ndarray | None:
+            if not all(f"{prefix}:{name}" in columns for name in over):
+                return None
+            return np.column_stack([numbers(f"{prefix}:{name}", 0, rule, empty) for name in over])
+
+        for prefix, over in (("count", "loss"), ("unique", "tokens")):
+            if stray := set(names[prefix]) - set(names[over]):
+                raise DataError(
+                    f"{source} has the column '{prefix}:{min(stray)}' without '{over}:{min(stray)}'.",
+                    "Rename it or drop it.",
+                )
+        runs = [str(v) for v in columns.get("run", [f"run-{i}" for i in range(count)])]
+        tokens_RK = block("tokens", names["tokens"], "a token count is a number >= 0", False)
+        losses_RJ = block("loss", names["loss"], "a loss is a finite number of nats >= 0", True)
+        assert tokens_RK is not None and losses_RJ is not None
+        _check_rows(runs, tokens_RK, source, place)
+        return RunTable(
+            tuple(runs),
+            tuple(names["tokens"]),
+            tuple(names["loss"]),
+            tokens_RK,
+            losses_RJ,
+            tuple(str(v) for v in columns["seed"]) if "seed" in columns else (),
+            block("count", names["loss"], "a count is a number >= 0", False) if names["count"] else None,
+            block("unique", names["tokens"], "a token count is a number >= 0", False) if names["unique"] else None,
+            numbers("params", 1, "a model has at least one parameter") if "params" in columns else None,
+            {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
+        )
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        if math.isnan(value):
+            return ""
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(float(value))
+    return str(value)
+
+
+def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place: str, column: str) -> float:
+    if value is None or value == "":
+        if empty:
+            return math.nan
+        raise DataError(f"{source}, {place}, column '{column}': the cell is empty; {rule}.", "Fill it in.")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number < lower:
+        raise DataError(
+            f"{source}, {place}, column '{column}': {value!r}; {rule}.",
+            "Mend the value, or drop that run from the table.",
+        )
+    return number
+
+
+def _check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Callable[[int], str]) -> None:
+    seen: dict[str, int] = {}
+    for i, run in enumerate(runs):
+        if run in seen:
+            raise DataError(
+                f"{source}, {place(i)}: the run '{run}' is already in {place(seen[run])}.", "Rename or drop one."
+            )
+        seen[run] = i
+    idle = np.flatnonzero(tokens_RK.sum(axis=1) == 0)
+    if idle.size:
+        raise DataError(
+            f"{source}, {place(int(idle[0]))}: no domain has any tokens.", "A run trains on at least one token."
+        )

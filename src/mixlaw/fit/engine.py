@@ -1,0 +1,167 @@
+"""Robust maximum a posteriori fits: Huber's weights on noise-scaled residuals, several starts, no random numbers.
+
+    minimise  sum_r h((L(z; x_r) - L_r) / sigma) + 1/2 |prior residuals(z)|^2      h Huber's function, bend at 2 sigma
+
+sigma is not known: it starts at the best start's robust spread and is estimated again from the weighted residuals
+after each fit. Huber's function is minimised by reweighting, so that each pass is a bounded nonlinear least-squares
+problem with the analytic Jacobian (SciPy's trust-region reflective method).
+
+Shape letters: R runs, P coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mixlaw.core.errors import DidNotConverge
+
+BEND = 2.0
+"""Residuals beyond this many standard deviations count linearly."""
+
+_PASSES = 4
+
+
+class Problem(Protocol):
+    """What the engine needs to know of an estimation problem."""
+
+    @property
+    def losses_R(self) -> np.ndarray: ...
+
+    @property
+    def lower(self) -> np.ndarray: ...
+
+    @property
+    def upper(self) -> np.ndarray: ...
+
+    def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def prior_residuals(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def starts(self, count: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A maximum a posteriori point.
+
+    Attributes:
+        z_P: coordinates.
+        noise: residual standard deviation, nats.
+        weights_R: Huber's weights, 1 for runs near the law.
+        degrees: effective degrees of freedom left for the noise.
+    """
+
+    z_P: np.ndarray
+    noise: float
+    weights_R: np.ndarray
+    degrees: float
+
+
+def estimate(problem: Problem, starts: int = 4, near: Estimate | None = None) -> Estimate:
+    """Return the maximum a posteriori point.
+
+    Args:
+        problem: residuals, prior and bounds.
+        starts: how many different starting points to try in the first pass.
+        near: an estimate from almost the same runs; then it alone is the start, with its noise.
+
+    Raises:
+        DidNotConverge: no start reached a finite optimum.
+    """
+    points = problem.starts(starts) if near is None else near.z_P[None]
+    noise = _spread(problem, points[0]) if near is None else near.noise
+    weights = np.ones_like(problem.losses_R) if near is None else _huber(problem, near.z_P, noise)
+    result = None
+    for _ in range(_PASSES if near is None else 2):
+        solved = [_least_squares(problem, point, noise, weights) for point in points]
+        solved = [s for s in solved if np.isfinite(s.cost)]
+        if not solved:
+            raise DidNotConverge(
+                f"None of {len(points)} starts reached a finite optimum.",
+                "Look for a run with an absurd loss or token count in the table.",
+            )
+        result = min(solved, key=lambda s: s.cost)
+        points = result.x[None]
+        noise, degrees = _noise(problem, result.x, noise, weights)
+        weights = _huber(problem, result.x, noise)
+    assert result is not None
+    return Estimate(result.x, noise, weights, degrees)
+
+
+def _least_squares(problem: Problem, start_P: np.ndarray, noise: float, weights_R: np.ndarray):  # noqa: ANN202
+    from scipy.optimize import least_squares
+
+    root = np.sqrt(weights_R) / noise
+
+    def residuals(z: np.ndarray) -> np.ndarray:
+        losses, _ = problem.losses_and_jacobian(z)
+        return np.concatenate([root * (losses - problem.losses_R), problem.prior_residuals(z)[0]])
+
+    def jacobian(z: np.ndarray) -> np.ndarray:
+        _, by_z = problem.losses_and_jacobian(z)
+        return np.vstack([root[:, None] * by_z, problem.prior_residuals(z)[1]])
+
+    free = problem.upper > problem.lower
+    lower, upper = problem.lower[free], problem.upper[free]
+    held = np.where(free, 0.0, problem.lower)
+
+    def whole(free_z: np.ndarray) -> np.ndarray:
+        z = held.copy()
+        z[free] = free_z
+        return z
+
+    margin = 1e-9 * (upper - lower)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = least_squares(
+            lambda z: residuals(whole(z)),
+            np.clip(start_P[free], lower + margin, upper - margin),
+            jac=lambda z: jacobian(whole(z))[:, free],  # type: ignore[arg-type]
+            bounds=(lower, upper),
+            x_scale="jac",
+            xtol=1e-12,
+            ftol=1e-13,
+            gtol=1e-12,
+            max_nfev=400,
+        )
+    result.x = whole(result.x)
+    return result
+
+
+def _residuals(problem: Problem, z_P: np.ndarray) -> np.ndarray:
+    return problem.losses_and_jacobian(z_P)[0] - problem.losses_R
+
+
+def _floor(problem: Problem) -> float:
+    """The smallest noise that is believed: a hundred-millionth of the losses' size."""
+    return 1e-8 * float(np.abs(problem.losses_R).max()) + 1e-300
+
+
+def _spread(problem: Problem, z_P: np.ndarray) -> float:
+    residuals = np.abs(_residuals(problem, z_P))
+    return max(1.4826 * float(np.median(residuals)), 0.1 * float(residuals.mean()), _floor(problem))
+
+
+def _huber(problem: Problem, z_P: np.ndarray, noise: float) -> np.ndarray:
+    return np.minimum(1.0, BEND * noise / np.maximum(np.abs(_residuals(problem, z_P)), 1e-300))
+
+
+def _noise(problem: Problem, z_P: np.ndarray, noise: float, weights_R: np.ndarray) -> tuple[float, float]:
+    """Return the residual standard deviation and its degrees of freedom.
+
+    A coordinate that the prior holds uses up less than one degree: the trace of the hat matrix counts them.
+    """
+    losses, by_z = problem.losses_and_jacobian(z_P)
+    free = (problem.upper > problem.lower) & (z_P > problem.lower + 1e-9) & (z_P < problem.upper - 1e-9)
+    data = (np.sqrt(weights_R) / noise)[:, None] * by_z[:, free]
+    prior = problem.prior_residuals(z_P)[1][:, free]
+    stacked = np.vstack([data, prior])
+    used = 0.0
+    if stacked.size:
+        q, _ = np.linalg.qr(stacked)
+        used = float((q[: len(data)] ** 2).sum())
+    degrees = max(float(weights_R.sum()) - used, 1.0)
+    squares = float((weights_R * (losses - problem.losses_R) ** 2).sum())
+    return max(np.sqrt(squares / degrees), _floor(problem)), degrees

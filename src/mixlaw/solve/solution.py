@@ -1,0 +1,73 @@
+"""What a solution is: weights, what they promise, and the certificate that they are optimal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Proof of optimality.
+
+    Attributes:
+        kkt_residual: largest violation of the optimality conditions, relative to the largest marginal gain.
+        gap: objective minus the Lagrange dual bound, nats; the true optimum is at most this much lower.
+        multiplier: the common marginal gain of all domains strictly between their bounds, nats per unit share.
+    """
+
+    kkt_residual: float
+    gap: float
+    multiplier: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The best weights at a budget; see `mixlaw.solve.solve_mixture`.
+
+    Attributes:
+        status: `optimal`.
+        budget_tokens: N.
+        weights: domain -> share, sum 1.
+        tokens: domain -> whole training tokens, sum N.
+        epochs: domain -> passes over the available tokens; empty where those are unknown.
+        predicted: target -> {mean, low, high}, nats.
+        expected_regret: {mean, p95}: objective at these weights minus at the best weights of the same posterior
+            draw, nats (total loss).
+        baselines: name -> {weights{domain}, predicted{target{mean, low, high}}, total_loss}; `equal`, and `natural`
+            where the available tokens are known.
+        total_loss: sum of g_i L_i, nats.
+        marginal: domain -> fall of the objective for a million more tokens of it at these weights, nats.
+        certificate: see there.
+        extrapolation_factor: the budget over the largest total among the fitted runs.
+        target_weights: target -> g_i.
+        warnings: sentences.
+    """
+
+    status: str
+    budget_tokens: int
+    weights: Mapping[str, float]
+    tokens: Mapping[str, int]
+    epochs: Mapping[str, float]
+    predicted: Mapping[str, Mapping[str, float]]
+    expected_regret: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, Any]]
+    total_loss: float
+    marginal: Mapping[str, float]
+    certificate: Certificate
+    extrapolation_factor: float
+    target_weights: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, the keys that `mixlaw solve --json` prints."""
+        return {**self.__dict__, "certificate": self.certificate.__dict__.copy(), "warnings": list(self.warnings)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Solution:
+        """Return the solution from its JSON form."""
+        fields = dict(value)
+        fields["certificate"] = Certificate(**fields["certificate"])
+        fields["warnings"] = tuple(fields["warnings"])
+        return Solution(**fields)

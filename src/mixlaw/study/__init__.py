@@ -1,0 +1,1 @@
+"""The folder of runs: what is planned, what is done, who is at work."""

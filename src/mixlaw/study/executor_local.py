@@ -1,0 +1,307 @@
+"""The local executor: worker processes over this machine's cores, until every run is done or failed.
+
+The driver never trains and never imports torch. It starts workers, turns their events into the sweep's, and cleans
+up after those that die. Which worker trains which run is settled by leases alone, so several drivers on one study help
+one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from mixlaw.core.errors import ConfigError, DataError, MissingExtra, MixlawError, RunFailed, StudyError
+from mixlaw.core.run import RunSpec
+from mixlaw.study.status import RunEvent, RunStatus, SweepProgress
+from mixlaw.study.store import Study
+from mixlaw.study.worker import read_events
+from mixlaw.train.trainer_config import TrainerConfig
+
+OnEvent = Callable[[RunEvent], None]
+_CRASHES_ALLOWED = 1
+_STOP_WAIT_S = 5.0
+_POLL_S = 0.2
+_OTHERS_POLL_S = 1.0
+
+
+def run_pending(
+    study: Study,
+    config: TrainerConfig,
+    *,
+    workers: int | None = None,
+    threads: int | None = None,
+    on_event: OnEvent | None = None,
+    specs: Iterable[RunSpec] | None = None,
+    retry_failed: bool = False,
+) -> list[RunStatus]:
+    """Train the runs that have no record, and return the status of all; failed ones are not an exception.
+
+    A run whose worker dies is tried once more. A run that failed in an earlier sweep is tried again if it had crashed
+    or run out of memory; one that diverged would diverge again.
+
+    Args:
+        study: the study, with a saved plan.
+        config: the trainer; `config.inputs` must be the specs' inputs.
+        workers: worker processes; None for one a GPU, or one a usable core.
+        threads: computing threads of a worker; None for its share of the cores.
+        on_event: called in the calling thread for everything that happens; see `RunEvent`.
+        specs: the runs, all of them in the plan; None for the whole plan.
+        retry_failed: try every failed run again.
+
+    Raises:
+        StudyError: the folder cannot be written, or another process trains it with other settings.
+        ConfigError, DataError, MissingExtra: no worker could build the trainer.
+        KeyboardInterrupt: passed on, after the workers were stopped and their leases released.
+    """
+    chosen = study.load_plan() if specs is None else list(specs)
+    study.save_trainer(config)
+    study.clear_failures(chosen, everything=retry_failed)
+    study.release_dead()
+    cores = usable_cores()
+    gpus = visible_gpus()
+    wanted = workers or len(gpus) or cores
+    sweep = _Sweep(study, chosen, on_event or (lambda event: None), specs is not None)
+    sweep.size, sweep.gpus = wanted, gpus
+    sweep.threads = threads or max(1, cores // wanted)
+    try:
+        sweep.run()
+    finally:
+        sweep.stop()
+    return study.status(chosen)
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[str]
+    log: Path
+    reader: threading.Thread
+    run: str = ""
+    fatal: dict[str, Any] | None = None
+    finished_reading: threading.Event = field(default_factory=threading.Event)
+
+
+class _Sweep:
+    """The workers of one `run_pending` call and what they have reported."""
+
+    def __init__(self, study: Study, specs: list[RunSpec], on_event: OnEvent, named: bool) -> None:
+        self.study = study
+        self.specs = {spec.name: spec for spec in specs}
+        self.on_event = on_event
+        self.named = named
+        self.size = self.threads = 1
+        self.gpus: list[str] = []
+        self.workers: list[_Worker] = []
+        self.crashes: dict[str, int] = {}
+        self.started = 0
+        self.events: queue.Queue[tuple[_Worker, dict[str, Any]]] = queue.Queue()
+        done = {s.name for s in study.status(specs) if s.state == "done"}
+        self.progress = SweepProgress({s.name: sum(s.tokens.values()) for s in specs}, done)
+
+    def run(self) -> None:
+        """Start workers, follow them, and replace the dead ones, until nothing is pending or at work."""
+        waiting = False
+        while True:
+            pending = self.study.pending(self.specs.values())
+            if not pending and not self._others_at_work():
+                return
+            if pending:
+                waiting = False
+                self._start(min(self.size, len(pending)))
+                self._follow()
+            else:
+                if not waiting:
+                    self.on_event(self.progress.event("waiting"))
+                waiting = True
+                time.sleep(_OTHERS_POLL_S)
+
+    def stop(self) -> None:
+        """End the workers that are left and release their leases."""
+        for worker in self.workers:
+            with contextlib.suppress(OSError):
+                worker.process.terminate()
+        deadline = time.monotonic() + _STOP_WAIT_S
+        for worker in self.workers:
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            self._close(worker)
+        if self.workers:
+            self.study.release_dead()
+        self.workers = []
+
+    def _others_at_work(self) -> bool:
+        return any(status.state == "running" for status in self.study.status(list(self.specs.values())))
+
+    def _start(self, count: int) -> None:
+        self.on_event(self.progress.event("workers"))
+        while len(self.workers) < count:
+            self._start_one()
+
+    def _start_one(self) -> None:
+        index, self.started = self.started, self.started + 1
+        command = [sys.executable, "-m", "mixlaw.study.worker", str(self.study.folder), "--driven"]
+        if self.named:
+            command += ["--runs", *self.specs]
+        log = self.study.logs_folder / f"worker-{os.getpid()}-{index}.log"
+        try:
+            with open(log, "w", encoding="utf-8") as stderr:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                    env=self._environment(index),
+                )
+        except OSError as error:
+            raise StudyError(
+                f"No worker process can be started: {error.strerror or error}.", "Free memory or processes."
+            ) from error
+        worker = _Worker(process, log, threading.Thread(daemon=True))
+        worker.reader = threading.Thread(target=self._read, args=(worker, process.stdout), daemon=True)
+        worker.reader.start()
+        self.workers.append(worker)
+
+    def _environment(self, index: int) -> dict[str, str]:
+        """Threads must be set before a worker imports torch; spinning threads would starve the other workers."""
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+        environment = {
+            **os.environ,
+            **dict.fromkeys(names, str(self.threads)),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "TQDM_DISABLE": "1",
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        }
+        package_root = str(Path(__file__).resolve().parents[2])
+        paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[index % len(self.gpus)]
+        return environment
+
+    def _read(self, worker: _Worker, stream: IO[str]) -> None:
+        for event in read_events(stream):
+            self.events.put((worker, event))
+        worker.finished_reading.set()
+
+    def _follow(self) -> None:
+        """Handle events until every worker has ended; a worker that died is replaced while runs are pending."""
+        while self.workers:
+            with contextlib.suppress(queue.Empty):
+                self._handle(*self.events.get(timeout=_POLL_S))
+                continue
+            for worker in list(self.workers):
+                # All that it said is read before its end is judged.
+                if worker.process.poll() is not None and worker.finished_reading.is_set() and self.events.empty():
+                    self._ended(worker)
+
+    def _handle(self, worker: _Worker, event: dict[str, Any]) -> None:
+        kind, name = event.pop("event"), event.pop("run", "")
+        if kind == "fatal":
+            worker.fatal = event
+        elif kind == "started":
+            worker.run = name
+            self.on_event(self.progress.event(kind, name))
+        elif kind in ("progress", "finished", "failed"):
+            if kind != "progress":
+                worker.run = ""
+            self.on_event(self.progress.event(kind, name, **event))
+
+    def _ended(self, worker: _Worker) -> None:
+        self.workers.remove(worker)
+        self._close(worker)
+        if worker.fatal is not None:
+            raise _as_error(worker.fatal)
+        if worker.process.returncode == 0:
+            with contextlib.suppress(OSError):
+                if worker.log.stat().st_size == 0:
+                    worker.log.unlink()
+            return
+        self.study.release_dead()
+        reason = _death(worker)
+        name = worker.run
+        if not name:
+            # It died before its first run or between two: nothing to retry, and a replacement may die the same way.
+            self.crashes[""] = self.crashes.get("", 0) + 1
+            if self.crashes[""] > self.size + _CRASHES_ALLOWED:
+                raise StudyError(f"Worker processes die before they train: {reason}", f"See {worker.log}.")
+        elif self.study.record(self.specs[name]) is None:
+            self._crashed(name, reason, worker.log)
+        if self.study.pending(self.specs.values()):
+            self._start_one()
+
+    def _crashed(self, name: str, reason: str, log: Path) -> None:
+        self.crashes[name] = self.crashes.get(name, 0) + 1
+        if self.crashes[name] <= _CRASHES_ALLOWED:
+            self.on_event(self.progress.event("retry", name, reason=reason))
+            return
+        hint = f"See {log.name} in the study's logs; use fewer workers if memory is short, then run the step again."
+        self.study.fail(self.specs[name], RunFailed(f"Run '{name}' crashed twice: {reason}", hint), retry=True)
+        self.on_event(self.progress.event("failed", name, reason=reason))
+
+    def _close(self, worker: _Worker) -> None:
+        worker.reader.join(_STOP_WAIT_S)
+        for stream in (worker.process.stdin, worker.process.stdout):
+            with contextlib.suppress(OSError):
+                if stream:
+                    stream.close()
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: its affinity, and the limit of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+        cores = min(cores, max(1, math.floor(int(quota) / int(period))))
+    with contextlib.suppress(OSError, ValueError):
+        quota = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
+        period = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text())
+        if quota > 0:
+            cores = min(cores, max(1, quota // period))
+    return cores
+
+
+def visible_gpus() -> list[str]:
+    """Return the names under which CUDA_VISIBLE_DEVICES knows the NVIDIA GPUs of this machine."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    return [str(i) for i in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
+
+
+def _death(worker: _Worker) -> str:
+    code = worker.process.returncode
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = " (memory may have run out)" if name == "SIGKILL" else ""
+        return f"its worker was killed by {name}{why}."
+    with contextlib.suppress(OSError):
+        lines = worker.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if lines:
+            return f"its worker ended with code {code}: {lines[-1][:300]}"
+    return f"its worker ended with code {code}."
+
+
+def _as_error(event: dict[str, Any]) -> MixlawError:
+    kinds: dict[str, type[MixlawError]] = {
+        kind.code: kind for kind in (ConfigError, DataError, StudyError, RunFailed, MixlawError)
+    }
+    if event["code"] == MissingExtra.code:
+        package = event["message"].split("'")[1]
+        return MissingExtra(package, "train", "Training")
+    return kinds.get(event["code"], StudyError)(event["message"], event["hint"])

@@ -1,0 +1,289 @@
+"""The study folder: plan, runs, records. The folder is the state; there is nothing else.
+
+    config.resolved.json domains.json plan.json trainer.json lock logs/
+    runs/<name>-<hash8>/ spec.json lease.json metrics.jsonl timing.json record.json | error.json
+
+`record.json` is written last and atomically, so that its presence means "done"; its spec must have the id that
+is asked for, so that a record of other settings, data or models is never taken for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixlaw.core.errors import DataError, MixlawError, StudyError
+from mixlaw.core.files import read_json, write_json
+from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
+from mixlaw.study.status import RunStatus, last_metrics
+from mixlaw.train.trainer_config import TrainerConfig
+
+_log = logging.getLogger(__name__)
+
+
+class Study:
+    """A study folder. Making the object touches nothing; `create` makes the folder.
+
+    Args:
+        folder: the study folder.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.plan_path = self.folder / "plan.json"
+        self.config_path = self.folder / "config.resolved.json"
+        self.domains_path = self.folder / "domains.json"
+        self.trainer_path = self.folder / "trainer.json"
+        self.lock_path = self.folder / "lock"
+        self.runs_folder = self.folder / "runs"
+        self.logs_folder = self.folder / "logs"
+
+    def create(self) -> Study:
+        """Make the folder where it is missing, and return the study.
+
+        Raises:
+            StudyError: the folder cannot be made or written.
+        """
+        with self._writing():
+            self.runs_folder.mkdir(parents=True, exist_ok=True)
+            self.logs_folder.mkdir(exist_ok=True)
+            self.lock_path.touch()
+        return self
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study's lock: short changes of plan and leases, one process at a time, on all machines."""
+        import fcntl
+
+        with self._writing():
+            file = open(self.lock_path, "a")  # noqa: SIM115 - closed below, errors of the block pass unchanged
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def save_plan(self, specs: Iterable[RunSpec]) -> None:
+        """Write plan.json. Runs that are no longer planned keep their folders.
+
+        Raises:
+            StudyError: two runs have one name or one folder, or the folder cannot be written.
+        """
+        specs = list(specs)
+        for what in ("name", "folder"):
+            names = [getattr(spec, what) for spec in specs]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise StudyError(f"The plan has two runs with the {what} '{twice}'.", "Give each run its own name.")
+        self.create()
+        with self.locked(), self._writing():
+            write_json(self.plan_path, {"runs": [spec.to_json() for spec in specs]})
+
+    def load_plan(self) -> list[RunSpec]:
+        """Return the planned runs.
+
+        Raises:
+            StudyError: there is no plan.
+            DataError: the plan was changed by hand.
+        """
+        if not self.plan_path.exists():
+            raise StudyError(f"{self.folder} has no plan.json.", "Plan the runs first: mixlaw plan.")
+        value = read_json(self.plan_path)
+        if not isinstance(value, dict) or not isinstance(value.get("runs"), list):
+            raise DataError(f"{self.plan_path} has no list 'runs'.", "Plan the runs again.")
+        return [RunSpec.from_json(spec) for spec in value["runs"]]
+
+    def save_trainer(self, config: TrainerConfig) -> None:
+        """Write trainer.json, from which worker processes build the trainer.
+
+        Raises:
+            StudyError: another process is training this study with other settings, or the folder is not writable.
+        """
+        value = config.to_json(self.folder)
+        self.create()
+        with self.locked(), self._writing():
+            if self.trainer_path.exists():
+                if read_json(self.trainer_path) == value:
+                    return
+                if busy := [path.parent.name for path in self._leases() if is_live(path, self._now())]:
+                    raise StudyError(
+                        f"Another process is training '{busy[0]}' in {self.folder} with other settings or data.",
+                        "Wait for it, stop it, or use another study folder.",
+                    )
+            write_json(self.trainer_path, value)
+
+    def load_trainer(self) -> TrainerConfig:
+        """Return the trainer's configuration; raise DataError where trainer.json is missing or malformed."""
+        return TrainerConfig.from_json(read_json(self.trainer_path), self.folder)
+
+    def run_folder(self, spec: RunSpec) -> Path:
+        """Return the run's folder; characters that a file system may refuse become `_`."""
+        name, hash8 = re.sub(r"[^\w.+=-]+", "_", spec.folder).rsplit("-", 1)
+        return self.runs_folder / f"{name[:150]}-{hash8}"
+
+    def record(self, spec: RunSpec) -> RunRecord | None:
+        """Return the run's record, or None where it is not done.
+
+        A record that is unreadable, or that belongs to another id, counts as not done (with a logged warning).
+        """
+        path = self.run_folder(spec) / "record.json"
+        if not path.exists():
+            return None
+        try:
+            record = RunRecord.from_json(read_json(path))
+            if record.spec.id == spec.id:
+                return record
+            problem = f"it is of run {record.spec.id[:8]}"
+        except (MixlawError, AttributeError, TypeError, ValueError) as error:
+            problem = str(error)
+        _log.warning("%s is not used, the run will be trained again: %s", path, problem)
+        return None
+
+    def records(self, specs: Iterable[RunSpec] | None = None) -> list[RunRecord]:
+        """Return the records of the runs that are done, in the plan's order.
+
+        Args:
+            specs: the runs; None for the plan's.
+        """
+        found = (self.record(spec) for spec in (self.load_plan() if specs is None else specs))
+        return [record for record in found if record is not None]
+
+    def failure(self, spec: RunSpec) -> dict[str, Any] | None:
+        """Return error.json of a failed run (`code`, `message`, `hint`, `retry`), or None."""
+        path = self.run_folder(spec) / "error.json"
+        if not path.exists():
+            return None
+        try:
+            value = read_json(path)
+            return value if isinstance(value, dict) and "message" in value else None
+        except DataError:
+            return None
+
+    def pending(self, specs: Iterable[RunSpec]) -> list[RunSpec]:
+        """Return the runs that are neither done nor failed nor at work, longest first."""
+        return longest_first([s for s in specs if self.status([s])[0].state == "pending"])
+
+    def status(self, specs: Sequence[RunSpec] | None = None) -> list[RunStatus]:
+        """Return the state of each run, in the order given; see `RunStatus`.
+
+        Args:
+            specs: the runs; None for the plan's.
+        """
+        return [self._status(spec) for spec in (self.load_plan() if specs is None else specs)]
+
+    def _status(self, spec: RunSpec) -> RunStatus:
+        folder, tokens = self.run_folder(spec), sum(spec.tokens.values())
+        base = {"name": spec.name, "folder": folder.name, "tokens": tokens}
+        if self.record(spec) is not None:
+            return RunStatus(**base, state="done", wall_s=self._wall_s(folder))
+        if (error := self.failure(spec)) is not None:
+            return RunStatus(**base, state="failed", reason=f"{error['message']} {error.get('hint', '')}".strip())
+        if is_live(folder / "lease.json"):
+            return RunStatus(**base, state="running", **last_metrics(folder))
+        unusable = (folder / "record.json").exists()
+        return RunStatus(**base, state="pending", reason="record.json is unusable" if unusable else "")
+
+    def claim(self, spec: RunSpec) -> Lease | None:
+        """Take the run for this process, or return None: it is done, failed, or another live process has it.
+
+        Raises:
+            StudyError: the folder cannot be written.
+        """
+        with self.locked(), self._writing():
+            if self.record(spec) is not None or self.failure(spec) is not None:
+                return None
+            folder = self.run_folder(spec)
+            folder.mkdir(parents=True, exist_ok=True)
+            lease = folder / "lease.json"
+            # {}: claims are made under this lock, so an unfinished lease has an owner that died.
+            if read_lease(lease) != {} and is_live(lease, self._now()):
+                return None
+            for leftover in (lease, *folder.glob(".*.tmp")):
+                leftover.unlink(missing_ok=True)
+            write_json(folder / "spec.json", spec.to_json())
+            return create_lease(lease)
+
+    def complete(self, spec: RunSpec, record: RunRecord, timing: Mapping[str, Any]) -> None:
+        """Write timing.json, then record.json: from here on the run is done.
+
+        Raises:
+            StudyError: the record is of another run, or the folder cannot be written.
+        """
+        if record.spec.id != spec.id:
+            raise StudyError(f"The trainer returned the record of run {record.spec.id[:8]} for '{spec.name}'.")
+        folder = self.run_folder(spec)
+        with self._writing():
+            write_json(folder / "timing.json", dict(timing))
+            write_json(folder / "record.json", record.to_json())
+            (folder / "error.json").unlink(missing_ok=True)
+
+    def fail(self, spec: RunSpec, error: Exception, *, retry: bool) -> None:
+        """Write error.json.
+
+        Args:
+            spec: the run.
+            error: why it has no record.
+            retry: whether the next sweep should try it again by itself (it crashed), or not (it would fail again).
+        """
+        known = isinstance(error, MixlawError)
+        value = {
+            "code": error.code if known else type(error).__name__,
+            "message": error.message if known else f"{type(error).__name__}: {error}",
+            "hint": error.hint if known else "See the log in the study's logs folder.",
+            "retry": retry,
+        }
+        with self._writing():
+            write_json(self.run_folder(spec) / "error.json", value)
+
+    def clear_failures(self, specs: Iterable[RunSpec], *, everything: bool = False) -> None:
+        """Return failed runs to pending: those that may succeed now, or all of them."""
+        with self.locked(), self._writing():
+            for spec in specs:
+                error = self.failure(spec)
+                if error is not None and (everything or error.get("retry")):
+                    (self.run_folder(spec) / "error.json").unlink(missing_ok=True)
+
+    def release_dead(self) -> None:
+        """Remove the leases whose owners are gone, so that `status` shows their runs as pending at once."""
+        with contextlib.suppress(StudyError), self.locked(), self._writing():
+            for path in self._leases():
+                if not is_live(path, self._now()):
+                    path.unlink(missing_ok=True)
+
+    def owner(self, spec: RunSpec) -> int | None:
+        """Return the process id in the run's lease, or None without one."""
+        return (read_lease(self.run_folder(spec) / "lease.json") or {}).get("pid")
+
+    def _leases(self) -> list[Path]:
+        return sorted(self.runs_folder.glob("*/lease.json"))
+
+    def _now(self) -> float:
+        """The file system's time: on shared storage, machines' clocks differ from its and from each other."""
+        os.utime(self.lock_path)
+        return self.lock_path.stat().st_mtime
+
+    def _wall_s(self, folder: Path) -> float | None:
+        try:
+            return float(json.loads((folder / "timing.json").read_text(encoding="utf-8"))["wall_s"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StudyError(
+                f"The study folder {self.folder} cannot be written: {error.strerror or error}.",
+                "Free some space or mend its permissions, or name another folder as `study`.",
+            ) from error
+
+
+def longest_first(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Return the runs by falling tokens, then name: the last runs to start are the short ones."""
+    return sorted(specs, key=lambda spec: (-sum(spec.tokens.values()), spec.name))

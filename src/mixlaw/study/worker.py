@@ -1,0 +1,179 @@
+"""A worker process: `python -m mixlaw.study.worker STUDY`. Claims pending runs and trains them until none is left.
+
+It needs nothing but the study folder, so any number may run, on any machine that sees the folder. With `--driven`
+it belongs to a driver: it prints events as JSON lines on stdout, and ends when its stdin closes, that is, when the
+driver ends in whatever way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from mixlaw.core.errors import DataError, MixlawError, RunFailed, StudyError
+from mixlaw.core.run import RunSpec
+from mixlaw.study.leases import Heartbeat, Lease
+from mixlaw.study.store import Study, longest_first
+from mixlaw.train.trainer import Trainer
+
+Emit = Callable[[dict[str, Any]], None]
+_PROGRESS_EVERY_S = 0.2
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker; return the exit code: 0 nothing is left to claim, 1 no run can be trained."""
+    parser = argparse.ArgumentParser(prog="python -m mixlaw.study.worker", description="Train a study's runs.")
+    parser.add_argument("study", help="the study folder")
+    parser.add_argument("--runs", nargs="*", help="only the runs of these names")
+    parser.add_argument("--driven", action="store_true", help="report to a driver and end with it")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    emit: Emit = lambda event: None  # noqa: E731
+    if options.driven:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the driver too, which ends its workers
+        end_with_parent()
+        emit = _events_on_stdout()
+    try:
+        study = Study(options.study)
+        specs = [s for s in study.load_plan() if options.runs is None or s.name in set(options.runs)]
+        work(study, specs, emit)
+        return 0
+    except MixlawError as error:
+        emit({"event": "fatal", "code": error.code, "message": error.message, "hint": error.hint})
+        sys.stderr.write(f"{error}\n")
+    except Exception as error:
+        traceback.print_exc()
+        emit({"event": "fatal", "code": "error", "message": f"{type(error).__name__}: {error}", "hint": ""})
+    return 1
+
+
+def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
+    """Claim and train runs, longest first, until none can be claimed.
+
+    Raises:
+        MixlawError: the trainer cannot be built, a spec is not of this trainer, or the folder cannot be written.
+    """
+    if not study.pending(specs):
+        return
+    config = study.load_trainer()
+    for spec in specs:
+        if wrong := config.mismatches(spec.inputs, [name for name, n in spec.tokens.items() if n > 0]):
+            raise StudyError(
+                f"Run '{spec.name}' was planned with other inputs than trainer.json has: {', '.join(wrong)}.",
+                "Plan the runs again.",
+            )
+    trainer = config.build()
+    emit({"event": "ready"})
+    for spec in longest_first(specs):
+        lease = study.claim(spec)
+        if lease is not None:
+            train_one(study, trainer, spec, lease, emit)
+
+
+def train_one(study: Study, trainer: Trainer, spec: RunSpec, lease: Lease, emit: Emit) -> None:
+    """Train a claimed run and write its record, or its error; release the lease in any case."""
+    began = time.time()
+    with Heartbeat(lease):
+        emit({"event": "started", "run": spec.name})
+        try:
+            record = trainer.run(spec, folder=study.run_folder(spec), progress=_throttled(spec, emit))
+        except (RunFailed, DataError) as error:
+            # Out of memory depends on what else ran; a divergence or a domain without rows will come again.
+            study.fail(spec, error, retry="out of memory" in error.message)
+            emit({"event": "failed", "run": spec.name, "reason": str(error)})
+            return
+        except MixlawError:
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            study.fail(spec, error, retry=True)
+            emit({"event": "failed", "run": spec.name, "reason": f"{type(error).__name__}: {error}"})
+            return
+        timing = {
+            "wall_s": time.time() - began,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+            "host": socket.gethostname(),
+            "python": sys.version.split()[0],
+            **getattr(trainer, "timing", {}),
+        }
+        study.complete(spec, record, timing)
+    losses = {name: loss.loss_nats for name, loss in record.losses.items()}
+    emit({"event": "finished", "run": spec.name, "losses": losses})
+
+
+def end_with_parent() -> None:
+    """End this process when its parent ends: the kernel's signal on Linux, and the end of stdin anywhere."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the request
+            os._exit(1)
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        os._exit(1)  # the lease names a dead process, so the run is pending at once
+
+    threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
+
+
+def _terminate(*_: object) -> None:
+    raise SystemExit(143)
+
+
+def _events_on_stdout() -> Emit:
+    """Return a function that writes events to the real stdout, and point stdout at stderr for all others."""
+    stream: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def emit(event: dict[str, Any]) -> None:
+        try:
+            stream.write(json.dumps(event) + "\n")
+            stream.flush()
+        except OSError:
+            os._exit(1)  # nobody reads: the driver is gone
+
+    return emit
+
+
+def _throttled(spec: RunSpec, emit: Emit) -> Callable[[int, int, float], None]:
+    last = 0.0
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_EVERY_S or step == steps:
+            last = now
+            emit({"event": "progress", "run": spec.name, "step": step, "steps": steps, "loss": loss})
+
+    return progress
+
+
+def read_events(stream: IO[str]) -> Iterator[dict[str, Any]]:
+    """Return the events of a worker's stdout; a line cut off by its death is skipped."""
+    for line in stream:
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and "event" in event:
+                yield event
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written: taking torch down in order would cost another second

@@ -1,0 +1,1 @@
+"""Training: a run's spec goes in, its record comes out."""

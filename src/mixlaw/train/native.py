@@ -1,0 +1,321 @@
+"""The native trainer: full fine-tuning of any Hugging Face causal language model in a plain loop.
+
+One run: sample every domain's rows by name, order all conversations by keys that depend on (seed, domain) alone,
+pack them, and take one AdamW step per batch on the mean loss over the batch's supervised tokens. Nothing depends
+on what the process did before, so a run's record is the same to the bit in any worker.
+
+The order of two conversations is the same in every mixture of a seed that contains both: like the nested samples
+themselves, this cancels noise between runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixlaw.core.errors import DataError, RunFailed
+from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
+from mixlaw.core.seeds import generator, seed_from
+from mixlaw.data.rows import TokenRows, sample_rows
+from mixlaw.train.causal_lm import CausalLM
+from mixlaw.train.evaluation import ValidationSet
+from mixlaw.train.packing import PackedBatch, collate, pack
+from mixlaw.train.settings import ModelSettings, TrainSettings
+from mixlaw.train.trainer import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The conversations of a run: row `rows[d][n]` of domain d is the n-th of its nested sample."""
+
+    rows: Mapping[str, np.ndarray]
+    tokens: Mapping[str, int]
+    supervised_tokens: Mapping[str, int]
+    unique_tokens: Mapping[str, int]
+
+
+class NativeTrainer:
+    """Trains on one device with float32 weights; keeps the base model in memory between runs.
+
+    Args:
+        model: the base model.
+        settings: the training settings.
+        train_rows: domain -> its tokenised training rows.
+        validation_rows: target -> its tokenised validation rows.
+        device: a torch device; None for the first GPU, or the CPU.
+
+    Attributes:
+        timing: seconds and speed of the last run, and what it ran on; not part of the record.
+    """
+
+    def __init__(
+        self,
+        model: ModelSettings,
+        settings: TrainSettings,
+        train_rows: Mapping[str, TokenRows],
+        validation_rows: Mapping[str, TokenRows],
+        *,
+        device: str | None = None,
+    ) -> None:
+        self.settings = settings
+        self.train_rows = dict(train_rows)
+        self.validation = {
+            name: ValidationSet.of(name, rows, settings) for name, rows in validation_rows.items()
+        }
+        self.lm = CausalLM(model, settings, device)
+        self._check_ids(validation_rows)
+        self.timing: dict[str, Any] = {}
+
+    def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
+        """Train and evaluate the run; `folder/metrics.jsonl` receives one line a step.
+
+        Raises:
+            DataError: the spec asks for tokens of a domain that has no rows.
+            RunFailed: a loss is not finite, or memory ran out.
+        """
+        with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
+            began = time.perf_counter()
+            sample = draw_sample(spec, self.train_rows, self.settings)
+            self.lm.reset()
+            with open(folder / "metrics.jsonl", "w", encoding="utf-8") as metrics:
+                steps = self._train(spec, sample, metrics, progress)
+                trained = time.perf_counter()
+                self.lm.network.eval()
+                losses = {name: target.evaluate(self.lm) for name, target in self.validation.items()}
+                line = {"step": steps, "validation": {name: loss.loss_nats for name, loss in losses.items()}}
+                metrics.write(json.dumps(line) + "\n")
+            ended = time.perf_counter()
+        for target, loss in losses.items():
+            if not math.isfinite(loss.nats):
+                raise _not_finite(spec, f"the validation loss of '{target}'", loss.nats, self.settings)
+        self.timing = {
+            "train_s": trained - began,
+            "evaluate_s": ended - trained,
+            "tokens_per_s": sum(sample.tokens.values()) / (trained - began),
+            **self.environment(),
+        }
+        return RunRecord(
+            spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, self.lm.parameters
+        )
+
+    def environment(self) -> dict[str, Any]:
+        """Return device, precision, attention, threads and versions."""
+        import torch
+        import transformers
+
+        return {
+            "device": str(self.lm.device),
+            "precision": "bfloat16" if self.lm.bfloat16 else "float32",
+            "attention": self.lm.attention,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+
+    def _train(self, spec: RunSpec, sample: Sample, metrics: Any, progress: Progress | None) -> int:
+        settings = self.settings
+        epochs = [
+            pack_epoch(spec, sample, self.train_rows, settings, epoch) for epoch in range(settings.num_train_epochs)
+        ]
+        size, accumulate = settings.per_device_train_batch_size, settings.gradient_accumulation_steps
+        plan = [rows[i : i + size * accumulate] for rows in epochs for i in range(0, len(rows), size * accumulate)]
+        optimiser = _optimiser(self.lm.network, settings)
+        self.lm.network.train()
+        for step, rows in enumerate(plan):
+            batches = [
+                self._batch(rows[i : i + size], settings.max_length if settings.packing else None)
+                for i in range(0, len(rows), size)
+            ]
+            rate = settings.learning_rate * rate_factor(step, len(plan), settings)
+            loss = self._step(spec, optimiser, batches, rate)
+            line = {"step": step + 1, "steps": len(plan), "loss": loss, "learning_rate": rate}
+            metrics.write(json.dumps(line) + "\n")
+            metrics.flush()
+            if progress:
+                progress(step + 1, len(plan), loss)
+        return len(plan)
+
+    def _step(self, spec: RunSpec, optimiser: Any, batches: list[PackedBatch], rate: float) -> float:
+        """Take one optimiser step on the mean over all batches' supervised tokens; return that mean, nats."""
+        import torch
+
+        count = sum(len(batch.labels_S) for batch in batches)
+        if count == 0:
+            return 0.0
+        optimiser.zero_grad(set_to_none=True)
+        nats = 0.0
+        for batch in batches:
+            if len(batch.labels_S):
+                loss = self.lm.sum_nats(batch)
+                (loss / count).backward()
+                nats += loss.item()
+        limit = self.settings.max_grad_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.lm.network.parameters(), limit).item()
+        for what, value in (("the training loss", nats / count), ("the gradient's norm", norm)):
+            if not math.isfinite(value):
+                raise _not_finite(spec, what, value, self.settings)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.step()
+        return nats / count
+
+    def _batch(self, rows: list[list[tuple[str, int]]], length: int | None) -> PackedBatch:
+        return collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows], length)
+
+    def _check_ids(self, validation_rows: Mapping[str, TokenRows]) -> None:
+        for name, rows in [*self.train_rows.items(), *validation_rows.items()]:
+            largest = int(rows.ids.max()) if len(rows.ids) else 0
+            if largest >= self.lm.vocabulary:
+                raise DataError(
+                    f"'{name}' holds the token id {largest}; the model's vocabulary has {self.lm.vocabulary} entries.",
+                    "Tokenise with the tokenizer of the model that is trained.",
+                )
+
+
+def conversation(rows: TokenRows, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (ids, supervised) of one row."""
+    start, end = int(rows.offsets[row]), int(rows.offsets[row + 1])
+    return rows.ids[start:end], rows.supervised[start:end]
+
+
+def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: TrainSettings) -> Sample:
+    """Return the rows that the run trains on and count their tokens, over all epochs.
+
+    Raises:
+        DataError: the spec asks for tokens of a domain that has no rows, or rows are longer than `max_length`.
+    """
+    rows, tokens, supervised, unique = {}, {}, {}, {}
+    epochs = settings.num_train_epochs
+    for name, requested in sorted(spec.tokens.items()):
+        if requested <= 0:
+            continue
+        domain = train_rows.get(name)
+        if domain is None or not len(domain.row_tokens):
+            raise DataError(
+                f"Run '{spec.name}' asks for {requested} tokens of '{name}', which has no training rows.",
+                "Add rows to that domain, or plan without it.",
+            )
+        if (longest := int(domain.row_tokens.max())) > settings.max_length:
+            raise DataError(
+                f"'{name}' has a conversation of {longest} tokens; train.max_length is {settings.max_length}.",
+                "Prepare the data again with this max_length.",
+            )
+        chosen = sample_rows(domain, max(1, round(requested / epochs)), spec.seed, name)
+        rows[name] = chosen
+        tokens[name] = epochs * int(domain.row_tokens[chosen].sum())
+        supervised[name] = epochs * int(_predicted_tokens(domain)[chosen].sum())
+        unique[name] = int(domain.row_tokens[np.unique(chosen)].sum())
+    if not rows:
+        raise DataError(f"Run '{spec.name}' has no tokens of any domain.", "Plan at least one token.")
+    return Sample(rows, tokens, supervised, unique)
+
+
+def pack_epoch(
+    spec: RunSpec, sample: Sample, train_rows: Mapping[str, TokenRows], settings: TrainSettings, epoch: int
+) -> list[list[tuple[str, int]]]:
+    """Return the packed rows of one epoch in training order, each a list of (domain, row).
+
+    Each conversation's key is the n-th number of its domain's own stream; a packed row takes the place of its
+    longest conversation.
+    """
+    entries = [
+        (key, name, int(row))
+        for name, chosen in sample.rows.items()
+        for key, row in zip(
+            generator("order", spec.seed, name, epoch).random(len(chosen)).tolist(), chosen, strict=True
+        )
+    ]
+    entries.sort(key=lambda entry: entry[:2])
+    if settings.packing:
+        packed = pack([train_rows[name].row_tokens[row] for _, name, row in entries], settings.max_length)
+    else:
+        packed = [[i] for i in range(len(entries))]
+    packed.sort(key=lambda row: row[0])
+    return [[entries[i][1:] for i in row] for row in packed]
+
+
+def rate_factor(step: int, steps: int, settings: TrainSettings) -> float:
+    """Return the learning rate of a step (from 0) as a share of its peak.
+
+    Linear warm-up over `ceil(warmup_ratio * steps)` steps, then cosine or linear decay to zero, or constant.
+    The first step already has a positive rate, unlike Hugging Face's schedules: short runs waste no step.
+    """
+    warmup = math.ceil(settings.warmup_ratio * steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(1, steps - warmup)
+    if settings.lr_scheduler_type == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * done))
+    return 1 - done if settings.lr_scheduler_type == "linear" else 1.0
+
+
+def _predicted_tokens(rows: TokenRows) -> np.ndarray:
+    """Supervised tokens of each row, without a row's first token, which nothing predicts."""
+    supervised = np.asarray(rows.supervised, np.int64).copy()
+    starts = np.asarray(rows.offsets[:-1])
+    supervised[starts[np.asarray(rows.row_tokens) > 0]] = 0
+    return np.diff(np.concatenate([[0], np.cumsum(supervised)])[np.asarray(rows.offsets)])
+
+
+def _optimiser(network: Any, settings: TrainSettings) -> torch.optim.AdamW:
+    import torch
+
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    betas = (settings.adam_beta1, settings.adam_beta2)
+    return torch.optim.AdamW(groups, settings.learning_rate, betas, settings.adam_epsilon, fused=True)
+
+
+@contextlib.contextmanager
+def _deterministic(spec: RunSpec) -> Iterator[None]:
+    """Seed torch (dropout) from the run, choose deterministic kernels; put everything back at the end."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_from("torch", spec.seed, spec.id))
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+            torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _out_of_memory_as_run_failed(spec: RunSpec, settings: TrainSettings) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError) and "out of memory" not in text and "can't allocate memory" not in text:
+            raise
+        raise RunFailed(
+            f"Run '{spec.name}' ran out of memory with rows of {settings.max_length} tokens, "
+            f"{settings.per_device_train_batch_size} rows a batch.",
+            "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps, or use fewer workers.",
+        ) from error
+
+
+def _not_finite(spec: RunSpec, what: str, value: float, settings: TrainSettings) -> RunFailed:
+    return RunFailed(
+        f"Run '{spec.name}' diverged: {what} is {value} at learning_rate {settings.learning_rate:g}; "
+        "only finite losses are recorded.",
+        f"Lower train.learning_rate, for example to {settings.learning_rate / 4:.2g}.",
+    )

@@ -1,0 +1,129 @@
+"""What a worker process needs to build the trainer: settings and the folders of tokenised rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mixlaw.core.errors import ConfigError, DataError
+from mixlaw.train.settings import ModelSettings, TrainSettings, model_fingerprint
+from mixlaw.train.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """A trainer on disk: everything but the mixture.
+
+    Attributes:
+        model: the base model.
+        train: the training settings.
+        train_rows: domain -> folder of its TokenRows.
+        validation_rows: target -> folder of its TokenRows.
+        inputs: what RunSpec.inputs of a run with this trainer must be: `model`, `train`, `data:<domain>`,
+            `validation:<target>` -> content hash. `of` computes it.
+        trainer: which trainer; `native`.
+    """
+
+    model: ModelSettings
+    train: TrainSettings
+    train_rows: Mapping[str, Path]
+    validation_rows: Mapping[str, Path]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    trainer: str = "native"
+
+    @staticmethod
+    def of(
+        model: ModelSettings,
+        train: TrainSettings,
+        train_rows: Mapping[str, str | Path],
+        validation_rows: Mapping[str, str | Path],
+    ) -> TrainerConfig:
+        """Return the configuration with the content hashes of model, settings and rows.
+
+        Raises:
+            ConfigError: the model's folder is incomplete.
+            DataError: a folder holds no tokenised rows.
+        """
+        from mixlaw.data.rows import TokenRows
+
+        inputs = {"model": model_fingerprint(model), "train": train.fingerprint}
+        inputs |= {f"data:{name}": TokenRows.open(folder).fingerprint for name, folder in train_rows.items()}
+        inputs |= {f"validation:{name}": TokenRows.open(f).fingerprint for name, f in validation_rows.items()}
+        return TrainerConfig(
+            model,
+            train,
+            {name: Path(folder) for name, folder in train_rows.items()},
+            {name: Path(folder) for name, folder in validation_rows.items()},
+            inputs,
+        )
+
+    def build(self) -> Trainer:
+        """Return the trainer, with the model loaded; imports torch.
+
+        Raises:
+            ConfigError: the trainer is unknown, or the model cannot be used.
+            DataError: rows are missing or don't fit the model.
+        """
+        if self.trainer != "native":
+            raise ConfigError(f"Unknown trainer '{self.trainer}'; there is 'native'.", "Mend train.trainer.")
+        from mixlaw.data.rows import TokenRows
+        from mixlaw.train.native import NativeTrainer
+
+        return NativeTrainer(
+            self.model,
+            self.train,
+            {name: TokenRows.open(folder) for name, folder in self.train_rows.items()},
+            {name: TokenRows.open(folder) for name, folder in self.validation_rows.items()},
+        )
+
+    def to_json(self, relative_to: Path) -> dict[str, Any]:
+        """Return the JSON form; folders inside `relative_to` become relative, so that the study can be moved."""
+        model = self.model.to_json()
+        if Path(self.model.name_or_path).expanduser().is_dir():
+            model["name_or_path"] = _relative(Path(self.model.name_or_path).expanduser(), relative_to)
+            model["local"] = True
+        return {
+            "trainer": self.trainer,
+            "model": model,
+            "train": self.train.to_json(),
+            "train_rows": {name: _relative(folder, relative_to) for name, folder in self.train_rows.items()},
+            "validation_rows": {name: _relative(f, relative_to) for name, f in self.validation_rows.items()},
+            "inputs": dict(self.inputs),
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any], relative_to: Path) -> TrainerConfig:
+        """Return the configuration; raise DataError where a key is missing."""
+        try:
+            model = dict(value["model"])
+            if model.pop("local", False):
+                model["name_or_path"] = str(relative_to / model["name_or_path"])
+            return TrainerConfig(
+                ModelSettings.from_json(model),
+                TrainSettings.from_json(value["train"]),
+                {name: relative_to / folder for name, folder in value["train_rows"].items()},
+                {name: relative_to / folder for name, folder in value["validation_rows"].items()},
+                value["inputs"],
+                value["trainer"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"trainer.json lacks {error}.", "Plan the runs again.") from None
+
+    def mismatches(self, inputs: Mapping[str, str], domains: Iterable[str]) -> list[str]:
+        """Return the names of the inputs of a spec that this trainer would not reproduce.
+
+        Args:
+            inputs: RunSpec.inputs.
+            domains: the domains whose tokens the spec asks for; the data of others does not matter.
+        """
+        ignored = {f"data:{name}" for name in self.train_rows} - {f"data:{name}" for name in domains}
+        relevant = (set(inputs) | set(self.inputs)) - ignored
+        return sorted(name for name in relevant if inputs.get(name) != self.inputs.get(name))
+
+
+def _relative(path: Path, base: Path) -> str:
+    path, base = path.resolve(), base.resolve()
+    return os.path.relpath(path, base) if path.is_relative_to(base) else str(path)

@@ -1,0 +1,20 @@
+"""Fixtures that need a model: a random tiny Llama, made once."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tiny_training import make_config, save_tiny_llama
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory):
+    return save_tiny_llama(tmp_path_factory.mktemp("llama") / "model")
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory):
+    return make_config(tmp_path_factory.mktemp("config"))
