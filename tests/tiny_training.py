@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mixlaw.core.run import RunSpec
+from mixlaw.data.rows import TokenRows
 from mixlaw.train.settings import ModelSettings, TrainSettings
 from mixlaw.train.trainer_config import TrainerConfig
 
@@ -46,7 +47,8 @@ def write_rows(folder: Path, count: int, seed: int, *, shortest: int = 6, longes
         ids = 3 + (start + stride * np.arange(length)) % (VOCABULARY - 3)
         supervised = (np.arange(length) >= length // 2).astype(np.uint8)
         rows.append((ids.astype(np.uint32), supervised))
-    return save_rows(folder, rows)
+    TokenRows.write(folder, rows, list(range(count)), [3 * int(s.sum()) for _, s in rows])
+    return folder
 
 
 def make_config(folder: Path, domains: tuple[str, ...] = ("code", "math"), rows: int = 120) -> TrainerConfig:
@@ -61,20 +63,4 @@ def make_config(folder: Path, domains: tuple[str, ...] = ("code", "math"), rows:
 
 def make_specs(config: TrainerConfig, counts: tuple[int, ...] = (400, 800), seed: int = 0) -> list[RunSpec]:
     """Return one run a count, `run-<count>`, with that many tokens of every domain."""
-    return [
-        RunSpec(f"run-{n}", dict.fromkeys(config.train_rows, n), seed, dict(config.inputs)) for n in counts
-    ]
-
-
-def save_rows(folder: Path, rows: list[tuple[np.ndarray, np.ndarray]]) -> Path:
-    """Write tokenised rows as `mixlaw.data` does."""
-    import json
-
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "ids.npy", np.concatenate([ids for ids, _ in rows]).astype(np.uint32))
-    np.save(folder / "supervised.npy", np.concatenate([s for _, s in rows]).astype(np.uint8))
-    np.save(folder / "offsets.npy", np.concatenate([[0], np.cumsum([len(ids) for ids, _ in rows])]).astype(np.int64))
-    import hashlib
-    fp = hashlib.sha256(b"".join(ids.tobytes() + s.tobytes() for ids, s in rows)).hexdigest()
-    (folder / "meta.json").write_text(json.dumps({"fingerprint": fp, "supervised_bytes_total": 100}))
-    return folder
+    return [RunSpec(f"run-{n}", dict.fromkeys(config.train_rows, n), seed, dict(config.inputs)) for n in counts]

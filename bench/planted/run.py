@@ -45,9 +45,7 @@ def losses(theta: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
     """Return (R, K) losses of the planted law."""
     millions = tokens_RK / 1e6
     others = millions.sum(axis=1, keepdims=True) - millions
-    return np.column_stack(
-        [Transfer().predict(theta[i], millions[:, i], others[:, i]) for i in range(len(DOMAINS))]
-    )
+    return np.column_stack([Transfer().predict(theta[i], millions[:, i], others[:, i]) for i in range(len(DOMAINS))])
 
 
 def one_draw(draw: int) -> list[dict]:

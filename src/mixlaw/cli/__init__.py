@@ -1,0 +1,126 @@
+"""The command line: each verb of the API, printed for people or as JSON."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from mixlaw.cli import files, numbers, sweep
+from mixlaw.cli.output import print_error
+from mixlaw.core.errors import MixlawError
+
+_OK, _ERROR, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="mixlaw",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Decides how much of each dataset goes into a fine-tuning run.\n\nStart with: mixlaw demo",
+)
+for _verb in (
+    files.init,
+    files.check,
+    sweep.run,
+    sweep.plan,
+    sweep.train,
+    sweep.status,
+    numbers.fit,
+    numbers.solve,
+    numbers.predict,
+    files.mix,
+    files.report,
+    sweep.demo,
+):
+    app.command(_verb.__name__)(_verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from mixlaw import __version__
+
+        typer.echo(f"mixlaw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "urllib3", "filelock", "fsspec", "datasets", "huggingface_hub"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0 done, 1 error, 2 usage, 3 some runs failed, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(args=arguments, prog_name="mixlaw", standalone_mode=False)
+        return code if isinstance(code, int) else _OK
+    except KeyboardInterrupt:
+        print_error(_Interrupted("Interrupted.", "Run the command again to go on where it stopped."), as_json)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`| head`): nothing more to say, and nothing to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _OK
+    except MixlawError as error:
+        _traceback(arguments)
+        print_error(error, as_json)
+        return _ERROR
+    except Exception as error:
+        return _unexpected(error, arguments, as_json)
+
+
+def _unexpected(error: Exception, arguments: list[str], as_json: bool) -> int:
+    # Typer's own exceptions carry their exit code; which module defines them differs between its versions.
+    if type(error).__name__ == "Abort":
+        return _INTERRUPTED
+    if hasattr(error, "format_message"):
+        message = error.format_message().strip()  # type: ignore[attr-defined]
+        if not message:  # no arguments: the help was printed
+            return _USAGE
+        print_error(_Usage(message.rstrip(".") + ".", "See `mixlaw --help`, or the verb's --help."), as_json)
+        return _USAGE
+    if hasattr(error, "exit_code"):
+        return int(error.exit_code)  # type: ignore[attr-defined]
+    _traceback(arguments)
+    print_error(
+        _Internal(f"Internal error, {type(error).__name__}: {error}.", "Please report it with the output of --debug."),
+        as_json,
+    )
+    return _ERROR
+
+
+def _traceback(arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        traceback.print_exc(file=sys.stderr)
+
+
+class _Interrupted(MixlawError):
+    code = "interrupted"
+
+
+class _Usage(MixlawError):
+    code = "usage"
+
+
+class _Internal(MixlawError):
+    code = "internal"
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -95,12 +95,10 @@ class RunTable:
                 [[r.losses[t].loss_nats if t in r.losses else missing for t in targets] for r in records], float
             ).reshape(-1, len(targets)),
             tuple(str(record.spec.seed) for record in records),
-            np.array(
-                [[r.losses[t].count if t in r.losses else 0 for t in targets] for r in records], float
-            ).reshape(-1, len(targets)),
-            np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(
-                -1, len(domains)
+            np.array([[r.losses[t].count if t in r.losses else 0 for t in targets] for r in records], float).reshape(
+                -1, len(targets)
             ),
+            np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(-1, len(domains)),
             np.array([r.parameters for r in records], float),
         )
 
@@ -178,9 +176,7 @@ class RunTable:
             DataError: no rows, no token or loss columns, a duplicate run, or a malformed value.
         """
         place = place or (lambda i: f"row {i + 1}")
-        names = {
-            prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES
-        }
+        names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES}
         if not names["tokens"] or not names["loss"]:
             lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
             raise DataError(

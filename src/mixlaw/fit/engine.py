@@ -91,7 +91,7 @@ def estimate(problem: Problem, starts: int = 4, near: Estimate | None = None) ->
     return Estimate(result.x, noise, weights, degrees)
 
 
-def _least_squares(problem: Problem, start_P: np.ndarray, noise: float, weights_R: np.ndarray):  # noqa: ANN202
+def _least_squares(problem: Problem, start_P: np.ndarray, noise: float, weights_R: np.ndarray):
     from scipy.optimize import least_squares
 
     root = np.sqrt(weights_R) / noise

@@ -50,7 +50,9 @@ def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: i
         f"{target}: {fitted.message}" for target, fitted in targets.items() if fitted.status in ("worse_than_mean",)
     ]
     warnings += [
-        f"{target}: {', '.join(fitted.at_bound)} ended at a bound." for target, fitted in targets.items() if fitted.at_bound
+        f"{target}: {', '.join(fitted.at_bound)} ended at a bound."
+        for target, fitted in targets.items()
+        if fitted.at_bound
     ]
     return Fit(
         "transfer",

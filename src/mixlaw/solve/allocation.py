@@ -71,9 +71,7 @@ def allocate(objective: SeparableObjective, lower_K: np.ndarray, upper_K: np.nda
         return _certify(objective, weights, price, lower, upper)
 
 
-def _clear_market(
-    objective: SeparableObjective, lower: np.ndarray, upper: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _clear_market(objective: SeparableObjective, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights and the price at which they sum to one."""
     room = np.maximum(upper - lower, 0)
     share = np.clip((1 - lower.sum(axis=0)) / np.maximum(room.sum(axis=0), 1e-300), 0, 1)

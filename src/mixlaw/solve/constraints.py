@@ -65,9 +65,7 @@ class Constraints:
         supply = self._supply(domain)
         if supply / budget_tokens >= self.maximum.get(domain, 1.0):
             return ""
-        return (
-            f" ({format_tokens(self.available[domain])} available, at most {self.max_epochs:g} epochs)"
-        )
+        return f" ({format_tokens(self.available[domain])} available, at most {self.max_epochs:g} epochs)"
 
     def _check(self, domains: tuple[str, ...]) -> None:
         for what, given, top in (

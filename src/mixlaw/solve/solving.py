@@ -95,9 +95,7 @@ def solve_mixture(
         },
         total_loss=_total(fit, mixture, importance),
         marginal=_marginal(fit, importance, weights, budget_tokens),
-        certificate=Certificate(
-            float(best.kkt_residual_B[0]), float(best.gap_B[0]), float(best.multiplier_B[0])
-        ),
+        certificate=Certificate(float(best.kkt_residual_B[0]), float(best.gap_B[0]), float(best.multiplier_B[0])),
         extrapolation_factor=factor,
         target_weights={target: float(importance[domains.index(target)]) for target in fit.targets},
     )
@@ -157,7 +155,12 @@ def _total(fit: Fit, mixture: Mixture, importance: np.ndarray) -> float:
 
 
 def _regret(
-    theta_KSP: np.ndarray, importance: np.ndarray, budget: float, weights: np.ndarray, lower: np.ndarray, upper: np.ndarray
+    theta_KSP: np.ndarray,
+    importance: np.ndarray,
+    budget: float,
+    weights: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
 ) -> np.ndarray:
     """Return (S,) objective at the weights minus at each draw's own optimum, nats."""
     each = TransferObjective(theta_KSP, importance, budget, average=False)
@@ -208,5 +211,3 @@ def _with_warnings(solution: Solution, fit: Fit, theta_KSP: np.ndarray, importan
                 f"No gain over the {name} mixture is expected: the bounds, or what the runs say, leave none."
             )
     return Solution(**{**solution.__dict__, "warnings": tuple(warnings)})
-
-

@@ -25,11 +25,12 @@ from mixlaw.core.errors import ConfigError, DataError, MissingExtra, MixlawError
 from mixlaw.core.run import RunSpec
 from mixlaw.study.status import RunEvent, RunStatus, SweepProgress
 from mixlaw.study.store import Study
-from mixlaw.study.worker import read_events
+from mixlaw.study.worker import check_inputs, read_events
 from mixlaw.train.trainer_config import TrainerConfig
 
 OnEvent = Callable[[RunEvent], None]
 _CRASHES_ALLOWED = 1
+_IDLE_ROUNDS_ALLOWED = 3
 _STOP_WAIT_S = 5.0
 _POLL_S = 0.2
 _OTHERS_POLL_S = 1.0
@@ -38,10 +39,10 @@ _OTHERS_POLL_S = 1.0
 def run_pending(
     study: Study,
     config: TrainerConfig,
-    *,
     workers: int | None = None,
-    threads: int | None = None,
     on_event: OnEvent | None = None,
+    *,
+    threads: int | None = None,
     specs: Iterable[RunSpec] | None = None,
     retry_failed: bool = False,
 ) -> list[RunStatus]:
@@ -54,17 +55,22 @@ def run_pending(
         study: the study, with a saved plan.
         config: the trainer; `config.inputs` must be the specs' inputs.
         workers: worker processes; None for one a GPU, or one a usable core.
-        threads: computing threads of a worker; None for its share of the cores.
         on_event: called in the calling thread for everything that happens; see `RunEvent`.
+        threads: computing threads of a worker; None for its share of the cores.
         specs: the runs, all of them in the plan; None for the whole plan.
         retry_failed: try every failed run again.
 
     Raises:
-        StudyError: the folder cannot be written, or another process trains it with other settings.
+        StudyError: a run is not in the plan or was planned with other inputs, the folder cannot be written, or another
+            process trains it with other settings.
         ConfigError, DataError, MissingExtra: no worker could build the trainer.
         KeyboardInterrupt: passed on, after the workers were stopped and their leases released.
     """
-    chosen = study.load_plan() if specs is None else list(specs)
+    plan = study.load_plan()
+    chosen = plan if specs is None else list(specs)
+    if strangers := [spec.name for spec in chosen if spec not in plan]:
+        raise StudyError(f"Run '{strangers[0]}' is not in {study.plan_path}.", "Save the plan with it first.")
+    check_inputs(chosen, config)
     study.save_trainer(config)
     study.clear_failures(chosen, everything=retry_failed)
     study.release_dead()
@@ -104,21 +110,27 @@ class _Sweep:
         self.workers: list[_Worker] = []
         self.crashes: dict[str, int] = {}
         self.started = 0
+        self.claimed = False
         self.events: queue.Queue[tuple[_Worker, dict[str, Any]]] = queue.Queue()
-        done = {s.name for s in study.status(specs) if s.state == "done"}
-        self.progress = SweepProgress({s.name: sum(s.tokens.values()) for s in specs}, done)
+        self.progress = SweepProgress({spec.name: sum(spec.tokens.values()) for spec in specs}, set())
 
     def run(self) -> None:
         """Start workers, follow them, and replace the dead ones, until nothing is pending or at work."""
-        waiting = False
+        waiting, idle_rounds = False, 0
         while True:
-            pending = self.study.pending(self.specs.values())
-            if not pending and not self._others_at_work():
+            statuses = self.study.status(list(self.specs.values()))
+            self.progress.found_done({status.name for status in statuses if status.state == "done"})
+            pending = [status.name for status in statuses if status.state == "pending"]
+            if not pending and not any(status.state == "running" for status in statuses):
                 return
             if pending:
-                waiting = False
+                waiting, self.claimed = False, False
                 self._start(min(self.size, len(pending)))
                 self._follow()
+                # Another process may win every claim; but not again and again while the runs stay pending.
+                idle_rounds = 0 if self.claimed else idle_rounds + 1
+                if idle_rounds > _IDLE_ROUNDS_ALLOWED:
+                    raise StudyError(f"Workers end without training '{pending[0]}'.", f"See {self.study.logs_folder}.")
             else:
                 if not waiting:
                     self.on_event(self.progress.event("waiting"))
@@ -141,9 +153,6 @@ class _Sweep:
         if self.workers:
             self.study.release_dead()
         self.workers = []
-
-    def _others_at_work(self) -> bool:
-        return any(status.state == "running" for status in self.study.status(list(self.specs.values())))
 
     def _start(self, count: int) -> None:
         self.on_event(self.progress.event("workers"))
@@ -215,7 +224,7 @@ class _Sweep:
         if kind == "fatal":
             worker.fatal = event
         elif kind == "started":
-            worker.run = name
+            worker.run, self.claimed = name, True
             self.on_event(self.progress.event(kind, name))
         elif kind in ("progress", "finished", "failed"):
             if kind != "progress":

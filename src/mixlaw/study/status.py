@@ -47,8 +47,8 @@ class RunEvent:
     """One thing that happened in a sweep, with the sweep's state after it.
 
     Attributes:
-        kind: `workers` (they are starting), `started`, `progress`, `finished`, `failed`, `retry` (a worker died, its run
-            is pending again), or `waiting` (only runs of other processes are left).
+        kind: `workers` (they are starting), `started`, `progress`, `finished`, `failed`, `retry` (a worker died,
+            its run is pending again), or `waiting` (only runs of other processes are left).
         run: the run's name; empty for `workers` and `waiting`.
         step, steps, loss: the run's training so far; loss in nats per supervised token.
         reason: why it failed or is tried again.
@@ -110,13 +110,19 @@ class SweepProgress:
 
     def __init__(self, tokens: dict[str, int], done: set[str], clock: Any = time.monotonic) -> None:
         self._tokens = tokens
-        self._done = set(done)
-        self._before = sum(tokens[name] for name in done)
+        self._done: set[str] = set()
+        self._before = 0
         self._failed: set[str] = set()
         self._share: dict[str, float] = {}
         self._clock = clock
         self._began = clock()
         self._first_started: float | None = None
+        self.found_done(done)
+
+    def found_done(self, names: set[str]) -> None:
+        """Count runs that this sweep did not train: done before, or by another process meanwhile."""
+        self._before += sum(self._tokens[name] for name in names - self._done)
+        self._done |= names
 
     def event(self, kind: str, run: str = "", **values: Any) -> RunEvent:
         """Take note of what happened and return the event with the sweep's state."""

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from mixlaw.core.errors import DataError, MixlawError, RunFailed, StudyError
@@ -26,6 +26,7 @@ from mixlaw.core.run import RunSpec
 from mixlaw.study.leases import Heartbeat, Lease
 from mixlaw.study.store import Study, longest_first
 from mixlaw.train.trainer import Trainer
+from mixlaw.train.trainer_config import TrainerConfig
 
 Emit = Callable[[dict[str, Any]], None]
 _PROGRESS_EVERY_S = 0.2
@@ -68,18 +69,23 @@ def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
     if not study.pending(specs):
         return
     config = study.load_trainer()
-    for spec in specs:
-        if wrong := config.mismatches(spec.inputs, [name for name, n in spec.tokens.items() if n > 0]):
-            raise StudyError(
-                f"Run '{spec.name}' was planned with other inputs than trainer.json has: {', '.join(wrong)}.",
-                "Plan the runs again.",
-            )
+    check_inputs(specs, config)
     trainer = config.build()
     emit({"event": "ready"})
     for spec in longest_first(specs):
         lease = study.claim(spec)
         if lease is not None:
             train_one(study, trainer, spec, lease, emit)
+
+
+def check_inputs(specs: Iterable[RunSpec], config: TrainerConfig) -> None:
+    """Raise StudyError where a spec was planned with another model, other data or other settings."""
+    for spec in specs:
+        if wrong := config.mismatches(spec.inputs, [name for name, n in spec.tokens.items() if n > 0]):
+            raise StudyError(
+                f"Run '{spec.name}' was planned with other inputs than the trainer has: {', '.join(wrong)}.",
+                "Plan the runs again.",
+            )
 
 
 def train_one(study: Study, trainer: Trainer, spec: RunSpec, lease: Lease, emit: Emit) -> None:

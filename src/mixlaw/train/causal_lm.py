@@ -46,9 +46,7 @@ class CausalLM:
         self.bfloat16 = _uses_bfloat16(model, train, self.device)
         self.attention = _attention(model, train, self.device)
         self.network: Any = _load(model, self.attention, self.device)
-        self._base = {
-            name: tensor.detach().clone() for name, tensor in _tensors(self.network)
-        }
+        self._base = {name: tensor.detach().clone() for name, tensor in _tensors(self.network)}
         self.parameters = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
         _check_length(self.network.config, train.max_length, model.name_or_path)
@@ -184,7 +182,8 @@ def _load(model: ModelSettings, attention: str, device: torch.device) -> Any:
     # run's arithmetic independent of whether it is the first one in the process.
     for parameter in network.parameters():
         parameter.data = parameter.data.clone()
-    return network.to(device)
+    network.to(device)  # type: ignore[arg-type]
+    return network
 
 
 def _check_length(config: Any, max_length: int, name: str) -> None:

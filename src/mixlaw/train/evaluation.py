@@ -25,7 +25,7 @@ class ValidationSet:
 
     Attributes:
         batches: conversations of similar length, one a row.
-        bytes: UTF-8 bytes of the supervised text; 0 where unknown.
+        bytes: UTF-8 bytes of the supervised text.
     """
 
     batches: tuple[PackedBatch, ...]
@@ -59,8 +59,7 @@ class ValidationSet:
                 f"The validation set '{name}' has {count} rows and no supervised token to evaluate.",
                 "Hold out more rows, or check the domain's assistant turns.",
             )
-        whole = len(chosen) == count
-        return ValidationSet(tuple(batches), int(rows.supervised_bytes_total) if whole else 0)
+        return ValidationSet(tuple(batches), int(rows.supervised_bytes[chosen].sum()))
 
     def evaluate(self, lm: CausalLM) -> TargetLoss:
         """Return the loss of the model as it stands (in evaluation mode), accumulated in float64."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixlaw.core.errors import DataError, RunFailed
-from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
+from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.seeds import generator, seed_from
 from mixlaw.data.rows import TokenRows, sample_rows
 from mixlaw.train.causal_lm import CausalLM
@@ -70,9 +70,7 @@ class NativeTrainer:
     ) -> None:
         self.settings = settings
         self.train_rows = dict(train_rows)
-        self.validation = {
-            name: ValidationSet.of(name, rows, settings) for name, rows in validation_rows.items()
-        }
+        self.validation = {name: ValidationSet.of(name, rows, settings) for name, rows in validation_rows.items()}
         self.lm = CausalLM(model, settings, device)
         self._check_ids(validation_rows)
         self.timing: dict[str, Any] = {}
@@ -309,7 +307,8 @@ def _out_of_memory_as_run_failed(spec: RunSpec, settings: TrainSettings) -> Iter
         raise RunFailed(
             f"Run '{spec.name}' ran out of memory with rows of {settings.max_length} tokens, "
             f"{settings.per_device_train_batch_size} rows a batch.",
-            "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps, or use fewer workers.",
+            "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps, "
+            "or use fewer workers.",
         ) from error
 
 

@@ -78,9 +78,7 @@ def pack(lengths: Sequence[int] | np.ndarray, max_length: int) -> list[list[int]
     return rows
 
 
-def collate(
-    conversations: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], length: int | None = None
-) -> PackedBatch:
+def collate(conversations: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], length: int | None = None) -> PackedBatch:
     """Return the batch of some rows of conversations.
 
     The first token of a conversation is never a label: nothing before it belongs to the same conversation.

@@ -44,7 +44,9 @@ def test_noise_free_runs_give_back_the_planted_losses_far_outside_the_runs() -> 
     fitted = fit_law(planted(noise=0.0, runs=20))
     tokens = np.array([[10e6, 10e6, 10e6], [40e6, 5e6, 5e6]])
     others = tokens.sum(axis=1, keepdims=True) - tokens
-    truth = np.column_stack([Transfer().predict(t, tokens[:, i] / 1e6, others[:, i] / 1e6) for i, t in enumerate(THETA)])
+    truth = np.column_stack(
+        [Transfer().predict(t, tokens[:, i] / 1e6, others[:, i] / 1e6) for i, t in enumerate(THETA)]
+    )
     assert np.abs(fitted.predict(tokens).mean / truth - 1).max() < 1e-4
 
 
@@ -60,7 +62,9 @@ def test_permuting_and_renaming_domains_permutes_and_renames_the_answer(fit: Fit
     runs = planted()
     order, names = [2, 0, 1], ("x", "y", "z")
     other = fit_law(
-        change(runs, domains=names, targets=names, tokens_RK=runs.tokens_RK[:, order], losses_RJ=runs.losses_RJ[:, order])
+        change(
+            runs, domains=names, targets=names, tokens_RK=runs.tokens_RK[:, order], losses_RJ=runs.losses_RJ[:, order]
+        )
     )
     for new, old in zip(names, order, strict=True):
         assert np.allclose(other.theta(new), fit.theta(DOMAINS[old]), rtol=1e-4)

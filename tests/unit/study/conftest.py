@@ -1,11 +1,6 @@
 """Fixtures of studies: a tiny trainer on disk, made once, and a study without runs."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tiny_training import make_config, make_specs
 

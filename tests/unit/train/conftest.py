@@ -1,11 +1,6 @@
 """Fixtures that need a model: a random tiny Llama, made once."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tiny_training import make_config, save_tiny_llama
 

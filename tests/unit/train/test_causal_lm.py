@@ -2,13 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from tiny_training import SETTINGS, VOCABULARY, save_tiny_llama
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.train import causal_lm
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.packing import collate
 from mixlaw.train.settings import ModelSettings
+from tiny_training import SETTINGS, VOCABULARY, save_tiny_llama
 
 
 def conversations(count=5, seed=0):
@@ -35,9 +35,13 @@ def test_losses_on_supervised_positions_equal_those_from_all_logits(tiny_llama):
     assert lm._on_supervised_only
     batch = collate([conversations()], 70)
     logits = lm.network(
-        input_ids=torch.from_numpy(batch.input_ids_BT), position_ids=torch.from_numpy(batch.position_ids_BT), use_cache=False
+        input_ids=torch.from_numpy(batch.input_ids_BT),
+        position_ids=torch.from_numpy(batch.position_ids_BT),
+        use_cache=False,
     ).logits.flatten(0, 1)
-    expected = torch.nn.functional.cross_entropy(logits[batch.predict_S], torch.from_numpy(batch.labels_S), reduction="sum")
+    expected = torch.nn.functional.cross_entropy(
+        logits[batch.predict_S], torch.from_numpy(batch.labels_S), reduction="sum"
+    )
     assert lm.sum_nats(batch).item() == pytest.approx(expected.item(), rel=1e-6)
     lm._on_supervised_only = False
     assert lm.sum_nats(batch).item() == pytest.approx(expected.item(), rel=1e-6)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_training import SETTINGS, VOCABULARY, make_specs, write_rows
 
 from mixlaw.core.errors import DataError, RunFailed
 from mixlaw.core.run import RunSpec
@@ -17,6 +16,7 @@ from mixlaw.train.native import NativeTrainer, draw_sample, pack_epoch, rate_fac
 from mixlaw.train.packing import collate
 from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import Trainer
+from tiny_training import SETTINGS, VOCABULARY, make_specs, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,9 @@ def test_a_run_is_the_same_to_the_bit_in_other_processes_with_one_or_two_threads
     outputs = []
     for threads in ("1", "2"):
         env = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run([sys.executable, "-c", script, tmp_path], env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script, tmp_path], env=env, capture_output=True, text=True, check=True
+        )
         outputs.append(done.stdout.strip().splitlines()[-1])
     assert outputs[0] == outputs[1]
 
@@ -134,7 +136,9 @@ def test_more_tokens_than_there_are_repeat_the_domain(trainer, tiny_config, tmp_
 def test_accumulated_batches_take_the_same_step_as_one_large_batch(trainer, tiny_config, tmp_path):
     spec = make_specs(tiny_config, (400,))[0]
     large = with_settings(trainer, per_device_train_batch_size=8).run(spec, folder=tmp_path)
-    small = with_settings(trainer, per_device_train_batch_size=2, gradient_accumulation_steps=4).run(spec, folder=tmp_path)
+    small = with_settings(trainer, per_device_train_batch_size=2, gradient_accumulation_steps=4).run(
+        spec, folder=tmp_path
+    )
     assert small.steps == large.steps
     for name, loss in large.losses.items():
         assert small.losses[name].loss_nats == pytest.approx(loss.loss_nats, abs=1e-4)
@@ -173,8 +177,15 @@ def test_a_cap_on_evaluation_rows_takes_a_subset_that_grows_with_the_cap(tiny_co
 
 def test_a_divergent_run_fails_with_a_remedy_and_leaves_no_record(trainer, tiny_config, tmp_path):
     (spec,) = make_specs(tiny_config, (800,))
-    with pytest.raises(RunFailed, match="Lower train.learning_rate"):
-        with_settings(trainer, learning_rate=900.0, max_grad_norm=0.0, lr_scheduler_type="constant", adam_epsilon=0.0, weight_decay=900.0).run(spec, folder=tmp_path)
+    with pytest.raises(RunFailed, match=r"Lower train\.learning_rate"):
+        with_settings(
+            trainer,
+            learning_rate=900.0,
+            max_grad_norm=0.0,
+            lr_scheduler_type="constant",
+            adam_epsilon=0.0,
+            weight_decay=900.0,
+        ).run(spec, folder=tmp_path)
     assert not (tmp_path / "record.json").exists()
 
 
@@ -195,7 +206,7 @@ def test_tokens_of_a_domain_without_rows_are_an_error(trainer, tmp_path):
 
 
 def test_rows_longer_than_max_length_are_an_error(trainer, tmp_path):
-    with pytest.raises(DataError, match="train.max_length is 8"):
+    with pytest.raises(DataError, match=r"train\.max_length is 8"):
         with_settings(trainer, max_length=8).run(RunSpec("a", {"math": 10}, 0), folder=tmp_path)
 
 

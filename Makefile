@@ -1,0 +1,78 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+# They make .venv when it is missing or broken, install into it, and reuse it from then on.
+
+# The first Python that is new enough; another one: make demo PYTHON=python3.12
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# The stamps lie in .venv and carry its place: a deleted, moved or half-made environment is set up again.
+HERE := $(shell pwd | cksum | cut -d' ' -f1)
+INSTALLED := .venv/.installed-$(HERE)
+INSTALLED_TEST := .venv/.installed-test-$(HERE)
+
+# Workers train with one thread each; tests share the cores the same way.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint format docs installed installed-test venv
+
+help:
+	@echo "make demo    set up .venv and run the whole job on bundled data: a few minutes on two cores"
+	@echo "make test    set up .venv with the test tools; lint, types, tests"
+	@echo "make lint    only lint and types"
+	@echo "make format  format the code and fix what can be fixed"
+	@echo "make docs    write docs/cli.md again from --help"
+
+demo: installed
+	@$(BIN)/python -m mixlaw demo
+	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
+
+test: lint
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+lint: installed-test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pyright
+
+format: installed-test
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+docs: installed-test
+	$(BIN)/python tests/docs/cli_reference.py docs/cli.md
+
+# A make of its own: only then is a stamp seen to be gone that `venv` has deleted with a broken environment.
+installed: venv
+	@$(MAKE) -s --no-print-directory $(INSTALLED)
+
+installed-test: venv
+	@$(MAKE) -s --no-print-directory $(INSTALLED_TEST)
+
+# Reused where its Python and pip work, made anew otherwise.
+venv:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "mixlaw needs Python 3.11, 3.12 or 3.13; none was found. Say: make demo PYTHON=/path/to/python3.12" >&2; \
+		exit 1; \
+	fi
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		rm -rf .venv; \
+		echo "making .venv with $(PYTHON)"; \
+		$(PYTHON) -m venv .venv || { \
+			rm -rf .venv; \
+			echo "$(PYTHON) cannot make a virtual environment." >&2; \
+			echo "On Debian and Ubuntu its venv module is a package of its own: apt-get install python3-venv" >&2; \
+			exit 1; \
+		}; \
+	fi
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "installing mixlaw[train,report] into .venv (the first time some minutes)"
+	@$(PIP) -e ".[train,report]"
+	@touch $@
+
+$(INSTALLED_TEST): pyproject.toml constraints.txt
+	@echo "installing mixlaw[train,report,test] into .venv (the first time some minutes)"
+	@$(PIP) -e ".[train,report,test]"
+	@touch $(INSTALLED) $@

@@ -1,0 +1,88 @@
+"""mixlaw decides how much of each dataset goes into the supervised fine-tuning of a language model.
+
+    runs = mixlaw.load_runs("runs.csv")
+    fit = mixlaw.fit(runs)
+    best = mixlaw.solve(fit, budget_tokens=20e6)
+
+or, from datasets to weights, training files and a report: `mixlaw.run("mix.yaml")`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mixlaw.api.files import check as check
+    from mixlaw.api.files import init as init
+    from mixlaw.api.files import mix as mix
+    from mixlaw.api.files import report as report
+    from mixlaw.api.numbers import fit as fit
+    from mixlaw.api.numbers import load_runs as load_runs
+    from mixlaw.api.numbers import predict as predict
+    from mixlaw.api.numbers import solve as solve
+    from mixlaw.api.sweep import plan as plan
+    from mixlaw.api.sweep import run as run
+    from mixlaw.api.sweep import status as status
+    from mixlaw.api.sweep import train as train
+    from mixlaw.core.errors import MixlawError as MixlawError
+    from mixlaw.core.runtable import RunTable as RunTable
+
+# Imported on first use: `import mixlaw` loads neither SciPy nor torch.
+_HOMES = {
+    "check": "mixlaw.api.files",
+    "init": "mixlaw.api.files",
+    "mix": "mixlaw.api.files",
+    "report": "mixlaw.api.files",
+    "fit": "mixlaw.api.numbers",
+    "load_runs": "mixlaw.api.numbers",
+    "predict": "mixlaw.api.numbers",
+    "solve": "mixlaw.api.numbers",
+    "plan": "mixlaw.api.sweep",
+    "run": "mixlaw.api.sweep",
+    "status": "mixlaw.api.sweep",
+    "train": "mixlaw.api.sweep",
+    "MixlawError": "mixlaw.core.errors",
+    "RunTable": "mixlaw.core.runtable",
+}
+
+__all__ = [*sorted(_HOMES), "__version__", "citation"]
+
+
+class _Package(ModuleType):
+    """Keeps verbs callable: importing the subpackage `mixlaw.fit` must not put a module in the place of `mixlaw.fit()`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+def citation() -> str:
+    """Return BibTeX for the method that mixlaw builds on."""
+    return """@inproceedings{li2025datamixing,
+  title     = {Data Mixing Optimization for Supervised Fine-Tuning of Large Language Models},
+  author    = {Li, Yuan and Liu, Zhengzhong and Xing, Eric},
+  booktitle = {International Conference on Machine Learning},
+  series    = {PMLR},
+  volume    = {267},
+  pages     = {35419--35437},
+  year      = {2025},
+  note      = {arXiv:2508.11953}
+}"""

@@ -1,0 +1,6 @@
+"""`python -m mixlaw`."""
+
+from mixlaw.cli import entry
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,248 @@
+"""Verbs that write files for people and trainers: init, check, mix, report, demo."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlaw.api.numbers import load_runs
+from mixlaw.api.project import Note, Project, study_facts
+from mixlaw.core.errors import ConfigError, DataError, StudyError
+from mixlaw.core.files import read_json, write_text
+from mixlaw.core.mixture import Mixture
+from mixlaw.core.tokens import format_tokens, parse_tokens
+from mixlaw.fit import Fit, fit_law
+from mixlaw.solve import Solution
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` found.
+
+    Attributes:
+        domains: name -> counts, as in domains.json.
+        examples: name -> the first conversation as (text, whether it is supervised) parts.
+        proxy_runs: how many runs the plan has.
+        proxy_tokens: training tokens of all of them.
+        budget_tokens: the target budget.
+        notes: sentences about the plan.
+    """
+
+    domains: dict[str, Any]
+    examples: dict[str, list[tuple[str, bool]]]
+    proxy_runs: int
+    proxy_tokens: int
+    budget_tokens: int
+    notes: list[str]
+
+
+def check(config: str | Path, note: Note | None = None) -> Check:
+    """Validate everything, count the tokens, render a chat of each domain, and price the plan; trains nothing.
+
+    Raises:
+        ConfigError, DataError, DesignError: see the parts.
+    """
+    from mixlaw.data.prepare import example
+
+    project = Project.open(config, note)
+    examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
+    specs, notes = project.design
+    return Check(
+        {name: tokens.to_json() for name, tokens in project.prepared.items()},
+        examples,
+        len(specs),
+        sum(sum(spec.tokens.values()) for spec in specs),
+        project.config.budget_tokens,
+        notes,
+    )
+
+
+def mix(
+    config: str | Path | Project,
+    *,
+    budget_tokens: str | int | None = None,
+    weights: Mapping[str, float] | None = None,
+    out: str | Path | None = None,
+    file_format: str = "jsonl",
+    note: Note | None = None,
+) -> tuple[dict[str, Any], Path]:
+    """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
+
+    Args:
+        config: a mix.yaml or its project.
+        budget_tokens: None for the configuration's; another one is solved for.
+        weights: domain -> share, instead of the solution's.
+        out: the folder; None for mixtures/<budget>-<hash8> in the study.
+        file_format: `jsonl` or `parquet`.
+        note: called with a sentence about each step.
+
+    Raises:
+        ConfigError: unknown domains, or weights that do not sum to 1.
+        StudyError: there is no fit yet.
+        DataError: a source file changed since it was counted.
+    """
+    from mixlaw.core.fingerprints import fingerprint
+    from mixlaw.data.materialise import materialise
+
+    project = config if isinstance(config, Project) else Project.open(config, note)
+    budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
+    if weights is None:
+        weights = _solved(project, budget).weights
+    elif unknown := sorted(set(weights) - set(project.domains)):
+        raise ConfigError(
+            f"--weights: there is no domain {', '.join(map(repr, unknown))}.", f"Known: {', '.join(project.domains)}."
+        )
+    mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
+    if out is None:
+        name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget, file_format])[:8]}"
+        out = project.study.folder / "mixtures" / name
+    manifest = materialise(
+        project.domains, project.prepared, mixture, out, seed=project.config.plan.seed, file_format=file_format
+    )
+    return manifest, Path(out)
+
+
+def _solved(project: Project, budget: int) -> Solution:
+    from mixlaw.api.sweep import solve_study
+
+    path = project.study.folder / "fit.json"
+    if not path.exists():
+        raise StudyError(f"{project.study.folder} has no fit.json yet.", "Run `mixlaw run`, or give --weights.")
+    return solve_study(project, Fit.load(path), budget)
+
+
+def report(source: str | Path | Project, out: str | Path | None = None) -> dict[str, Path]:
+    """Write report.html, report.md and report.json, and return their paths.
+
+    Args:
+        source: a mix.yaml, its study folder, or a run table.
+        out: the folder; None for report/ in the study, or beside a run table.
+
+    Raises:
+        DataError: no such source, or no finished runs.
+        FitError: the runs carry no fit.
+    """
+    from mixlaw.report import write_report
+
+    project = source if isinstance(source, Project) else _project_of(Path(source))
+    if project is None:
+        path = Path(str(source))
+        runs = load_runs(path)
+        folder = Path(out) if out else path.parent / f"{path.stem}-report"
+        return write_report(folder, runs=runs, fit=fit_law(runs), solution=None, title=path.stem, study=None)
+    runs = project.run_table()
+    folder, study = project.study.folder, study_facts(project)
+    if not (folder / "fit.json").exists():
+        raise StudyError(f"{folder} has no fit.json yet.", "Run `mixlaw run` first.")
+    fitted, solution = Fit.load(folder / "fit.json"), Solution.from_json(read_json(folder / "solution.json"))
+    target = Path(out) if out else folder / "report"
+    return write_report(target, runs=runs, fit=fitted, solution=solution, title=folder.name, study=study)
+
+
+def _project_of(path: Path) -> Project | None:
+    if path.suffix in (".yaml", ".yml"):
+        return Project.open(path)
+    if path.is_dir():
+        from mixlaw.config import parse_config
+
+        resolved = path / "config.resolved.json"
+        if not resolved.is_file():
+            raise DataError(f"{path} is no study folder.", "Name a study, a mix.yaml or a run table.")
+        return Project(parse_config(read_json(resolved), str(resolved)))
+    return None
+
+
+def init(paths: list[str], out: str | Path = "mix.yaml", *, model: str | None = None, force: bool = False) -> Path:
+    """Write a commented mix.yaml for data files; look at the first row of each to name its format.
+
+    Args:
+        paths: data files, folders or dataset ids; a domain is named after its file.
+        out: where to write.
+        model: base model; None for a placeholder that must be edited.
+        force: whether an existing file is replaced.
+
+    Raises:
+        ConfigError: the file exists, or two paths give one name.
+        DataError: a file is missing or malformed.
+    """
+    from mixlaw.core.domain import Domain
+    from mixlaw.data.prepare import conversations
+
+    out = Path(out)
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists.", "Say --force to replace it, or --out for another name.")
+    lines: list[str] = []
+    names: set[str] = set()
+    for path in paths:
+        name = Path(path).name.split(".")[0] or path
+        if name in names:
+            raise ConfigError(f"Two paths give the domain name '{name}'.", "Rename one, or edit mix.yaml by hand.")
+        names.add(name)
+        form = next((f for _, _, f in conversations(Domain(name, path))), None)
+        if form is None:
+            raise DataError(f"{path} has no rows.", "Add rows, or leave it out.")
+        lines.append(f"  {_yaml_text(name)}: {{path: {_yaml_text(path)}}}  # {form}")
+    write_text(out, _TEMPLATE.format(model=_yaml_text(model or "Qwen/Qwen2.5-0.5B"), domains="\n".join(lines)))
+    return out
+
+
+def _yaml_text(text: str) -> str:
+    import json
+
+    return (
+        text if text.replace("-", "").replace("_", "").replace("/", "").replace(".", "").isalnum() else json.dumps(text)
+    )
+
+
+def example_config(out: str | Path, *, force: bool = False) -> Path:
+    """Copy the demo's mix.yaml with its data and model into a new folder, and return the path of mix.yaml.
+
+    Raises:
+        ConfigError: the folder holds another mix.yaml.
+    """
+    out, bundle = Path(out), Path(__file__).parents[1] / "demo"
+    target, text = out / "mix.yaml", (bundle / "mix.yaml").read_text(encoding="utf-8")
+    if target.exists() and target.read_text(encoding="utf-8") != text and not force:
+        raise ConfigError(f"{target} exists and differs from the example.", "Say --force, or choose another folder.")
+    for part in ("data", "tiny_base"):
+        shutil.copytree(bundle / part, out / part, dirs_exist_ok=True)
+    write_text(target, text)
+    return target
+
+
+_TEMPLATE = """\
+# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, do it with `mixlaw run`.
+
+study: studies/mix                 # the folder of runs, fits, mixtures and reports; made when first needed
+
+model:
+  name_or_path: {model}   # a folder or a Hugging Face id; its tokenizer and chat template count the tokens
+  # revision: <commit>             # pin it: the runs are cached by it
+
+domains:                           # JSONL(.gz), Parquet, folders of them, or Hugging Face dataset ids
+{domains}
+
+validation: {{rows: 500}}            # held out of each domain by content; at most a fifth of it
+budget_tokens: 20M                 # training tokens of the final run
+
+plan:                              # the proxy runs
+  design: auto                     # auto | perturbation | space_filling
+  # runs: 13                       # default 1 + 4 per domain
+  # base_tokens: 500k              # tokens of each domain in the base run; default from budget and data
+  seed: 0
+
+train:                             # Hugging Face's names
+  learning_rate: 2.0e-5
+  num_train_epochs: 1
+  max_length: 2048
+  per_device_train_batch_size: 4
+  gradient_accumulation_steps: 4
+  eval_rows: 200                   # validation rows per domain after each run
+
+solve:
+  objective: mean                  # or weighted, with target_weight: {{<domain>: 1}}
+  max_epochs: 4                    # passes over a domain at most
+"""

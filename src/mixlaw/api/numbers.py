@@ -1,0 +1,115 @@
+"""Verbs that need numbers only: no torch, no data, no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.errors import DataError, MissingExtra
+from mixlaw.core.files import read_json
+from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import parse_tokens
+from mixlaw.fit import Fit, Prediction, fit_law
+from mixlaw.solve import Solution, solve_mixture
+
+
+def load_runs(source: Any) -> RunTable:
+    """Return a run table.
+
+    Args:
+        source: a RunTable, the path of a CSV or Parquet run table, of a study folder or of a mix.yaml, or anything
+            with columns such as a DataFrame.
+
+    Raises:
+        DataError: no such file, or a malformed value (its row and column are named).
+        ConfigError: a mix.yaml with problems.
+    """
+    if isinstance(source, RunTable):
+        return source
+    if not isinstance(source, (str, Path)):
+        return RunTable.from_columns({str(column): list(source[column]) for column in source})
+    path = Path(source)
+    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+        return _study_runs(path)
+    if path.suffix == ".parquet":
+        return _parquet_runs(path)
+    return RunTable.from_csv(path)
+
+
+def fit(runs: Any, law: str = "auto", procedure: str = "joint", seed: int = 0, out: str | Path | None = None) -> Fit:
+    """Fit a law to runs; see `mixlaw.fit.fit_law`.
+
+    Args:
+        runs: whatever `load_runs` takes.
+        law: `auto` or a law's name.
+        procedure: `joint`, `own_curve` or `published`.
+        seed: of the posterior draws.
+        out: where to write fit.json, or None.
+    """
+    result = fit_law(load_runs(runs), law, procedure, seed)
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def load_fit(source: Fit | str | Path) -> Fit:
+    """Return a fit, or read it from its file; raise DataError where it is missing or malformed."""
+    return source if isinstance(source, Fit) else Fit.load(source)
+
+
+def solve(fit: Fit | str | Path, budget_tokens: float | str, **constraints: Any) -> Solution:
+    """Return the best weights at a budget; see `mixlaw.solve.solve_mixture` for the constraints.
+
+    Args:
+        fit: a fit or the path of fit.json.
+        budget_tokens: 20e6 or "20M".
+        constraints: target_weights, minimum, maximum, available, max_epochs.
+    """
+    return solve_mixture(load_fit(fit), parse_tokens(budget_tokens, "the budget"), **constraints)
+
+
+def predict(fit: Fit | str | Path, tokens: RunTable | Mapping[str, float] | np.ndarray) -> Prediction:
+    """Return predicted losses with their bands; see `mixlaw.fit.result.Fit.predict`."""
+    return load_fit(fit).predict(tokens)
+
+
+def prediction_json(fit: Fit, prediction: Prediction, row: int = 0) -> dict[str, dict[str, float]]:
+    """Return one mixture's prediction as {target: {mean, low, high}}."""
+    return {
+        target: {part: float(getattr(prediction, part)[row, j]) for part in ("mean", "low", "high")}
+        for j, target in enumerate(fit.targets)
+    }
+
+
+def _study_runs(path: Path) -> RunTable:
+    from mixlaw.api.project import Project, is_study, records_table
+    from mixlaw.study.store import Study
+
+    if not path.is_dir():
+        return Project.open(path).run_table()
+    if not is_study(path):
+        raise DataError(f"{path} is no study folder: it has no plan.json.", "Name a study, a mix.yaml or a CSV file.")
+    study = Study(path)
+    if study.config_path.is_file():
+        names = list(read_json(study.config_path)["domains"])
+    else:
+        names = sorted({name for spec in study.load_plan() for name in spec.tokens})
+    return records_table(study, names, names)
+
+
+def _parquet_runs(path: Path) -> RunTable:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "train", "Reading Parquet") from None
+    try:
+        table = parquet.read_table(path)
+    except FileNotFoundError:
+        raise DataError(f"No such run table: {path}.", "Check the path.") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file: {error}.", "Write it again.") from None
+    return RunTable.from_columns({name: table[name].to_pylist() for name in table.column_names}, str(path))

@@ -1,0 +1,167 @@
+"""A configuration brought to life: its tokenizer, prepared domains, trainer, plan and study folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mixlaw.config import Config, load_config
+from mixlaw.core.domain import Domain
+from mixlaw.core.errors import DataError
+from mixlaw.core.files import write_json
+from mixlaw.core.run import RunSpec
+from mixlaw.core.runtable import RunTable
+from mixlaw.data.chat import ChatTokenizer, load_tokenizer
+from mixlaw.data.prepare import DomainTokens, prepare_domain
+from mixlaw.design import design_runs
+from mixlaw.study.store import Study
+from mixlaw.train.settings import ModelSettings, TrainSettings
+from mixlaw.train.trainer_config import TrainerConfig
+
+Note = Callable[[str], None]
+
+
+class Project:
+    """What one mix.yaml describes. Everything is made when it is first asked for.
+
+    Args:
+        config: the configuration, with absolute paths.
+        note: called with a sentence about each step.
+    """
+
+    def __init__(self, config: Config, note: Note | None = None) -> None:
+        self.config = config
+        self.note: Note = note or (lambda text: None)
+        self.study = Study(config.study)
+
+    @staticmethod
+    def open(path: str | Path, note: Note | None = None) -> Project:
+        """Return the project of a mix.yaml; raise ConfigError with all of its problems."""
+        project = Project(load_config(path), note)
+        # Built for its checks: a wrong range must surface before anything is written.
+        _ = project.train_settings, project.model_settings
+        return project
+
+    @property
+    def domains(self) -> dict[str, Domain]:
+        """Name -> Domain."""
+        return self.config.domain_values()
+
+    @cached_property
+    def model_settings(self) -> ModelSettings:
+        """The base model."""
+        return ModelSettings(**self.config.model.model_dump())
+
+    @cached_property
+    def train_settings(self) -> TrainSettings:
+        """How every run trains."""
+        return TrainSettings(**self.config.train.model_dump(exclude={"trainer"}))
+
+    @cached_property
+    def tokenizer(self) -> ChatTokenizer:
+        """The model's tokenizer."""
+        return load_tokenizer(self.config.model.name_or_path, self.config.model.revision)
+
+    @cached_property
+    def prepared(self) -> dict[str, DomainTokens]:
+        """Name -> token rows; the first time they are read, tokenised and counted."""
+        prepared = {}
+        for name, domain in self.domains.items():
+            prepared[name] = prepare_domain(
+                domain,
+                self.tokenizer,
+                validation_rows=self.config.validation.rows,
+                max_length=self.config.train.max_length,
+                cache_dir=self.study.folder / "cache" / "tokens",
+            )
+            self.note(f"{name}: {prepared[name].train.tokens:,} training tokens, format {prepared[name].format}")
+        return prepared
+
+    @property
+    def available_tokens(self) -> dict[str, int]:
+        """Domain -> distinct training tokens."""
+        return {name: tokens.train.tokens for name, tokens in self.prepared.items()}
+
+    @cached_property
+    def trainer_config(self) -> TrainerConfig:
+        """What worker processes need."""
+        return TrainerConfig.of(
+            self.model_settings,
+            self.train_settings,
+            {name: tokens.train.folder for name, tokens in self.prepared.items()},
+            {name: tokens.validation.folder for name, tokens in self.prepared.items()},
+        )
+
+    def write_inputs(self) -> None:
+        """Write config.resolved.json and domains.json into the study folder."""
+        self.study.create()
+        write_json(self.study.config_path, self.config.model_dump())
+        write_json(self.study.domains_path, {name: tokens.to_json() for name, tokens in self.prepared.items()})
+
+    @cached_property
+    def design(self) -> tuple[list[RunSpec], list[str]]:
+        """The planned runs, and sentences about what was decided."""
+        plan = self.config.plan
+        runs, notes = design_runs(
+            plan.design,
+            self.available_tokens,
+            self.config.budget_tokens,
+            base_tokens=plan.base_tokens,
+            runs=plan.runs,
+            seed=plan.seed,
+        )
+        inputs = self.trainer_config.inputs
+        return [RunSpec(run.name, run.tokens, plan.seed, inputs) for run in runs], notes
+
+    def run_table(self) -> RunTable:
+        """Return the finished runs of the plan; raise DataError where there is none."""
+        names = list(self.config.domains)
+        return records_table(self.study, names, names)
+
+
+def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTable:
+    """Return a study's finished runs as a table; raise DataError where there is none."""
+    records = [record for record in study.records() if record.spec.role == "proxy"]
+    if not records:
+        raise DataError(f"The study {study.folder} has no finished runs.", "Train them: mixlaw train mix.yaml.")
+    return RunTable.from_records(records, domains, targets)
+
+
+def is_study(path: Path) -> bool:
+    """Whether a folder is a study."""
+    return (path / "plan.json").is_file() or (path / "config.resolved.json").is_file()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that determine results."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str] = {}
+    for package in ("mixlaw", "numpy", "scipy", "torch", "transformers", "tokenizers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def study_facts(project: Project) -> dict[str, Any]:
+    """Return what a report says about where its runs came from."""
+    statuses = project.study.status()
+    walls = [s.wall_s for s in statuses if s.wall_s is not None]
+    config = project.config
+    return {
+        "folder": str(project.study.folder),
+        "model": config.model.name_or_path,
+        "budget_tokens": config.budget_tokens,
+        "proxy_tokens": sum(s.tokens for s in statuses if s.state == "done"),
+        "runs_done": sum(s.state == "done" for s in statuses),
+        "runs_failed": sum(s.state == "failed" for s in statuses),
+        "train_wall_s": sum(walls),
+        "available_tokens": project.available_tokens,
+        "inputs": dict(project.trainer_config.inputs),
+        "versions": versions(),
+        "config": config.model_dump(),
+    }

@@ -1,0 +1,191 @@
+"""Verbs that train: plan, train, status, run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mixlaw.api.files import mix, report
+from mixlaw.api.project import Note, Project
+from mixlaw.core.errors import StudyError
+from mixlaw.core.files import write_json
+from mixlaw.core.run import RunSpec
+from mixlaw.fit import Fit, fit_law
+from mixlaw.solve import Solution, solve_mixture
+from mixlaw.study.status import RunEvent, RunStatus
+
+OnEvent = Callable[[RunEvent], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs to do.
+
+    Attributes:
+        runs: their specs.
+        statuses: their states, in the same order.
+        notes: sentences about what was decided.
+        estimated_s: seconds until all are done, by the pace of those that are; None before the first.
+    """
+
+    runs: list[RunSpec]
+    statuses: list[RunStatus]
+    notes: list[str]
+    estimated_s: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "runs": [
+                {"name": r.name, "id": r.id, "tokens": dict(r.tokens), "state": s.state}
+                for r, s in zip(self.runs, self.statuses, strict=True)
+            ],
+            "total_tokens": sum(s.tokens for s in self.statuses),
+            "pending": sum(s.state != "done" for s in self.statuses),
+            "estimated_s": self.estimated_s,
+            "notes": self.notes,
+        }
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `run` made.
+
+    Attributes:
+        statuses: of the planned runs.
+        fit: the fit.
+        solution: the solution.
+        manifest: of the mixture's training files.
+        written: name -> file or folder.
+    """
+
+    statuses: list[RunStatus]
+    fit: Fit
+    solution: Solution
+    manifest: dict[str, Any]
+    written: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> list[RunStatus]:
+        """Runs that failed."""
+        return [status for status in self.statuses if status.state == "failed"]
+
+
+def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
+    """Write plan.json and return the runs with their states; trains nothing.
+
+    Raises:
+        ConfigError, DataError, DesignError, StudyError: see the parts.
+    """
+    project = _project(config, note)
+    specs, notes = project.design
+    project.write_inputs()
+    project.study.save_plan(specs)
+    statuses = project.study.status(specs)
+    return Plan(specs, statuses, notes, _estimate(statuses, project.config.executor.workers))
+
+
+def train(
+    config: str | Path | Project,
+    *,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    on_event: OnEvent | None = None,
+    note: Note | None = None,
+) -> list[RunStatus]:
+    """Train the planned runs that are missing, and return the states of all.
+
+    Raises:
+        ConfigError, DataError, DesignError, StudyError, MissingExtra: see the parts; a failed run is no exception.
+    """
+    from mixlaw.study.executor_local import run_pending
+
+    project = _project(config, note)
+    plan(project)
+    return run_pending(
+        project.study,
+        project.trainer_config,
+        workers=workers or project.config.executor.workers,
+        on_event=on_event,
+        retry_failed=retry_failed,
+    )
+
+
+def status(config: str | Path) -> list[RunStatus]:
+    """Return the states of a study's planned runs; needs no tokenizer and no model.
+
+    Args:
+        config: a mix.yaml or a study folder.
+    """
+    from mixlaw.study.store import Study
+
+    path = Path(config)
+    study = Study(path) if path.is_dir() else Project.open(path).study
+    return study.status()
+
+
+def run(
+    config: str | Path | Project,
+    *,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    on_event: OnEvent | None = None,
+    note: Note | None = None,
+) -> RunResult:
+    """Do the whole job: plan, train, fit, solve, write the training files and the report. Does only what is missing.
+
+    Raises:
+        StudyError: too many runs failed for a fit.
+        ConfigError, DataError, DesignError, FitError, SolveError, MissingExtra: see the parts.
+    """
+    project = _project(config, note)
+    statuses = train(project, workers=workers, retry_failed=retry_failed, on_event=on_event)
+    failed = [s for s in statuses if s.state == "failed"]
+    if failed and len(failed) == len(statuses):
+        raise StudyError(f"All {len(failed)} runs failed; the first, '{failed[0].name}': {failed[0].reason}")
+    fitted, solution = fit_and_solve(project)
+    manifest, folder = mix(project)
+    files = report(project)
+    folder_of = project.study.folder
+    written = {"fit": folder_of / "fit.json", "solution": folder_of / "solution.json", "mixture": folder, **files}
+    return RunResult(statuses, fitted, solution, manifest, written)
+
+
+def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
+    """Fit the study's runs, solve at its budget, write fit.json and solution.json, and return both."""
+    fitted = fit_law(project.run_table(), project.config.fit.law, project.config.fit.procedure)
+    fitted.save(project.study.folder / "fit.json")
+    solution = solve_study(project, fitted)
+    write_json(project.study.folder / "solution.json", solution.to_json())
+    return fitted, solution
+
+
+def solve_study(project: Project, fitted: Fit, budget_tokens: int | None = None) -> Solution:
+    """Return the solution of a study's fit under its configuration."""
+    wishes = project.config.solve
+    return solve_mixture(
+        fitted,
+        budget_tokens or project.config.budget_tokens,
+        target_weights=wishes.target_weight if wishes.objective == "weighted" else None,
+        minimum=wishes.min,
+        maximum=wishes.max,
+        available=project.available_tokens,
+        max_epochs=wishes.max_epochs,
+    )
+
+
+def _project(config: str | Path | Project, note: Note | None) -> Project:
+    return config if isinstance(config, Project) else Project.open(config, note)
+
+
+def _estimate(statuses: list[RunStatus], workers: int | None) -> float | None:
+    from mixlaw.study.executor_local import usable_cores
+
+    done = [s for s in statuses if s.wall_s is not None]
+    if not done:
+        return None
+    pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)
+    left = sum(s.tokens for s in statuses if s.state != "done")
+    return round(pace * left / (workers or usable_cores()), 1)

@@ -1,0 +1,157 @@
+"""Verbs that write files: init, check, mix, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from mixlaw.cli import options as opt
+from mixlaw.cli.output import finish, note, print_json, stdout, table
+from mixlaw.core.errors import ConfigError
+from mixlaw.core.tokens import format_tokens
+
+_SHOWN_CHARACTERS = 800
+
+
+def init(
+    paths: Annotated[list[str] | None, typer.Argument(help="Data files, folders or dataset ids, one a domain.")] = None,
+    out: Annotated[Path, typer.Option(help="Where to write.")] = Path("mix.yaml"),
+    model: Annotated[str | None, typer.Option(help="Base model: a folder or a Hugging Face id.")] = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="Copy the demo's mix.yaml, data and model instead.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Write a commented mix.yaml from dataset paths.
+
+    Example: mixlaw init data/chat.jsonl data/code.jsonl --model Qwen/Qwen2.5-0.5B
+    """
+    from mixlaw.api.files import example_config
+    from mixlaw.api.files import init as write_config
+
+    if example:
+        written = example_config(out.parent, force=force)
+    elif paths:
+        written = write_config(paths, out, model=model, force=force)
+    else:
+        raise ConfigError("No dataset paths were given.", "Say `mixlaw init data/*.jsonl`, or --example.")
+    if as_json:
+        print_json({"written": str(written)})
+    else:
+        finish({"configuration": written}, f"edit it, then: mixlaw check {written}")
+
+
+def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
+    """Validate everything, count tokens, show one chat per domain with its supervised part marked; trains nothing.
+
+    Example: mixlaw check mix.yaml
+    """
+    from mixlaw.api.files import check as check_config
+
+    found = check_config(config, None if as_json else note)
+    if as_json:
+        print_json(
+            {
+                "domains": found.domains,
+                "proxy_runs": found.proxy_runs,
+                "proxy_tokens": found.proxy_tokens,
+                "budget_tokens": found.budget_tokens,
+                "notes": found.notes,
+                "examples": {
+                    name: [{"text": text, "supervised": on} for text, on in parts]
+                    for name, parts in found.examples.items()
+                },
+            }
+        )
+        return
+    for name, parts in found.examples.items():
+        _show_example(name, parts)
+    rows = []
+    for name, counts in found.domains.items():
+        train, held = counts["train"], counts["validation"]
+        share = f"{100 * train['supervised_tokens'] / train['tokens']:.0f} %"
+        rows.append(
+            [
+                name,
+                counts["format"],
+                train["rows"],
+                format_tokens(train["tokens"]),
+                share,
+                held["rows"],
+                counts["truncated"],
+            ]
+        )
+    columns = ["domain", "format", "rows", "tokens", "supervised", "held out", "truncated"]
+    table("Domains", columns, rows)
+    for text in found.notes:
+        note(text)
+    share = 100 * found.proxy_tokens / found.budget_tokens
+    stdout().print(
+        f"{found.proxy_runs} proxy runs, {format_tokens(found.proxy_tokens)} training tokens: {share:.0f} % of the budget"
+    )
+    finish({}, f"mixlaw run {config}")
+
+
+def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
+    console, left = stdout(), _SHOWN_CHARACTERS
+    console.print(f"[bold]{escape(name)}[/] (the supervised part is marked ▌)")
+    for text, supervised in parts:
+        shown, left = text[:left], left - len(text)
+        style = "green" if supervised else "dim"
+        for line in shown.splitlines():
+            console.print(f"{'▌' if supervised else ' '} {escape(line)}", style=style)
+        if left <= 0:
+            console.print("  ...", style="dim")
+            break
+
+
+def mix(
+    config: opt.ConfigFile,
+    budget: Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")] = None,
+    weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
+    file_format: Annotated[str, typer.Option("--format", help="jsonl or parquet.")] = "jsonl",
+    out: Annotated[Path | None, typer.Option(help="The folder; default mixtures/<id> in the study.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Write the training files of the solution, or of given weights, with a manifest.
+
+    Example: mixlaw mix mix.yaml --budget 20M --weights chat=0.5,code=0.5
+    """
+    from mixlaw.api.files import mix as write_mixture
+
+    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    manifest, folder = write_mixture(
+        config, budget_tokens=budget, weights=given, out=out, file_format=file_format, note=None if as_json else note
+    )
+    if as_json:
+        print_json(manifest | {"folder": str(folder)})
+        return
+    rows = []
+    for name, entry in manifest["domains"].items():
+        shares = [f"{100 * entry[key]:.2f} %" for key in ("requested_share", "achieved_share")]
+        rows.append([name, *shares, f"{entry['achieved_tokens']:,}", f"{entry['epochs']:.2f}", entry["rows"]])
+    columns = ["domain", "requested", "achieved", "tokens", "epochs", "rows"]
+    table(f"{manifest['achieved_tokens']:,} tokens", columns, rows)
+    finish({"training files": folder}, f"train on {folder / manifest['files'][0]['name']}")
+
+
+def report(
+    source: Annotated[Path, typer.Argument(help="A mix.yaml, its study folder, or a run table.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The folder; default report/ in the study.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Write report.html, report.md and report.json.
+
+    Example: mixlaw report mix.yaml
+    """
+    from mixlaw.api.files import report as write_report
+
+    files = write_report(source, out)
+    if as_json:
+        print_json({"written": files})
+    else:
+        finish(files, f"open {files['report.html']}")

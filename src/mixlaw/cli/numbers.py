@@ -1,0 +1,143 @@
+"""Verbs on numbers: fit, solve, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mixlaw.cli import options as opt
+from mixlaw.cli.output import finish, print_json, table, warn
+from mixlaw.core.tokens import format_tokens
+
+
+def fit(
+    runs: Annotated[
+        Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
+    ],
+    law: Annotated[str, typer.Option(help="auto or transfer.")] = "auto",
+    procedure: Annotated[
+        str, typer.Option("--fit", help="joint (all runs at once), own_curve, or published (the paper's two steps).")
+    ] = "joint",
+    seed: Annotated[int, typer.Option(help="Of the posterior draws.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where to write the fit; without it nothing is written.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Fit a loss law to runs.
+
+    Example: mixlaw fit runs.csv --out fit.json
+    """
+    from mixlaw.api.numbers import fit as fit_runs
+
+    result = fit_runs(runs, law, procedure, seed, out)
+    if as_json:
+        print_json(result.summary())
+        return
+    rows = []
+    for name, target in result.targets.items():
+        row: list[Any] = [name, target.status, *target.parameters.values(), target.noise_nats]
+        rows.append([*row, 100 * target.cv_mre, 100 * target.cv_mre_mean])
+    parameters = list(next(iter(result.targets.values())).parameters)
+    table(
+        f"{result.law}, {result.procedure} fit of {len(result)} runs (tokens in millions, losses in nats)",
+        ["target", "status", *parameters, "noise", "left-out error %", "of the mean %"],
+        rows,
+    )
+    warn(result.warnings)
+    where = out or "fit.json"
+    finish(
+        {"fit": out} if out else {}, f"mixlaw solve {where} --budget 20M" if out else "mixlaw fit ... --out fit.json"
+    )
+
+
+def solve(
+    fit_file: opt.FitFile,
+    budget: Annotated[str, typer.Option(help="Training tokens: 20M, 1.5B, 2e7.", show_default=False)],
+    target_weight: Annotated[
+        list[str] | None, typer.Option(help="target=g: minimise the weighted sum; targets left out count 0.")
+    ] = None,
+    minimum: Annotated[list[str] | None, typer.Option("--min", help="domain=share: floor of a weight.")] = None,
+    maximum: Annotated[list[str] | None, typer.Option("--max", help="domain=share: cap of a weight.")] = None,
+    available: Annotated[list[str] | None, typer.Option(help="domain=tokens: distinct tokens there are.")] = None,
+    max_epochs: Annotated[float | None, typer.Option(help="Most passes over a domain; needs --available.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the solution as JSON.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Find the best weights at a budget.
+
+    Example: mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
+    """
+    from mixlaw.api.numbers import solve as solve_fit
+    from mixlaw.core.files import write_json
+
+    solution = solve_fit(
+        fit_file,
+        budget,
+        target_weights=opt.pairs(target_weight, "--target-weight", opt.number("--target-weight")) or None,
+        minimum=opt.pairs(minimum, "--min", opt.number("--min")),
+        maximum=opt.pairs(maximum, "--max", opt.number("--max")),
+        available=opt.pairs(available, "--available", opt.tokens("--available")),
+        max_epochs=max_epochs,
+    )
+    if out is not None:
+        write_json(out, solution.to_json())
+    if as_json:
+        print_json(solution.to_json())
+        return
+    show_solution(solution)
+    finish({"solution": out} if out else {}, "mixlaw mix mix.yaml writes the training files of a study's solution")
+
+
+def show_solution(solution: Any) -> None:
+    """Print a solution's weights, predicted losses and promises."""
+    rows = []
+    for name, weight in solution.weights.items():
+        epochs = solution.epochs.get(name, float("nan"))
+        rows.append(
+            [name, f"{100 * weight:.1f} %", format_tokens(solution.tokens[name]), epochs, solution.marginal[name]]
+        )
+    table(
+        f"Best mixture at {format_tokens(solution.budget_tokens)} tokens",
+        ["domain", "weight", "tokens", "epochs", "nats per further million"],
+        rows,
+    )
+    names = ["best", *solution.baselines]
+    parts = [solution.predicted, *(baseline["predicted"] for baseline in solution.baselines.values())]
+    losses = [[target, *(part[target]["mean"] for part in parts)] for target in solution.predicted]
+    totals = [solution.total_loss, *(baseline["total_loss"] for baseline in solution.baselines.values())]
+    table("Predicted loss, nats per supervised token", ["target", *names], [*losses, ["objective", *totals]])
+    regret = solution.expected_regret
+    table(
+        "Trust",
+        ["what", "value"],
+        [
+            ["expected regret, nats", f"{regret['mean']:.4f} (95th percentile {regret['p95']:.4f})"],
+            ["largest KKT residual", f"{solution.certificate.kkt_residual:.1e}"],
+            ["duality gap, nats", f"{solution.certificate.gap:.1e}"],
+            ["budget / largest run", f"{solution.extrapolation_factor:.1f}"],
+        ],
+    )
+    warn(solution.warnings)
+
+
+def predict(
+    fit_file: opt.FitFile,
+    tokens: Annotated[
+        list[str], typer.Option(help="domain=tokens, one mixture: if=2M,math=1M,code=1M.", show_default=False)
+    ],
+    as_json: opt.AsJson = False,
+) -> None:
+    """Predict the losses of a mixture.
+
+    Example: mixlaw predict fit.json --tokens if=2M,math=1M,code=1M
+    """
+    from mixlaw.api.numbers import load_fit, prediction_json
+
+    fitted = load_fit(fit_file)
+    predicted = prediction_json(fitted, fitted.predict(opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))))
+    if as_json:
+        print_json({"predicted": predicted})
+        return
+    rows = [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()]
+    table("Predicted loss, nats per supervised token (90 % band)", ["target", "mean", "low", "high"], rows)

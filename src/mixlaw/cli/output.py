@@ -1,0 +1,86 @@
+"""What the command line prints: results on stdout, everything about the work on stderr, JSON alone with --json."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mixlaw.core.errors import MixlawError
+
+
+def stdout() -> Console:
+    """The console of results. Made at each use, so that redirection in tests is seen."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def stderr() -> Console:
+    """The console of progress, warnings and errors."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object; a number that is not finite becomes null."""
+    print(json.dumps(_finite(value), ensure_ascii=False), file=sys.stdout)  # noqa: T201
+
+
+def note(text: str) -> None:
+    """Say what is going on, on stderr."""
+    stderr().print(escape(text), style="dim")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table: text left, numbers right; names are shown as they are, markup in them included."""
+    rows = [[_shown(cell) for cell in row] for row in rows]
+    grid = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        numeric = all(row[i][:1] in "0123456789-+.–" for row in rows)
+        grid.add_column(escape(column), justify="right" if numeric and rows else "left", style="" if i else "bold")
+    for row in rows:
+        grid.add_row(*[escape(cell) for cell in row])
+    stdout().print(grid)
+
+
+def finish(written: Mapping[str, Any], next_step: str) -> None:
+    """Say what was written and what to do next."""
+    console = stdout()
+    for what, path in written.items():
+        console.print(f"[green]wrote[/] {escape(what)}: {escape(str(path))}")
+    if next_step:
+        console.print(f"[cyan]next[/]  {escape(next_step)}")
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings on stderr."""
+    for warning in warnings:
+        stderr().print(f"[yellow]warning[/] {escape(warning)}")
+
+
+def print_error(error: MixlawError, as_json: bool) -> None:
+    """Print one error: an object on stdout with --json, else a line on stderr."""
+    if as_json:
+        print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+    else:
+        stderr().print(f"[red]error[/] {escape(str(error))}")
+
+
+def _shown(cell: Any) -> str:
+    if isinstance(cell, float):
+        return "–" if math.isnan(cell) else f"{cell:.4g}"
+    return str(cell)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int, bool)) or value is None else str(value)

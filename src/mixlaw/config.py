@@ -1,0 +1,264 @@
+"""mix.yaml: one file, read into a typed tree. Every problem is reported at once, with its path and a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from mixlaw.core.domain import Domain
+from mixlaw.core.errors import ConfigError
+from mixlaw.core.tokens import parse_tokens
+
+
+def _tokens(value: Any) -> int:
+    try:
+        return parse_tokens(value)
+    except ConfigError as error:
+        raise ValueError(f"{error.message.removeprefix('token count is ')} {error.hint}") from None
+
+
+Tokens = Annotated[int, BeforeValidator(_tokens)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Path_ = Annotated[str, Field(min_length=1)]
+
+
+class _Node(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelNode(_Node):
+    """The base model: Hugging Face's names."""
+
+    name_or_path: Path_
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+
+
+class DomainNode(_Node):
+    """One dataset; see `mixlaw.core.domain.Domain`."""
+
+    path: Path_
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    format: Literal["auto", "messages", "prompt_completion", "sharegpt", "alpaca"] = "auto"
+    columns: dict[str, str] = Field(default_factory=dict)
+
+
+class ValidationNode(_Node):
+    """What the losses are measured on: rows held out of each domain."""
+
+    rows: Annotated[int, Field(ge=1)] = 500
+
+
+class PlanNode(_Node):
+    """Which proxy runs to train."""
+
+    design: Literal["auto", "perturbation", "space_filling"] = "auto"
+    runs: Annotated[int, Field(ge=1)] | None = None
+    base_tokens: Tokens | None = None
+    seed: int = 0
+
+
+class TrainNode(_Node):
+    """How each run trains: Hugging Face's names; ranges are checked by `mixlaw.train.settings.TrainSettings`."""
+
+    trainer: Literal["native"] = "native"
+    learning_rate: float = 2e-5
+    num_train_epochs: int = 1
+    max_length: int = 2048
+    packing: bool = True
+    per_device_train_batch_size: int = 4
+    gradient_accumulation_steps: int = 1
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: float = 0.03
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-8
+    max_grad_norm: float = 1.0
+    bf16: bool | Literal["auto"] = "auto"
+    per_device_eval_batch_size: int = 16
+    eval_rows: int | None = None
+
+
+class FitNode(_Node):
+    """Which law, and how it is fitted."""
+
+    law: Literal["auto", "transfer"] = "auto"
+    procedure: Literal["joint", "own_curve", "published"] = "joint"
+
+
+class SolveNode(_Node):
+    """What is minimised, and within which bounds."""
+
+    objective: Literal["mean", "weighted"] = "mean"
+    target_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    min: dict[str, Share] = Field(default_factory=dict)
+    max: dict[str, Share] = Field(default_factory=dict)
+    max_epochs: Annotated[float, Field(gt=0)] | None = 4.0
+
+
+class ExecutorNode(_Node):
+    """Where the runs are trained."""
+
+    kind: Literal["local"] = "local"
+    workers: Annotated[int, Field(ge=1)] | None = None
+
+
+class Config(_Node):
+    """The whole of mix.yaml. Relative paths have been resolved against its folder."""
+
+    study: Path_
+    model: ModelNode
+    domains: dict[str, DomainNode]
+    validation: ValidationNode = ValidationNode()
+    budget_tokens: Tokens
+    plan: PlanNode = PlanNode()
+    train: TrainNode = TrainNode()
+    fit: FitNode = FitNode()
+    solve: SolveNode = SolveNode()
+    executor: ExecutorNode = ExecutorNode()
+
+    @field_validator("domains")
+    @classmethod
+    def _some_domains(cls, value: dict[str, DomainNode]) -> dict[str, DomainNode]:
+        if not value:
+            raise ValueError("there must be at least one domain")
+        for name in value:
+            if not name.strip():
+                raise ValueError("a domain's name is empty")
+        return value
+
+    def domain_values(self) -> dict[str, Domain]:
+        """Return name -> Domain."""
+        return {name: Domain(name=name, **node.model_dump()) for name, node in self.domains.items()}
+
+
+def load_config(path: str | Path) -> Config:
+    """Read mix.yaml.
+
+    Raises:
+        ConfigError: no such file, not YAML, a duplicate key, or any number of wrong or unknown keys, all in one message.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"No such file: {path}.", "Write one with `mixlaw init`.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; a YAML file is needed.", "Name the file in it.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text.", "Write it as UTF-8.") from None
+    try:
+        tree = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{where}: {problem}.", "Mend the YAML.") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} holds no keys.", "Write one with `mixlaw init`.")
+    config = parse_config(tree, str(path))
+    return _resolved(config, path.resolve().parent)
+
+
+def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Config:
+    """Return the typed configuration of a tree; raise ConfigError with every problem of it."""
+    problems = []
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        problems = [_problem(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        raise _as_error(source, problems) from None
+    for key in ("target_weight", "min", "max"):
+        for name in getattr(config.solve, key):
+            if name not in config.domains:
+                problems.append(f"solve.{key}.{name}: no such domain{_suggest(name, config.domains)}")
+    if config.solve.objective == "weighted" and not config.solve.target_weight:
+        problems.append("solve.target_weight: objective 'weighted' needs the weight of at least one target")
+    if problems:
+        raise _as_error(source, problems)
+    return config
+
+
+def _as_error(source: str, problems: list[str]) -> ConfigError:
+    if len(problems) == 1:
+        return ConfigError(f"{source}: {problems[0]}.", "")
+    lines = "".join(f"\n  - {problem}" for problem in problems)
+    return ConfigError(f"{source} has {len(problems)} problems:{lines}", "")
+
+
+def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
+    # Pydantic names the branch of a union it tried; users know only the keys they wrote.
+    keys = [str(part) for part in where if not str(part).startswith(("function-", "literal["))]
+    path = ".".join(keys)
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key{_suggest(keys[-1], _known(keys[:-1]))}"
+    if kind == "missing":
+        return f"{path}: missing"
+    message = message.removeprefix("Value error, ").rstrip(".")
+    if value is not None and repr(value) not in message and not isinstance(value, (dict, list)):
+        message = f"{value!r}: {message[0].lower()}{message[1:]}"
+    return f"{path}: {message}"
+
+
+def _known(parents: list[str]) -> list[str]:
+    """Return the keys allowed under a path."""
+    node: Any = Config
+    for part in parents:
+        if not (isinstance(node, type) and issubclass(node, _Node)):
+            return []
+        field = node.model_fields.get(part)
+        if field is None:
+            continue  # a domain's name: its node was entered already
+        node = field.annotation
+        for inner in get_args(node):
+            if isinstance(inner, type) and issubclass(inner, _Node):
+                node = inner
+    return list(node.model_fields) if isinstance(node, type) and issubclass(node, _Node) else []
+
+
+def _suggest(name: str, known: Any) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f", did you mean '{close[0]}'?"
+    return f"; known: {', '.join(known)}" if known else ""
+
+
+def _resolved(config: Config, folder: Path) -> Config:
+    """Return the configuration with local paths made absolute."""
+
+    def local(path: str) -> str:
+        there = folder / Path(path).expanduser()
+        looks_local = path.startswith((".", "~", "/")) or there.exists() or path.endswith((".jsonl", ".gz", ".parquet"))
+        return str(there.resolve()) if looks_local or any(sign in path for sign in "*?[") else path
+
+    domains = {name: node.model_copy(update={"path": local(node.path)}) for name, node in config.domains.items()}
+    model = config.model.model_copy(update={"name_or_path": local(config.model.name_or_path)})
+    study = str((folder / Path(config.study).expanduser()).resolve())
+    return config.model_copy(update={"domains": domains, "model": model, "study": study})
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if isinstance(key, (str, int)) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' appears twice (first on line {seen[key]})", key_node.start_mark
+                )
+            if isinstance(key, (str, int)):
+                seen[key] = line
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,181 @@
+"""Chat template and tokenizer: messages in, token ids and a mask of the assistant's tokens out.
+
+The mask comes from character spans of the rendered text, so text that merely looks like a special token changes
+nothing. Where the template has `{% generation %}` markers they say what the assistant writes; where it has none, the
+span of a turn is what rendering one message more adds to the text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.errors import DataError, MissingExtra
+from mixlaw.core.fingerprints import fingerprint
+from mixlaw.data.conversations import Messages
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """One conversation as tokens.
+
+    Attributes:
+        ids: (T,) uint32.
+        supervised: (T,) uint8, 1 on the assistant's tokens and the token that ends its turn.
+        supervised_bytes: UTF-8 bytes of the text that the supervised tokens cover.
+        truncated: whether tokens beyond `max_length` were cut off.
+    """
+
+    ids: np.ndarray
+    supervised: np.ndarray
+    supervised_bytes: int
+    truncated: bool
+
+
+class ChatTokenizer:
+    """The model's tokenizer with its chat template.
+
+    Args:
+        tokenizer: a fast Hugging Face tokenizer.
+        name: its origin, for messages.
+
+    Raises:
+        DataError: no chat template, or a tokenizer without character offsets.
+    """
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
+        if not getattr(tokenizer, "chat_template", None):
+            raise DataError(
+                f"The tokenizer of '{name}' has no chat template, so conversations cannot be rendered.",
+                "Use the instruct model's tokenizer, or set tokenizer.chat_template and save it with the model.",
+            )
+        if not getattr(tokenizer, "is_fast", False):
+            raise DataError(f"The tokenizer of '{name}' gives no character offsets.", "Use its fast version.")
+        self.tokenizer = tokenizer
+        self.name = name
+        template = tokenizer.get_chat_template()
+        self.marked = "generation" in template and "endgeneration" in template
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of vocabulary, rules and template."""
+        backend = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        # Padding and truncation are settings of a call, not of the tokenizer.
+        backend["padding"] = backend["truncation"] = None
+        return fingerprint({"backend": backend, "template": self.tokenizer.get_chat_template()})
+
+    def render(self, messages: Messages, place: str) -> tuple[str, list[Span]]:
+        """Return the text of a conversation and the character spans of what the assistant writes.
+
+        Raises:
+            DataError: the template refuses the conversation, or its turns cannot be told apart.
+        """
+        try:
+            text, spans = self._render_marked(messages) if self.marked else self._render_unmarked(messages)
+        except DataError:
+            raise
+        except Exception as error:  # templates raise whatever their author chose
+            raise DataError(
+                f"{place}: the chat template of '{self.name}' refuses the conversation: {error}.",
+                "Drop that row, or bring its roles into the order that the template wants.",
+            ) from None
+        if not spans:
+            raise DataError(
+                f"{place}: the chat template of '{self.name}' is not incremental, so the assistant's part of the "
+                "text cannot be found.",
+                "Use a template with {% generation %} markers.",
+            )
+        return text, spans
+
+    def encode(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> Iterator[Tokenised]:
+        """Yield the tokens of rendered conversations, at most `max_length` of each."""
+        texts = [text for text, _ in rendered]
+        # One call: the fast tokenizer works on them together. Special tokens are in the rendered text already.
+        encoded = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        pairs = zip(encoded["input_ids"], encoded["offset_mapping"], rendered, strict=True)
+        for ids, offsets, (text, spans) in pairs:
+            kept = np.asarray(ids[:max_length], np.uint32)
+            starts = np.asarray([start for start, _ in offsets[:max_length]], np.int64)
+            supervised = np.zeros(len(kept), np.uint8)
+            end_of_kept = offsets[max_length][0] if len(ids) > max_length else len(text)
+            size = 0
+            for first, last in spans:
+                supervised[(starts >= first) & (starts < last)] = 1
+                size += len(text[first : min(last, end_of_kept)].encode()) if end_of_kept > first else 0
+            yield Tokenised(kept, supervised, size, len(ids) > max_length)
+
+    def _render_marked(self, messages: Messages) -> tuple[str, list[Span]]:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        texts, spans = render_jinja_template(
+            conversations=[messages],  # type: ignore[arg-type]
+            chat_template=self.tokenizer.get_chat_template(),
+            return_assistant_tokens_mask=True,
+            **self.tokenizer.special_tokens_map,
+        )
+        return texts[0], [(first, last) for first, last in spans[0]]
+
+    def _render_unmarked(self, messages: Messages) -> tuple[str, list[Span]]:
+        def text_of(count: int, prompt: bool) -> str:
+            return self.tokenizer.apply_chat_template(messages[:count], tokenize=False, add_generation_prompt=prompt)
+
+        whole, spans = text_of(len(messages), False), []
+        for i, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before, after = text_of(i, True), text_of(i + 1, False)
+            if not whole.startswith(after) or not after.startswith(before):
+                return whole, []
+            spans.append((len(before), self._end_of_turn(whole, len(before), len(after))))
+        return whole, spans
+
+    def _end_of_turn(self, text: str, first: int, last: int) -> int:
+        """Return where the turn ends: after its end token, without the white space that templates add behind it."""
+        end = self.tokenizer.eos_token
+        if end:
+            at = text.rfind(end, first, last)
+            if at >= 0 and not text[at + len(end) : last].strip():
+                return at + len(end)
+        return last
+
+
+def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokenizer:
+    """Return the tokenizer of a model folder or a Hugging Face model id.
+
+    Raises:
+        DataError: there is no such model, or it has no usable tokenizer.
+        MissingExtra: transformers is not installed.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise MissingExtra("transformers", "train", "Tokenising") from None
+    local = Path(name_or_path).expanduser().is_dir()
+    if not local and (name_or_path.startswith(("/", "./", "../", "~")) or name_or_path.count("/") > 1):
+        raise DataError(f"model.name_or_path: no such folder: {name_or_path}.", "Check the path.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(Path(name_or_path).expanduser()) if local else name_or_path,
+            revision=revision,
+            local_files_only=local,
+        )
+    except Exception as error:  # OSError, ValueError, network errors of several libraries
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"The tokenizer of '{name_or_path}' cannot be loaded: {reason}",
+            "Check model.name_or_path, model.revision and the network.",
+        ) from None
+    return ChatTokenizer(tokenizer, name_or_path)

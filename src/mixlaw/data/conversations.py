@@ -1,0 +1,167 @@
+"""Four ways to write a conversation, made one: a list of {role, content}.
+
+messages            {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}
+sharegpt            {"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}
+prompt_completion   {"prompt": ..., "completion": ...}, strings or lists of messages
+alpaca              {"instruction": ..., "input": ..., "output": ...}, `input` and `system` optional
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mixlaw.core.errors import DataError
+
+Messages = list[dict[str, str]]
+
+_COLUMNS = {
+    "messages": ("messages",),
+    "sharegpt": ("conversations",),
+    "prompt_completion": ("prompt", "completion"),
+    "alpaca": ("instruction", "output"),
+}
+FORMATS = tuple(_COLUMNS)
+_ROLES = {
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "system": "system",
+    "developer": "system",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+}
+
+
+def detect_format(values: Mapping[str, Any], columns: Mapping[str, str], place: str) -> str:
+    """Return the format of a row: the first of `FORMATS` whose columns it has.
+
+    Args:
+        values: the row.
+        columns: renames, standard name -> name in the file.
+        place: of the row, for the message.
+
+    Raises:
+        DataError: no format fits.
+    """
+    for name, needed in _COLUMNS.items():
+        if all(columns.get(column, column) in values for column in needed):
+            turns = values[columns.get(needed[0], needed[0])]
+            if name == "sharegpt" and isinstance(turns, list) and turns and "role" in turns[0]:
+                continue
+            return name
+    if "conversations" in values:
+        return "messages"  # the column of ShareGPT with the keys of messages
+    raise DataError(
+        f"{place}: no known format; the columns are {', '.join(map(repr, list(values)[:10])) or 'none'}.",
+        "Accepted: messages, conversations, prompt + completion, or instruction + output; rename with columns: "
+        "{messages: <name in the file>}.",
+    )
+
+
+def converter(form: str, columns: Mapping[str, str]) -> Callable[[Mapping[str, Any], str], Messages]:
+    """Return the function (row, place) -> messages for a format."""
+    return {
+        "messages": _messages,
+        "sharegpt": _sharegpt,
+        "prompt_completion": _prompt_completion,
+        "alpaca": _alpaca,
+    }[form](columns)
+
+
+def _column(values: Mapping[str, Any], columns: Mapping[str, str], name: str, place: str) -> Any:
+    actual = columns.get(name, name)
+    if actual not in values or values[actual] is None:
+        raise DataError(f"{place}: no '{actual}'.", "Every row needs the columns of its format.")
+    return values[actual]
+
+
+def _messages(columns: Mapping[str, str]) -> Callable[[Mapping[str, Any], str], Messages]:
+    def convert(values: Mapping[str, Any], place: str) -> Messages:
+        name = columns.get("messages", "messages" if "messages" in values else "conversations")
+        return _turns(_column(values, {"messages": name}, "messages", place), ("role",), ("content",), place)
+
+    return convert
+
+
+def _sharegpt(columns: Mapping[str, str]) -> Callable[[Mapping[str, Any], str], Messages]:
+    def convert(values: Mapping[str, Any], place: str) -> Messages:
+        turns = _turns(_column(values, columns, "conversations", place), ("from", "role"), ("value", "content"), place)
+        system = values.get(columns.get("system", "system"))
+        return _with_system(system, turns, place)
+
+    return convert
+
+
+def _prompt_completion(columns: Mapping[str, str]) -> Callable[[Mapping[str, Any], str], Messages]:
+    def convert(values: Mapping[str, Any], place: str) -> Messages:
+        prompt, completion = (_column(values, columns, name, place) for name in ("prompt", "completion"))
+        parts = []
+        for role, part in (("user", prompt), ("assistant", completion)):
+            turns = part if isinstance(part, list) else [{"role": role, "content": part}]
+            parts += _turns(turns, ("role",), ("content",), place, complete=False)
+        return _checked(parts, place)
+
+    return convert
+
+
+def _alpaca(columns: Mapping[str, str]) -> Callable[[Mapping[str, Any], str], Messages]:
+    def convert(values: Mapping[str, Any], place: str) -> Messages:
+        instruction, output = (_column(values, columns, name, place) for name in ("instruction", "output"))
+        more = values.get(columns.get("input", "input")) or ""
+        instruction, more = _text(instruction, place), _text(more, place)
+        prompt = f"{instruction}\n\n{more}" if more else instruction
+        turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": _text(output, place)}]
+        return _checked(_with_system(values.get(columns.get("system", "system")), turns, place), place)
+
+    return convert
+
+
+def _with_system(system: Any, turns: Messages, place: str) -> Messages:
+    if not system or (turns and turns[0]["role"] == "system"):
+        return turns
+    return [{"role": "system", "content": _text(system, place)}, *turns]
+
+
+def _turns(
+    turns: Any, role_keys: tuple[str, ...], content_keys: tuple[str, ...], place: str, complete: bool = True
+) -> Messages:
+    if not isinstance(turns, list) or not turns:
+        raise DataError(f"{place}: the conversation is not a list of turns, or is empty.", "Mend or drop that row.")
+    messages = []
+    for t, turn in enumerate(turns, 1):
+        if not isinstance(turn, Mapping):
+            raise DataError(f"{place}, turn {t}: not an object.", "A turn has a role and a content.")
+        role = next((turn[key] for key in role_keys if turn.get(key)), None)
+        content = next((turn[key] for key in content_keys if turn.get(key) is not None), None)
+        if not isinstance(role, str) or role.lower() not in _ROLES:
+            raise DataError(f"{place}, turn {t}: the role is {role!r}.", f"Known roles: {', '.join(sorted(_ROLES))}.")
+        messages.append({"role": _ROLES[role.lower()], "content": _text(content, f"{place}, turn {t}")})
+    return _checked(messages, place) if complete else messages
+
+
+def _text(content: Any, place: str) -> str:
+    if isinstance(content, list) and all(isinstance(p, Mapping) and p.get("type") == "text" for p in content):
+        content = "".join(str(part.get("text", "")) for part in content)
+    if not isinstance(content, str):
+        raise DataError(
+            f"{place}: the content is {type(content).__name__}, not text.",
+            "mixlaw mixes text conversations; drop tool calls and images, or write them as text.",
+        )
+    return content
+
+
+def _checked(messages: Messages, place: str) -> Messages:
+    answers = [message for message in messages if message["role"] == "assistant"]
+    if not answers:
+        raise DataError(f"{place}: no assistant turn, so nothing to learn from.", "Drop that row, or add the answer.")
+    if not any(message["content"].strip() for message in answers):
+        raise DataError(f"{place}: the assistant's turn is empty.", "Drop that row, or add the answer.")
+    # Turns after the last answer carry no loss and follow nothing that does.
+    last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
+    return messages[: last + 1]

@@ -1,0 +1,181 @@
+"""Tokenised conversations of one domain, memory-mapped, and samples of them that nest.
+
+Shape letters: T tokens, R rows (conversations).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.errors import DataError
+from mixlaw.core.files import read_json, write_json
+from mixlaw.core.seeds import generator
+
+_ARRAYS = ("ids", "supervised", "offsets", "source_rows", "supervised_bytes")
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Conversations as tokens. Opened from its folder in any process; the arrays stay on disk.
+
+    Attributes:
+        folder: where the arrays lie.
+        ids: (T,) uint32 token ids.
+        supervised: (T,) uint8, 1 where the token carries loss.
+        offsets: (R + 1,) int64, row r is ids[offsets[r]:offsets[r + 1]].
+        source_rows: (R,) int64, the row's place in its domain's sources, counted from 0 over all files.
+        supervised_bytes: (R,) int64, UTF-8 bytes of the supervised text.
+        meta: counts, and the content hash `fingerprint`.
+    """
+
+    folder: Path
+    ids: np.ndarray
+    supervised: np.ndarray
+    offsets: np.ndarray
+    source_rows: np.ndarray
+    supervised_bytes: np.ndarray
+    meta: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def row_tokens(self) -> np.ndarray:
+        """(R,) tokens of each row."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def row_supervised(self) -> np.ndarray:
+        """(R,) supervised tokens of each row."""
+        ends = np.concatenate([[0], np.cumsum(self.supervised, dtype=np.int64)])
+        return np.diff(ends[self.offsets])
+
+    @property
+    def tokens(self) -> int:
+        """All tokens."""
+        return int(self.offsets[-1])
+
+    @property
+    def supervised_tokens(self) -> int:
+        """Tokens that carry loss."""
+        return int(self.meta["supervised_tokens"])
+
+    @property
+    def supervised_bytes_total(self) -> int:
+        """UTF-8 bytes of the supervised text of all rows."""
+        return int(self.supervised_bytes.sum())
+
+    @property
+    def fingerprint(self) -> str:
+        """Content hash of ids, supervision and row bounds."""
+        return self.meta["fingerprint"]
+
+    @staticmethod
+    def open(folder: str | Path) -> TokenRows:
+        """Return the rows of a folder.
+
+        Raises:
+            DataError: the folder is missing or incomplete.
+        """
+        folder = Path(folder)
+        try:
+            arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder} holds no token rows: {error}.", "Delete it and run the step again.") from None
+        return TokenRows(folder, *arrays, read_json(folder / "meta.json"))
+
+    @staticmethod
+    def write(
+        folder: str | Path,
+        rows: list[tuple[np.ndarray, np.ndarray]],
+        source_rows: list[int],
+        supervised_bytes: list[int],
+    ) -> TokenRows:
+        """Write rows of (ids, supervised) as a new folder, whole or not at all, and open it."""
+        ids = np.concatenate([r[0] for r in rows]).astype(np.uint32) if rows else np.zeros(0, np.uint32)
+        supervised = np.concatenate([r[1] for r in rows]).astype(np.uint8) if rows else np.zeros(0, np.uint8)
+        offsets = np.concatenate([[0], np.cumsum([len(r[0]) for r in rows])]).astype(np.int64)
+        arrays = (
+            ids,
+            supervised,
+            offsets,
+            np.array(source_rows, np.int64),
+            np.array(supervised_bytes, np.int64),
+        )
+        digest = hashlib.sha256()
+        for array in arrays[:3]:
+            digest.update(array.tobytes())
+        meta = {
+            "rows": len(rows),
+            "tokens": int(offsets[-1]),
+            "supervised_tokens": int(supervised.sum(dtype=np.int64)),
+            "fingerprint": digest.hexdigest(),
+        }
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            for name, array in zip(_ARRAYS, arrays, strict=True):
+                np.save(temporary / f"{name}.npy", array)
+            write_json(temporary / "meta.json", meta)
+            os.chmod(temporary, 0o755)
+            replace_folder(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return TokenRows.open(folder)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Move a finished folder into place; one that another process has just put there is replaced."""
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        os.rename(folder, old)
+    try:
+        os.rename(new, folder)
+    except OSError:
+        # Another process was quicker: its content is the same, since the name is its content's hash.
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def sample_rows(rows: TokenRows, tokens: int, *names: str | int) -> np.ndarray:
+    """Return indices of rows with `tokens` training tokens in all, to within half a row at the end.
+
+    Rows come in an order that depends on the names alone, so the sample of n tokens is a prefix of the sample of
+    2 n tokens. Beyond the end the rows start over in a new order: every row appears p times or p + 1 times.
+
+    Args:
+        rows: the domain's training rows.
+        tokens: training tokens wanted; 0 gives an empty sample, a positive number at least one row.
+        names: seed and domain name, for `mixlaw.core.seeds.generator`.
+
+    Raises:
+        DataError: tokens are wanted from a domain without rows.
+    """
+    if tokens <= 0:
+        return np.zeros(0, np.int64)
+    if len(rows) == 0 or rows.tokens == 0:
+        raise DataError(f"{tokens} tokens are wanted from a domain without training rows.", "Add rows to it.")
+    passes, rest = divmod(int(tokens), rows.tokens)
+    parts = [generator("sample", *names, p).permutation(len(rows)) for p in range(passes + 1)]
+    reached = np.cumsum(rows.row_tokens[parts[-1]])
+    count = int(np.searchsorted(reached, rest))  # rows before the one that reaches `rest`
+    before = int(reached[count - 1]) if count else 0
+    if rest and reached[count] - rest < rest - before:
+        count += 1
+    parts[-1] = parts[-1][:count]
+    if passes == 0 and count == 0:
+        parts[-1] = generator("sample", *names, 0).permutation(len(rows))[:1]
+    return np.concatenate(parts)

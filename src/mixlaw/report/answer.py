@@ -1,0 +1,114 @@
+"""The answer in one sentence, with its interval, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.result import Fit
+from mixlaw.report.comparison import Change, total_changes
+from mixlaw.report.numbers import duration, listed, percent, percent_interval, whole, whole_percents
+from mixlaw.solve.solution import Solution
+
+_NAMED = 6
+"""Domains that the sentence names; the others are counted."""
+
+_BASELINES = {"equal": "equal weights", "natural": "the natural mixture"}
+
+
+def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
+    """Return the answer: one sentence, and what else must be said beside it.
+
+    Args:
+        fit: the fit.
+        solution: the solution, or None where no budget was asked for.
+    """
+    if solution is None:
+        runs, law = len(fit.run_names), fit.law
+        return (
+            f"The law '{law}' is fitted to {runs} runs; no weights were asked for yet.",
+            ["Solve for the best weights at your budget: mixlaw solve fit.json --budget 20M"],
+        )
+    changes = total_changes(fit, solution)
+    first, *others = list(changes)
+    what = loss_name(solution)
+    head = f"Train on {_shares(solution.weights)} at {format_tokens(solution.budget_tokens)} tokens: "
+    sentence = head + _promise(changes[first], _BASELINES.get(first, first), what) + "."
+    beside = [f"Against {_BASELINES.get(name, name)}: {_short(changes[name])}." for name in others]
+    if any(change.has_interval for change in changes.values()):
+        beside.append("All intervals are 90 %.")
+    else:
+        beside.append(f"The procedure '{fit.procedure}' gives no intervals: take these figures as a point estimate.")
+    return sentence, beside
+
+
+def loss_name(solution: Solution) -> str:
+    """Return what is minimised: `total loss`, `loss on medical` or `weighted loss`."""
+    weights = {target: g for target, g in solution.target_weights.items() if g > 0}
+    if len(weights) == 1:
+        return f"loss on {next(iter(weights))}"
+    return "total loss" if len(set(weights.values())) <= 1 else "weighted loss"
+
+
+def _shares(weights: Mapping[str, float]) -> str:
+    whole_numbers = whole_percents(weights)
+    order = sorted((d for d in weights if whole_numbers[d] > 0), key=lambda d: -weights[d])
+    named = order if len(order) <= _NAMED else order[: _NAMED - 1]
+    parts = [f"{whole_numbers[domain]} % {domain}" for domain in named]
+    if left := [domain for domain in order if domain not in named]:
+        parts.append(f"{sum(whole_numbers[d] for d in left)} % in {len(left)} others")
+    return listed(parts)
+
+
+def _promise(change: Change, baseline: str, what: str) -> str:
+    if change.sure and change.mean < 0:
+        interval = percent_interval(-change.high, -change.low).removesuffix(" %")
+        return f"predicted {what} {percent(-change.mean)} ({interval}) below {baseline}"
+    if change.sure:
+        interval = percent_interval(change.low, change.high).removesuffix(" %")
+        return f"predicted {what} {percent(change.mean)} ({interval}) above {baseline}, because the bounds force it"
+    side = "below" if change.mean < 0 else "above"
+    if not change.has_interval:
+        if abs(change.mean) < 5e-7:
+            return f"predicted {what} the same as with {baseline}"
+        return f"predicted {what} {percent(abs(change.mean))} {side} {baseline}, interval unknown"
+    interval = percent_interval(change.low, change.high, 1, True)
+    return (
+        f"predicted {what} {percent(abs(change.mean))} {side} {baseline}, "
+        f"but the change may be anything from {interval}, so no gain is shown"
+    )
+
+
+def _short(change: Change) -> str:
+    side = "below" if change.mean < 0 else "above"
+    text = f"{percent(abs(change.mean))} {side}"
+    if change.sure:
+        ends = sorted((abs(change.low), abs(change.high)))
+        return f"{text} ({percent_interval(*ends).removesuffix(' %')})"
+    if change.has_interval:
+        return f"{text}, from {percent_interval(change.low, change.high, 1, True)}, so no gain is shown"
+    return text
+
+
+def cost(runs: RunTable, study: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the answer cost: `runs`, `tokens`, and `wall_s` where the study says it."""
+    value: dict[str, Any] = {"runs": len(runs), "tokens": float(runs.totals_R.sum())}
+    if study and study.get("wall_s") is not None:
+        value["wall_s"] = float(study["wall_s"])
+    return value
+
+
+def facts(fit: Fit, runs: RunTable, solution: Solution | None, study: Mapping[str, Any] | None) -> list[tuple]:
+    """Return the few figures under the answer, (name, value)."""
+    spent = cost(runs, study)
+    found = [("Proxy runs", whole(spent["runs"])), ("Tokens trained on", format_tokens(spent["tokens"]))]
+    if "wall_s" in spent:
+        found.append(("Wall time", duration(spent["wall_s"])))
+    if solution:
+        found.append(("Budget", format_tokens(solution.budget_tokens)))
+    found.append(("Law", f"{fit.law}, {fit.procedure.replace('_', ' ')} fit"))
+    if study and study.get("model"):
+        found.append(("Base model", str(study["model"])))
+    return found

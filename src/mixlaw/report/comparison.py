@@ -1,0 +1,127 @@
+"""What the law says about mixtures against one another, draw by draw, so that differences have intervals of their own.
+
+Two mixtures' bands overlap even where one surely beats the other, because both follow the same uncertain floor. The
+differences are therefore taken within each posterior draw. Shape letters: S draws, J targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.core.mixture import Mixture
+from mixlaw.fit.result import TOKEN_UNIT, Fit
+from mixlaw.laws.transfer import Transfer
+from mixlaw.solve.solution import Solution
+
+_BAND = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A relative change of a loss; negative is better.
+
+    Attributes:
+        mean: share, at the point estimate (-0.03 = 3 % lower).
+        low: lower end of the 90 % interval.
+        high: upper end; equal to `low` where the fit has no uncertainty.
+        median: over the draws; where it is far from `mean`, the point estimate is not typical of the draws.
+    """
+
+    mean: float
+    low: float
+    high: float
+    median: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the fit's draws differ at all."""
+        return self.high - self.low > 1e-12
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return self.has_interval and self.low * self.high > 0
+
+
+def losses_by_draw(fit: Fit, tokens: Mapping[str, float]) -> np.ndarray:
+    """Return (S, J) losses of one mixture in every posterior draw, nats."""
+    total = sum(tokens.values()) / TOKEN_UNIT
+    columns = []
+    for target in fit.targets:
+        own = np.array([tokens.get(target, 0.0) / TOKEN_UNIT])
+        columns.append(Transfer().predict(fit.theta_draws(target), own, np.maximum(total - own, 0.0))[:, 0])
+    size = min(len(column) for column in columns)
+    return np.column_stack([column[:size] for column in columns])
+
+
+def mixtures(solution: Solution) -> dict[str, dict[str, int]]:
+    """Return the tokens of the solution (`recommended`) and of its baselines."""
+    found = {"recommended": dict(solution.tokens)}
+    for name, baseline in solution.baselines.items():
+        found[name] = Mixture(baseline["weights"], solution.budget_tokens).tokens
+    return found
+
+
+def total_changes(fit: Fit, solution: Solution) -> dict[str, Change]:
+    """Return baseline -> change of the weighted total loss when the solution takes its place."""
+    tokens = mixtures(solution)
+    g_J = np.array([solution.target_weights.get(target, 1.0) for target in fit.targets])
+    drawn = {name: losses_by_draw(fit, t) @ g_J for name, t in tokens.items()}
+    point = {name: float(fit.predict(t).mean[0] @ g_J) for name, t in tokens.items()}
+    return {
+        name: _change(point["recommended"], point[name], drawn["recommended"], drawn[name])
+        for name in solution.baselines
+    }
+
+
+def target_changes(fit: Fit, solution: Solution, against: str = "equal") -> dict[str, dict[str, Change]]:
+    """Return mixture -> target -> change of that target's loss against a baseline."""
+    tokens = mixtures(solution)
+    base_drawn, base_point = losses_by_draw(fit, tokens[against]), fit.predict(tokens[against]).mean[0]
+    changes: dict[str, dict[str, Change]] = {}
+    for name, mixture in tokens.items():
+        if name != against:
+            drawn, point = losses_by_draw(fit, mixture), fit.predict(mixture).mean[0]
+            changes[name] = {
+                target: _change(float(point[j]), float(base_point[j]), drawn[:, j], base_drawn[:, j])
+                for j, target in enumerate(fit.targets)
+            }
+    return changes
+
+
+def _change(point: float, base: float, drawn_S: np.ndarray, base_S: np.ndarray) -> Change:
+    mean = point / base - 1
+    low, median, high = map(float, np.quantile(drawn_S / base_S - 1, (_BAND[0], 0.5, _BAND[1])))
+    return Change(mean, min(low, mean), max(high, mean), median)
+
+
+def intervals(fit: Fit) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return target -> parameter -> 90 % interval over the draws."""
+    return {
+        target: {name: tuple(map(float, np.quantile(values, _BAND))) for name, values in fitted.draws.items()}
+        for target, fitted in fit.targets.items()
+    }  # type: ignore[return-value]
+
+
+def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -> tuple[np.ndarray, ...]:
+    """Return mean, low and high of a target's loss along its own tokens, the others' total held; nats."""
+    own, others = own_tokens / TOKEN_UNIT, np.full(len(own_tokens), others_tokens / TOKEN_UNIT)
+    mean = Transfer().predict(fit.theta(target), own, others)
+    low, high = np.quantile(Transfer().predict(fit.theta_draws(target), own, others), _BAND, axis=0)
+    return mean, np.minimum(low, mean), np.maximum(high, mean)
+
+
+def base_level(others_R: np.ndarray) -> float:
+    """Return the level of the other domains' tokens that most runs share (within 5 %), the median of them."""
+    positive = others_R[others_R > 0]
+    if not positive.size:
+        return 0.0
+    near = np.abs(np.log(positive[:, None] / positive[None])) <= 0.05
+    counts = near.sum(axis=1)
+    best = np.flatnonzero(counts == counts.max())
+    middle = np.median(positive)
+    centre = best[np.argmin(np.abs(np.log(positive[best] / middle)))]
+    return float(np.median(positive[near[centre]]))

@@ -1,0 +1,199 @@
+"""Figures with a plane of numbers: fitted curves, predicted against measured, weights over the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.result import Fit
+from mixlaw.report.comparison import base_level, curve
+from mixlaw.report.numbers import nats, percent, shortened, significant
+from mixlaw.report.palette import series_of
+from mixlaw.report.svg import (
+    Axis,
+    Figure,
+    Markup,
+    Scale,
+    element,
+    frame,
+    joined,
+    line,
+    padded,
+    polyline,
+    ribbon,
+    window,
+    words,
+)  # fmt: skip
+from mixlaw.solve.solution import Solution
+
+WIDTH, HEIGHT = 350, 262
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 44
+
+
+def curve_figure(
+    fit: Fit, runs: RunTable, target: str, solution: Solution | None = None, style: str = "series-0"
+) -> Figure:
+    """Draw a target's measured losses against its own tokens, and the law through them.
+
+    The law is drawn with the other domains' tokens held at the level that most runs share; runs at that level (within
+    5 %) are full, the others hollow, for they need not lie on the line. Beyond the largest run it is broken.
+
+    Args:
+        fit: the fit.
+        runs: the runs.
+        target: a target that is a domain.
+        solution: marks the loss predicted at the recommended mixture.
+        style: colour class.
+    """
+    own = runs.tokens_RK[:, runs.domains.index(target)]
+    others = runs.totals_R - own
+    losses = runs.losses_RJ[:, runs.targets.index(target)]
+    level = base_level(others[np.isfinite(losses)])
+    at_level = np.abs(others - level) <= 0.05 * max(level, 1)
+    there = np.isfinite(losses)
+    largest = float(own[there].max())
+    smallest = float(own[there & (own > 0)].min())
+    tokens = [smallest, largest] + ([float(solution.tokens[target])] if solution else [])
+    zeros = bool((own[there] == 0).any())
+    x = _token_scale([t for t in tokens if t > 0], room=1.6 if zeros else 1.12)
+    grid = np.geomspace(x.low * (1.3 if zeros else 1), x.high, 72)
+    mean, low, high = curve(fit, target, grid, level)
+    seen = [*losses[there], *mean]
+    planned = float(solution.tokens[target]) if solution else 0.0
+    if solution and planned > 0:
+        seen += [solution.predicted[target]["low"], solution.predicted[target]["high"]]
+    y = Scale(*padded(seen), HEIGHT - _BOTTOM, _TOP)
+    px = [x(g) for g in grid]
+    inside = grid <= largest * 1.0001
+    marks = []
+    if solution and planned > 0:
+        there_too = curve(fit, target, grid, solution.budget_tokens - planned)[0]
+        marks.append(polyline(zip(px, map(y, there_too), strict=True), f"curve faint {style}"))
+    marks += [ribbon(px, map(y, low), map(y, high), f"band {style}")]
+    marks.append(polyline([(a, y(v)) for a, v, i in zip(px, mean, inside, strict=True) if i], f"curve {style}"))
+    if not inside.all():
+        tail = slice(max(int(inside.sum()) - 1, 0), None)
+        marks.append(polyline(zip(px[tail], map(y, mean[tail]), strict=True), f"curve beyond {style}"))
+        marks.append(line(x(largest), y.start, x(largest), y.end, "edge"))
+    for r in np.flatnonzero(there):
+        tip = f"{runs.runs[r]}: {nats(losses[r])} nats, own {format_tokens(own[r])}, others {format_tokens(others[r])}"
+        at = x(own[r]) if own[r] > 0 else x.start + 6
+        marks.append(_dot(at, y(losses[r]), f"{'full' if at_level[r] else 'hollow'} {style}", tip))
+    if solution and planned > 0:
+        marks.append(_prediction(x(planned), y, solution.predicted[target], style))
+    axis = Axis(x, "own tokens", format_tokens, 5, ((x.start + 6, "0"),) if zeros else ())
+    body = joined([frame(axis, Axis(y, "loss, nats per token")), window(x, y, *marks)])
+    said = (
+        f"{int(there.sum())} runs from {format_tokens(smallest)} to {format_tokens(largest)} own tokens; the law runs "
+        f"from {nats(mean[0])} to {nats(mean[-1])} nats with the other domains at {format_tokens(level)} tokens."
+    )
+    subtitle = f"others at {format_tokens(level)}"
+    return Figure(target, said, body, WIDTH, HEIGHT, subtitle)
+
+
+def parity_figure(fit: Fit, runs: RunTable, target: str, style: str = "series-0") -> Figure:
+    """Draw measured against predicted losses of all runs; runs that the fit did not see are hollow.
+
+    Args:
+        fit: the fit.
+        runs: the runs.
+        target: a target.
+        style: colour class.
+    """
+    losses = runs.losses_RJ[:, runs.targets.index(target)]
+    predicted = fit.predict(runs).mean[:, list(fit.targets).index(target)]
+    there = np.isfinite(losses)
+    both = padded([*losses[there], *predicted[there]])
+    x, y = Scale(*both, _LEFT, WIDTH - _RIGHT), Scale(*both, HEIGHT - _BOTTOM, _TOP)
+    used = np.array([run in set(fit.run_names) for run in runs.runs])
+    marks = [line(x(both[0]), y(both[0]), x(both[1]), y(both[1]), "diagonal")]
+    for r in np.flatnonzero(there):
+        tip = f"{runs.runs[r]}: predicted {nats(predicted[r])}, measured {nats(losses[r])}"
+        marks.append(_dot(x(predicted[r]), y(losses[r]), f"{'full' if used[r] else 'hollow'} {style}", tip))
+    body = joined([frame(Axis(x, "predicted, nats"), Axis(y, "measured, nats")), window(x, y, *marks)])
+    fitted = fit.targets[target]
+    error = float(np.mean(np.abs(predicted[there] / losses[there] - 1)))
+    said = f"Mean relative error in the sample {percent(error, 2)}; left out, {percent(fitted.cv_mre, 2)}."
+    subtitle = f"left out {percent(fitted.cv_mre, 1)} · mean {percent(fitted.cv_mre_mean, 1)}"
+    return Figure(target, said, body, WIDTH, HEIGHT, subtitle if np.isfinite(fitted.cv_mre) else "")
+
+
+def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) -> Figure:
+    """Draw the best weights over the budget.
+
+    Args:
+        path: solutions at different budgets.
+        budget_tokens: a budget to mark.
+    """
+    path = sorted(path, key=lambda solution: solution.budget_tokens)
+    domains = list(path[0].weights)
+    at = min(path, key=lambda s: abs(np.log(s.budget_tokens / (budget_tokens or path[-1].budget_tokens))))
+    series = series_of(domains, at.weights)
+    width, height, right = 720, 330, 130
+    x = _token_scale([s.budget_tokens for s in path], room=1.0, end=width - right)
+    top = max(w for s in path for w in s.weights.values())
+    y = Scale(0, min(1.0, top * 1.08), height - _BOTTOM, _TOP)
+    marks = []
+    if budget_tokens and x.low <= budget_tokens <= x.high:
+        marks.append(line(x(budget_tokens), y.start, x(budget_tokens), y.end, "edge"))
+    ordered = sorted(domains, key=lambda d: (series[d] != "series-rest", path[-1].weights[d]))
+    for domain in ordered:
+        points = [(x(s.budget_tokens), y(s.weights[domain])) for s in path]
+        marks.append(polyline(points, f"curve {series[domain]}"))
+        for (a, b), s in zip(points, path, strict=True):
+            tip = f"{domain}: {percent(s.weights[domain])} at {format_tokens(s.budget_tokens)}"
+            marks.append(_dot(a, b, f"full {series[domain]}", tip, 2.5))
+    named = [d for d in domains if series[d] != "series-rest"]
+    labels = _apart({d: y(path[-1].weights[d]) for d in named}, 16, y.end, y.start)
+    names = [
+        words(f"{shortened(d, 13)} {percent(path[-1].weights[d], 0)}", x.end + 9, at_y + 4, f"name ink {series[d]}")
+        for d, at_y in labels.items()
+    ]
+    if len(named) < len(domains):
+        names.append(words(f"grey: {len(domains) - len(named)} others", x.end + 9, height - 10, "tick"))
+    axes = frame(
+        Axis(x, "budget, tokens", format_tokens, 8), Axis(y, "share of the budget, %", lambda v: f"{100 * v:g}")
+    )
+    said = "; ".join(f"{d} {percent(path[0].weights[d])} to {percent(path[-1].weights[d])}" for d in domains)
+    span = f"{format_tokens(path[0].budget_tokens)} to {format_tokens(path[-1].budget_tokens)}"
+    return Figure(
+        "Best weights over the budget", f"From {span}: {said}.", joined([axes, *marks, *names]), width, height
+    )
+
+
+def _token_scale(tokens: Sequence[float], room: float, end: float = WIDTH - _RIGHT) -> Scale:
+    low, high = min(tokens), max(tokens)
+    if high / low < 1.5:
+        low, high = low / 1.5, high * 1.5
+    return Scale(low / room, high * min(room, 1.12), _LEFT, end, log=True)
+
+
+def _dot(x: float, y: float, style: str, tip: str, radius: float = 3.8) -> Markup:
+    return element("circle", cx=x, cy=y, r=radius, class_=f"point {style}", data_tip=tip)
+
+
+def _prediction(x: float, y: Scale, predicted: Mapping[str, float], style: str) -> Markup:
+    middle, size = y(predicted["mean"]), 6
+    shape = f"M{x:.1f},{middle - size:.1f}l{size},{size}l{-size},{size}l{-size},{-size}Z"
+    low, high = significant(predicted["low"], 4), significant(predicted["high"], 4)
+    tip = f"predicted at the recommended mixture: {nats(predicted['mean'])} ({low} to {high}) nats"
+    return joined(
+        [
+            line(x, y(predicted["low"]), x, y(predicted["high"]), f"whisker {style}"),
+            element("path", d=shape, class_=f"diamond {style}", data_tip=tip),
+        ]
+    )
+
+
+def _apart(places: Mapping[str, float], gap: float, top: float, bottom: float) -> dict[str, float]:
+    """Move labels so that none is nearer than `gap` to the next, and all stay between top and bottom."""
+    order = sorted(places, key=lambda name: places[name])
+    at = [places[name] for name in order]
+    for i in range(len(at)):
+        at[i] = max(at[i], at[i - 1] + gap if i else top)
+    for i in range(len(at) - 1, -1, -1):
+        at[i] = min(at[i], at[i + 1] - gap if i + 1 < len(at) else bottom)
+    return dict(zip(order, at, strict=True))

@@ -1,0 +1,111 @@
+"""Everything the report knows as one JSON-like value: report.json, and the data inside the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.result import Fit
+from mixlaw.report.answer import answer, cost
+from mixlaw.report.comparison import Change, base_level, intervals, target_changes, total_changes
+from mixlaw.report.health import Check
+from mixlaw.solve.solution import Solution
+
+
+def build_document(
+    title: str,
+    fit: Fit,
+    runs: RunTable,
+    solution: Solution | None,
+    checks: list[Check],
+    study: Mapping[str, Any] | None,
+    path: Sequence[Solution],
+) -> dict[str, Any]:
+    """Return all numbers of the report; a number that does not exist is None."""
+    sentence, beside = answer(fit, solution)
+    ends = intervals(fit)
+    value: dict[str, Any] = {
+        "format": 1,
+        "title": title,
+        "answer": sentence,
+        "answer_notes": beside,
+        "cost": cost(runs, study),
+        "solution": _solution(solution) if solution else None,
+        "fit": fit.summary(),
+        "parameter_intervals": {t: {p: list(pair) for p, pair in of.items()} for t, of in ends.items()},
+        "base_level_tokens": _levels(fit, runs),
+        "predicted_runs": _predictions(fit, runs),
+        "runs": runs.to_rows(),
+        "path": [{"budget": s.budget_tokens, "weights": dict(s.weights), "total_loss": s.total_loss} for s in path],
+        "health": [asdict(check) for check in checks],
+        "study": study,
+    }
+    if solution:
+        value["change_of_total"] = {name: _change(c) for name, c in total_changes(fit, solution).items()}
+        if "equal" in solution.baselines:
+            value["change_from_equal"] = {
+                mixture: {target: _change(c) for target, c in of.items()}
+                for mixture, of in target_changes(fit, solution).items()
+            }
+    return json_ready(value)
+
+
+def _solution(solution: Solution) -> dict[str, Any]:
+    value = solution.to_json()
+    for predicted in [value["predicted"], *(b["predicted"] for b in value["baselines"].values())]:
+        if any(p["mean"] > 700 for p in predicted.values()):
+            return value
+    value["perplexity"] = {t: {k: math.exp(v) for k, v in p.items()} for t, p in value["predicted"].items()}
+    return value
+
+
+def _change(change: Change) -> dict[str, float | None]:
+    ends = (change.low, change.high) if change.has_interval else (None, None)
+    return {"mean": change.mean, "low": ends[0], "high": ends[1], "median_of_draws": change.median}
+
+
+def _levels(fit: Fit, runs: RunTable) -> dict[str, float]:
+    found = {}
+    for target in fit.targets:
+        if target in runs.domains:
+            there = np.isfinite(runs.losses_RJ[:, runs.targets.index(target)])
+            found[target] = base_level((runs.totals_R - runs.tokens_RK[:, runs.domains.index(target)])[there])
+    return found
+
+
+def _predictions(fit: Fit, runs: RunTable) -> dict[str, dict[str, Any]]:
+    predicted, used = fit.predict(runs), set(fit.run_names)
+    return {
+        run: {
+            "in_fit": run in used,
+            **{
+                target: {part: getattr(predicted, part)[r, j] for part in ("mean", "low", "high")}
+                for j, target in enumerate(fit.targets)
+            },
+        }
+        for r, run in enumerate(runs.runs)
+    }
+
+
+def json_ready(value: Any) -> Any:
+    """Return the value in plain JSON types: arrays as lists, NaN and infinities as None, anything unknown as text."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return json_ready(value.tolist())
+    if isinstance(value, (Sequence, set, frozenset)):
+        return [json_ready(item) for item in value]
+    return str(value)

@@ -1,0 +1,200 @@
+"""Health checks: may the answer be trusted, and what to do next where it may not.
+
+Each check is PASS, WARN or FAIL. The thresholds are conventions; each check's text gives the value it judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.result import Fit
+from mixlaw.report.comparison import total_changes
+from mixlaw.report.numbers import listed, percent, percent_interval, significant
+from mixlaw.solve.solution import Solution
+
+PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One health check.
+
+    Attributes:
+        status: `PASS`, `WARN` or `FAIL`.
+        name: what was looked at.
+        finding: the value, in a sentence.
+        next_step: what to do; empty for a PASS.
+    """
+
+    status: str
+    name: str
+    finding: str
+    next_step: str = ""
+
+
+def health_checks(
+    fit: Fit, runs: RunTable, solution: Solution | None, study: Mapping[str, Any] | None = None
+) -> list[Check]:
+    """Return all checks, the failed ones first."""
+    checks = [_runs(fit), _left_out(fit), _ranks(fit), _identified(fit), _bounds(fit), _noise(fit, runs)]
+    if solution is not None:
+        checks += [_gain(fit, solution), _extrapolation(fit, solution), _regret(solution), _certificate(solution)]
+        if solution.epochs:
+            checks.append(_repetition(solution))
+    if study and study.get("failed"):
+        names = [str(run["run"] if isinstance(run, Mapping) and "run" in run else run) for run in study["failed"]]
+        checks.append(
+            Check(WARN, "Failed runs", f"{len(names)} planned runs failed: {_some(names)}.", "See mixlaw status.")
+        )
+    return sorted(checks, key=lambda check: (FAIL, WARN, PASS).index(check.status))
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return listed(names) if more <= 0 else f"{', '.join(names[:_NAMES_SHOWN])} and {more} more"
+
+
+def _runs(fit: Fit) -> Check:
+    mixtures = len(np.unique(fit.tokens_RK, axis=0))
+    parameters = max(len(fitted.parameters) for fitted in fit.targets.values())
+    text = f"{mixtures} distinct mixtures for {parameters} parameters a target."
+    if mixtures >= 2 * parameters:
+        return Check(PASS, "Enough runs", text)
+    return Check(WARN, "Enough runs", text, f"Add runs: at least {2 * parameters} mixtures, with totals that differ.")
+
+
+def _left_out(fit: Fit) -> Check:
+    name = "Predicts left-out runs"
+    ratios = {t: f.cv_mre / f.cv_mre_mean for t, f in fit.targets.items() if np.isfinite(f.cv_mre / f.cv_mre_mean)}
+    if not ratios:
+        return Check(WARN, name, "No run could be left out and predicted.", "Add runs, or fit with --procedure joint.")
+    worst = max(ratios, key=lambda target: ratios[target])
+    fitted = fit.targets[worst]
+    text = (
+        f"Worst target {worst}: mean relative error {percent(fitted.cv_mre, 2)}, "
+        f"against {percent(fitted.cv_mre_mean, 2)} for predicting the mean."
+    )
+    if lacking := [target for target in fit.targets if target not in ratios]:
+        text += f" Not tested: {_some(lacking)}."
+    if ratios[worst] >= 1:
+        return Check(FAIL, name, text, "Do not use these weights for that target: add runs that move its domain more.")
+    if ratios[worst] > 0.5 or lacking:
+        return Check(WARN, name, text, "Add runs that move that domain over a wider range, or a second seed.")
+    return Check(PASS, name, text)
+
+
+def _ranks(fit: Fit) -> Check:
+    name = "Ranks left-out runs"
+    found = {t: f.cv_spearman for t, f in fit.targets.items() if np.isfinite(f.cv_spearman)}
+    if not found:
+        return Check(WARN, name, "No rank correlation is known.", "Add runs.")
+    worst = min(found, key=lambda target: found[target])
+    text = f"Worst target {worst}: rank correlation {significant(found[worst], 2)} of predicted and measured."
+    if found[worst] >= 0.8:
+        return Check(PASS, name, text)
+    step = "More tokens a run, or replicates: the order of the runs is drowned by noise or by a wrong law."
+    return Check(WARN if found[worst] >= 0.4 else FAIL, name, text, step)
+
+
+def _identified(fit: Fit) -> Check:
+    name = "Parameters determined"
+    open_ = [target for target, fitted in fit.targets.items() if not fitted.identifiable]
+    if not open_:
+        return Check(PASS, name, "The runs determine the parameters of every target.")
+    step = "Fit all runs at once (--procedure joint), or add runs in which the other domains move too."
+    return Check(FAIL, name, f"Not determined: {_some(open_)}. {fit.targets[open_[0]].message}", step)
+
+
+def _bounds(fit: Fit) -> Check:
+    name = "No parameter at a bound"
+    found = [f"{target} ({', '.join(f.at_bound)})" for target, f in fit.targets.items() if f.at_bound]
+    if not found:
+        return Check(PASS, name, "Every parameter lies inside its bounds.")
+    step = "The law does not quite fit there. Compare other laws, and trust the curve inside the measured range only."
+    return Check(WARN, name, f"At a bound: {_some(found)}.", step)
+
+
+def _noise(fit: Fit, runs: RunTable) -> Check:
+    ratios = {}
+    for target, fitted in fit.targets.items():
+        losses = runs.losses_RJ[:, runs.targets.index(target)]
+        spread = float(np.nanstd(losses))
+        ratios[target] = spread / fitted.noise_nats if fitted.noise_nats > 0 else np.inf
+    worst = min(ratios, key=lambda target: ratios[target])
+    times = "noise-free" if np.isinf(ratios[worst]) else f"{significant(ratios[worst], 2)} times the noise"
+    text = f"Worst target {worst}: its losses spread {times} ({significant(fit.targets[worst].noise_nats, 2)} nats)."
+    if ratios[worst] >= 3:
+        return Check(PASS, "Signal above the noise", text)
+    return Check(
+        WARN if ratios[worst] >= 1.5 else FAIL, "Signal above the noise", text,
+        "Use more tokens a run, more validation rows, or several seeds.",
+    )  # fmt: skip
+
+
+def _gain(fit: Fit, solution: Solution) -> Check:
+    changes = total_changes(fit, solution)
+    name = "Gain over the baselines"
+    texts, worst = [], PASS
+    for baseline, change in changes.items():
+        ends = "no interval"
+        if change.has_interval:
+            ends = f"{percent_interval(change.low, change.high, 2, True)}, median {percent(change.median, 2, True)}"
+        texts.append(f"{percent(change.mean, 2, True)} against {baseline} ({ends})")
+        status = PASS if change.sure and change.mean < 0 else FAIL if change.mean >= 0 else WARN
+        worst = max(worst, status, key=(PASS, WARN, FAIL).index)
+    text = f"Change of the loss: {'; '.join(texts)}."
+    if worst == PASS:
+        return Check(PASS, name, text)
+    step = "Train the baseline too before you commit (or instead): the runs do not show that these weights beat it."
+    return Check(worst, name, text, step)
+
+
+def _extrapolation(fit: Fit, solution: Solution) -> Check:
+    factor = solution.extrapolation_factor
+    largest = format_tokens(float(fit.tokens_RK.sum(axis=1).max()))
+    text = f"The budget is {significant(factor, 2)} times the largest run ({largest} tokens)."
+    wide = fit.tokens_RK.max(axis=0)
+    beyond = [d for i, d in enumerate(fit.domains) if solution.tokens[d] > 1.5 * wide[i] > 0]
+    if beyond:
+        text += f" More own tokens than in any run: {_some(beyond)}."
+    if factor <= 1.5:
+        return Check(PASS, "Extrapolation", text)
+    status = WARN if factor <= 10 else FAIL
+    step = "Add a few runs with larger totals, or train the recommended and the equal mixture at a budget in between."
+    return Check(status, "Extrapolation", text, step)
+
+
+def _regret(solution: Solution) -> Check:
+    mean, p95 = solution.expected_regret.get("mean", np.nan), solution.expected_regret.get("p95", np.nan)
+    share = mean / solution.total_loss if solution.total_loss else np.nan
+    text = (
+        f"Expected {significant(mean, 2)} nats ({percent(share, 2)} of the total loss), "
+        f"95th percentile {significant(p95, 2)} nats."
+    )
+    if share <= 0.005:
+        return Check(PASS, "Expected regret", text)
+    return Check(WARN, "Expected regret", text, "The weights are uncertain: add runs near the recommended mixture.")
+
+
+def _certificate(solution: Solution) -> Check:
+    residual, gap = solution.certificate.kkt_residual, solution.certificate.gap
+    text = f"Status {solution.status}; KKT residual {significant(residual, 2)}, gap {significant(gap, 2)} nats."
+    if solution.status == "optimal" and residual <= 1e-4 and gap <= 1e-6:
+        return Check(PASS, "Proof of optimality", text)
+    return Check(FAIL, "Proof of optimality", text, "Report this: the solver should always prove its answer.")
+
+
+def _repetition(solution: Solution) -> Check:
+    most = max(solution.epochs, key=lambda domain: solution.epochs[domain])
+    text = f"At most {significant(solution.epochs[most], 2)} passes over a domain ({most})."
+    if solution.epochs[most] <= 4:
+        return Check(PASS, "Repetition", text)
+    step = "Repeated rows are worth less than the law thinks: cap them (--max-epochs 4), or collect more."
+    return Check(WARN, "Repetition", text, step)

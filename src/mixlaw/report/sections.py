@@ -1,0 +1,230 @@
+"""What the report says, in order, before anybody decides how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.result import Fit
+from mixlaw.report.answer import loss_name
+from mixlaw.report.curves import curve_figure, parity_figure, path_figure
+from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
+from mixlaw.report.health import Check
+from mixlaw.report.palette import series_of
+from mixlaw.report.svg import Figure
+from mixlaw.report.tables import (
+    Table,
+    health_table,
+    losses_table,
+    marginal_table,
+    parameters_table,
+    path_table,
+    runs_table,
+    study_tables,
+    weights_table,
+)  # fmt: skip
+from mixlaw.solve.solution import Solution
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section.
+
+    Attributes:
+        id: its anchor.
+        heading: its heading.
+        lead: what to look at, one or two sentences.
+        figures: charts.
+        tables: tables.
+        legend: (kind of mark, what it means).
+        notes: what must be said for honesty.
+        code: command lines or other text to copy, (label, text).
+        folded: (summary, sentences) shown on demand.
+        short: the heading's short form for the navigation.
+        layout: `beside` (a figure next to its table), `panels` (many small figures), `stacked` or `wide`.
+    """
+
+    id: str
+    heading: str
+    lead: str = ""
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    legend: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+    code: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    folded: tuple[str, Sequence[str]] = ("", ())
+    short: str = ""
+    layout: str = "wide"
+
+
+def build_sections(
+    fit: Fit,
+    runs: RunTable,
+    solution: Solution | None,
+    checks: list[Check],
+    study: Mapping[str, Any] | None,
+    path: Sequence[Solution],
+) -> list[Section]:
+    """Return the sections that the material allows."""
+    series = series_of(fit.domains, solution.weights if solution else None)
+    sections = []
+    if solution:
+        sections += [_weights(solution, series), _losses(fit, solution)]
+    sections.append(_health(fit, checks, solution))
+    sections.append(_curves(fit, runs, solution, series))
+    if path:
+        sections.append(_path(path, solution))
+    sections.append(_parity(fit, runs, series))
+    if solution and solution.marginal:
+        sections.append(_marginal(solution, series))
+    sections += [_parameters(fit), _runs(fit, runs)]
+    if study:
+        sections.append(_again(study))
+    return sections
+
+
+def _weights(solution: Solution, series: Mapping[str, str]) -> Section:
+    marks = {"equal": "equal mixture", "natural": "natural mixture (in proportion to the available tokens)"}
+    return Section(
+        "weights",
+        "Weights",
+        "Shares of the budget in training tokens.",
+        [weights_figure(solution, series)],
+        [weights_table(solution, series)],
+        [("bar", "recommended"), *((f"mark-{name}", marks.get(name, name)) for name in solution.baselines)],
+        layout="beside",
+    )
+
+
+def _losses(fit: Fit, solution: Solution) -> Section:
+    figures = [changes_figure(fit, solution)] if "equal" in solution.baselines else []
+    legend = [("mix-recommended", "recommended")]
+    legend += [(f"mix-{name}", name) for name in solution.baselines if name != "equal"]
+    return Section(
+        "losses",
+        "Predicted losses",
+        f"What the law expects on each validation set at {format_tokens(solution.budget_tokens)} tokens.",
+        figures,
+        [losses_table(fit, solution)],
+        [*legend, ("whisker", "90 % interval")] if figures else [],
+        [
+            "The bands cover what the runs leave open about the law's parameters. They do not cover a law of the wrong "
+            "shape, nor the scatter of a single run around the law (see Noise under Parameters).",
+            "Intervals of the change are taken within each draw of the parameters, so they can be much narrower than "
+            "the bands of the losses themselves.",
+        ],
+        short="Losses",
+        layout="stacked",
+    )
+
+
+def _health(fit: Fit, checks: list[Check], solution: Solution | None) -> Section:
+    warnings = dict.fromkeys([*fit.warnings, *(solution.warnings if solution else ())])
+    summary = f"{len(warnings)} warnings in the words of fit and solve" if warnings else ""
+    return Section(
+        "health",
+        "Health checks",
+        "May the answer be trusted, and what to do next where it may not.",
+        (),
+        [health_table(checks)],
+        folded=(summary, list(warnings)),
+        short="Health",
+    )
+
+
+def _curves(fit: Fit, runs: RunTable, solution: Solution | None, series: Mapping[str, str]) -> Section:
+    figures = [curve_figure(fit, runs, t, solution, series[t]) for t in fit.targets if t in fit.domains]
+    legend = [
+        ("full", "run, the other domains at the level named"),
+        ("hollow", "run, the other domains elsewhere"),
+        ("curve", "law at that level"),
+        ("beyond", "beyond the runs"),
+        ("band", "90 % band"),
+    ]
+    if solution:
+        legend.append(("diamond", "prediction at the recommended mixture"))
+        legend.append(("faint", "law at that mixture's level of others"))
+    notes = [
+        "The line holds the other domains' tokens at one level. Hollow runs have another level of other tokens, so "
+        "that transfer moves them off the line; compare those under Predicted against measured."
+    ]
+    lead = "Loss of each target against its own domain's training tokens (logarithmic)."
+    return Section("curves", "Fitted curves", lead, figures, (), legend, notes, short="Curves", layout="panels")
+
+
+def _path(path: Sequence[Solution], solution: Solution | None) -> Section:
+    ordered = sorted(path, key=lambda s: s.budget_tokens)
+    return Section(
+        "budget",
+        "Best weights over the budget",
+        "The best weights depend on how much is trained; each budget is solved on its own.",
+        [path_figure(ordered, solution.budget_tokens if solution else None)],
+        [path_table(ordered)],
+        [("edge", "the budget of this report")] if solution else [],
+        short="Budgets",
+        layout="stacked",
+    )
+
+
+def _parity(fit: Fit, runs: RunTable, series: Mapping[str, str]) -> Section:
+    return Section(
+        "measured",
+        "Predicted against measured",
+        "In-sample: each point is a run that the fit has seen. The errors beside the names are of runs left out.",
+        [parity_figure(fit, runs, target, series.get(target, "series-0")) for target in fit.targets],
+        legend=[("full", "run"), ("hollow", "run not in the fit"), ("diagonal", "predicted = measured")],
+        short="Fit",
+        notes=[
+            "'left out' is the mean relative error on runs left out of the fit; 'mean' is that of predicting the mean."
+        ],
+        layout="panels",
+    )
+
+
+def _marginal(solution: Solution, series: Mapping[str, str]) -> Section:
+    return Section(
+        "marginal",
+        "Worth of more data",
+        f"How much the {loss_name(solution)} would fall per million further tokens of one domain, at the margin.",
+        [marginal_figure(solution, series)],
+        [marginal_table(solution)],
+        notes=[
+            "Taken at the point estimate of the law. The weights minimise the expected loss over its uncertainty, "
+            "where domains strictly between their bounds are worth the same; far from it, the estimate is uncertain."
+        ],
+        short="More data",
+        layout="beside",
+    )
+
+
+def _parameters(fit: Fit) -> Section:
+    formula = "L = C (N + k R^alpha)^-beta + E, with N the target's own and R all other tokens, in millions."
+    return Section(
+        "parameters",
+        "Parameters",
+        formula if fit.law == "transfer" else f"Law '{fit.law}'.",
+        (),
+        [parameters_table(fit)],
+        folded=("What the fit says of each target", [f"{t}: {f.message}" for t, f in fit.targets.items() if f.message]),
+    )
+
+
+def _runs(fit: Fit, runs: RunTable) -> Section:
+    return Section("runs", "Every run", f"{len(runs)} runs.", (), [runs_table(runs, fit)], short="Runs")
+
+
+def _again(study: Mapping[str, Any]) -> Section:
+    commands = study.get("commands") or []
+    text = "\n".join([commands] if isinstance(commands, str) else map(str, commands))
+    return Section(
+        "again",
+        "How to make it again",
+        "The same commands on the same data give the same records." if text else "",
+        (),
+        study_tables(study),
+        code=[("Commands", text)] if text else [],
+        short="Make again",
+    )

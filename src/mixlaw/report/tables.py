@@ -1,0 +1,193 @@
+"""The report's tables as values, which the page and the Markdown file each draw in their own way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.result import Fit
+from mixlaw.report.comparison import intervals, target_changes
+from mixlaw.report.figures import in_order
+from mixlaw.report.health import Check
+from mixlaw.report.numbers import MISSING, nats, percent, percent_interval, perplexity, significant, whole
+from mixlaw.solve.solution import Solution
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: what it says.
+        note: smaller text under it (an interval, say).
+        series: colour class of a swatch before the text.
+        status: `pass`, `warn` or `fail`: the text is a badge.
+    """
+
+    text: str
+    note: str = ""
+    series: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; the first column heads the rows.
+
+    Attributes:
+        caption: what it shows.
+        columns: (name, whether its cells are numbers).
+        rows: cells.
+        tall: whether it may be long, so that it scrolls in a box.
+    """
+
+    caption: str
+    columns: list[tuple[str, bool]]
+    rows: list[list[Cell]]
+    tall: bool = False
+
+
+def _numbers(*names: str) -> list[tuple[str, bool]]:
+    return [(name, True) for name in names]
+
+
+def weights_table(solution: Solution, series: Mapping[str, str]) -> Table:
+    """Return share, tokens and epochs of every domain, beside the baselines' shares."""
+    baselines = list(solution.baselines)
+    columns = [("Domain", False), *_numbers("Share", "Tokens"), *([("Epochs", True)] if solution.epochs else [])]
+    rows = []
+    for domain in in_order(solution.weights):
+        share = solution.weights[domain]
+        row = [Cell(domain, series=series[domain]), Cell(percent(share)), Cell(whole(solution.tokens[domain]))]
+        if solution.epochs:
+            row.append(Cell(_epochs(solution.epochs.get(domain))))
+        for name in baselines:
+            other = solution.baselines[name]
+            passes = other.get("epochs", {}).get(domain)
+            note = f"{_epochs(passes)} epochs" if passes and len(solution.weights) <= 8 else ""
+            row.append(Cell(percent(other["weights"][domain]), note))
+        rows.append(row)
+    caption = f"Recommended mixture of {whole(solution.budget_tokens)} training tokens, and the baselines' shares"
+    return Table(caption, columns + _numbers(*(name.capitalize() for name in baselines)), rows)
+
+
+def _epochs(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f}"
+
+
+def losses_table(fit: Fit, solution: Solution) -> Table:
+    """Return the predicted loss of every target with its band, in nats and as perplexity, and its change."""
+    mixtures = {"Recommended": solution.predicted} | {
+        name.capitalize(): baseline["predicted"] for name, baseline in solution.baselines.items()
+    }
+    changes = target_changes(fit, solution)["recommended"] if "equal" in solution.baselines else {}
+    rows = []
+    for target in fit.targets:
+        row = [Cell(target)]
+        for predicted in mixtures.values():
+            p = predicted[target]
+            row.append(Cell(nats(p["mean"]), f"{nats(p['low'])} to {nats(p['high'])}"))
+        row += [Cell(perplexity(predicted[target]["mean"])) for predicted in mixtures.values()]
+        if changes:
+            c = changes[target]
+            note = percent_interval(c.low, c.high, 1, True) if c.has_interval else ""
+            row.append(Cell(percent(c.mean, 1, True), note))
+        rows.append(row)
+    g = solution.target_weights
+    totals = [sum(g.get(t, 1.0) * p[t]["mean"] for t in fit.targets) for p in mixtures.values()]
+    last = [Cell("total" if len({*g.values()}) <= 1 else "weighted total"), *(Cell(nats(total)) for total in totals)]
+    last += [Cell("") for _ in mixtures]
+    if changes:
+        equal = totals[list(mixtures).index("Equal")]
+        last.append(Cell(percent(totals[0] / equal - 1, 1, True)))
+    columns = [("Target", False), *_numbers(*(f"{name}, nats" for name in mixtures))]
+    columns += _numbers(*(f"{name}, perplexity" for name in mixtures))
+    columns += _numbers("Change from equal") if changes else []
+    return Table("Predicted loss per supervised token with 90 % band, and perplexity", columns, [*rows, last])
+
+
+def marginal_table(solution: Solution) -> Table:
+    """Return what a million more tokens of each domain would be worth."""
+    order = sorted(solution.marginal, key=lambda domain: -solution.marginal[domain])
+    rows = [[Cell(domain), Cell(significant(solution.marginal[domain]))] for domain in order]
+    return Table(
+        "Fall of the loss that is minimised, per million further tokens",
+        [("Domain", False), ("Nats per million tokens", True)],
+        rows,
+    )
+
+
+def path_table(path: list[Solution]) -> Table:
+    """Return the best shares at every budget of the path."""
+    columns = [("Budget", False), *_numbers(*path[0].weights)]
+    rows = [[Cell(format_tokens(s.budget_tokens)), *(Cell(percent(w)) for w in s.weights.values())] for s in path]
+    return Table("Best share of every domain at each budget", columns, rows)
+
+
+def parameters_table(fit: Fit) -> Table:
+    """Return the parameters with 90 % intervals, noise, errors on left-out runs and the status of each target."""
+    ends = intervals(fit)
+    names = list(next(iter(fit.targets.values())).parameters)
+    rows = []
+    for target, fitted in fit.targets.items():
+        row = [Cell(target)]
+        for name in names:
+            low, high = ends[target][name]
+            note = f"{significant(low)} to {significant(high)}" if high > low else "no interval"
+            mark = " (bound)" if name in fitted.at_bound else ""
+            row.append(Cell(significant(fitted.parameters[name], 4) + mark, note))
+        row += [
+            Cell(significant(fitted.noise_nats, 2)),
+            Cell(percent(fitted.cv_mre, 2), f"mean: {percent(fitted.cv_mre_mean, 2)}"),
+            Cell(significant(fitted.cv_spearman, 2)),
+            Cell(fitted.status.replace("_", " ")),
+        ]
+        rows.append(row)
+    columns = [("Target", False), *_numbers(*names, "Noise, nats", "Left-out error", "Rank corr."), ("Status", False)]
+    return Table("Parameters with 90 % intervals; tokens in millions, losses in nats", columns, rows)
+
+
+def health_table(checks: list[Check]) -> Table:
+    """Return the health checks."""
+    rows = [
+        [Cell(c.status, status=c.status.lower()), Cell(c.name), Cell(c.finding), Cell(c.next_step or MISSING)]
+        for c in checks
+    ]
+    return Table("Health checks", [("Status", False), ("Check", False), ("Finding", False), ("Next", False)], rows)
+
+
+def runs_table(runs: RunTable, fit: Fit) -> Table:
+    """Return every run with its tokens and losses."""
+    used = set(fit.run_names)
+    columns = [("Run", False), *([("Seed", True)] if runs.seeds else []), ("All tokens", True)]
+    columns += _numbers(*(f"{domain}, tokens" for domain in runs.domains))
+    columns += _numbers(*(f"{target}, nats" for target in runs.targets))
+    rows = []
+    for r, run in enumerate(runs.runs):
+        row = [Cell(run, "" if run in used else "not in the fit")]
+        row += [Cell(runs.seeds[r])] if runs.seeds else []
+        row.append(Cell(whole(runs.totals_R[r])))
+        row += [Cell(whole(tokens)) for tokens in runs.tokens_RK[r]]
+        row += [Cell(nats(loss)) for loss in runs.losses_RJ[r]]
+        rows.append(row)
+    return Table("Training tokens of every domain, measured loss of every target", columns, rows, tall=True)
+
+
+def study_tables(study: Mapping[str, Any]) -> list[Table]:
+    """Return what the study says of itself: versions, hashes, and its other single values."""
+    tables = []
+    single = {
+        key: value
+        for key, value in study.items()
+        if isinstance(value, (str, int, float, bool, np.number)) and key not in ("wall_s",)
+    }
+    for caption, values in (("Study", single), ("Versions", study.get("versions")), ("Hashes", study.get("hashes"))):
+        if isinstance(values, Mapping) and values:
+            rows = [[Cell(str(key)), Cell(str(value))] for key, value in values.items()]
+            tables.append(Table(caption, [("Name", False), ("Value", False)], rows))
+    return tables

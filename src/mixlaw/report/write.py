@@ -1,0 +1,80 @@
+"""`write_report`: the report's three files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixlaw.core.errors import DataError
+from mixlaw.core.files import write_json, write_text
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.result import Fit
+from mixlaw.report.answer import answer, facts
+from mixlaw.report.document import build_document, json_ready
+from mixlaw.report.health import health_checks
+from mixlaw.report.markdown import render_markdown
+from mixlaw.report.page import render_page
+from mixlaw.report.sections import build_sections
+from mixlaw.solve.solution import Solution
+
+
+def write_report(
+    out_dir: str | Path,
+    *,
+    runs: RunTable,
+    fit: Fit,
+    solution: Solution | None,
+    title: str,
+    study: Mapping[str, Any] | None = None,
+    path: Sequence[Solution] | None = None,
+) -> dict[str, Path]:
+    """Write report.html, report.md and report.json, each atomically.
+
+    Args:
+        out_dir: folder, made where it is missing.
+        runs: the runs, with at least the fit's domains and targets; runs that the fit has not seen are marked.
+        fit: the fitted law.
+        solution: the weights to explain; None for a report on the fit alone.
+        title: heading of the report.
+        study: what the study says of itself, all optional: `model`, `wall_s` (seconds), `commands` (lines that make
+            it again), `versions` and `hashes` (name -> text), `failed` (runs without a record); other texts and
+            numbers are listed as they are, and everything is kept in report.json.
+        path: solutions of the same fit at other budgets, for the chart over the budget.
+
+    Returns:
+        `html`, `md`, `json` -> the file.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+        DataError: the runs lack a domain or target of the fit.
+    """
+    _require(runs, fit)
+    study = json_ready(study) if study else None
+    path = list(path or ())
+    checks = health_checks(fit, runs, solution, study)
+    sentence, beside = answer(fit, solution)
+    few = facts(fit, runs, solution, study)
+    sections = build_sections(fit, runs, solution, checks, study, path)
+    document = build_document(title, fit, runs, solution, checks, study, path)
+    page = render_page(title, sentence, beside, few, sections, checks, document)
+    text = render_markdown(title, sentence, beside, few, sections, solution)
+    files = {kind: Path(out_dir) / f"report.{kind}" for kind in ("html", "md", "json")}
+    write_json(files["json"], document)
+    write_text(files["md"], text)
+    write_text(files["html"], page)
+    return files
+
+
+def _require(runs: RunTable, fit: Fit) -> None:
+    for what, needed, there in (("domain", fit.domains, runs.domains), ("target", tuple(fit.targets), runs.targets)):
+        if missing := [name for name in needed if name not in there]:
+            raise DataError(
+                f"The run table lacks the {what} {', '.join(map(repr, missing))} of the fit.",
+                "Report on the runs that were fitted.",
+            )
+    if stray := [name for name in runs.domains if name not in fit.domains]:
+        raise DataError(
+            f"The run table has the domain {', '.join(map(repr, stray))}, which the fit has not seen.",
+            "Fit these runs again.",
+        )
