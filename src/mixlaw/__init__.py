@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mixlaw.api.numbers import load_runs as load_runs
     from mixlaw.api.numbers import predict as predict
     from mixlaw.api.numbers import solve as solve
+    from mixlaw.api.sweep import demo as demo
     from mixlaw.api.sweep import plan as plan
     from mixlaw.api.sweep import run as run
     from mixlaw.api.sweep import status as status
@@ -42,6 +43,7 @@ _HOMES = {
     "load_runs": "mixlaw.api.numbers",
     "predict": "mixlaw.api.numbers",
     "solve": "mixlaw.api.numbers",
+    "demo": "mixlaw.api.sweep",
     "plan": "mixlaw.api.sweep",
     "run": "mixlaw.api.sweep",
     "status": "mixlaw.api.sweep",
@@ -54,7 +56,7 @@ __all__ = [*sorted(_HOMES), "__version__", "citation"]
 
 
 class _Package(ModuleType):
-    """Keeps verbs callable: importing the subpackage `mixlaw.fit` must not put a module in the place of `mixlaw.fit()`."""
+    """Keeps verbs callable: importing the subpackage `mixlaw.fit` must not replace the function `mixlaw.fit`."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

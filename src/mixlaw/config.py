@@ -16,6 +16,8 @@ from mixlaw.core.tokens import parse_tokens
 
 
 def _tokens(value: Any) -> int:
+    if not isinstance(value, (str, int, float)):
+        raise ValueError("not a number of tokens; write it like 20M, 1.5B, 660k or 2e7")
     try:
         return parse_tokens(value)
     except ConfigError as error:
@@ -145,7 +147,7 @@ def load_config(path: str | Path) -> Config:
     """Read mix.yaml.
 
     Raises:
-        ConfigError: no such file, not YAML, a duplicate key, or any number of wrong or unknown keys, all in one message.
+        ConfigError: no such file, no YAML, a duplicate key, or any number of wrong or unknown keys (in one message).
     """
     path = Path(path)
     try:
@@ -253,6 +255,11 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            # A key is a name: `no`, `2024` and `1.5` are domains like any other, not a truth value and numbers.
+            if isinstance(key_node, yaml.ScalarNode):
+                key_node.tag = "tag:yaml.org,2002:str"
             key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if isinstance(key, (str, int)) and key in seen:

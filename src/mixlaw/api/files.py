@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import yaml
+
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, study_facts
-from mixlaw.core.errors import ConfigError, DataError, StudyError
+from mixlaw.core.errors import ConfigError, DataError, Infeasible, StudyError
 from mixlaw.core.files import read_json, write_text
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
+
+_PATH_POINTS = 9
 
 
 @dataclass(frozen=True)
@@ -134,12 +142,34 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
         folder = Path(out) if out else path.parent / f"{path.stem}-report"
         return write_report(folder, runs=runs, fit=fit_law(runs), solution=None, title=path.stem, study=None)
     runs = project.run_table()
-    folder, study = project.study.folder, study_facts(project)
-    if not (folder / "fit.json").exists():
-        raise StudyError(f"{folder} has no fit.json yet.", "Run `mixlaw run` first.")
+    folder = project.study.folder
+    if not (folder / "solution.json").exists():
+        raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
     fitted, solution = Fit.load(folder / "fit.json"), Solution.from_json(read_json(folder / "solution.json"))
-    target = Path(out) if out else folder / "report"
-    return write_report(target, runs=runs, fit=fitted, solution=solution, title=folder.name, study=study)
+    return write_report(
+        Path(out) if out else folder / "report",
+        runs=runs,
+        fit=fitted,
+        solution=solution,
+        title=folder.parent.name if folder.name == "study" else folder.name,
+        study=study_facts(project),
+        path=_over_budgets(project, fitted),
+    )
+
+
+def _over_budgets(project: Project, fitted: Fit) -> list[Solution]:
+    """Return solutions from the size of the runs to four times the budget, as far as the data reach."""
+    from mixlaw.api.sweep import solve_study
+
+    smallest = float(np.median(fitted.tokens_RK.sum(axis=1)))
+    largest = max(4.0 * project.config.budget_tokens, 2 * smallest)
+    solutions = []
+    for budget in np.geomspace(smallest, largest, _PATH_POINTS):
+        try:
+            solutions.append(solve_study(project, fitted, round(budget)))
+        except Infeasible:  # the data and max_epochs end here
+            break
+    return solutions
 
 
 def _project_of(path: Path) -> Project | None:
@@ -184,17 +214,17 @@ def init(paths: list[str], out: str | Path = "mix.yaml", *, model: str | None = 
         form = next((f for _, _, f in conversations(Domain(name, path))), None)
         if form is None:
             raise DataError(f"{path} has no rows.", "Add rows, or leave it out.")
-        lines.append(f"  {_yaml_text(name)}: {{path: {_yaml_text(path)}}}  # {form}")
+        # Paths in a mix.yaml are relative to its folder.
+        there = os.path.relpath(path, out.parent) if Path(path).exists() else path
+        lines.append(f"  {_yaml_text(name)}: {{path: {_yaml_text(there)}}}  # {form}")
     write_text(out, _TEMPLATE.format(model=_yaml_text(model or "Qwen/Qwen2.5-0.5B"), domains="\n".join(lines)))
     return out
 
 
 def _yaml_text(text: str) -> str:
-    import json
-
-    return (
-        text if text.replace("-", "").replace("_", "").replace("/", "").replace(".", "").isalnum() else json.dumps(text)
-    )
+    """Return a text as YAML: bare where that is read as the same text, quoted otherwise."""
+    bare = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text
+    return text if bare else json.dumps(text, ensure_ascii=False)
 
 
 def example_config(out: str | Path, *, force: bool = False) -> Path:

@@ -14,7 +14,8 @@ from mixlaw.core.files import write_json
 from mixlaw.core.run import RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
-from mixlaw.data.prepare import DomainTokens, prepare_domain
+from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
+from mixlaw.data.reading import source_files
 from mixlaw.design import design_runs
 from mixlaw.study.store import Study
 from mixlaw.train.settings import ModelSettings, TrainSettings
@@ -67,6 +68,8 @@ class Project:
     @cached_property
     def prepared(self) -> dict[str, DomainTokens]:
         """Name -> token rows; the first time they are read, tokenised and counted."""
+        if not self.study.domains_path.exists():
+            self._read_all()
         prepared = {}
         for name, domain in self.domains.items():
             prepared[name] = prepare_domain(
@@ -78,6 +81,16 @@ class Project:
             )
             self.note(f"{name}: {prepared[name].train.tokens:,} training tokens, format {prepared[name].format}")
         return prepared
+
+    def _read_all(self) -> None:
+        """Read every local row once: a malformed one must surface before any domain is tokenised or written."""
+        for domain in self.domains.values():
+            if (files := source_files(domain)) is None:
+                continue
+            if sum(1 for _ in conversations(domain, files)) == 0:
+                raise DataError(
+                    f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain."
+                )
 
     @property
     def available_tokens(self) -> dict[str, int]:
@@ -148,20 +161,16 @@ def versions() -> dict[str, str]:
 
 
 def study_facts(project: Project) -> dict[str, Any]:
-    """Return what a report says about where its runs came from."""
+    """Return what a report says about where its runs came from; the keys are those of `mixlaw.report.write_report`."""
     statuses = project.study.status()
-    walls = [s.wall_s for s in statuses if s.wall_s is not None]
-    config = project.config
+    config, inputs = project.config, project.trainer_config.inputs
     return {
-        "folder": str(project.study.folder),
         "model": config.model.name_or_path,
-        "budget_tokens": config.budget_tokens,
-        "proxy_tokens": sum(s.tokens for s in statuses if s.state == "done"),
-        "runs_done": sum(s.state == "done" for s in statuses),
-        "runs_failed": sum(s.state == "failed" for s in statuses),
-        "train_wall_s": sum(walls),
-        "available_tokens": project.available_tokens,
-        "inputs": dict(project.trainer_config.inputs),
+        "wall_s": sum(s.wall_s for s in statuses if s.wall_s is not None),
+        "failed": [s.name for s in statuses if s.state == "failed"],
+        "commands": ["mixlaw run mix.yaml"],
         "versions": versions(),
+        "hashes": {name: value[:16] for name, value in inputs.items()},
+        "available_tokens": project.available_tokens,
         "config": config.model_dump(),
     }

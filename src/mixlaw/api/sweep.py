@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixlaw.api.files import mix, report
+from mixlaw.api.files import example_config, mix, report
 from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
@@ -149,8 +149,25 @@ def run(
     manifest, folder = mix(project)
     files = report(project)
     folder_of = project.study.folder
-    written = {"fit": folder_of / "fit.json", "solution": folder_of / "solution.json", "mixture": folder, **files}
+    written = {"fit": folder_of / "fit.json", "solution": folder_of / "solution.json", "mixture": folder}
+    written |= {f"report.{kind}": path for kind, path in files.items()}
     return RunResult(statuses, fitted, solution, manifest, written)
+
+
+def demo(
+    out: str | Path = "mixlaw-demo",
+    *,
+    workers: int | None = None,
+    on_event: OnEvent | None = None,
+    note: Note | None = None,
+) -> RunResult:
+    """Copy the bundled example into a folder and run the whole job on it; a second time only what is missing.
+
+    Raises:
+        ConfigError: the folder holds another mix.yaml.
+        MissingExtra: the extras `train` or `report` are not installed.
+    """
+    return run(example_config(out), workers=workers, on_event=on_event, note=note)
 
 
 def fit_and_solve(project: Project) -> tuple[Fit, Solution]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -64,30 +65,41 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 error, 2 usage, 3 some runs failed, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in arguments
+    debug, as_json = "--debug" in arguments, "--json" in arguments
+    # --debug belongs to no verb: it is taken wherever it stands.
+    arguments = (["--debug"] if debug else []) + [argument for argument in arguments if argument != "--debug"]
     try:
         command = typer.main.get_command(app)
         code = command.main(args=arguments, prog_name="mixlaw", standalone_mode=False)
+        sys.stdout.flush()
+        if code == _INTERRUPTED:  # how Typer returns Ctrl-C
+            return _interrupted(as_json)
         return code if isinstance(code, int) else _OK
     except KeyboardInterrupt:
-        print_error(_Interrupted("Interrupted.", "Run the command again to go on where it stopped."), as_json)
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (`| head`): nothing more to say, and nothing to say it to.
+        return _interrupted(as_json)
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader went away (`| head`): nothing more to say, and nothing to say it to. Typer makes that exit code 1.
+        if isinstance(error, SystemExit) and error.code != 1:
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _OK
     except MixlawError as error:
-        _traceback(arguments)
+        _traceback(debug)
         print_error(error, as_json)
         return _ERROR
     except Exception as error:
-        return _unexpected(error, arguments, as_json)
+        return _unexpected(error, debug, as_json)
 
 
-def _unexpected(error: Exception, arguments: list[str], as_json: bool) -> int:
+def _interrupted(as_json: bool) -> int:
+    print_error(_Interrupted("Interrupted.", "Run the command again to go on where it stopped."), as_json)
+    return _INTERRUPTED
+
+
+def _unexpected(error: Exception, debug: bool, as_json: bool) -> int:
     # Typer's own exceptions carry their exit code; which module defines them differs between its versions.
     if type(error).__name__ == "Abort":
-        return _INTERRUPTED
+        return _interrupted(as_json)
     if hasattr(error, "format_message"):
         message = error.format_message().strip()  # type: ignore[attr-defined]
         if not message:  # no arguments: the help was printed
@@ -96,7 +108,7 @@ def _unexpected(error: Exception, arguments: list[str], as_json: bool) -> int:
         return _USAGE
     if hasattr(error, "exit_code"):
         return int(error.exit_code)  # type: ignore[attr-defined]
-    _traceback(arguments)
+    _traceback(debug)
     print_error(
         _Internal(f"Internal error, {type(error).__name__}: {error}.", "Please report it with the output of --debug."),
         as_json,
@@ -104,8 +116,8 @@ def _unexpected(error: Exception, arguments: list[str], as_json: bool) -> int:
     return _ERROR
 
 
-def _traceback(arguments: list[str]) -> None:
-    if "--debug" in arguments:
+def _traceback(debug: bool) -> None:
+    if debug:
         traceback.print_exc(file=sys.stderr)
 
 
@@ -123,4 +135,7 @@ class _Internal(MixlawError):
 
 def entry() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an ASCII terminal must not end a run
     sys.exit(main())

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, stdout, table
+from mixlaw.cli.output import finish, note, plain, print_json, stdout, table
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import format_tokens
 
@@ -89,21 +88,19 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
     table("Domains", columns, rows)
     for text in found.notes:
         note(text)
-    share = 100 * found.proxy_tokens / found.budget_tokens
-    stdout().print(
-        f"{found.proxy_runs} proxy runs, {format_tokens(found.proxy_tokens)} training tokens: {share:.0f} % of the budget"
-    )
+    share, tokens = 100 * found.proxy_tokens / found.budget_tokens, format_tokens(found.proxy_tokens)
+    stdout().print(f"{found.proxy_runs} proxy runs, {tokens} training tokens: {share:.0f} % of the budget")
     finish({}, f"mixlaw run {config}")
 
 
 def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
     console, left = stdout(), _SHOWN_CHARACTERS
-    console.print(f"[bold]{escape(name)}[/] (the supervised part is marked ▌)")
+    console.print(f"[bold]{plain(name)}[/] (the supervised part is marked ▌)")
     for text, supervised in parts:
         shown, left = text[:left], left - len(text)
         style = "green" if supervised else "dim"
         for line in shown.splitlines():
-            console.print(f"{'▌' if supervised else ' '} {escape(line)}", style=style)
+            console.print(f"{'▌' if supervised else ' '} {plain(line)}", style=style)
         if left <= 0:
             console.print("  ...", style="dim")
             break
@@ -154,4 +151,4 @@ def report(
     if as_json:
         print_json({"written": files})
     else:
-        finish(files, f"open {files['report.html']}")
+        finish(files, f"open {files['html']}")

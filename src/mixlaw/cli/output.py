@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from mixlaw.core.errors import MixlawError
@@ -17,12 +18,25 @@ from mixlaw.core.errors import MixlawError
 
 def stdout() -> Console:
     """The console of results. Made at each use, so that redirection in tests is seen."""
-    return Console(highlight=False, soft_wrap=True)
+    return _console(stderr=False)
 
 
 def stderr() -> Console:
     """The console of progress, warnings and errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _console(stderr=True)
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        # A file or a pipe has no width to fit into: tables keep all of their digits.
+        console.width = 200
+    return console
+
+
+def plain(text: str) -> str:
+    """Return a text of the user's for the terminal: no markup, and no control characters that would steer it."""
+    return escape("".join(c if (c >= " " and c != "\x7f") or c in "\n\t" else "\ufffd" for c in text))
 
 
 def print_json(value: Any) -> None:
@@ -32,7 +46,7 @@ def print_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Say what is going on, on stderr."""
-    stderr().print(escape(text), style="dim")
+    stderr().print(plain(text), style="dim")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -41,25 +55,28 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     grid = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numeric = all(row[i][:1] in "0123456789-+.–" for row in rows)
-        grid.add_column(escape(column), justify="right" if numeric and rows else "left", style="" if i else "bold")
+        justify = "right" if numeric and rows else "left"
+        grid.add_column(escape(column), justify=justify, style="" if i else "bold", no_wrap=True)
     for row in rows:
-        grid.add_row(*[escape(cell) for cell in row])
-    stdout().print(grid)
+        grid.add_row(*[plain(cell) for cell in row])
+    # As wide as its content: a cut-off number is worse than a line that the terminal wraps.
+    console = stdout()
+    console.print(grid, width=Measurement.get(console, console.options.update(max_width=10_000), grid).maximum)
 
 
 def finish(written: Mapping[str, Any], next_step: str) -> None:
     """Say what was written and what to do next."""
     console = stdout()
     for what, path in written.items():
-        console.print(f"[green]wrote[/] {escape(what)}: {escape(str(path))}")
+        console.print(f"[green]wrote[/] {plain(what)}: {plain(str(path))}")
     if next_step:
-        console.print(f"[cyan]next[/]  {escape(next_step)}")
+        console.print(f"[cyan]next[/]  {plain(next_step)}")
 
 
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings on stderr."""
     for warning in warnings:
-        stderr().print(f"[yellow]warning[/] {escape(warning)}")
+        stderr().print(f"[yellow]warning[/] {plain(warning)}")
 
 
 def print_error(error: MixlawError, as_json: bool) -> None:
@@ -67,7 +84,7 @@ def print_error(error: MixlawError, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
     else:
-        stderr().print(f"[red]error[/] {escape(str(error))}")
+        stderr().print(f"[red]error[/] {plain(str(error))}")
 
 
 def _shown(cell: Any) -> str:

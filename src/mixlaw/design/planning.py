@@ -61,8 +61,8 @@ def design_runs(
             )
         if 3 * base_tokens > available_tokens[smallest]:
             raise DesignError(
-                f"Domain '{smallest}' has {format_tokens(available_tokens[smallest])} training tokens; the perturbation "
-                f"design needs 3 x base_tokens = {format_tokens(3 * base_tokens)} of every domain.",
+                f"Domain '{smallest}' has {format_tokens(available_tokens[smallest])} training tokens; the "
+                f"perturbation design needs 3 x base_tokens = {format_tokens(3 * base_tokens)} of every domain.",
                 f"Lower plan.base_tokens to {format_tokens(available_tokens[smallest] / 3)}, or use design: "
                 "space_filling, which takes what there is.",
             )

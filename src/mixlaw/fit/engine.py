@@ -21,7 +21,10 @@ from mixlaw.core.errors import DidNotConverge
 BEND = 2.0
 """Residuals beyond this many standard deviations count linearly."""
 
-_PASSES = 4
+_PASSES = 5
+_CLIPPINGS = 20
+_CLIPPED = 0.9205
+"""Mean of min(x^2, BEND^2) for a standard normal x: makes the clipped estimate consistent."""
 
 
 class Problem(Protocol):
@@ -73,7 +76,7 @@ def estimate(problem: Problem, starts: int = 4, near: Estimate | None = None) ->
     """
     points = problem.starts(starts) if near is None else near.z_P[None]
     noise = _spread(problem, points[0]) if near is None else near.noise
-    weights = np.ones_like(problem.losses_R) if near is None else _huber(problem, near.z_P, noise)
+    weights = _huber(problem, points[0], noise)
     result = None
     for _ in range(_PASSES if near is None else 2):
         solved = [_least_squares(problem, point, noise, weights) for point in points]
@@ -140,8 +143,7 @@ def _floor(problem: Problem) -> float:
 
 
 def _spread(problem: Problem, z_P: np.ndarray) -> float:
-    residuals = np.abs(_residuals(problem, z_P))
-    return max(1.4826 * float(np.median(residuals)), 0.1 * float(residuals.mean()), _floor(problem))
+    return max(1.4826 * float(np.median(np.abs(_residuals(problem, z_P)))), _floor(problem))
 
 
 def _huber(problem: Problem, z_P: np.ndarray, noise: float) -> np.ndarray:
@@ -162,6 +164,10 @@ def _noise(problem: Problem, z_P: np.ndarray, noise: float, weights_R: np.ndarra
     if stacked.size:
         q, _ = np.linalg.qr(stacked)
         used = float((q[: len(data)] ** 2).sum())
-    degrees = max(float(weights_R.sum()) - used, 1.0)
-    squares = float((weights_R * (losses - problem.losses_R) ** 2).sum())
-    return max(np.sqrt(squares / degrees), _floor(problem)), degrees
+    degrees = max(len(losses) - used, 1.0)
+    # Huber's proposal 2: residuals are clipped at the bend before they are squared, so that a run gone wrong cannot
+    # raise the noise until it looks harmless. Solved by repeated substitution from the noise before.
+    squares = (losses - problem.losses_R) ** 2
+    for _ in range(_CLIPPINGS):
+        noise = max(np.sqrt(np.minimum(squares, (BEND * noise) ** 2).sum() / (degrees * _CLIPPED)), _floor(problem))
+    return noise, degrees

@@ -93,16 +93,21 @@ def _parameters_at_bound(problem: TransferProblem, z_P: np.ndarray) -> tuple[str
 def _require_identifiable(target: str, problem: TransferProblem, best: Estimate) -> None:
     """Raise where the information matrix is singular: some parameters can change together and no loss moves."""
     inside = (best.z_P > problem.lower + _AT_BOUND) & (best.z_P < problem.upper - _AT_BOUND)
-    inside[2] &= best.z_P[1] > problem.lower[1] + _AT_BOUND
+    # Where k is 0, alpha means nothing; where it is not, alpha is looked at even if it happens to lie at a bound.
+    inside[2] = best.z_P[1] > problem.lower[1] + _AT_BOUND
     jacobian = problem.losses_and_jacobian(best.z_P)[1][:, inside]
-    scale = np.linalg.norm(jacobian, axis=0)
-    if not np.all(scale > 0):
-        return
-    _, values, rows = np.linalg.svd(jacobian / scale, full_matrices=False)
-    if len(values) == 0 or values[-1] > 1e-7 * values[0]:
-        return
     names = np.array(NAMES)[inside]
-    loose = [str(name) for name in names[np.abs(rows[-1]) > 0.1]]
+    scale = np.linalg.norm(jacobian, axis=0)
+    moot = scale <= 1e-9 * scale.max()
+    if not moot.any():
+        _, values, rows = np.linalg.svd(jacobian / scale, full_matrices=False)
+        if len(values) == 0 or values[-1] > 1e-7 * values[0]:
+            return
+        loose = [str(name) for name in names[np.abs(rows[-1]) > 0.1]]
+    else:  # no loss depends on it at all
+        loose = [str(name) for name in names[moot]]
+    if "alpha" in loose and "k" not in loose:  # without alpha, k is only known as k R^alpha
+        loose.insert(0, "k")
     others = problem.others_R
     cause, cure = "the mixtures are too alike", "Add runs that move each domain and the total on their own."
     if np.ptp(others) <= 1e-9 * max(float(others.max()), 1e-300):

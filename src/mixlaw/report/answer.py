@@ -9,7 +9,16 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import Change, total_changes
-from mixlaw.report.numbers import duration, listed, percent, percent_interval, whole, whole_percents
+from mixlaw.report.numbers import (
+    digits_for,
+    duration,
+    listed,
+    percent,
+    percent_interval,
+    shortened,
+    whole,
+    whole_percents,
+)
 from mixlaw.solve.solution import Solution
 
 _NAMED = 6
@@ -32,7 +41,7 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
             ["Solve for the best weights at your budget: mixlaw solve fit.json --budget 20M"],
         )
     changes = total_changes(fit, solution)
-    first, *others = list(changes)
+    first, *others = changes
     what = loss_name(solution)
     head = f"Train on {_shares(solution.weights)} at {format_tokens(solution.budget_tokens)} tokens: "
     sentence = head + _promise(changes[first], _BASELINES.get(first, first), what) + "."
@@ -63,41 +72,41 @@ def _shares(weights: Mapping[str, float]) -> str:
 
 
 def _promise(change: Change, baseline: str, what: str) -> str:
+    digits = digits_for(change.mean, change.low, change.high)
+    size = percent(abs(change.mean), digits)
     if change.sure and change.mean < 0:
-        interval = percent_interval(-change.high, -change.low).removesuffix(" %")
-        return f"predicted {what} {percent(-change.mean)} ({interval}) below {baseline}"
+        interval = percent_interval(-change.high, -change.low, digits).removesuffix(" %")
+        return f"predicted {what} {size} ({interval}) below {baseline}"
     if change.sure:
-        interval = percent_interval(change.low, change.high).removesuffix(" %")
-        return f"predicted {what} {percent(change.mean)} ({interval}) above {baseline}, because the bounds force it"
+        interval = percent_interval(change.low, change.high, digits).removesuffix(" %")
+        return f"predicted {what} {size} ({interval}) above {baseline}"
     side = "below" if change.mean < 0 else "above"
     if not change.has_interval:
         if abs(change.mean) < 5e-7:
             return f"predicted {what} the same as with {baseline}"
-        return f"predicted {what} {percent(abs(change.mean))} {side} {baseline}, interval unknown"
-    interval = percent_interval(change.low, change.high, 1, True)
-    return (
-        f"predicted {what} {percent(abs(change.mean))} {side} {baseline}, "
-        f"but the change may be anything from {interval}, so no gain is shown"
-    )
+        return f"predicted {what} {size} {side} {baseline}, interval unknown"
+    interval = percent_interval(change.low, change.high, digits, True)
+    return f"predicted {what} {size} {side} {baseline}, but anything from {interval} fits the runs: no gain is shown"
 
 
 def _short(change: Change) -> str:
     side = "below" if change.mean < 0 else "above"
-    text = f"{percent(abs(change.mean))} {side}"
+    digits = digits_for(change.mean, change.low, change.high)
+    text = f"{percent(abs(change.mean), digits)} {side}"
     if change.sure:
-        ends = sorted((abs(change.low), abs(change.high)))
-        return f"{text} ({percent_interval(*ends).removesuffix(' %')})"
+        near, far = sorted((abs(change.low), abs(change.high)))
+        return f"{text} ({percent_interval(near, far, digits).removesuffix(' %')})"
     if change.has_interval:
-        return f"{text}, from {percent_interval(change.low, change.high, 1, True)}, so no gain is shown"
+        interval = percent_interval(change.low, change.high, digits, True)
+        return f"{text}, but anything from {interval} fits: no gain is shown"
     return text
 
 
 def cost(runs: RunTable, study: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the answer cost: `runs`, `tokens`, and `wall_s` where the study says it."""
+    """Return what the answer cost: `runs`, `tokens`, and `wall_s` or `train_wall_s` where the study says it."""
     value: dict[str, Any] = {"runs": len(runs), "tokens": float(runs.totals_R.sum())}
-    if study and study.get("wall_s") is not None:
-        value["wall_s"] = float(study["wall_s"])
-    return value
+    times = {key: float((study or {}).get(key) or 0) for key in ("wall_s", "train_wall_s")}
+    return value | {key: seconds for key, seconds in times.items() if seconds > 0}
 
 
 def facts(fit: Fit, runs: RunTable, solution: Solution | None, study: Mapping[str, Any] | None) -> list[tuple]:
@@ -106,9 +115,11 @@ def facts(fit: Fit, runs: RunTable, solution: Solution | None, study: Mapping[st
     found = [("Proxy runs", whole(spent["runs"])), ("Tokens trained on", format_tokens(spent["tokens"]))]
     if "wall_s" in spent:
         found.append(("Wall time", duration(spent["wall_s"])))
+    elif "train_wall_s" in spent:
+        found.append(("Training time, all runs", duration(spent["train_wall_s"])))
     if solution:
         found.append(("Budget", format_tokens(solution.budget_tokens)))
     found.append(("Law", f"{fit.law}, {fit.procedure.replace('_', ' ')} fit"))
     if study and study.get("model"):
-        found.append(("Base model", str(study["model"])))
+        found.append(("Base model", shortened(str(study["model"]), 32)))
     return found

@@ -16,6 +16,9 @@ from mixlaw.fit.result import TOKEN_UNIT, Fit
 from mixlaw.laws.transfer import Transfer
 from mixlaw.solve.solution import Solution
 
+LEVEL = 0.02
+"""Levels of tokens this near to each other count as one: whole rows never make quite the same number."""
+
 _BAND = (0.05, 0.95)
 
 
@@ -115,11 +118,11 @@ def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -
 
 
 def base_level(others_R: np.ndarray) -> float:
-    """Return the level of the other domains' tokens that most runs share (within 5 %), the median of them."""
+    """Return the level of the other domains' tokens that most runs share (within 2 %), the median of them."""
     positive = others_R[others_R > 0]
     if not positive.size:
         return 0.0
-    near = np.abs(np.log(positive[:, None] / positive[None])) <= 0.05
+    near = np.abs(np.log(positive[:, None] / positive[None])) <= LEVEL
     counts = near.sum(axis=1)
     best = np.flatnonzero(counts == counts.max())
     middle = np.median(positive)

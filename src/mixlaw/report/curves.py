@@ -9,7 +9,7 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
-from mixlaw.report.comparison import base_level, curve
+from mixlaw.report.comparison import LEVEL, base_level, curve
 from mixlaw.report.numbers import nats, percent, shortened, significant
 from mixlaw.report.palette import series_of
 from mixlaw.report.svg import (
@@ -39,7 +39,7 @@ def curve_figure(
     """Draw a target's measured losses against its own tokens, and the law through them.
 
     The law is drawn with the other domains' tokens held at the level that most runs share; runs at that level (within
-    5 %) are full, the others hollow, for they need not lie on the line. Beyond the largest run it is broken.
+    2 %) are full, the others hollow, for they need not lie on the line. Beyond the largest run it is broken.
 
     Args:
         fit: the fit.
@@ -52,10 +52,10 @@ def curve_figure(
     others = runs.totals_R - own
     losses = runs.losses_RJ[:, runs.targets.index(target)]
     level = base_level(others[np.isfinite(losses)])
-    at_level = np.abs(others - level) <= 0.05 * max(level, 1)
+    at_level = np.abs(others - level) <= LEVEL * max(level, 1)
     there = np.isfinite(losses)
-    largest = float(own[there].max())
-    smallest = float(own[there & (own > 0)].min())
+    largest = float(own[there].max(initial=0.0)) or 1.0
+    smallest = float(own[there & (own > 0)].min(initial=largest))
     tokens = [smallest, largest] + ([float(solution.tokens[target])] if solution else [])
     zeros = bool((own[there] == 0).any())
     x = _token_scale([t for t in tokens if t > 0], room=1.6 if zeros else 1.12)
@@ -78,7 +78,8 @@ def curve_figure(
         tail = slice(max(int(inside.sum()) - 1, 0), None)
         marks.append(polyline(zip(px[tail], map(y, mean[tail]), strict=True), f"curve beyond {style}"))
         marks.append(line(x(largest), y.start, x(largest), y.end, "edge"))
-    for r in np.flatnonzero(there):
+    shown = np.flatnonzero(there)
+    for r in map(int, shown[np.argsort(at_level[shown], kind="stable")]):
         tip = f"{runs.runs[r]}: {nats(losses[r])} nats, own {format_tokens(own[r])}, others {format_tokens(others[r])}"
         at = x(own[r]) if own[r] > 0 else x.start + 6
         marks.append(_dot(at, y(losses[r]), f"{'full' if at_level[r] else 'hollow'} {style}", tip))
@@ -132,7 +133,7 @@ def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) ->
     domains = list(path[0].weights)
     at = min(path, key=lambda s: abs(np.log(s.budget_tokens / (budget_tokens or path[-1].budget_tokens))))
     series = series_of(domains, at.weights)
-    width, height, right = 720, 330, 130
+    width, height, right = 440, 290, 118
     x = _token_scale([s.budget_tokens for s in path], room=1.0, end=width - right)
     top = max(w for s in path for w in s.weights.values())
     y = Scale(0, min(1.0, top * 1.08), height - _BOTTOM, _TOP)
@@ -155,7 +156,7 @@ def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) ->
     if len(named) < len(domains):
         names.append(words(f"grey: {len(domains) - len(named)} others", x.end + 9, height - 10, "tick"))
     axes = frame(
-        Axis(x, "budget, tokens", format_tokens, 8), Axis(y, "share of the budget, %", lambda v: f"{100 * v:g}")
+        Axis(x, "budget, tokens", format_tokens, 6), Axis(y, "share of the budget, %", lambda v: f"{100 * v:g}")
     )
     said = "; ".join(f"{d} {percent(path[0].weights[d])} to {percent(path[-1].weights[d])}" for d in domains)
     span = f"{format_tokens(path[0].budget_tokens)} to {format_tokens(path[-1].budget_tokens)}"

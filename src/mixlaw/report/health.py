@@ -48,12 +48,17 @@ def health_checks(
         checks += [_gain(fit, solution), _extrapolation(fit, solution), _regret(solution), _certificate(solution)]
         if solution.epochs:
             checks.append(_repetition(solution))
-    if study and study.get("failed"):
-        names = [str(run["run"] if isinstance(run, Mapping) and "run" in run else run) for run in study["failed"]]
-        checks.append(
-            Check(WARN, "Failed runs", f"{len(names)} planned runs failed: {_some(names)}.", "See mixlaw status.")
-        )
+    checks += _failed(study or {})
     return sorted(checks, key=lambda check: (FAIL, WARN, PASS).index(check.status))
+
+
+def _failed(study: Mapping[str, Any]) -> list[Check]:
+    names = [str(run["run"] if isinstance(run, Mapping) and "run" in run else run) for run in study.get("failed") or ()]
+    count = len(names) or int(study.get("runs_failed") or 0)
+    if not count:
+        return []
+    text = f"{count} planned {'run' if count == 1 else 'runs'} failed{': ' + _some(names) if names else ''}."
+    return [Check(WARN, "Failed runs", text, "See why with mixlaw status, mend it, and run again.")]
 
 
 def _some(names: list[str]) -> str:

@@ -17,8 +17,8 @@ _LONG = 30
 def escaped(text: str) -> str:
     """Return text that Markdown shows as it is, on one line, in a table too."""
     text = " ".join(str(text).split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    text = re.sub(r"([\\`*\[\]|~#$])", r"\\\1", text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*\[\]|~#$])", r"\\\1", text).replace("@", "&#64;")
     # An address would become a link by itself; an underscore only matters at the edge of a word.
     text = re.sub(r"(?i)\b(https?|ftp)(?=:)|\b(www)(?=\.)", lambda m: m[0][:-1] + f"&#{ord(m[0][-1])};", text)
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
@@ -46,7 +46,11 @@ def render_markdown(
             lines += _folded(table, _table(table, bars))
         for label, text in section.code:
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-            lines += [f"{escaped(label)}:", "", f"{fence}console", text, fence, ""]
+            block = [fence, text, fence, ""]
+            if text.count("\n") < _LONG:
+                lines += [f"{escaped(label)}:", "", *block]
+            else:
+                lines += ["<details>", f"<summary>{escaped(label)}</summary>", "", *block, "</details>", ""]
         lines += [f"- {escaped(note)}" for note in section.notes] + ([""] if section.notes else [])
         summary, sentences = section.folded
         if sentences:

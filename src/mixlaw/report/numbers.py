@@ -42,6 +42,11 @@ def percent_interval(low: float, high: float, digits: int = 1, sign: bool = Fals
     return f"{first} to {percent(high, digits, sign)}"
 
 
+def digits_for(*shares: float) -> int:
+    """Return the decimals that percentages of these shares need: one, or two where all are below 1 %."""
+    return 1 if max(abs(share) for share in shares) >= 0.01 else 2
+
+
 def significant(value: float | None, digits: int = 3) -> str:
     """Return a number in so many significant digits; very small and very large ones as 3.1×10⁻⁵."""
     if value is None or not math.isfinite(value):

@@ -19,6 +19,7 @@ from mixlaw.report.sections import Section
 from mixlaw.report.svg import Figure, Markup, stylesheet
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_DATA_SIZE = 1_000_000
 _PANELS_SHOWN = 6
 """Small figures shown at once; the others are folded."""
 
@@ -45,6 +46,7 @@ def render_page(
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["kept"] = lambda text: text.replace(" %", "\u00a0%")
     scripts = {name: _read(f"{name}.js") for name in ("theme", "report")}
     return environment.get_template("report.html.j2").render(
         title=title,
@@ -53,13 +55,21 @@ def render_page(
         facts=facts,
         sections=sections,
         counts=[(status, sum(c.status == status for c in checks)) for status in (PASS, WARN, FAIL)],
-        data=Markup(script_json(document)),
+        data=Markup(_data(document)),
         style=Markup(stylesheet() + _read("report.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
         policy=_policy(scripts.values()),
         panels_shown=_PANELS_SHOWN,
         key=_key,
     )
+
+
+def _data(document: dict[str, Any]) -> str:
+    """Return the data inside the page: all of it, or without the single runs where those are many."""
+    text = script_json(document)
+    if len(text) <= _DATA_SIZE:
+        return text
+    return script_json({key: value for key, value in document.items() if key not in ("runs", "predicted_runs")})
 
 
 def script_json(value: Any) -> str:

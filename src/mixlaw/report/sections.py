@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
@@ -27,6 +29,9 @@ from mixlaw.report.tables import (
     weights_table,
 )  # fmt: skip
 from mixlaw.solve.solution import Solution
+
+_POINTS, _CELLS = 8000, 20000
+"""Points of one kind of figure and cells of the run table that keep the page under 5 MB."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,16 @@ def build_sections(
     path: Sequence[Solution],
 ) -> list[Section]:
     """Return the sections that the material allows."""
+    few = _thinned(runs, _POINTS // len(fit.targets))
     series = series_of(fit.domains, solution.weights if solution else None)
     sections = []
     if solution:
         sections += [_weights(solution, series), _losses(fit, solution)]
     sections.append(_health(fit, checks, solution))
-    sections.append(_curves(fit, runs, solution, series))
+    sections.append(_curves(fit, few, solution, series))
     if path:
         sections.append(_path(path, solution))
-    sections.append(_parity(fit, runs, series))
+    sections.append(_parity(fit, few, series))
     if solution and solution.marginal:
         sections.append(_marginal(solution, series))
     sections += [_parameters(fit), _runs(fit, runs)]
@@ -123,7 +129,8 @@ def _losses(fit: Fit, solution: Solution) -> Section:
 
 def _health(fit: Fit, checks: list[Check], solution: Solution | None) -> Section:
     warnings = dict.fromkeys([*fit.warnings, *(solution.warnings if solution else ())])
-    summary = f"{len(warnings)} warnings in the words of fit and solve" if warnings else ""
+    count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
+    summary = f"{count} in the words of fit and solve" if warnings else ""
     return Section(
         "health",
         "Health checks",
@@ -200,6 +207,13 @@ def _marginal(solution: Solution, series: Mapping[str, str]) -> Section:
     )
 
 
+def _thinned(runs: RunTable, most: int) -> RunTable:
+    """Return every run, or evenly chosen ones where the page would grow too large."""
+    if len(runs) <= most:
+        return runs
+    return runs.take(np.linspace(0, len(runs) - 1, most).round().astype(int))
+
+
 def _parameters(fit: Fit) -> Section:
     formula = "L = C (N + k R^alpha)^-beta + E, with N the target's own and R all other tokens, in millions."
     return Section(
@@ -213,18 +227,32 @@ def _parameters(fit: Fit) -> Section:
 
 
 def _runs(fit: Fit, runs: RunTable) -> Section:
-    return Section("runs", "Every run", f"{len(runs)} runs.", (), [runs_table(runs, fit)], short="Runs")
+    few = _thinned(runs, _CELLS // (len(runs.domains) + len(runs.targets)))
+    lead = f"{len(runs)} runs."
+    if len(few) < len(runs):
+        lead += f" The table has {len(few)} of them, the figures fewer still; all are in report.json."
+    return Section("runs", "Every run", lead, (), [runs_table(few, fit)], short="Runs")
 
 
 def _again(study: Mapping[str, Any]) -> Section:
-    commands = study.get("commands") or []
+    config = study.get("config")
+    commands = study.get("commands") or (["mixlaw run mix.yaml"] if config else [])
     text = "\n".join([commands] if isinstance(commands, str) else map(str, commands))
+    code = [("Commands", text)] if text else []
+    if config:
+        code.append(("mix.yaml, with every default filled in", _yaml(config)))
     return Section(
         "again",
         "How to make it again",
         "The same commands on the same data give the same records." if text else "",
         (),
         study_tables(study),
-        code=[("Commands", text)] if text else [],
+        code=code,
         short="Make again",
     )
+
+
+def _yaml(value: Any) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).rstrip()

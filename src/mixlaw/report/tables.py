@@ -11,11 +11,15 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
-from mixlaw.report.comparison import intervals, target_changes
+from mixlaw.report.comparison import Change, intervals, target_changes, total_changes
 from mixlaw.report.figures import in_order
 from mixlaw.report.health import Check
-from mixlaw.report.numbers import MISSING, nats, percent, percent_interval, perplexity, significant, whole
+from mixlaw.report.numbers import MISSING, digits_for, nats, percent, percent_interval, perplexity, significant, whole
 from mixlaw.solve.solution import Solution
+
+_SHOWN_ABOVE = (
+    "wall_s", "train_wall_s", "model", "budget_tokens", "proxy_tokens", "runs_done", "runs_failed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,20 +99,24 @@ def losses_table(fit: Fit, solution: Solution) -> Table:
         row += [Cell(perplexity(predicted[target]["mean"])) for predicted in mixtures.values()]
         if changes:
             c = changes[target]
-            note = percent_interval(c.low, c.high, 1, True) if c.has_interval else ""
-            row.append(Cell(percent(c.mean, 1, True), note))
+            row.append(_change(c))
         rows.append(row)
     g = solution.target_weights
     totals = [sum(g.get(t, 1.0) * p[t]["mean"] for t in fit.targets) for p in mixtures.values()]
     last = [Cell("total" if len({*g.values()}) <= 1 else "weighted total"), *(Cell(nats(total)) for total in totals)]
     last += [Cell("") for _ in mixtures]
     if changes:
-        equal = totals[list(mixtures).index("Equal")]
-        last.append(Cell(percent(totals[0] / equal - 1, 1, True)))
+        last.append(_change(total_changes(fit, solution)["equal"]))
     columns = [("Target", False), *_numbers(*(f"{name}, nats" for name in mixtures))]
     columns += _numbers(*(f"{name}, perplexity" for name in mixtures))
     columns += _numbers("Change from equal") if changes else []
     return Table("Predicted loss per supervised token with 90 % band, and perplexity", columns, [*rows, last])
+
+
+def _change(change: Change) -> Cell:
+    digits = digits_for(change.mean, change.low, change.high)
+    note = percent_interval(change.low, change.high, digits, True) if change.has_interval else ""
+    return Cell(percent(change.mean, digits, True), note)
 
 
 def marginal_table(solution: Solution) -> Table:
@@ -180,13 +188,13 @@ def runs_table(runs: RunTable, fit: Fit) -> Table:
 
 def study_tables(study: Mapping[str, Any]) -> list[Table]:
     """Return what the study says of itself: versions, hashes, and its other single values."""
-    tables = []
+    tables, hashes = [], {**(study.get("inputs") or {}), **(study.get("hashes") or {})}
     single = {
         key: value
         for key, value in study.items()
-        if isinstance(value, (str, int, float, bool, np.number)) and key not in ("wall_s",)
+        if isinstance(value, (str, int, float, bool, np.number)) and key not in _SHOWN_ABOVE
     }
-    for caption, values in (("Study", single), ("Versions", study.get("versions")), ("Hashes", study.get("hashes"))):
+    for caption, values in (("Study", single), ("Versions", study.get("versions")), ("Hashes", hashes)):
         if isinstance(values, Mapping) and values:
             rows = [[Cell(str(key)), Cell(str(value))] for key, value in values.items()]
             tables.append(Table(caption, [("Name", False), ("Value", False)], rows))

@@ -11,6 +11,7 @@ from mixlaw.core.files import write_json, write_text
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, facts
+from mixlaw.report.budgets import solution_path
 from mixlaw.report.document import build_document, json_ready
 from mixlaw.report.health import health_checks
 from mixlaw.report.markdown import render_markdown
@@ -37,10 +38,12 @@ def write_report(
         fit: the fitted law.
         solution: the weights to explain; None for a report on the fit alone.
         title: heading of the report.
-        study: what the study says of itself, all optional: `model`, `wall_s` (seconds), `commands` (lines that make
-            it again), `versions` and `hashes` (name -> text), `failed` (runs without a record); other texts and
-            numbers are listed as they are, and everything is kept in report.json.
-        path: solutions of the same fit at other budgets, for the chart over the budget.
+        study: what the study says of itself, all optional: `model`; `wall_s`, seconds from start to end, or
+            `train_wall_s`, summed over the runs; `runs_failed`, or `failed`, their names; `config`, as in mix.yaml;
+            `available_tokens`; `commands`, the lines that make it again; `versions`, `inputs` and `hashes`, name ->
+            text. Other texts and numbers are listed as they are; everything is kept in report.json.
+        path: solutions of the same fit at other budgets, for the chart over the budget; None to solve them under the
+            bounds of the study's `config`, where there is one.
 
     Returns:
         `html`, `md`, `json` -> the file.
@@ -51,6 +54,8 @@ def write_report(
     """
     _require(runs, fit)
     study = json_ready(study) if study else None
+    if path is None and solution and study and study.get("config"):
+        path = solution_path(fit, solution, study)
     path = list(path or ())
     checks = health_checks(fit, runs, solution, study)
     sentence, beside = answer(fit, solution)

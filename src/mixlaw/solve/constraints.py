@@ -114,8 +114,8 @@ class Constraints:
                 tuple(by_supply + by_maximum),
             )
         return Infeasible(
-            f"No mixture meets the caps: the largest shares of {_listed(by_maximum)} sum to {total:.4g} with those of "
-            "the others; shares sum to 1.",
+            f"No mixture meets the caps: with the largest shares of {_listed(by_maximum)}, all shares sum to at most "
+            f"{total:.4g}; they must sum to 1.",
             "Raise some of them.",
             tuple(by_maximum),
         )

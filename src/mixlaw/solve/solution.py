@@ -62,12 +62,17 @@ class Solution:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, the keys that `mixlaw solve --json` prints."""
-        return {**self.__dict__, "certificate": self.certificate.__dict__.copy(), "warnings": list(self.warnings)}
+        return {
+            "budget": self.budget_tokens,
+            **self.__dict__,
+            "certificate": self.certificate.__dict__.copy(),
+            "warnings": list(self.warnings),
+        }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Solution:
         """Return the solution from its JSON form."""
-        fields = dict(value)
+        fields = {key: part for key, part in value.items() if key != "budget"}
         fields["certificate"] = Certificate(**fields["certificate"])
         fields["warnings"] = tuple(fields["warnings"])
         return Solution(**fields)

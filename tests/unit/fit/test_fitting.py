@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -27,8 +28,8 @@ def planted(noise: float = 0.001, seed: int = 0, runs: int = 13, theta: np.ndarr
     return RunTable(tuple(f"r{i}" for i in range(runs)), domains, domains, tokens, losses)
 
 
-def change(runs: RunTable, **fields: object) -> RunTable:
-    return RunTable(**{**runs.__dict__, **fields})
+def change(table: RunTable, **fields: object) -> RunTable:
+    return dataclasses.replace(table, **fields)
 
 
 MIXTURES = np.array([[3e6, 1e6, 2e6], [1e6, 8e6, 1e6]])
@@ -97,12 +98,14 @@ def test_a_fit_survives_its_json_form(fit: Fit) -> None:
     assert np.array_equal(again.predict(MIXTURES).low, fit.predict(MIXTURES).low)
 
 
-def test_one_broken_run_does_not_bend_the_law(fit: Fit) -> None:
-    runs = planted()
+def test_one_broken_run_does_not_bend_the_law() -> None:
+    # Fitted by least squares these predictions would move by .1 to .2 nats.
+    runs = planted(runs=17)
+    middle = int(np.argmin(np.abs(np.log(runs.tokens_RK / 0.63e6)).max(axis=1)))
     losses = runs.losses_RJ.copy()
-    losses[4] += 2.0
-    other = fit_law(change(runs, losses_RJ=losses))
-    assert np.abs(other.predict(MIXTURES).mean - fit.predict(MIXTURES).mean).max() < 0.02
+    losses[middle] += 2.0
+    broken = fit_law(change(runs, losses_RJ=losses))
+    assert np.abs(broken.predict(MIXTURES).mean - fit_law(runs).predict(MIXTURES).mean).max() < 0.02
 
 
 def test_bands_are_ordered_and_wider_far_from_the_runs(fit: Fit) -> None:

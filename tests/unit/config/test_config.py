@@ -1,0 +1,151 @@
+"""mix.yaml: every problem at once, each with its path and a suggestion."""
+
+import pytest
+
+from mixlaw.config import load_config, parse_config
+from mixlaw.core.errors import ConfigError
+
+GOOD = """
+study: studies/mix
+model: {name_or_path: ./base}
+domains:
+  chat: {path: data/chat.jsonl}
+  math: {path: org/math-sft, split: train, revision: abc}
+budget_tokens: 20M
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "mix.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def message(tmp_path, text):
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text))
+    return str(caught.value)
+
+
+def test_the_smallest_file_gets_the_defaults(tmp_path):
+    config = load_config(write(tmp_path, GOOD))
+    assert list(config.domains) == ["chat", "math"]
+    assert config.budget_tokens == 20_000_000
+    assert (config.plan.design, config.fit.law, config.solve.objective) == ("auto", "auto", "mean")
+    assert config.validation.rows == 500 and config.train.learning_rate == 2e-5
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    (tmp_path / "base").mkdir()
+    config = load_config(write(tmp_path, GOOD))
+    assert config.study == str(tmp_path / "studies" / "mix")
+    assert config.model.name_or_path == str(tmp_path / "base")
+    assert config.domains["chat"].path == str(tmp_path / "data" / "chat.jsonl")
+
+
+def test_a_hub_id_stays_a_hub_id(tmp_path):
+    assert load_config(write(tmp_path, GOOD)).domains["math"].path == "org/math-sft"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("60M", 60_000_000), ("1.5B", 1_500_000_000), ("2e7", 20_000_000), ("660k", 660_000), ("1_000", 1000)],
+)
+def test_budgets_read_as_people_write_them(tmp_path, text, tokens):
+    assert load_config(write(tmp_path, GOOD.replace("20M", text))).budget_tokens == tokens
+
+
+@pytest.mark.parametrize("text", ["0", "-5M", "-1", "many", "null", "true", "[1]", ".nan", ".inf"])
+def test_a_budget_that_is_no_positive_number_is_refused(tmp_path, text):
+    assert "budget_tokens" in message(tmp_path, GOOD.replace("20M", text))
+
+
+def test_an_unknown_key_gets_a_suggestion(tmp_path):
+    text = message(tmp_path, GOOD + "train: {max_lenght: 256}\nvalidaton: {rows: 10}\n")
+    assert "train.max_lenght: unknown key, did you mean 'max_length'?" in text
+    assert "validaton: unknown key, did you mean 'validation'?" in text
+
+
+def test_an_unknown_key_of_a_domain_gets_a_suggestion(tmp_path):
+    text = message(tmp_path, GOOD.replace("revision: abc", "revison: abc"))
+    assert "domains.math.revison: unknown key, did you mean 'revision'?" in text
+
+
+def test_all_problems_are_reported_together(tmp_path):
+    text = message(
+        tmp_path,
+        GOOD.replace("20M", "0") + "plan: {design: spce, runs: 0}\nsolve: {max: {math: 1.5}}\nexecutor: {kind: ray}\n",
+    )
+    for path in ("budget_tokens", "plan.design", "plan.runs", "solve.max.math", "executor.kind"):
+        assert f"- {path}: " in text
+    assert "5 problems" in text
+
+
+def test_a_duplicate_key_is_refused_with_its_lines(tmp_path):
+    text = message(tmp_path, GOOD + "budget_tokens: 30M\n")
+    assert "line 8" in text and "'budget_tokens' appears twice (first on line 7)" in text
+
+
+def test_a_duplicate_domain_is_refused(tmp_path):
+    assert "'chat' appears twice" in message(tmp_path, GOOD.replace("math:", "chat:"))
+
+
+def test_broken_yaml_is_refused_with_its_line(tmp_path):
+    assert "mix.yaml, line" in message(tmp_path, "study: [\n")
+
+
+@pytest.mark.parametrize("text", ["", "just text", "- a\n- b\n"])
+def test_a_file_without_keys_is_refused(tmp_path, text):
+    assert "holds no keys" in message(tmp_path, text)
+
+
+def test_a_tag_that_would_run_code_is_refused(tmp_path):
+    assert "could not determine a constructor" in message(tmp_path, GOOD + "x: !!python/object/apply:os.system [ls]\n")
+
+
+def test_missing_keys_are_named(tmp_path):
+    text = message(tmp_path, "study: x\n")
+    for key in ("model", "domains", "budget_tokens"):
+        assert f"{key}: missing" in text
+
+
+def test_a_missing_file_says_how_to_write_one(tmp_path):
+    with pytest.raises(ConfigError, match="mixlaw init"):
+        load_config(tmp_path / "no.yaml")
+
+
+@pytest.mark.parametrize("name", ["no", "2024", "1.5", "null", "code/python", "日本語", "[bold]", "a b", "x=y"])
+def test_a_domain_may_have_any_name(tmp_path, name):
+    quoted = f'"{name}"' if name in ("[bold]", "a b") else name
+    config = load_config(write(tmp_path, GOOD.replace("chat:", f"{quoted}:")))
+    assert name in config.domains and config.domain_values()[name].name == name
+
+
+def test_an_empty_domain_name_and_no_domains_are_refused(tmp_path):
+    assert "name is empty" in message(tmp_path, GOOD.replace("chat:", '" ":'))
+    with pytest.raises(ConfigError, match="at least one domain"):
+        parse_config({"study": "x", "model": {"name_or_path": "m"}, "domains": {}, "budget_tokens": 5})
+
+
+def test_caps_of_unknown_domains_are_refused(tmp_path):
+    text = message(tmp_path, GOOD + "solve: {max: {mth: 0.4}, min: {zzz: 0.1}}\n")
+    assert "solve.max.mth: no such domain, did you mean 'math'?" in text
+    assert "solve.min.zzz: no such domain; known: chat, math" in text
+
+
+def test_the_weighted_objective_needs_weights(tmp_path):
+    assert "solve.target_weight" in message(tmp_path, GOOD + "solve: {objective: weighted}\n")
+
+
+def test_anchors_and_merge_keys_work(tmp_path):
+    text = GOOD.replace(
+        "chat: {path: data/chat.jsonl}", "chat: &d {path: a.jsonl, format: alpaca}\n  more: {<<: *d, path: b.jsonl}"
+    )
+    config = load_config(write(tmp_path, text))
+    assert config.domains["more"].format == "alpaca" and config.domains["more"].path.endswith("b.jsonl")
+
+
+def test_the_resolved_configuration_reads_back_as_itself(tmp_path):
+    config = load_config(write(tmp_path, GOOD))
+    assert parse_config(config.model_dump()) == config

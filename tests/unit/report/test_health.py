@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mixlaw.report.health import FAIL, PASS, WARN, health_checks
+
+
+def check(checks, name):
+    return next(c for c in checks if c.name == name)
+
+
+def changed(fit, **fields):
+    return replace(fit, targets={**fit.targets, "math": replace(fit.targets["math"], **fields)})
+
+
+def test_a_good_fit_inside_its_runs_passes_everything_but_the_short_design(material):
+    runs, fit, solution = material
+    checks = health_checks(fit, runs, solution)
+    assert {c.name for c in checks if c.status != PASS} <= {"Signal above the noise"}
+    assert all(c.next_step == "" for c in checks if c.status == PASS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "status"),
+    [
+        ({"cv_mre": 0.06}, "Predicts left-out runs", FAIL),
+        ({"cv_mre": 0.04}, "Predicts left-out runs", WARN),
+        ({"cv_mre": float("nan")}, "Predicts left-out runs", WARN),
+        ({"cv_spearman": 0.1}, "Ranks left-out runs", FAIL),
+        ({"status": "not_identifiable"}, "Parameters determined", FAIL),
+        ({"at_bound": ("alpha",)}, "No parameter at a bound", WARN),
+        ({"noise_nats": 1.0}, "Signal above the noise", FAIL),
+    ],
+)
+def test_a_flaw_of_one_target_is_found_named_and_answered(material, fields, name, status):
+    runs, fit, solution = material
+    found = check(health_checks(changed(fit, **fields), runs, solution), name)
+    assert found.status == status and "math" in found.finding and found.next_step
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.0, PASS), (5.0, WARN), (50.0, FAIL)])
+def test_extrapolation_is_judged_by_its_factor(material, factor, status):
+    runs, fit, solution = material
+    found = check(health_checks(fit, runs, replace(solution, extrapolation_factor=factor)), "Extrapolation")
+    assert found.status == status
+
+
+def test_failed_checks_come_first(material):
+    runs, fit, solution = material
+    checks = health_checks(changed(fit, cv_mre=0.06, at_bound=("E",)), runs, solution)
+    order = [(FAIL, WARN, PASS).index(c.status) for c in checks]
+    assert order == sorted(order) and order[0] == 0
+
+
+def test_an_unproven_solution_fails(material):
+    runs, fit, solution = material
+    loose = replace(solution, certificate=replace(solution.certificate, gap=0.1))
+    assert check(health_checks(fit, runs, loose), "Proof of optimality").status == FAIL
+
+
+def test_repetition_beyond_four_passes_and_failed_runs_are_warned_of(material):
+    runs, fit, solution = material
+    often = replace(solution, epochs={**solution.epochs, "code": 9.0})
+    checks = health_checks(fit, runs, often, {"failed": [{"run": "chat-2x"}]})
+    assert check(checks, "Repetition").status == WARN and "code" in check(checks, "Repetition").finding
+    assert "chat-2x" in check(checks, "Failed runs").finding
+    assert "2 planned runs failed." in check(health_checks(fit, runs, None, {"runs_failed": 2}), "Failed runs").finding
