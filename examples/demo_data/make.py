@@ -2,9 +2,9 @@
 
     python examples/demo_data/make.py SOURCE_DIR OUT_DIR
 
-SOURCE_DIR holds instruction.jsonl.gz, math.jsonl.gz and code.jsonl.gz; every row names its origin in `source`. Kept are
-rows whose licence allows redistribution without share-alike, in the order given, up to a size. The output's bytes do not
-depend on when or where it was made.
+SOURCE_DIR holds instruction.jsonl.gz, math.jsonl.gz and code.jsonl.gz; every row names its origin in `source`. Kept
+are rows whose licence allows redistribution without share-alike, in the order given, up to a size. The output's bytes
+do not depend on when or where it was made.
 """
 
 from __future__ import annotations

@@ -52,15 +52,44 @@ _HOMES = {
     "RunTable": "mixlaw.core.runtable",
 }
 
-__all__ = [*sorted(_HOMES), "__version__", "citation"]
+__all__ = [
+    "MixlawError",
+    "RunTable",
+    "__version__",
+    "check",
+    "citation",
+    "fit",
+    "init",
+    "load_runs",
+    "mix",
+    "plan",
+    "predict",
+    "report",
+    "run",
+    "solve",
+    "status",
+    "train",
+]
+
+
+class _Verb(ModuleType):
+    """A subpackage that has a verb's name, such as `mixlaw.fit`: called, it is the verb."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return _verb(self.__name__.rpartition(".")[2])(*arguments, **options)
 
 
 class _Package(ModuleType):
-    """Keeps verbs callable: importing the subpackage `mixlaw.fit` must not replace the function `mixlaw.fit`."""
+    """Keeps verbs callable: importing the subpackage `mixlaw.fit` puts a module in the place of `mixlaw.fit()`."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
+        if name in _HOMES and isinstance(value, ModuleType):
+            value.__class__ = _Verb
+        super().__setattr__(name, value)
+
+
+def _verb(name: str) -> Any:
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 sys.modules[__name__].__class__ = _Package
@@ -68,7 +97,7 @@ sys.modules[__name__].__class__ = _Package
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return _verb(name)
     raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")
 
 

@@ -127,6 +127,7 @@ class Config(_Node):
     fit: FitNode = FitNode()
     solve: SolveNode = SolveNode()
     executor: ExecutorNode = ExecutorNode()
+    report_to: Literal["none"] = "none"
 
     @field_validator("domains")
     @classmethod

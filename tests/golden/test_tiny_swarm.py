@@ -9,7 +9,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench" / "swarm"))
 
-from run import evaluate  # noqa: E402
+from tiny_swarm import evaluate
 
 
 def test_joint_fit_predicts_larger_budgets_no_worse_than_the_reference_and_ranks_mixtures() -> None:

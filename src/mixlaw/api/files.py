@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from mixlaw.api.numbers import load_runs
-from mixlaw.api.project import Note, Project, study_facts
+from mixlaw.api.project import Note, Project, stored_parameters, study_facts
 from mixlaw.core.errors import ConfigError, DataError, Infeasible, StudyError
 from mixlaw.core.files import read_json, write_text
 from mixlaw.core.mixture import Mixture
@@ -37,6 +37,7 @@ class Check:
         proxy_tokens: training tokens of all of them.
         budget_tokens: the target budget.
         notes: sentences about the plan.
+        parameters: of the model; None where its files are not at hand.
     """
 
     domains: dict[str, Any]
@@ -45,6 +46,12 @@ class Check:
     proxy_tokens: int
     budget_tokens: int
     notes: list[str]
+    parameters: int | None = None
+
+    @property
+    def proxy_flop(self) -> float | None:
+        """Floating-point operations of all proxy runs, 6 per parameter and token."""
+        return None if self.parameters is None else 6.0 * self.parameters * self.proxy_tokens
 
 
 def check(config: str | Path, note: Note | None = None) -> Check:
@@ -65,6 +72,7 @@ def check(config: str | Path, note: Note | None = None) -> Check:
         sum(sum(spec.tokens.values()) for spec in specs),
         project.config.budget_tokens,
         notes,
+        stored_parameters(Path(project.config.model.name_or_path)),
     )
 
 
@@ -227,20 +235,30 @@ def _yaml_text(text: str) -> str:
     return text if bare else json.dumps(text, ensure_ascii=False)
 
 
-def example_config(out: str | Path, *, force: bool = False) -> Path:
-    """Copy the demo's mix.yaml with its data and model into a new folder, and return the path of mix.yaml.
+def example_config(out: str | Path, *, force: bool = False, keep: bool = False) -> Path:
+    """Copy the demo's mix.yaml with its data and model into a folder, and return the path of mix.yaml.
+
+    Args:
+        out: the folder; made where it is missing.
+        force: whether files that differ from the example's are replaced.
+        keep: whether a mix.yaml that differs is used as it is, and only the data and the model are replaced.
 
     Raises:
-        ConfigError: the folder holds another mix.yaml.
+        ConfigError: the folder holds files of the same names that differ, and neither was asked for.
     """
     out, bundle = Path(out), Path(__file__).parents[1] / "demo"
-    target, text = out / "mix.yaml", (bundle / "mix.yaml").read_text(encoding="utf-8")
-    if target.exists() and target.read_text(encoding="utf-8") != text and not force:
-        raise ConfigError(f"{target} exists and differs from the example.", "Say --force, or choose another folder.")
-    for part in ("data", "tiny_base"):
-        shutil.copytree(bundle / part, out / part, dirs_exist_ok=True)
-    write_text(target, text)
-    return target
+    sources = [bundle / "mix.yaml", *(f for part in ("data", "tiny_base") for f in sorted((bundle / part).iterdir()))]
+    targets = {out / source.relative_to(bundle): source for source in sources if source.is_file()}
+    differing = [t for t, s in targets.items() if t.exists() and t.read_bytes() != s.read_bytes()]
+    if differing and not (force or keep):
+        raise ConfigError(
+            f"{differing[0]} exists and differs from the example.", "Say --force to replace it, or --out elsewhere."
+        )
+    for target, source in targets.items():
+        if not target.exists() or (target in differing and (force or target.suffix != ".yaml")):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    return out / "mix.yaml"
 
 
 _TEMPLATE = """\

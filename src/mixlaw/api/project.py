@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -145,6 +147,19 @@ def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTa
 def is_study(path: Path) -> bool:
     """Whether a folder is a study."""
     return (path / "plan.json").is_file() or (path / "config.resolved.json").is_file()
+
+
+def stored_parameters(folder: Path) -> int | None:
+    """Return the number of values in a folder's safetensors files, read from their headers; None without any."""
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        try:
+            with open(path, "rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            count += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError):
+            return None
+    return count or None
 
 
 def versions() -> dict[str, str]:

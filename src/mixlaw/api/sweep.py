@@ -163,11 +163,12 @@ def demo(
 ) -> RunResult:
     """Copy the bundled example into a folder and run the whole job on it; a second time only what is missing.
 
+    A mix.yaml that is in the folder already is used as it is.
+
     Raises:
-        ConfigError: the folder holds another mix.yaml.
         MissingExtra: the extras `train` or `report` are not installed.
     """
-    return run(example_config(out), workers=workers, on_event=on_event, note=note)
+    return run(example_config(out, keep=True), workers=workers, on_event=on_event, note=note)
 
 
 def fit_and_solve(project: Project) -> tuple[Fit, Solution]:

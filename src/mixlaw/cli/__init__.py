@@ -19,10 +19,10 @@ _OK, _ERROR, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="mixlaw",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
     help="Decides how much of each dataset goes into a fine-tuning run.\n\nStart with: mixlaw demo",
 )
 for _verb in (
@@ -65,6 +65,7 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 error, 2 usage, 3 some runs failed, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = arguments or ["--help"]
     debug, as_json = "--debug" in arguments, "--json" in arguments
     # --debug belongs to no verb: it is taken wherever it stands.
     arguments = (["--debug"] if debug else []) + [argument for argument in arguments if argument != "--debug"]
@@ -102,8 +103,6 @@ def _unexpected(error: Exception, debug: bool, as_json: bool) -> int:
         return _interrupted(as_json)
     if hasattr(error, "format_message"):
         message = error.format_message().strip()  # type: ignore[attr-defined]
-        if not message:  # no arguments: the help was printed
-            return _USAGE
         print_error(_Usage(message.rstrip(".") + ".", "See `mixlaw --help`, or the verb's --help."), as_json)
         return _USAGE
     if hasattr(error, "exit_code"):

@@ -45,7 +45,9 @@ def init(
 
 
 def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
-    """Validate everything, count tokens, show one chat per domain with its supervised part marked; trains nothing.
+    """Validate everything, count tokens, show a chat of each domain; trains nothing.
+
+    What the model learns from, the supervised part of the chat, is marked.
 
     Example: mixlaw check mix.yaml
     """
@@ -59,6 +61,8 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
                 "proxy_runs": found.proxy_runs,
                 "proxy_tokens": found.proxy_tokens,
                 "budget_tokens": found.budget_tokens,
+                "parameters": found.parameters,
+                "proxy_flop": found.proxy_flop,
                 "notes": found.notes,
                 "examples": {
                     name: [{"text": text, "supervised": on} for text, on in parts]
@@ -89,7 +93,10 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
     for text in found.notes:
         note(text)
     share, tokens = 100 * found.proxy_tokens / found.budget_tokens, format_tokens(found.proxy_tokens)
-    stdout().print(f"{found.proxy_runs} proxy runs, {tokens} training tokens: {share:.0f} % of the budget")
+    cost = f"{found.proxy_runs} proxy runs, {tokens} training tokens: {share:.0f} % of the budget"
+    if found.proxy_flop is not None:
+        cost += f"; {found.proxy_flop:.1e} floating-point operations (6 per parameter and token)"
+    stdout().print(cost)
     finish({}, f"mixlaw run {config}")
 
 

@@ -35,13 +35,13 @@ def demo(
     workers: opt.Workers = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Run the whole job on bundled conversations and a bundled tiny model: a few minutes on two cores.
+    """Run the whole job on bundled data and a bundled tiny model: minutes on two cores.
 
     Example: mixlaw demo
     """
     from mixlaw.api.files import example_config
 
-    config = example_config(out)
+    config = example_config(out, keep=True)
     if not as_json:
         note(f"{config}: three domains, a base model of 1M parameters, 13 proxy runs")
     _run(config, workers, False, as_json)

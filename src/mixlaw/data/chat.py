@@ -8,8 +8,10 @@ span of a turn is what rendering one message more adds to the text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +62,23 @@ class ChatTokenizer:
             raise DataError(f"The tokenizer of '{name}' gives no character offsets.", "Use its fast version.")
         self.tokenizer = tokenizer
         self.name = name
-        template = tokenizer.get_chat_template()
-        self.marked = "generation" in template and "endgeneration" in template
+        try:
+            template = tokenizer.get_chat_template()
+        except ValueError:  # several named templates, none of them the default
+            raise DataError(
+                f"The tokenizer of '{name}' has several chat templates and none named 'default'.",
+                "Set tokenizer.chat_template to the one to use, and save it with the model.",
+            ) from None
+        self.marked = re.search(r"\{%-?\s*generation\s*-?%\}", template) is not None
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Content hash of vocabulary, rules and template."""
+        """Content hash of vocabulary, rules, template and the special tokens that the template can name."""
         backend = json.loads(self.tokenizer.backend_tokenizer.to_str())
         # Padding and truncation are settings of a call, not of the tokenizer.
         backend["padding"] = backend["truncation"] = None
-        return fingerprint({"backend": backend, "template": self.tokenizer.get_chat_template()})
+        special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
+        return fingerprint({"backend": backend, "template": self.tokenizer.get_chat_template(), "special": special})
 
     def render(self, messages: Messages, place: str) -> tuple[str, list[Span]]:
         """Return the text of a conversation and the character spans of what the assistant writes.
@@ -86,6 +95,11 @@ class ChatTokenizer:
                 f"{place}: the chat template of '{self.name}' refuses the conversation: {error}.",
                 "Drop that row, or bring its roles into the order that the template wants.",
             ) from None
+        if not spans and self.marked:
+            raise DataError(
+                f"{place}: the chat template of '{self.name}' marks no part of the conversation as generated.",
+                "Put {% generation %} around what the assistant writes.",
+            )
         if not spans:
             raise DataError(
                 f"{place}: the chat template of '{self.name}' is not incremental, so the assistant's part of the "
@@ -126,7 +140,7 @@ class ChatTokenizer:
             return_assistant_tokens_mask=True,
             **self.tokenizer.special_tokens_map,
         )
-        return texts[0], [(first, last) for first, last in spans[0]]
+        return texts[0], [(int(first), int(last)) for first, last in spans[0]]
 
     def _render_unmarked(self, messages: Messages) -> tuple[str, list[Span]]:
         def text_of(count: int, prompt: bool) -> str:
@@ -171,6 +185,7 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
             str(Path(name_or_path).expanduser()) if local else name_or_path,
             revision=revision,
             local_files_only=local,
+            trust_remote_code=False,  # unset, a model with code of its own asks a question on the terminal
         )
     except Exception as error:  # OSError, ValueError, network errors of several libraries
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -52,11 +52,10 @@ def detect_format(values: Mapping[str, Any], columns: Mapping[str, str], place: 
     for name, needed in _COLUMNS.items():
         if all(columns.get(column, column) in values for column in needed):
             turns = values[columns.get(needed[0], needed[0])]
-            if name == "sharegpt" and isinstance(turns, list) and turns and "role" in turns[0]:
-                continue
+            first = turns[0] if isinstance(turns, list) and turns and isinstance(turns[0], Mapping) else {}
+            if name == "sharegpt" and "role" in first and "from" not in first:
+                return "messages"  # the column of ShareGPT with the keys of messages
             return name
-    if "conversations" in values:
-        return "messages"  # the column of ShareGPT with the keys of messages
     raise DataError(
         f"{place}: no known format; the columns are {', '.join(map(repr, list(values)[:10])) or 'none'}.",
         "Accepted: messages, conversations, prompt + completion, or instruction + output; rename with columns: "
@@ -83,7 +82,9 @@ def _column(values: Mapping[str, Any], columns: Mapping[str, str], name: str, pl
 
 def _messages(columns: Mapping[str, str]) -> Callable[[Mapping[str, Any], str], Messages]:
     def convert(values: Mapping[str, Any], place: str) -> Messages:
-        name = columns.get("messages", "messages" if "messages" in values else "conversations")
+        name = columns.get("messages", "messages")
+        if name not in values:
+            name = columns.get("conversations", "conversations" if "conversations" in values else name)
         return _turns(_column(values, {"messages": name}, "messages", place), ("role",), ("content",), place)
 
     return convert
@@ -146,14 +147,25 @@ def _turns(
 
 
 def _text(content: Any, place: str) -> str:
-    if isinstance(content, list) and all(isinstance(p, Mapping) and p.get("type") == "text" for p in content):
-        content = "".join(str(part.get("text", "")) for part in content)
+    if isinstance(content, list) and all(_is_text_part(part) for part in content):
+        content = "".join(part["text"] for part in content)
     if not isinstance(content, str):
         raise DataError(
             f"{place}: the content is {type(content).__name__}, not text.",
             "mixlaw mixes text conversations; drop tool calls and images, or write them as text.",
         )
+    try:
+        content.encode()
+    except UnicodeEncodeError as error:  # JSON can escape one half of a surrogate pair; no file can hold it
+        raise DataError(
+            f"{place}: character {error.start + 1} of the content is half a surrogate pair, which is no text.",
+            "Mend or drop that row.",
+        ) from None
     return content
+
+
+def _is_text_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _checked(messages: Messages, place: str) -> Messages:

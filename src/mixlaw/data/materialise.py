@@ -17,7 +17,7 @@ from mixlaw.core.files import read_json, write_json
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.seeds import generator
-from mixlaw.data.prepare import DomainTokens, conversations
+from mixlaw.data.prepare import DomainTokens, conversations, hashed_sources
 from mixlaw.data.reading import source_files
 from mixlaw.data.rows import replace_folder, sample_rows
 
@@ -100,30 +100,33 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
     """Return the manifest of an identical, undamaged earlier result, or None."""
     if not out_dir.exists():
         return None
-    if not out_dir.is_dir() or (any(out_dir.iterdir()) and not (out_dir / "manifest.json").is_file()):
+    if out_dir.is_dir() and not any(out_dir.iterdir()):
+        return None
+    manifest = read_json(out_dir / "manifest.json") if (out_dir / "manifest.json").is_file() else None
+    if not isinstance(manifest, dict) or not {"id", "budget_tokens", "domains", "files"} <= manifest.keys():
         raise StudyError(f"{out_dir} exists and is no mixture of mixlaw's.", "Choose another folder, or move it away.")
-    if not (out_dir / "manifest.json").is_file():
-        return None
-    manifest = read_json(out_dir / "manifest.json")
-    if manifest.get("id") != identity:
-        return None
-    for file in manifest["files"]:
-        path = out_dir / file["name"]
-        if not path.is_file() or file_fingerprint(path) != file["sha256"]:
-            return None
-    return manifest
+    paths = {out_dir / file["name"]: file["sha256"] for file in manifest["files"]}
+    if manifest["id"] == identity and all(p.is_file() and file_fingerprint(p) == sha for p, sha in paths.items()):
+        return manifest
+    # The whole folder is replaced, so it must hold nothing but the mixture.
+    if others := sorted(path.name for path in out_dir.iterdir() if path not in {*paths, out_dir / "manifest.json"}):
+        raise StudyError(
+            f"{out_dir} holds another mixture, and files that mixlaw did not write: {', '.join(others[:5])}.",
+            "Choose another folder, or move them away.",
+        )
+    return None
 
 
 def _texts(domain: Domain, prepared: DomainTokens, sample: np.ndarray) -> dict[int, str]:
     """Return the JSON text of every sampled row, once."""
     files = source_files(domain)
-    if files is not None:
-        now = [file_fingerprint(file) for file in files]
-        if now != [source["sha256"] for source in prepared.sources]:
-            raise DataError(
-                f"Domain '{domain.name}': its files changed since their tokens were counted.",
-                "Run the step again.",
-            )
+    now = [source["sha256"] for source in hashed_sources(domain, files)]
+    if now != [source["sha256"] for source in prepared.sources]:
+        raise DataError(
+            f"Domain '{domain.name}': its {'data set' if files is None else 'files'} changed since the tokens were "
+            "counted.",
+            "Run the step again.",
+        )
     by_source_row = {int(prepared.train.source_rows[row]): int(row) for row in np.unique(sample)}
     texts = {}
     for row, messages, _ in conversations(domain, files):

@@ -7,9 +7,14 @@ validation side, so none leaks into training.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import json
+import os
+import re
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +29,7 @@ from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer, Tokenised
 from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
 from mixlaw.data.reading import RawRow, read_rows, source_files
-from mixlaw.data.rows import TokenRows
+from mixlaw.data.rows import TokenRows, replace_folder
 
 _VERSION = 1
 """Part of every cache key: raise it when the same rows would give other tokens."""
@@ -100,7 +105,7 @@ def prepare_domain(
             f"Domain '{domain.name}': the format is '{domain.format}'.", f"Known: auto, {', '.join(FORMATS)}."
         )
     files = source_files(domain)
-    sources = _sources(domain, files)
+    sources = hashed_sources(domain, files)
     key = fingerprint(
         {
             "version": _VERSION,
@@ -113,12 +118,11 @@ def prepare_domain(
         }
     )[:24]
     folder = Path(cache_dir) / key
-    # Written last, so its presence means that the folders beside it are complete.
-    summary_file = folder / "summary.json"
-    if not summary_file.exists():
-        summary = _tokenise(domain, files, tokenizer, validation_rows, max_length, folder)
-        write_json(summary_file, summary)
-    summary = read_json(summary_file)
+    if not (folder / "summary.json").exists():
+        with _new_entry(folder) as temporary:
+            summary = _tokenise(domain, files, tokenizer, validation_rows, max_length, temporary)
+            write_json(temporary / "summary.json", summary)
+    summary = read_json(folder / "summary.json")
     for source, rows in zip(sources, summary["rows_per_source"], strict=True):
         source["rows"] = rows
     return DomainTokens(
@@ -164,16 +168,36 @@ def example(domain: Domain, tokenizer: ChatTokenizer) -> list[tuple[str, bool]]:
     raise _empty(domain)
 
 
+@contextlib.contextmanager
+def _new_entry(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes the cache entry `folder` when the block ends without an error."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            # A complete entry is another process's: it stays, since others may be opening it just now.
+            if not (folder / "summary.json").exists():
+                replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _empty(domain: Domain) -> DataError:
     return DataError(f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain.")
 
 
-def _sources(domain: Domain, files: list[Path] | None) -> list[dict[str, Any]]:
+def hashed_sources(domain: Domain, files: list[Path] | None) -> list[dict[str, Any]]:
+    """Return the path and content hash of each source file, or the name and content hash of a hub dataset."""
     if files is not None:
         return [{"path": str(file), "sha256": file_fingerprint(file)} for file in files]
-    # A hub dataset has no file of ours to hash: with a commit its name is its content, without one its rows are hashed.
+    # A hub dataset has no file of ours to hash: with a commit its name is its content. Branches and tags move, so with
+    # those, or without a revision, its rows are hashed.
     name = f"{domain.path}/{domain.subset or ''}:{domain.split}@{domain.revision or 'latest'}"
-    if domain.revision:
+    if re.fullmatch(r"[0-9a-f]{40}", domain.revision or ""):
         return [{"path": name, "sha256": fingerprint(name)}]
     digest = hashlib.sha256()
     for row in read_rows(domain, None):
@@ -195,7 +219,8 @@ def _tokenise(
     stream = conversations(domain, files)
     while chunk := list(islice(stream, _CHUNK)):
         rendered = [tokenizer.render(messages, row.place) for row, messages, _ in chunk]
-        for (row, messages, form), tokens in zip(chunk, tokenizer.encode(rendered, max_length), strict=True):
+        form = chunk[0][2]
+        for (row, messages, _), tokens in zip(chunk, tokenizer.encode(rendered, max_length), strict=True):
             seen += 1
             per_source[row.place.rsplit(", ", 1)[0]] += 1
             truncated += tokens.truncated

@@ -107,6 +107,8 @@ def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{file}, line {line}: not UTF-8 ({error.reason}).", "Write it as UTF-8.") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise DataError(f"{file}, line {line}: cannot be read as JSON ({error}).", "Mend or drop that line.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{file}, after line {line}: damaged gzip file ({error}).", "Fetch the file again.") from None
     except OSError as error:
@@ -119,13 +121,17 @@ def _parquet_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         import pyarrow.parquet as parquet
     except ImportError:
         raise MissingExtra("pyarrow", "train", "Reading Parquet") from None
+    row = 0
     try:
-        row = 0
         with parquet.ParquetFile(file) as source:
             for batch in source.iter_batches(batch_size=1024):
                 for values in batch.to_pylist():
                     row += 1
                     yield f"row {row}", values
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file}, after row {row}: a text is not UTF-8 ({error.reason}).", "Write it as UTF-8."
+        ) from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file} is not a readable Parquet file: {error}.", "Fetch the file again.") from None
 

@@ -5,6 +5,7 @@ Shape letters: T tokens, R rows (conversations).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -89,10 +90,10 @@ class TokenRows:
         """
         folder = Path(folder)
         try:
-            arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS]
-        except (OSError, ValueError) as error:
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{folder} holds no token rows: {error}.", "Delete it and run the step again.") from None
-        return TokenRows(folder, *arrays, read_json(folder / "meta.json"))
+        return TokenRows(folder, **arrays, meta=read_json(folder / "meta.json"))
 
     @staticmethod
     def write(
@@ -136,18 +137,21 @@ class TokenRows:
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Move a finished folder into place; one that another process has just put there is replaced."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        os.rename(folder, old)
+    """Move a finished folder into the place of an earlier one, which is put back where that fails."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
     try:
-        os.rename(new, folder)
-    except OSError:
-        # Another process was quicker: its content is the same, since the name is its content's hash.
-        if not folder.exists():
-            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(folder, aside / "old")
+        try:
+            os.rename(new, folder)
+        except OSError:
+            # It may stand there because another process was quicker; then its result counts.
+            if not folder.exists():
+                if (aside / "old").exists():
+                    os.rename(aside / "old", folder)
+                raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def sample_rows(rows: TokenRows, tokens: int, *names: str | int) -> np.ndarray:

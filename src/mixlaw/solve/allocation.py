@@ -23,6 +23,7 @@ import numpy as np
 
 _MAX_PRICES = 200
 _MAX_WEIGHT_STEPS = 100
+_ROUNDING = 1e-15
 
 
 class SeparableObjective(Protocol):
@@ -44,7 +45,8 @@ class Allocation:
     Attributes:
         weights_KB: the optimal weights.
         multiplier_B: lambda, the common marginal gain.
-        kkt_residual_B: largest violation of the optimality conditions, relative to the largest gain in play.
+        kkt_residual_B: largest violation of the optimality conditions, relative to the price
+            (or, where that is near zero, to the change of gain over a weight).
         gap_B: an upper bound on objective minus optimum, from the dual: convexity puts f_i above its tangent, so
             min over w of f_i(w) + lambda w is at least the tangent's minimum over the bounds.
     """
@@ -101,7 +103,10 @@ def _clear_market(objective: SeparableObjective, lower: np.ndarray, upper: np.nd
     sum_cheap, sum_dear = w_cheap.sum(axis=0), w_dear.sum(axis=0)
     spread = sum_cheap - sum_dear
     part = np.where(spread > 0, (1 - sum_dear) / np.where(spread > 0, spread, 1), 1.0)
-    return np.clip(w_dear + np.clip(part, 0, 1) * (w_cheap - w_dear), lower, upper), price
+    weights = w_dear + np.clip(part, 0, 1) * (w_cheap - w_dear)
+    # The split rounds: a weight within rounding of its bound is at its bound.
+    weights = np.where(np.abs(weights - lower) <= _ROUNDING, lower, weights)
+    return np.where(np.abs(weights - upper) <= _ROUNDING, upper, weights), price
 
 
 def _next_price(
@@ -141,20 +146,23 @@ class _Market:
         outside = ~settled & ((weights <= low) | (weights >= high))
         weights = np.where(outside, low + (high - low) / 8, weights)
         curvature = np.ones_like(weights)
-        for _ in range(_MAX_WEIGHT_STEPS):
+        for step in range(_MAX_WEIGHT_STEPS):
             gain, curvature = _gain(self.objective, weights)
             short = gain > price  # worth more than it costs: buy more
             low, high = np.where(short, weights, low), np.where(short, high, weights)
             slope = np.maximum(curvature, 1e-300)
             newton = weights + (gain - price) / slope * np.where((gain > 0) & (price > 0), gain / price, 1.0)
             middle = np.where(low > 0, np.sqrt(np.maximum(low, 0) * high), high / 8)
-            good = (newton > low) & (newton < high)
-            step = np.where(good, newton, middle)
             still = np.abs(newton - weights) <= 4e-16 * np.abs(weights)
-            settled = settled | (gain == price) | still & np.isfinite(curvature) | (high - low <= 4e-16 * high)
+            # Where a weight nears 1 the curvature has a pole, and Newton can stand still far from the price.
+            near = np.abs(gain - price) <= 1e-9 * np.maximum(np.abs(gain), np.abs(price))
+            settled = settled | (gain == price) | still & near | (high - low <= 4e-16 * high)
+            good = (newton > low) & (newton < high) & ~(still & ~near)
+            if step % 5 == 4:  # halve now and then, whatever Newton says: the bracket must shrink
+                good &= near
             if settled.all():
                 break
-            weights = np.where(settled, weights, step)
+            weights = np.where(settled, weights, np.where(good, newton, middle))
         return weights, curvature
 
 
@@ -166,12 +174,15 @@ def _gain(objective: SeparableObjective, weights: np.ndarray) -> tuple[np.ndarra
 def _certify(
     objective: SeparableObjective, weights: np.ndarray, price: np.ndarray, lower: np.ndarray, upper: np.ndarray
 ) -> Allocation:
-    gain, _ = _gain(objective, weights)
+    gain, curvature = _gain(objective, weights)
     excess = gain - price  # > 0: the domain should grow, < 0: shrink
     violation = np.where(weights < upper, np.maximum(excess, 0), 0) + np.where(
         weights > lower, np.maximum(-excess, 0), 0
     )
-    scale = np.maximum(np.abs(price), np.finfo(float).tiny)
+    # The price itself can be zero: then the change of gain over a domain's whole weight is the yardstick.
+    inside = (weights > lower) & (weights < upper)
+    scale = np.maximum(np.abs(price), np.where(inside, weights * curvature, 0).max(axis=0))
+    scale = np.maximum(scale, np.finfo(float).tiny)
     tangent = np.where(excess > 0, excess * (upper - weights), -excess * (weights - lower))
     tangent = np.where((upper - lower) > 0, tangent, 0.0)
     return Allocation(weights, price, violation.max(axis=0) / scale, tangent.sum(axis=0))

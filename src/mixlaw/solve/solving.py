@@ -171,7 +171,7 @@ def _regret(
 
 
 def _marginal(fit: Fit, importance: np.ndarray, weights: np.ndarray, budget_tokens: int) -> dict[str, float]:
-    """Return how fast the objective falls per million further tokens of each domain, at the margin, nats.
+    """Return how fast the expected objective falls per million further tokens of each domain, at the margin, nats.
 
     A domain's tokens serve its own target as own tokens and every other target as other tokens.
     """
@@ -182,10 +182,9 @@ def _marginal(fit: Fit, importance: np.ndarray, weights: np.ndarray, budget_toke
     as_own, as_other = np.zeros(len(tokens)), np.zeros(len(tokens))
     for target in fit.targets:
         i = fit.domains.index(target)
-        theta = fit.theta(target)
         own = np.array([tokens[i], tokens[i] + step, tokens[i]])
         other = np.array([others[i], others[i], others[i] + step])
-        losses = importance[i] * law.predict(theta, own, other)
+        losses = importance[i] * law.predict(fit.theta_draws(target), own, other).mean(axis=0)
         as_own[i], as_other[i] = (losses[0] - losses[1:]) / step
     return {domain: float(as_own[i] + as_other.sum() - as_other[i]) for i, domain in enumerate(fit.domains)}
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import mixlaw.cli as cli
+from mixlaw.api.files import example_config
 from mixlaw.study.status import RunStatus
 
 VERBS = ("init", "check", "run", "plan", "train", "status", "fit", "solve", "predict", "mix", "report", "demo")
@@ -30,6 +31,10 @@ def test_all_verbs_are_there_with_help_example_and_json(mixlaw):
         assert f"\n  {verb} " in listed.stdout
         text = mixlaw(verb, "--help").stdout
         assert "Example: mixlaw" in text and "--json" in text, verb
+
+
+def test_without_a_verb_the_help_is_shown(mixlaw):
+    assert mixlaw().stdout == mixlaw("--help").stdout and mixlaw().code == 0
 
 
 def test_the_version_is_printed(mixlaw):
@@ -102,9 +107,35 @@ def test_init_writes_a_configuration_that_check_accepts(mixlaw, mix_yaml):
     value = result.json
     assert set(value["domains"]) == {"chat", "math"}
     assert value["domains"]["chat"]["train"]["tokens"] > 0 and value["proxy_runs"] == 9
+    assert value["proxy_flop"] == 6 * value["parameters"] * value["proxy_tokens"] > 0
     parts = value["examples"]["chat"]
     assert any(part["supervised"] and "It is 0." in part["text"] for part in parts)
     assert not any(part["supervised"] and "chat 0?" in part["text"] for part in parts)
+
+
+def test_init_example_makes_a_folder_that_check_accepts(mixlaw, tmp_path):
+    result = mixlaw("init", "--example", "--out", tmp_path / "new" / "mix.yaml", "--json")
+    assert result.json == {"written": str(tmp_path / "new" / "mix.yaml")}
+    assert (
+        mixlaw("init", "--example", "--out", tmp_path / "new" / "mix.yaml").code == 0
+    )  # the same files: nothing to do
+
+
+def test_init_example_replaces_nobodys_data(mixlaw, tmp_path):
+    mine = tmp_path / "data" / "math.jsonl.gz"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    result = mixlaw("init", "--example", "--out", tmp_path / "mix.yaml")
+    assert result.code == 1 and "math.jsonl.gz exists" in result.stderr
+    assert mine.read_bytes() == b"mine" and not (tmp_path / "mix.yaml").exists()
+
+
+def test_the_demo_keeps_a_configuration_that_was_edited(tmp_path):
+    config = example_config(tmp_path)
+    config.write_text(config.read_text() + "# mine\n")
+    (tmp_path / "data" / "math.jsonl.gz").write_bytes(b"old")
+    assert example_config(tmp_path, keep=True).read_text().endswith("# mine\n")
+    assert (tmp_path / "data" / "math.jsonl.gz").stat().st_size > 1000
 
 
 def test_check_marks_the_supervised_part_and_leaves_no_study_plan(mixlaw, mix_yaml):

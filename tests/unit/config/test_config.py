@@ -146,6 +146,13 @@ def test_anchors_and_merge_keys_work(tmp_path):
     assert config.domains["more"].format == "alpaca" and config.domains["more"].path.endswith("b.jsonl")
 
 
+def test_only_what_is_supported_is_accepted(tmp_path):
+    assert load_config(write(tmp_path, GOOD + "report_to: none\nexecutor: {kind: local}\n")).report_to == "none"
+    text = message(tmp_path, GOOD + "report_to: wandb\nexecutor: {kind: ray}\n")
+    assert "report_to: 'wandb': input should be 'none'" in text
+    assert "executor.kind: 'ray': input should be 'local'" in text
+
+
 def test_the_resolved_configuration_reads_back_as_itself(tmp_path):
     config = load_config(write(tmp_path, GOOD))
     assert parse_config(config.model_dump()) == config

@@ -84,7 +84,7 @@ def test_the_default_base_fits_the_data_and_the_budget(design):
 
 def test_the_published_design_refuses_a_domain_that_is_too_small_and_names_it():
     available = {"instruction": 10**6, "math": 100_000, "code": 10**6}
-    with pytest.raises(DesignError, match="'math' has 100k training tokens.*Lower plan.base_tokens to 33.3k"):
+    with pytest.raises(DesignError, match=r"'math' has 100k training tokens.*Lower plan.base_tokens to 33.3k"):
         design_runs("perturbation", available, 10**7, base_tokens=100_000)
 
 

@@ -1,6 +1,6 @@
 """Plant a law, run the published design with noise, fit, solve, and measure the regret. Writes results.json.
 
-    python bench/planted/run.py [--draws 200] [--workers 2]
+    python bench/planted/planted_laws.py [--draws 200] [--workers 2]
 
 K = 3; C in .3-1, k in .05-.5, alpha in .5-.95, beta in .08-.35, E in .4-1.3, uniform, tokens in millions; n = 660,000
 tokens a domain, 13 runs; noise sd .001 and .004 nats; budgets 20M and 200M. Regret: total loss under the planted law

@@ -1,6 +1,6 @@
 """Joint fit against own-curve fit on real fine-tuning runs. Writes results.json beside this file.
 
-    python bench/swarm/run.py
+    python bench/swarm/tiny_swarm.py
 
 Each fit sees one published design of 13 runs (n = 15k, 30k or 60k tokens a domain, one seed) and predicts eight other
 mixtures at 360k tokens. Mean relative error of the predicted losses, rank correlation and bias of the total loss.

@@ -1,0 +1,134 @@
+"""The main job from datasets to weights, files and a report: the demo, shrunk, with real training in real workers."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import mixlaw
+from mixlaw.cli import main
+from mixlaw.core.mixture import Mixture
+from small_demo import write_small_demo
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "mixlaw", *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The folder, and what the first run printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    config = write_small_demo(folder)
+    done = subprocess.run(command("run", config, "--workers", 2), capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("lock", "lease.json") and "logs" not in path.parts
+    }
+
+
+def test_the_study_folder_holds_what_the_design_says(demo):
+    study = demo[0] / "study"
+    for name in ("config.resolved.json", "domains.json", "plan.json", "fit.json", "solution.json"):
+        assert (study / name).is_file(), name
+    assert len(list((study / "runs").glob("*/record.json"))) == 13
+    assert {path.name for path in (study / "report").iterdir()} == {"report.html", "report.md", "report.json"}
+
+
+def test_the_run_ends_with_what_was_written_and_the_next_step(demo):
+    folder, done = demo
+    assert "Best mixture at 30k tokens" in done.stdout
+    assert f"wrote report.html: {folder / 'study' / 'report' / 'report.html'}" in done.stdout
+    assert "next" in done.stdout.splitlines()[-1]
+    assert "13/13 runs" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_training_files_are_the_solution_within_one_row(demo):
+    study = demo[0] / "study"
+    solution = json.loads((study / "solution.json").read_text())
+    (mixture,) = (study / "mixtures").iterdir()
+    manifest = json.loads((mixture / "manifest.json").read_text())
+    rows = [json.loads(line) for line in (mixture / manifest["files"][0]["name"]).read_text().splitlines()]
+    assert len(rows) == manifest["files"][0]["rows"]
+    assert {tuple(row) for row in rows} == {("messages", "domain")}
+    requested = Mixture(solution["weights"], solution["budget_tokens"]).tokens
+    for name, entry in manifest["domains"].items():
+        # Rows are at most max_length = 192 tokens long.
+        assert abs(entry["achieved_tokens"] - requested[name]) <= 192, name
+        assert sum(row["domain"] == name for row in rows) == entry["rows"]
+
+
+def test_a_second_run_is_quick_and_changes_nothing(demo):
+    folder, _ = demo
+    before = contents(folder)
+    began = time.monotonic()
+    done = subprocess.run(command("run", folder / "mix.yaml"), capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert contents(folder) == before
+    assert time.monotonic() - began < 60  # a machine at rest needs 10 s; a retraining needs more than this
+
+
+def test_run_prints_one_json_object(demo, capsys):
+    assert main(["run", str(demo[0] / "mix.yaml"), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [run["state"] for run in value["runs"]] == ["done"] * 13
+    assert value["solution"]["status"] == "optimal"
+    assert sum(value["solution"]["weights"].values()) == pytest.approx(1)
+    assert set(value["fit"]["targets"]) == {"instruction", "math", "code"}
+
+
+def test_status_says_that_all_is_done(demo, capsys):
+    assert main(["status", str(demo[0] / "study")]) == 0
+    assert "13 done" in capsys.readouterr().out
+
+
+def test_the_python_verbs_work_on_the_study(demo):
+    folder = demo[0]
+    runs = mixlaw.load_runs(folder / "study")
+    assert runs.domains == ("instruction", "math", "code") and len(runs) == 13
+    best = mixlaw.solve(mixlaw.fit(runs), budget_tokens=30e3)
+    assert sum(best.weights.values()) == pytest.approx(1)
+
+
+def test_mix_takes_another_budget_other_weights_and_parquet(demo, capsys, tmp_path):
+    config = str(demo[0] / "mix.yaml")
+    assert main(["mix", config, "--budget", "12k", "--format", "parquet", "--out", str(tmp_path / "a"), "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert (tmp_path / "a" / manifest["files"][0]["name"]).suffix == ".parquet"
+    assert abs(manifest["achieved_tokens"] - 12_000) <= 3 * 192
+    weights = "instruction=0.5,math=0.25,code=0.25"
+    assert main(["mix", config, "--weights", weights, "--out", str(tmp_path / "b"), "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)
+    assert manifest["domains"]["instruction"]["requested_share"] == pytest.approx(0.5)
+
+
+def test_ctrl_c_ends_the_sweep_cleanly_and_the_next_run_goes_on(tmp_path):
+    config = write_small_demo(tmp_path)
+    process = subprocess.Popen(
+        command("train", config, "--workers", 1), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    records = tmp_path / "study" / "runs"
+    deadline = time.monotonic() + 200
+    while not list(records.glob("*/record.json")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr and stderr.strip().splitlines()[-1].startswith("error Interrupted.")
+    finished = {path: path.read_bytes() for path in records.glob("*/record.json")}
+    assert 1 <= len(finished) < 13
+    done = subprocess.run(command("train", config, "--workers", 2), capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert len(list(records.glob("*/record.json"))) == 13
+    assert all(path.read_bytes() == content for path, content in finished.items())

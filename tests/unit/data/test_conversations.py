@@ -1,0 +1,120 @@
+import pytest
+
+from mixlaw.core.errors import DataError
+from mixlaw.data.conversations import FORMATS, converter, detect_format
+
+ASKED = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
+
+
+def normalise(values, columns=None):
+    columns = columns or {}
+    form = detect_format(values, columns, "f, line 1")
+    return form, converter(form, columns)(values, "f, line 1")
+
+
+def fails(values, columns=None):
+    with pytest.raises(DataError) as caught:
+        normalise(values, columns)
+    assert caught.value.message.startswith("f, line 1")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [
+        ("messages", {"messages": ASKED}),
+        ("sharegpt", {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]}),
+        ("prompt_completion", {"prompt": "2+2?", "completion": "4"}),
+        ("prompt_completion", {"prompt": ASKED[:1], "completion": ASKED[1:]}),
+        ("alpaca", {"instruction": "2+2?", "output": "4"}),
+        ("alpaca", {"instruction": "2+2?", "input": "", "output": "4", "system": None}),
+    ],
+)
+def test_every_format_gives_the_same_messages(form, values):
+    assert form in FORMATS
+    assert normalise(values) == (form, ASKED)
+
+
+def test_messages_are_preferred_where_a_row_has_the_columns_of_several_formats():
+    assert normalise({"prompt": "x", "completion": "y", "messages": ASKED}) == ("messages", ASKED)
+
+
+def test_alpacas_input_follows_its_instruction_and_its_system_comes_first():
+    _, messages = normalise({"instruction": "Add", "input": "2 2", "output": "4", "system": "Be brief"})
+    assert [m["content"] for m in messages] == ["Be brief", "Add\n\n2 2", "4"]
+    assert [m["role"] for m in messages] == ["system", "user", "assistant"]
+
+
+def test_sharegpts_system_column_comes_first_unless_the_conversation_has_one():
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    _, messages = normalise({"conversations": turns, "system": "S"})
+    assert messages[0] == {"role": "system", "content": "S"}
+    own = [{"from": "system", "value": "own"}, *turns]
+    assert normalise({"conversations": own, "system": "S"})[1][0]["content"] == "own"
+
+
+def test_columns_rename_any_format():
+    assert normalise({"chat": ASKED}, {"messages": "chat"}) == ("messages", ASKED)
+    renamed = {"prompt": "question", "completion": "answer"}
+    assert normalise({"question": "2+2?", "answer": "4"}, renamed) == ("prompt_completion", ASKED)
+
+
+@pytest.mark.parametrize("columns", [{}, {"conversations": "dialogue"}, {"messages": "dialogue"}])
+def test_messages_in_sharegpts_column_are_messages(columns):
+    assert normalise({(columns and "dialogue") or "conversations": ASKED}, columns) == ("messages", ASKED)
+
+
+@pytest.mark.parametrize(
+    ("role", "normal"),
+    [("human", "user"), ("gpt", "assistant"), ("model", "assistant"), ("developer", "system"), ("observation", "tool")],
+)
+def test_roles_are_normalised(role, normal):
+    turns = [*({"from": r, "value": "x"} for r in ("human", role)), {"from": "gpt", "value": "y"}]
+    assert normalise({"conversations": turns})[1][1]["role"] == normal
+
+
+def test_lists_of_text_parts_are_joined():
+    parts = [{"type": "text", "text": "4"}, {"type": "text", "text": "!"}]
+    _, messages = normalise({"messages": [ASKED[0], {"role": "assistant", "content": parts}]})
+    assert messages[1]["content"] == "4!"
+
+
+def test_turns_after_the_last_answer_are_left_out():
+    assert normalise({"messages": [*ASKED, {"role": "user", "content": "thanks"}]})[1] == ASKED
+
+
+def test_an_unknown_format_names_the_columns_seen_and_the_accepted_ones():
+    text = fails({"question": "a", "reply": "b"})
+    assert "'question', 'reply'" in text and "instruction + output" in text and "columns:" in text
+    assert "none" in fails({})
+
+
+@pytest.mark.parametrize(
+    ("values", "fact"),
+    [
+        ({"messages": ASKED[:1]}, "no assistant turn"),
+        ({"prompt": ASKED[:1], "completion": ASKED[:1]}, "no assistant turn"),
+        ({"messages": [ASKED[0], {"role": "assistant", "content": "  "}]}, "empty"),
+        ({"prompt": "x", "completion": ""}, "empty"),
+        ({"instruction": "x", "output": ""}, "empty"),
+        ({"messages": []}, "empty"),
+        ({"messages": "hello"}, "not a list"),
+        ({"messages": None}, "no 'messages'"),
+        ({"messages": ["hello"]}, "turn 1: not an object"),
+        ({"conversations": [5]}, "turn 1: not an object"),
+        ({"conversations": "hello"}, "not a list"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "turn 1: the role is 'wizard'"),
+        ({"messages": [{"content": "x"}]}, "turn 1: the role is None"),
+        ({"messages": [{"role": 5, "content": "x"}]}, "turn 1: the role is 5"),
+        ({"messages": [{"role": "user", "content": 5}]}, "turn 1: the content is int"),
+        ({"messages": [{"role": "user", "content": None}]}, "turn 1: the content is NoneType"),
+        ({"messages": [{"role": "user"}]}, "turn 1: the content is NoneType"),
+        ({"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]}, "the content is list"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]}, "the content is list"),
+        ({"messages": [ASKED[0], {"role": "assistant", "content": "ab\ud83d"}]}, "character 3"),
+        ({"prompt": None, "completion": "x"}, "no 'prompt'"),
+        ({"prompt": "x", "completion": 7}, "the content is int"),
+    ],
+)
+def test_a_bad_row_is_one_error_that_says_where_and_what(values, fact):
+    assert fact in fails(values)

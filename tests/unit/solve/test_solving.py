@@ -1,0 +1,135 @@
+"""Solutions: what they contain, and every way to ask for the impossible."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from mixlaw.core.errors import ConfigError, Infeasible
+from mixlaw.fit import Fit, TargetFit
+from mixlaw.solve import Solution, solve_mixture
+
+DOMAINS = ("chat", "code", "math")
+
+
+def fit(targets: tuple[str, ...] = DOMAINS, spread: float = 0.05) -> Fit:
+    rng = np.random.default_rng(0)
+    fitted = {}
+    for i, target in enumerate(targets):
+        values = {"C": 0.5 + 0.1 * i, "k": 0.2, "alpha": 0.6, "beta": 0.2, "E": 0.8}
+        draws = {name: value * np.exp(spread * rng.standard_normal(50)) for name, value in values.items()}
+        fitted[target] = TargetFit(values, draws, 0.01, "converged", "fine")
+    return Fit("transfer", "joint", DOMAINS, fitted, np.full((2, 3), 1e6), np.ones((2, len(targets))), ("a", "b"))
+
+
+def test_a_solution_keeps_its_promises() -> None:
+    solution = solve_mixture(fit(), 20e6, available={"chat": 4e6, "code": 30e6, "math": 3e6}, max_epochs=3)
+    assert sum(solution.tokens.values()) == 20_000_000
+    assert solution.status == "optimal"
+    assert all(epochs <= 3 + 1e-6 for epochs in solution.epochs.values())
+    assert solution.weights["chat"] <= 0.6 + 1e-9
+    assert set(solution.baselines) == {"equal", "natural"}
+    assert 0 <= solution.expected_regret["mean"] <= solution.expected_regret["p95"] + 1e-12
+    assert solution.extrapolation_factor == pytest.approx(20 / 3)
+    assert any("6.7 times" in warning for warning in solution.warnings)
+    for target in DOMAINS:
+        band = solution.predicted[target]
+        assert band["low"] <= band["mean"] <= band["high"]
+
+
+def test_a_solution_survives_its_json_form() -> None:
+    solution = solve_mixture(fit(), 3e6)
+    again = Solution.from_json(json.loads(json.dumps(solution.to_json())))
+    assert again.to_json() == solution.to_json()
+
+
+def test_the_keys_that_others_rely_on_are_there() -> None:
+    keys = {"status", "budget_tokens", "weights", "tokens", "epochs", "predicted", "expected_regret", "baselines"}
+    keys |= {"marginal", "certificate", "extrapolation_factor", "warnings", "budget"}
+    value = solve_mixture(fit(), 3e6).to_json()
+    assert keys <= set(value)
+    assert set(value["certificate"]) >= {"kkt_residual", "gap"}
+    assert "total_loss" in value["baselines"]["equal"]
+
+
+def test_a_specialised_model_takes_mostly_its_own_domain_and_some_of_the_others() -> None:
+    general = solve_mixture(fit(), 3e6)
+    special = solve_mixture(fit(), 3e6, target_weights={"math": 1})
+    assert special.weights["math"] > 2 * general.weights["math"]
+    assert special.weights["math"] < 1
+
+
+def test_a_domain_without_a_target_gets_nothing_that_it_is_not_owed() -> None:
+    solution = solve_mixture(fit(("chat", "code")), 3e6, minimum={"math": 0.05})
+    assert solution.weights["math"] == pytest.approx(0.05, abs=1e-6)
+
+
+def test_marginal_values_are_what_a_few_more_tokens_bring() -> None:
+    fitted = fit(spread=0.0)
+    solution = solve_mixture(fitted, 3e6)
+    tokens = np.array([[solution.tokens[d] for d in DOMAINS]], float)
+    for i, domain in enumerate(DOMAINS):
+        more = tokens.copy()
+        more[0, i] += 1000
+        fall = (fitted.predict(tokens).mean.sum() - fitted.predict(more).mean.sum()) * 1000
+        assert solution.marginal[domain] == pytest.approx(fall, rel=5e-3)
+
+
+def test_caps_that_cannot_be_met_name_the_domains_that_bind_and_the_remedy() -> None:
+    available = {"chat": 23.4e6, "code": 2.1e6, "math": 5.7e6}
+    with pytest.raises(Infeasible, match="supply") as error:
+        solve_mixture(fit(), 200e6, available=available, max_epochs=4)
+    assert error.value.binding == ("chat", "code", "math")
+    assert "Lower the budget to 125M" in error.value.hint
+    assert "max_epochs to 6.5" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("bounds", "binding"),
+    [
+        ({"maximum": {"chat": 0.2, "code": 0.3, "math": 0.1}}, ("chat", "code", "math")),
+        ({"minimum": {"chat": 0.7, "code": 0.4}}, ("chat", "code")),
+        ({"minimum": {"chat": 0.5}, "maximum": {"chat": 0.4}}, ("chat",)),
+        ({"minimum": {"math": 0.5}, "available": {"math": 1e5}, "max_epochs": 2}, ("math",)),
+    ],
+)
+def test_bounds_that_cannot_be_met_name_their_domains(bounds: dict, binding: tuple[str, ...]) -> None:
+    with pytest.raises(Infeasible) as error:
+        solve_mixture(fit(), 3e6, **bounds)
+    assert error.value.binding == binding
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"budget_tokens": 0},
+        {"budget_tokens": -5},
+        {"budget_tokens": float("nan")},
+        {"minimum": {"law": 0.1}},
+        {"maximum": {"chat": 1.5}},
+        {"maximum": {"chat": float("nan")}},
+        {"available": {"chat": -1}},
+        {"max_epochs": 4},
+        {"max_epochs": 0, "available": {"chat": 1e6}},
+        {"target_weights": {"law": 1}},
+        {"target_weights": {"chat": 0}},
+        {"target_weights": {"chat": -1}},
+    ],
+)
+def test_wishes_out_of_range_are_refused(wishes: dict) -> None:
+    with pytest.raises(ConfigError):
+        solve_mixture(fit(), **{"budget_tokens": 3e6, **wishes})
+
+
+def test_uncertain_domains_are_not_bet_on() -> None:
+    # The same laws: only the second one's exponent is uncertain, and the expected loss is convex in it.
+    fitted = fit(spread=0.0)
+    rng = np.random.default_rng(1)
+    for target in DOMAINS:
+        fitted.targets[target].parameters["C"] = 0.6
+        fitted.targets[target].draws["C"][:] = 0.6
+    fitted.targets["code"].draws["beta"][:] = 0.2 * np.exp(0.4 * rng.standard_normal(50))
+    certain, uncertain = (solve_mixture(fitted, 100e6).weights[d] for d in ("chat", "code"))
+    assert abs(certain - uncertain) > 1e-3
