@@ -19,6 +19,7 @@ from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
 from mixlaw.data.reading import source_files
 from mixlaw.design import design_runs
+from mixlaw.solve import Constraints
 from mixlaw.study.store import Study
 from mixlaw.train.settings import ModelSettings, TrainSettings
 from mixlaw.train.trainer_config import TrainerConfig
@@ -99,6 +100,12 @@ class Project:
         """Domain -> distinct training tokens."""
         return {name: tokens.train.tokens for name, tokens in self.prepared.items()}
 
+    @property
+    def constraints(self) -> Constraints:
+        """The bounds on the weights, from the configuration and the data."""
+        wishes = self.config.solve
+        return Constraints(wishes.min, wishes.max, self.available_tokens, wishes.max_epochs)
+
     @cached_property
     def trainer_config(self) -> TrainerConfig:
         """What worker processes need."""
@@ -117,8 +124,14 @@ class Project:
 
     @cached_property
     def design(self) -> tuple[list[RunSpec], list[str]]:
-        """The planned runs, and sentences about what was decided."""
+        """The planned runs, and sentences about what was decided.
+
+        Raises:
+            Infeasible: no mixture meets the bounds of `solve`; better said now than after the training.
+            DesignError: the runs are impossible.
+        """
         plan = self.config.plan
+        self.constraints.bounds(tuple(self.config.domains), self.config.budget_tokens)
         runs, notes = design_runs(
             plan.design,
             self.available_tokens,

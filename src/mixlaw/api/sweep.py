@@ -182,15 +182,15 @@ def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
 
 def solve_study(project: Project, fitted: Fit, budget_tokens: int | None = None) -> Solution:
     """Return the solution of a study's fit under its configuration."""
-    wishes = project.config.solve
+    wishes, bounds = project.config.solve, project.constraints
     return solve_mixture(
         fitted,
         budget_tokens or project.config.budget_tokens,
         target_weights=wishes.target_weight if wishes.objective == "weighted" else None,
-        minimum=wishes.min,
-        maximum=wishes.max,
-        available=project.available_tokens,
-        max_epochs=wishes.max_epochs,
+        minimum=bounds.minimum,
+        maximum=bounds.maximum,
+        available=bounds.available,
+        max_epochs=bounds.max_epochs,
     )
 
 

@@ -11,6 +11,9 @@ from mixlaw.design.perturbation import RATIOS, perturbation_design
 from mixlaw.design.space_filling import SPAN, space_filling_design
 
 
+_FEWEST_RUNS = 5
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """One mixture to train.
@@ -49,6 +52,11 @@ def design_runs(
     domains, notes = list(available_tokens), []
     usual = 1 + len(RATIOS) * len(domains)
     smallest = min(available_tokens, key=lambda name: available_tokens[name])
+    if runs is not None and runs < _FEWEST_RUNS:
+        raise DesignError(
+            f"plan.runs is {runs}; a law with five parameters needs at least {_FEWEST_RUNS} runs.",
+            f"Raise it; {usual} are usual for {len(domains)} domains.",
+        )
     if base_tokens is None:
         share = budget_tokens / len(domains)
         base_tokens = max(1, int(min(share / 10, available_tokens[smallest] / SPAN)))

@@ -118,7 +118,7 @@ def test_init_example_makes_a_folder_that_check_accepts(mixlaw, tmp_path):
     assert result.json == {"written": str(tmp_path / "new" / "mix.yaml")}
     assert (
         mixlaw("init", "--example", "--out", tmp_path / "new" / "mix.yaml").code == 0
-    )  # the same files: nothing to do
+    )  # nothing to do
 
 
 def test_init_example_replaces_nobodys_data(mixlaw, tmp_path):
