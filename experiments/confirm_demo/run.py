@@ -18,7 +18,7 @@ import numpy as np
 
 from mixlaw.api.files import example_config
 from mixlaw.api.project import Project
-from mixlaw.api.sweep import fit_and_solve, solve_study, train
+from mixlaw.api.sweep import fit_and_solve, train
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import parse_tokens
@@ -47,7 +47,7 @@ def main() -> None:
     specs, planned = [], {}
     for text in arguments.budgets:
         budget = parse_tokens(text)
-        solution = solve_study(project, fit, budget)
+        solution = project.solve(fit, budget)
         mixtures = {
             "solved": dict(solution.weights),
             "equal": dict(solution.baselines["equal"]["weights"]),

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
-from mixlaw.core.errors import ConfigError, DataError, Infeasible, StudyError
+from mixlaw.core.errors import ConfigError, DataError, StudyError
 from mixlaw.core.files import read_json, write_text
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
-
-_PATH_POINTS = 9
 
 
 @dataclass(frozen=True)
@@ -122,12 +119,10 @@ def mix(
 
 
 def _solved(project: Project, budget: int) -> Solution:
-    from mixlaw.api.sweep import solve_study
-
     path = project.study.folder / "fit.json"
     if not path.exists():
         raise StudyError(f"{project.study.folder} has no fit.json yet.", "Run `mixlaw run`, or give --weights.")
-    return solve_study(project, Fit.load(path), budget)
+    return project.solve(Fit.load(path), budget)
 
 
 def report(source: str | Path | Project, out: str | Path | None = None) -> dict[str, Path]:
@@ -161,23 +156,7 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
         solution=solution,
         title=folder.parent.name if folder.name == "study" else folder.name,
         study=study_facts(project),
-        path=_over_budgets(project, fitted),
     )
-
-
-def _over_budgets(project: Project, fitted: Fit) -> list[Solution]:
-    """Return solutions from the size of the runs to four times the budget, as far as the data reach."""
-    from mixlaw.api.sweep import solve_study
-
-    smallest = float(np.median(fitted.tokens_RK.sum(axis=1)))
-    largest = max(4.0 * project.config.budget_tokens, 2 * smallest)
-    solutions = []
-    for budget in np.geomspace(smallest, largest, _PATH_POINTS):
-        try:
-            solutions.append(solve_study(project, fitted, round(budget)))
-        except Infeasible:  # the data and max_epochs end here
-            break
-    return solutions
 
 
 def _project_of(path: Path) -> Project | None:

@@ -19,7 +19,8 @@ from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
 from mixlaw.data.reading import source_files
 from mixlaw.design import design_runs
-from mixlaw.solve import Constraints
+from mixlaw.fit import Fit
+from mixlaw.solve import Constraints, Solution, solve_mixture
 from mixlaw.study.store import Study
 from mixlaw.train.settings import ModelSettings, TrainSettings
 from mixlaw.train.trainer_config import TrainerConfig
@@ -147,6 +148,24 @@ class Project:
         """Return the finished runs of the plan; raise DataError where there is none."""
         names = list(self.config.domains)
         return records_table(self.study, names, names)
+
+    def solve(self, fitted: Fit, budget_tokens: int | None = None) -> Solution:
+        """Return the solution of a fit of the study's runs, under its bounds.
+
+        Args:
+            fitted: the fit.
+            budget_tokens: None for the configuration's.
+        """
+        wishes, bounds = self.config.solve, self.constraints
+        return solve_mixture(
+            fitted,
+            budget_tokens or self.config.budget_tokens,
+            target_weights=wishes.target_weight if wishes.objective == "weighted" else None,
+            minimum=bounds.minimum,
+            maximum=bounds.maximum,
+            available=bounds.available,
+            max_epochs=bounds.max_epochs,
+        )
 
 
 def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTable:

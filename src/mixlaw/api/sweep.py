@@ -13,7 +13,7 @@ from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunSpec
 from mixlaw.fit import Fit, fit_law
-from mixlaw.solve import Solution, solve_mixture
+from mixlaw.solve import Solution
 from mixlaw.study.status import RunEvent, RunStatus
 
 OnEvent = Callable[[RunEvent], None]
@@ -175,23 +175,9 @@ def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
     """Fit the study's runs, solve at its budget, write fit.json and solution.json, and return both."""
     fitted = fit_law(project.run_table(), project.config.fit.law, project.config.fit.procedure)
     fitted.save(project.study.folder / "fit.json")
-    solution = solve_study(project, fitted)
+    solution = project.solve(fitted)
     write_json(project.study.folder / "solution.json", solution.to_json())
     return fitted, solution
-
-
-def solve_study(project: Project, fitted: Fit, budget_tokens: int | None = None) -> Solution:
-    """Return the solution of a study's fit under its configuration."""
-    wishes, bounds = project.config.solve, project.constraints
-    return solve_mixture(
-        fitted,
-        budget_tokens or project.config.budget_tokens,
-        target_weights=wishes.target_weight if wishes.objective == "weighted" else None,
-        minimum=bounds.minimum,
-        maximum=bounds.maximum,
-        available=bounds.available,
-        max_epochs=bounds.max_epochs,
-    )
 
 
 def _project(config: str | Path | Project, note: Note | None) -> Project:

@@ -151,6 +151,9 @@ class ChatTokenizer:
             if message["role"] != "assistant":
                 continue
             before, after = text_of(i, True), text_of(i + 1, False)
+            if not whole.startswith(after) and self.tokenizer.eos_token:
+                # Some templates close whatever they are given: a token that is not there when the chat goes on.
+                after = after.rstrip().removesuffix(self.tokenizer.eos_token)
             if not whole.startswith(after) or not after.startswith(before):
                 return whole, []
             spans.append((len(before), self._end_of_turn(whole, len(before), len(after))))

@@ -10,7 +10,6 @@ from mixlaw.core.tokens import format_tokens
 from mixlaw.design.perturbation import RATIOS, perturbation_design
 from mixlaw.design.space_filling import SPAN, space_filling_design
 
-
 _FEWEST_RUNS = 5
 
 

@@ -116,9 +116,7 @@ def test_init_writes_a_configuration_that_check_accepts(mixlaw, mix_yaml):
 def test_init_example_makes_a_folder_that_check_accepts(mixlaw, tmp_path):
     result = mixlaw("init", "--example", "--out", tmp_path / "new" / "mix.yaml", "--json")
     assert result.json == {"written": str(tmp_path / "new" / "mix.yaml")}
-    assert (
-        mixlaw("init", "--example", "--out", tmp_path / "new" / "mix.yaml").code == 0
-    )  # nothing to do
+    assert mixlaw("init", "--example", "--out", tmp_path / "new" / "mix.yaml").code == 0  # nothing to do
 
 
 def test_init_example_replaces_nobodys_data(mixlaw, tmp_path):

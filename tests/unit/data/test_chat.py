@@ -211,3 +211,15 @@ def test_a_model_that_brings_code_of_its_own_is_refused_without_a_question(tmp_p
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
     with pytest.raises(DataError, match="cannot be loaded"):
         load_tokenizer(str(tmp_path / "model"))
+
+
+def test_a_template_that_closes_every_chat_it_is_given_still_shows_all_turns(make_tokenizer):
+    # As some templates do: the end of text stands behind the last turn only, not behind the same turn in a longer chat.
+    closing = (
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}"
+    )
+    tokenizer = ChatTokenizer(make_tokenizer(closing), "closing")
+    turns = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
+    text, spans = tokenizer.render([{"role": role, "content": content} for role, content in turns], "here")
+    assert [text[first:last].strip() for first, last in spans] == ["b", f"d\n{tokenizer.tokenizer.eos_token}"]

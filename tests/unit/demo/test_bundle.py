@@ -35,7 +35,9 @@ def test_the_model_writes_and_stops(tokenizer) -> None:
     assert output.shape[1] > inputs["input_ids"].shape[1]
 
 
-@pytest.mark.parametrize("text", ["plain", "héllo — 12345\n\t  x", "日本 \U0001f600\x00", "def f(x):\n    return x**2\n"])
+@pytest.mark.parametrize(
+    "text", ["plain", "héllo — 12345\n\t  x", "日本 \U0001f600\x00", "def f(x):\n    return x**2\n"]
+)
 def test_any_text_survives_the_tokenizer(tokenizer, text: str) -> None:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == text
