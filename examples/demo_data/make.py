@@ -14,7 +14,8 @@ import json
 import sys
 from pathlib import Path
 
-LARGEST_BYTES = 2_400_000
+# Uneven on purpose, as collections are: the natural mixture then has too little math.
+LARGEST_BYTES = {"instruction": 2_400_000, "math": 900_000, "code": 2_400_000}
 LONGEST_ROW_BYTES = 4_000
 SOURCES = {
     "instruction": ("alpaca-libre", "instructlab-taxonomy", "self-instruct-seed", "openassistant-sample"),
@@ -42,7 +43,7 @@ def main(source_dir: Path, out_dir: Path) -> None:
                 length = len(line.encode())
                 if json.loads(line)["source"] not in sources or length > LONGEST_ROW_BYTES:
                     continue
-                if size + length > LARGEST_BYTES:
+                if size + length > LARGEST_BYTES[domain]:
                     break
                 kept.append(line)
                 size += length

@@ -1,6 +1,6 @@
 """Does the demo's solution beat the equal and the natural mixture when it is really trained? Writes results.json.
 
-    python experiments/confirm_demo/run.py FOLDER [--seeds 5] [--budgets 120k 480k]
+    python experiments/confirm_demo/run.py FOLDER [--seeds 6] [--budgets 60k 240k]
 
 Runs the demo in FOLDER (or uses the one that is there), solves at each budget, and trains solution, equal and natural
 with several seeds. Mixtures of one seed share their samples' prefixes, so differences within a seed are less noisy than
@@ -29,8 +29,8 @@ from mixlaw.study.store import Study
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--budgets", nargs="+", default=["120k", "480k"])
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--budgets", nargs="+", default=["60k", "240k"])
     arguments = parser.parse_args()
     project = Project.open(example_config(arguments.folder), print)
     train(project)

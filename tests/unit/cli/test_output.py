@@ -102,6 +102,9 @@ def test_init_writes_a_configuration_that_check_accepts(mixlaw, mix_yaml):
     data = [mix_yaml.parent / "data" / f"{name}.jsonl" for name in ("chat", "math")]
     assert mixlaw("init", *data, "--out", out, "--model", model).code == 0
     assert "# messages" in out.read_text()
+    refused = mixlaw("check", out)  # 80 rows cannot supply the placeholder's 20M tokens
+    assert refused.code == 1 and "max_epochs" in refused.stderr
+    out.write_text(out.read_text().replace("budget_tokens: 20M", "budget_tokens: 2k"))
     result = mixlaw("check", out, "--json")
     assert result.code == 0
     value = result.json
