@@ -1,6 +1,6 @@
 """Trains the bundled tiny base model: about a million parameters, a few minutes on two cores.
 
-    python examples/tiny_base/pretrain.py TEXT_DIR OUT_DIR [--tokens 10M] [--threads 2]
+    python examples/tiny_base/pretrain.py TEXT_DIR OUT_DIR [--tokens 10e6] [--threads 2]
 
 TEXT_DIR holds general_english.txt.gz and code_python.txt.gz, documents separated by a line `<|endoftext|>`. README.md
 beside this file says what they are. Seeded: the same texts, package versions and kind of processor give the same model.

@@ -43,6 +43,12 @@ def test_any_text_survives_the_tokenizer(tokenizer, text: str) -> None:
     assert tokenizer.decode(ids) == text
 
 
+def test_every_plane_of_unicode_survives_the_tokenizer(tokenizer) -> None:
+    # A stride through all code points but the surrogates, which UTF-8 cannot hold.
+    text = "".join(chr(point) for point in range(0, 0x110000, 97) if not 0xD800 <= point < 0xE000)
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
+
+
 def test_digits_are_tokens_of_their_own(tokenizer) -> None:
     assert len(tokenizer("12345", add_special_tokens=False)["input_ids"]) == 5
 
@@ -62,6 +68,25 @@ def test_the_templates_mask_covers_exactly_what_the_assistant_says(tokenizer) ->
     assert tokenizer.decode(said) == "Four.<|im_end|>Yes.<|im_end|>"
     prompt = tokenizer.apply_chat_template(messages[:2], tokenize=False, add_generation_prompt=True)
     assert prompt.endswith("<|im_start|>assistant\n")
+
+
+def test_an_end_of_turn_typed_by_the_user_does_not_widen_the_mask(tokenizer) -> None:
+    messages = [
+        {"role": "user", "content": "What does <|im_end|> do?"},
+        {"role": "assistant", "content": "It ends a turn."},
+    ]
+    encoded = tokenizer.apply_chat_template(
+        messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    said = [i for i, on in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if on]
+    assert tokenizer.decode(said) == "It ends a turn.<|im_end|>"
+    # The known weakness that the model card names: typed text becomes the real token.
+    assert encoded["input_ids"].count(tokenizer.eos_token_id) == 3
+
+
+def test_generation_ends_at_the_end_of_a_turn(tokenizer) -> None:
+    config = transformers.GenerationConfig.from_pretrained(BUNDLE / "tiny_base")
+    assert config.eos_token_id == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
 @pytest.mark.parametrize(("domain", "rows"), [("instruction", 5421), ("math", 1538), ("code", 1670)])
