@@ -61,6 +61,19 @@ class Constraints:
             return math.inf
         return self.max_epochs * self.available[domain]
 
+    def _largest_budget(self, domains: tuple[str, ...]) -> float:
+        """Return the largest N with sum_i min(maximum_i, supply_i / N) >= 1: share caps shrink with the budget."""
+        held = np.array([self.maximum.get(d, 1.0) for d in domains])
+        supplies = np.array([self._supply(d) for d in domains])
+        if held.sum() < 1:
+            return 0.0
+        # As the budget grows, domains pass from their share cap to their supply cap in the order of supply / maximum.
+        # The caps' sum is the least over all splits, so each split bounds N from above and the right one attains it.
+        order = np.argsort(supplies / np.maximum(held, 1e-300))
+        room = 1 - (held.sum() - np.cumsum(held[order]))
+        with np.errstate(divide="ignore"):
+            return float(np.where(room > 0, np.cumsum(supplies[order]) / np.maximum(room, 1e-300), np.inf).min())
+
     def _why(self, domain: str, budget_tokens: float) -> str:
         supply = self._supply(domain)
         if supply / budget_tokens >= self.maximum.get(domain, 1.0):
@@ -103,7 +116,8 @@ class Constraints:
             supplies = [f"'{d}' ({format_tokens(self.available[d])} available)" for d in by_supply]
             capped = f", and {_listed(by_maximum)} at their largest share," if by_maximum else ""
             verb = "bind" if len(by_supply) + len(by_maximum) > 1 else "binds"
-            hint = f"Lower the budget to {format_tokens(math.floor(total * budget_tokens))}"
+            feasible = self._largest_budget(domains)
+            hint = f"Lower the budget to {format_tokens(math.floor(feasible))}" if feasible >= 1 else "Raise a maximum"
             if not by_maximum:
                 hint += f", or raise max_epochs to {math.ceil(10 * self.max_epochs / total) / 10:g}"  # type: ignore[operator]
             return Infeasible(

@@ -10,6 +10,7 @@ import pytest
 from mixlaw.core.errors import ConfigError, Infeasible
 from mixlaw.fit import Fit, TargetFit
 from mixlaw.solve import Solution, solve_mixture
+from mixlaw.solve.constraints import Constraints
 
 DOMAINS = ("chat", "code", "math")
 
@@ -133,3 +134,12 @@ def test_uncertain_domains_are_not_bet_on() -> None:
     fitted.targets["code"].draws["beta"][:] = 0.2 * np.exp(0.4 * rng.standard_normal(50))
     certain, uncertain = (solve_mixture(fitted, 100e6).weights[d] for d in ("chat", "code"))
     assert abs(certain - uncertain) > 1e-3
+
+
+def test_the_budget_that_is_said_to_be_feasible_counts_share_caps_and_supplies_together() -> None:
+    # chat may be half of the mixture, so the other half must come from 4 epochs of 2M: 16M in all.
+    constraints = Constraints({}, {"chat": 0.5}, {"chat": 50e6, "math": 1e6, "code": 1e6}, 4)
+    with pytest.raises(Infeasible) as error:
+        constraints.bounds(("chat", "math", "code"), 40e6)
+    assert "Lower the budget to 16M" in error.value.hint
+    constraints.bounds(("chat", "math", "code"), 16e6)
