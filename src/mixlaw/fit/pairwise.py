@@ -1,0 +1,1 @@
+"""The fitter of the law `pairwise`."""

@@ -1,0 +1,215 @@
+"""What the laws have in common: shares and their derivatives, the shape of parameters, and linear starts.
+
+    w_i = N_i / N + FLOOR        dL/dN_m = (dL/dw_m - sum_i dL/dw_i N_i / N) / N
+
+A domain without tokens would have an infinite loss or slope where a law takes a power of its share. Every share is
+therefore raised by FLOOR, one millionth of the total. Adding it, instead of cutting off below it, keeps the derivative
+continuous and says truthfully that the first tokens are worth most; being relative to the total, it is the same in
+every unit. A run without any tokens has no shares: its loss is nan or infinite.
+
+Shape letters: R runs, K domains, P parameters, Q columns of a linear problem, M dimensions, S points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.core.errors import FitError
+from mixlaw.laws.base import Law, Parameter
+
+FLOOR = 1e-6
+"""Added to every share."""
+
+EXPONENT_BOUNDS = (1e-3, 5.0)
+EXPONENT_PRIOR = (float(np.log(0.2)), 0.7)
+"""Of a power law in tokens: published fine-tuning exponents lie between 0.03 and 0.5 (arXiv 2402.17193, Table 4)."""
+
+AMOUNT_PRIOR = (0.0, 1.5)
+"""Of the nats that the tokens of a typical run are worth: from 0.05 to 20 within two standard deviations."""
+
+_PASSES = 5
+
+
+class MixtureLaw:
+    """A law made for the domains and one target; a subclass lists its parameters.
+
+    Args:
+        domains: the K domains, in the order of the token columns.
+        target: the validation set.
+
+    Raises:
+        FitError: the law takes a domain's own validation set, and the target is none of the domains.
+    """
+
+    name = ""
+    _of_own_domain = False
+
+    def __init__(self, domains: tuple[str, ...], target: str) -> None:
+        self.domains = tuple(domains)
+        self.target = target
+        self._own = self._own_column() if self._of_own_domain else -1
+        self.parameters = self._parameters()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.domains!r}, {self.target!r})"
+
+    def _parameters(self) -> tuple[Parameter, ...]:
+        raise NotImplementedError
+
+    def _own_column(self) -> int:
+        """Return the column of the domain that the target belongs to."""
+        if self.target not in self.domains:
+            raise FitError(
+                f"The target '{self.target}' is none of the domains {', '.join(self.domains)}; the law '{self.name}' "
+                "takes the loss of a domain's own validation set.",
+                "Name a domain as the target, or choose a law for any target, such as 'exponential' or 'additive'.",
+            )
+        return self.domains.index(self.target)
+
+
+def as_tokens(tokens_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tokens as float64 and their total, (R, K) and (R,)."""
+    tokens_RK = np.asarray(tokens_RK, dtype=np.float64)
+    return tokens_RK, tokens_RK.sum(axis=-1)
+
+
+def exact_shares(tokens_RK: np.ndarray) -> np.ndarray:
+    """Return (R, K) shares N_i / N, which sum to 1."""
+    tokens_RK, total_R = as_tokens(tokens_RK)
+    with np.errstate(invalid="ignore"):
+        return tokens_RK / total_R[:, None]
+
+
+def raised_shares(tokens_RK: np.ndarray) -> np.ndarray:
+    """Return (R, K) shares N_i / N + FLOOR."""
+    return exact_shares(tokens_RK) + FLOOR
+
+
+def by_tokens(by_shares_RK: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+    """Return (..., R, K) derivatives by tokens of a function whose derivatives by the shares are given."""
+    tokens_RK, total_R = as_tokens(tokens_RK)
+    mean = (by_shares_RK * exact_shares(tokens_RK)).sum(axis=-1, keepdims=True)
+    return (by_shares_RK - mean) / total_R[:, None]
+
+
+def scalars(theta_P: np.ndarray, *positions: int) -> list[np.ndarray]:
+    """Return the parameters at these positions, each (..., 1), so that they broadcast over runs."""
+    theta_P = np.asarray(theta_P, dtype=np.float64)
+    return [theta_P[..., p, None] for p in positions]
+
+
+def vector(theta_P: np.ndarray, first: int, size: int) -> np.ndarray:
+    """Return a block of parameters, (..., 1, size), so that it broadcasts over runs."""
+    return np.asarray(theta_P, dtype=np.float64)[..., None, first : first + size]
+
+
+def join(*parts: np.ndarray) -> np.ndarray:
+    """Return the parts, each (..., R, any), broadcast against one another and joined along the last axis."""
+    shape = np.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return np.concatenate([np.broadcast_to(part, (*shape, part.shape[-1])) for part in parts], axis=-1)
+
+
+def lattice(lower_M: Iterable[float], upper_M: Iterable[float], count: int) -> np.ndarray:
+    """Return (count, M) points that fill a box evenly, always the same ones.
+
+    A Kronecker sequence: the d-th coordinate is the fractional part of s / phi^d, where phi^(M + 1) = phi + 1.
+    """
+    lower, upper = np.asarray(list(lower_M), float), np.asarray(list(upper_M), float)
+    phi = 2.0
+    for _ in range(60):
+        phi = (1 + phi) ** (1 / (len(lower) + 1))
+    steps = phi ** -np.arange(1, len(lower) + 1)
+    return lower + (upper - lower) * ((0.5 + np.arange(1, count + 1)[:, None] * steps) % 1)
+
+
+def robust_linear(
+    basis_RQ: np.ndarray, values_R: np.ndarray, weights_R: np.ndarray | None = None, nonnegative: bool = True
+) -> np.ndarray:
+    """Return (Q,) coefficients of a linear least-squares problem in which runs gone wrong count for little.
+
+    Huber's weights with the bend at two robust standard deviations, a few reweightings. Columns that the runs do not
+    tell apart get the smallest coefficients.
+
+    Args:
+        basis_RQ: the columns.
+        values_R: what their combination should be.
+        weights_R: of the squared residuals; equal where None.
+        nonnegative: whether the coefficients must not be negative.
+    """
+    from scipy.optimize import nnls
+
+    scale = np.sqrt((basis_RQ**2).sum(axis=0))
+    scale[scale == 0] = 1.0
+    given = np.ones(len(values_R)) if weights_R is None else weights_R / weights_R.max()
+    huber, coefficients = np.ones(len(values_R)), np.zeros(basis_RQ.shape[1])
+    # A ridge of a millionth makes the answer unique without moving it visibly.
+    ridge = 1e-6 * np.eye(len(coefficients))
+    for _ in range(_PASSES):
+        root = np.sqrt(given * huber)
+        matrix = np.vstack([root[:, None] * basis_RQ / scale, ridge])
+        values = np.concatenate([root * values_R, np.zeros(len(ridge))])
+        solved = nnls(matrix, values)[0] if nonnegative else np.linalg.lstsq(matrix, values)[0]
+        coefficients = solved / scale
+        misses = np.sqrt(given) * np.abs(values_R - basis_RQ @ coefficients)
+        bend = 2 * 1.4826 * max(float(np.median(misses)), 1e-12 * float(np.abs(values_R).max()), 1e-300)
+        huber = np.minimum(1.0, bend / np.maximum(misses, 1e-300))
+    return coefficients
+
+
+def best_starts(
+    law: Law, candidates: Iterable[np.ndarray], tokens_RK: np.ndarray, losses_R: np.ndarray, count: int
+) -> np.ndarray:
+    """Return up to (count, P) candidates within the law's bounds, the smallest mean absolute residual first.
+
+    A value that must stay positive to have a logarithm is raised to a thousandth of the losses' size or spread.
+    """
+    spread = max(float(np.ptp(losses_R)), 1e-3 * float(np.abs(losses_R).max()), 1e-12)
+    theta_SP = np.array(list(candidates), dtype=np.float64)
+    for p, parameter in enumerate(law.parameters):
+        lower = 1e-3 * min(spread, 1.0) if parameter.scale == "log" and parameter.lower == 0 else parameter.lower
+        theta_SP[:, p] = np.clip(theta_SP[:, p], lower, parameter.upper)
+    with np.errstate(over="ignore", invalid="ignore"):
+        misses = np.abs(law.predict(theta_SP, tokens_RK) - losses_R).mean(axis=-1)
+    misses[~np.isfinite(misses)] = np.inf
+    return theta_SP[np.argsort(misses, kind="stable")[:count]]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a regressor sees of a mixture: columns with mean 0 and standard deviation 1 over the training runs.
+
+    Tokens are divided by the training runs' median total first, so that their unit does not matter; a column that is
+    the same in all training runs is zero everywhere, since they tell nothing of its effect.
+
+    Attributes:
+        kinds: any of `shares`, `tokens` (log(1 + 100 x)) and `total` (its logarithm).
+        unit: the median total.
+        centre: means of the columns.
+        scale: standard deviations, infinite for constant columns.
+    """
+
+    kinds: tuple[str, ...]
+    unit: float
+    centre: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, tokens_RK: np.ndarray, *kinds: str) -> Features:
+        """Return the columns' means and scales in these runs."""
+        unit = float(np.median(as_tokens(tokens_RK)[1])) or 1.0
+        raw = cls(kinds, unit, np.zeros(1), np.ones(1))(tokens_RK)
+        scale = raw.std(axis=0)
+        return cls(kinds, unit, raw.mean(axis=0), np.where(scale > 1e-9 * np.abs(raw).max(axis=0), scale, np.inf))
+
+    def __call__(self, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return (R, any) columns."""
+        tokens_RK, total_R = as_tokens(tokens_RK)
+        parts = {
+            "shares": tokens_RK / np.maximum(total_R, 1e-300)[:, None],
+            "tokens": np.log1p(100 * tokens_RK / self.unit),
+            "total": np.log1p(100 * total_R / self.unit)[:, None],
+        }
+        return (np.concatenate([parts[kind] for kind in self.kinds], axis=1) - self.centre) / self.scale

@@ -1,0 +1,93 @@
+"""A power law in own tokens, to which all other domains together add a constant number of equivalent own tokens.
+
+    L = E + C (N_eq + N_j)^(-b)          N_j tokens of the target's domain
+
+Only the own tokens matter; N_eq is what the target behaves as if it had seen besides, from the other domains and from
+the base model alike, however many tokens the other domains have in the run at hand.
+
+Source: Kang et al., "AutoScale: Scale-Aware Data Mixing for Pre-Training LLMs", 2024, arXiv 2407.20177, the loss as a
+function of one domain's tokens, (N_0 + N_j)^(-b) + E.
+Differs: the coefficient C, without which the law would hold in one unit of tokens only. The paper fits the total
+validation loss while one domain's tokens are moved around one base mixture, a curve per domain, and only needs it near
+that mixture; here it is the loss of the domain's own validation set in all runs. One millionth of the total is added
+to the tokens, so that no tokens and no equivalents give a finite loss. Weak priors hold C, N_eq and b where a few
+points on a curve determine fewer than four numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixlaw.laws._shares import (
+    AMOUNT_PRIOR,
+    EXPONENT_BOUNDS,
+    EXPONENT_PRIOR,
+    FLOOR,
+    MixtureLaw,
+    as_tokens,
+    best_starts,
+    lattice,
+    robust_linear,
+    scalars,
+)
+from mixlaw.laws.base import Parameter
+
+_E, _C, _N, _b = range(4)
+_POINTS = 64
+_EQUIVALENT_PRIOR = (float(np.log(0.1)), 2.0)
+
+
+class Autoscale(MixtureLaw):
+    """`L = E + C (N_eq + N_j)^-b` for the target that is the domain's own validation set."""
+
+    name = "autoscale"
+    _of_own_domain = True
+
+    def _parameters(self) -> tuple[Parameter, ...]:
+        return (
+            Parameter("E", "nats", 0.0, np.inf),
+            Parameter("C", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR),
+            Parameter("N_eq", "tokens", 0.0, np.inf, "log", _EQUIVALENT_PRIOR),
+            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR),
+        )
+
+    def _effective(self, equivalent: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        tokens_RK, total = as_tokens(tokens_RK)
+        return equivalent + tokens_RK[:, self._own] + FLOOR * total
+
+    def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return the losses, (..., R) nats (see `Law.predict`)."""
+        E, C, equivalent, b = scalars(theta_P, _E, _C, _N, _b)
+        return E + C * self._effective(equivalent, tokens_RK) ** -b
+
+    def jacobian(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return (..., R, 4) derivatives by E, C, N_eq, b."""
+        _, C, equivalent, b = scalars(theta_P, _E, _C, _N, _b)
+        D = self._effective(equivalent, tokens_RK)
+        power = D**-b
+        return np.stack([np.ones_like(power), power, -C * b * power / D, -C * power * np.log(D)], axis=-1)
+
+    def gradient(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return (..., R, K) derivatives by tokens: nearly zero for the other domains."""
+        _, C, equivalent, b = scalars(theta_P, _E, _C, _N, _b)
+        by_D = -C * b * self._effective(equivalent, tokens_RK) ** (-b - 1)
+        return by_D[..., None] * ((np.arange(len(self.domains)) == self._own) + FLOOR)
+
+    def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
+        """Return the parameters for another unit of tokens: C grows by factor^b, N_eq by the factor."""
+        theta_P = np.array(theta_P, dtype=np.float64)
+        theta_P[..., _C] *= factor ** theta_P[..., _b]
+        theta_P[..., _N] *= factor
+        return theta_P
+
+    def starts(self, tokens_RK: np.ndarray, losses_R: np.ndarray, count: int) -> np.ndarray:
+        """Return starts over N_eq and b, with E and C by linear least squares (see `Law.starts`)."""
+
+        def candidate(point: np.ndarray) -> np.ndarray:
+            equivalent, b = np.exp(point)
+            power = self._effective(equivalent, tokens_RK) ** -b
+            E, C = robust_linear(np.stack([np.ones_like(power), power], axis=1), losses_R)
+            return np.array([E, C, equivalent, b])
+
+        points = lattice(np.log([1e-3, 0.02]), np.log([3.0, 2.0]), _POINTS)
+        return best_starts(self, map(candidate, points), tokens_RK, losses_R, count)

@@ -1,0 +1,15 @@
+"""Conformance suites that users run on their own laws and regressors.
+
+from mixlaw.testing import LAW_CHECKS, check_law
+
+check_law(MyLaw)                                                    # every check, the first failure raises
+
+@pytest.mark.parametrize("check", LAW_CHECKS, ids=lambda check: check.__name__)
+def test_my_law(check):
+    check(MyLaw)                                                    # or one test per check
+"""
+
+from mixlaw.testing.laws import LAW_CHECKS, check_law
+from mixlaw.testing.regressors import REGRESSOR_CHECKS, check_regressor
+
+__all__ = ["LAW_CHECKS", "REGRESSOR_CHECKS", "check_law", "check_regressor"]
