@@ -55,10 +55,17 @@ class Law(Protocol):
         parameters: P of them.
     """
 
-    name: str
-    domains: tuple[str, ...]
-    target: str
-    parameters: tuple[Parameter, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+
+    @property
+    def target(self) -> str: ...
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
 
     def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
         """Return the losses of R mixtures, (..., R), nats per supervised token.

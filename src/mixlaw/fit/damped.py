@@ -1,0 +1,115 @@
+"""Damped Gauss-Newton with box bounds and a normal prior, on the normal equations.
+
+    minimise  sum_r (v_r (L_r(z) - y_r))^2 + (z - mu)^T Lambda (z - mu)      lower <= z <= upper
+
+For many runs and tens of coordinates one Cholesky factor of P x P a step is ten to fifty times cheaper than the
+singular value decompositions of SciPy's bounded solver, and the prior makes the matrix positive definite. A coordinate
+at a bound that the gradient pushes outwards is held for that step (Bertsekas 1982, SIAM J. Control Optim. 20:221-246).
+
+Shape letters: R runs, P coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+_STEPS = 200
+_EXACT = 1e-9
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where the search ended.
+
+    Attributes:
+        z_P: coordinates.
+        cost: half the sum of squares, prior included.
+        information_PP: J^T J of the data term alone.
+        residuals_R: L - y, nats.
+        losses_R: L, nats.
+        free_P: coordinates that no bound holds.
+        steps: how many were taken.
+    """
+
+    z_P: np.ndarray
+    cost: float
+    information_PP: np.ndarray
+    residuals_R: np.ndarray
+    losses_R: np.ndarray
+    free_P: np.ndarray
+    steps: int
+
+
+def minimise(
+    losses_and_jacobian: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    losses_R: np.ndarray,
+    scale_R: np.ndarray,
+    start_P: np.ndarray,
+    mean_P: np.ndarray,
+    precision_PP: np.ndarray,
+    lower_P: np.ndarray,
+    upper_P: np.ndarray,
+) -> Minimum:
+    """Return the minimum that the start leads to.
+
+    Args:
+        losses_and_jacobian: z -> (R,) losses and (R, P) derivatives.
+        losses_R: measured, nats.
+        scale_R: v_r, one over the standard deviation a run is given.
+        start_P: within the bounds.
+        mean_P: mu.
+        precision_PP: Lambda, positive semi-definite.
+        lower_P: bounds.
+        upper_P: bounds.
+    """
+    z = np.clip(start_P, lower_P, upper_P)
+    predicted, jacobian = losses_and_jacobian(z)
+    cost = _cost(predicted, losses_R, scale_R, z, mean_P, precision_PP)
+    damping, steps = 1e-3, 0
+    for steps in range(1, _STEPS + 1):  # noqa: B007
+        weighted = scale_R[:, None] * jacobian
+        information = weighted.T @ weighted
+        gradient = weighted.T @ (scale_R * (predicted - losses_R)) + precision_PP @ (z - mean_P)
+        free = ~(((z <= lower_P) & (gradient > 0)) | ((z >= upper_P) & (gradient < 0)))
+        hessian = (information + precision_PP)[np.ix_(free, free)]
+        moved = False
+        for _ in range(12):
+            step = _solve(hessian, gradient[free], damping)
+            trial = z.copy()
+            trial[free] = np.clip(z[free] - step, lower_P[free], upper_P[free])
+            tried, tried_jacobian = losses_and_jacobian(trial)
+            tried_cost = _cost(tried, losses_R, scale_R, trial, mean_P, precision_PP)
+            if tried_cost < cost:
+                moved = True
+                break
+            damping *= 6
+        if not moved:
+            break
+        gain = cost - tried_cost
+        z, predicted, jacobian, cost = trial, tried, tried_jacobian, tried_cost
+        damping = max(damping / 6, 1e-12)
+        if gain <= _EXACT * (cost + 1e-3):
+            break
+    weighted = scale_R[:, None] * jacobian
+    free = (z > lower_P) & (z < upper_P)
+    return Minimum(z, cost, weighted.T @ weighted, predicted - losses_R, predicted, free, steps)
+
+
+def _cost(
+    predicted: np.ndarray, losses: np.ndarray, scale: np.ndarray, z: np.ndarray, mean: np.ndarray, precision: np.ndarray
+) -> float:
+    cost = 0.5 * float(((scale * (predicted - losses)) ** 2).sum() + (z - mean) @ precision @ (z - mean))
+    return cost if np.isfinite(cost) else np.inf
+
+
+def _solve(hessian: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    diagonal = np.maximum(np.diag(hessian), 1e-12 * max(float(np.diag(hessian).max(initial=0)), 1e-300))
+    try:
+        return cho_solve(cho_factor(hessian + np.diag(damping * diagonal)), gradient)
+    except LinAlgError:
+        return gradient / (diagonal * (1 + damping))
