@@ -6,7 +6,7 @@ import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit, TargetFit
-from mixlaw.laws.transfer import Transfer
+from mixlaw.laws.transfer import transfer_losses
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 NAMES = ("C", "k", "alpha", "beta", "E")
@@ -30,7 +30,7 @@ def example(domains: list[str], *, spread: float = 0.02, noise: float = 0.004, s
     steps = [np.where(np.arange(K) == i, r, 1.0) for i in range(K) for r in (1 / 3, 0.5, 2, 3)]
     tokens = np.array([base, *(base * step for step in steps)])
     own, others = tokens / 1e6, (tokens.sum(axis=1, keepdims=True) - tokens) / 1e6
-    losses = np.column_stack([Transfer().predict(theta[i], own[:, i], others[:, i]) for i in range(K)])
+    losses = np.column_stack([transfer_losses(theta[i], own[:, i], others[:, i]) for i in range(K)])
     losses = losses + noise * generator.standard_normal(losses.shape)
     names = tuple(f"run-{r}" for r in range(len(tokens)))
     runs = RunTable(names, tuple(domains), tuple(domains), tokens, losses, ("0",) * len(names))

@@ -20,7 +20,7 @@ from mixlaw.core.errors import FitError
 from mixlaw.core.runtable import RunTable
 from mixlaw.design import perturbation_design, space_filling_design
 from mixlaw.fit import fit_law
-from mixlaw.laws.transfer import Transfer
+from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
 from mixlaw.solve.allocation import allocate
 from mixlaw.solve.objective import TransferObjective
@@ -45,7 +45,7 @@ def losses(theta: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
     """Return (R, K) losses of the planted law."""
     millions = tokens_RK / 1e6
     others = millions.sum(axis=1, keepdims=True) - millions
-    return np.column_stack([Transfer().predict(theta[i], millions[:, i], others[:, i]) for i in range(len(DOMAINS))])
+    return np.column_stack([transfer_losses(theta[i], millions[:, i], others[:, i]) for i in range(len(DOMAINS))])
 
 
 def one_draw(draw: int) -> list[dict]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mixlaw.api.files import mix as mix
     from mixlaw.api.files import report as report
     from mixlaw.api.numbers import fit as fit
+    from mixlaw.api.numbers import laws as laws
     from mixlaw.api.numbers import load_runs as load_runs
     from mixlaw.api.numbers import predict as predict
     from mixlaw.api.numbers import solve as solve
@@ -40,6 +41,7 @@ _HOMES = {
     "mix": "mixlaw.api.files",
     "report": "mixlaw.api.files",
     "fit": "mixlaw.api.numbers",
+    "laws": "mixlaw.api.numbers",
     "load_runs": "mixlaw.api.numbers",
     "predict": "mixlaw.api.numbers",
     "solve": "mixlaw.api.numbers",
@@ -60,6 +62,7 @@ __all__ = [
     "citation",
     "fit",
     "init",
+    "laws",
     "load_runs",
     "mix",
     "plan",

@@ -23,13 +23,25 @@ BELOW = {
     "train": {"core", "data"},
     "study": {"core", "data", "train"},
     "config": {"core"},
+    "testing": {"core", "laws"},
 }
 BELOW["report"] = set(BELOW)
 BELOW["api"] = set(BELOW)
 BELOW["cli"] = set(BELOW)
 BELOW["demo"] = set()
 
-LAZY = {"torch", "transformers", "tokenizers", "safetensors", "datasets", "pyarrow", "pandas", "plotly", "jinja2"}
+LAZY = {
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "datasets",
+    "pyarrow",
+    "pandas",
+    "plotly",
+    "jinja2",
+    "lightgbm",
+}
 
 
 def part_of(path):

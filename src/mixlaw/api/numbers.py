@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixlaw.core.errors import DataError, MissingExtra
+from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.files import read_json
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
+from mixlaw.fit.lawtable import LawRow
 from mixlaw.solve import Solution, solve_mixture
 
 
@@ -53,6 +54,35 @@ def fit(runs: Any, law: str = "auto", procedure: str = "joint", seed: int = 0, o
     if out is not None:
         result.save(out)
     return result
+
+
+def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None = None) -> list[LawRow]:
+    """Return every law's errors on left-out mixtures of the same runs, best first; see `mixlaw.fit.lawtable`.
+
+    Args:
+        runs: whatever `load_runs` takes.
+        names: laws and regressors; None for all.
+        plot: a folder for one figure (SVG) a law, predicted against measured; None for no figures.
+
+    Raises:
+        ConfigError: no such law.
+        DataError: fewer than two different mixtures.
+    """
+    from mixlaw.fit.lawtable import compare_laws, folds
+    from mixlaw.laws import LAWS, REGRESSORS
+
+    stray = [name for name in names or () if name not in (*LAWS, *REGRESSORS)]
+    if stray:
+        raise ConfigError(f"There is no law '{stray[0]}'.", f"Choose from: {', '.join((*LAWS, *REGRESSORS))}.")
+    table = load_runs(runs)
+    if not folds(table):
+        raise DataError("All runs have the same mixture: none can be left out.", "Add runs with other mixtures.")
+    rows = compare_laws(table, names)
+    if plot is not None:
+        from mixlaw.report.lawplot import write_law_plots
+
+        write_law_plots(rows, table, Path(plot))
+    return rows
 
 
 def load_fit(source: Fit | str | Path) -> Fit:

@@ -33,6 +33,7 @@ for _verb in (
     sweep.train,
     sweep.status,
     numbers.fit,
+    numbers.laws,
     numbers.solve,
     numbers.predict,
     files.mix,

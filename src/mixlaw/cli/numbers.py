@@ -1,4 +1,4 @@
-"""Verbs on numbers: fit, solve, predict."""
+"""Verbs on numbers: fit, laws, solve, predict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, print_json, table, warn
+from mixlaw.cli.output import finish, note, print_json, table, warn
 from mixlaw.core.tokens import format_tokens
 
 
@@ -16,7 +16,7 @@ def fit(
     runs: Annotated[
         Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
     ],
-    law: Annotated[str, typer.Option(help="auto or transfer.")] = "auto",
+    law: Annotated[str, typer.Option(help="auto, or a name from `mixlaw laws`.")] = "auto",
     procedure: Annotated[
         str, typer.Option("--fit", help="joint (all runs at once), own_curve, or published (the paper's two steps).")
     ] = "joint",
@@ -34,21 +34,52 @@ def fit(
     if as_json:
         print_json(result.summary())
         return
+    # Parameters of a source, t[math], are too many for a table: --json and fit.json have them.
+    names = [name for name in next(iter(result.targets.values())).parameters if "[" not in name]
     rows = []
     for name, target in result.targets.items():
-        row: list[Any] = [name, target.status, *target.parameters.values(), target.noise_nats]
+        row: list[Any] = [name, target.status, *(target.parameters[p] for p in names), target.noise_nats]
         rows.append([*row, 100 * target.cv_mre, 100 * target.cv_mre_mean])
-    parameters = list(next(iter(result.targets.values())).parameters)
     table(
         f"{result.law}, {result.procedure} fit of {len(result)} runs (tokens in millions, losses in nats)",
-        ["target", "status", *parameters, "noise", "left-out error %", "of the mean %"],
+        ["target", "status", *names, "noise", "left-out error %", "of the mean %"],
         rows,
     )
+    if result.choice:
+        note(result.choice)
     warn(result.warnings)
     where = out or "fit.json"
     finish(
         {"fit": out} if out else {}, f"mixlaw solve {where} --budget 20M" if out else "mixlaw fit ... --out fit.json"
     )
+
+
+def laws(
+    runs: Annotated[
+        Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
+    ],
+    names: Annotated[str | None, typer.Option("--laws", help="Only these: transfer,pairwise,gbdt.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Folder for figures: predicted against measured, SVG.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Compare every law on left-out mixtures of the same runs.
+
+    Example: mixlaw laws runs.csv --plot figures
+    """
+    from mixlaw.api.numbers import laws as compare
+
+    chosen = None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+    rows = compare(runs, chosen, plot)
+    if as_json:
+        print_json({"laws": [row.to_json() for row in rows]})
+        return
+    table(
+        "Laws on left-out mixtures, best first",
+        ["law", "error %", "rank correlation", "r2", "bias, nats", "seconds", "note"],
+        [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
+    )
+    best = next((row.name for row in rows if row.mre == row.mre), "auto")
+    finish({"figures": plot} if plot else {}, f"mixlaw fit {runs} --law {best} --out fit.json")
 
 
 def solve(
@@ -140,4 +171,4 @@ def predict(
         print_json({"predicted": predicted})
         return
     rows = [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()]
-    table("Predicted loss, nats per supervised token (90 % band)", ["target", "mean", "low", "high"], rows)
+    table("Predicted loss, nats per supervised token (90 % interval of a run)", ["target", "mean", "low", "high"], rows)

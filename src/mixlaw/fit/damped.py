@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _STEPS = 200
-_EXACT = 1e-9
+_EXACT = 1e-7
 
 
 @dataclass(frozen=True)

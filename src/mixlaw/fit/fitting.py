@@ -1,7 +1,8 @@
-"""`fit_law`: from a run table to a Fit, by one of three procedures."""
+"""`fit_law`: from a run table to a Fit, by any law, and for `transfer` by one of three procedures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,22 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, DataError, TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curves import own_curve_rows
-from mixlaw.fit.joint import fit_target
+from mixlaw.fit.fitted import Fitted
+from mixlaw.fit.joint import fit_target, require_identifiable
+from mixlaw.fit.lawtable import FITTERS, LawRow, choose, left_out
 from mixlaw.fit.published import fit_published
-from mixlaw.fit.result import TOKEN_UNIT, Fit, TargetFit
+from mixlaw.fit.regression import left_out_scatter
+from mixlaw.fit.result import DRAWS, TOKEN_UNIT, Fit, TargetFit
 from mixlaw.fit.transfer_problem import NAMES, require_matching_domains
+from mixlaw.laws import LAWS, REGRESSORS
 
-LAWS = ("transfer",)
 PROCEDURES = ("joint", "own_curve", "published")
+
+CANDIDATES = ("transfer", "pairwise")
+"""What `auto` chooses from, the simplest first: laws that hold at other budgets and that `solve` solves."""
+
+_FEWEST_TO_CHOOSE = 8
+"""With fewer different mixtures, leaving some out says too little."""
 
 
 def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: int = 0) -> Fit:
@@ -23,9 +33,10 @@ def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: i
 
     Args:
         runs: R runs.
-        law: `auto` or `transfer`. With one law there is, `auto` takes it and says so.
-        procedure: `joint` (all runs at once, with priors and uncertainty), `own_curve` (each domain's own
-            perturbation runs, without priors) or `published` (the paper's two steps).
+        law: the name of a law or regressor (`mixlaw.laws`), or `auto`: of `transfer` and `pairwise` the simplest whose
+            error on left-out mixtures is within one standard error of the smaller one.
+        procedure: `joint` (all runs at once, with priors and uncertainty); for `transfer` also `own_curve` (each
+            domain's own perturbation runs, without priors) and `published` (the paper's two steps).
         seed: of the posterior draws.
 
     Returns:
@@ -34,43 +45,138 @@ def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: i
     Raises:
         ConfigError: no such law or procedure.
         DataError: a target was never measured.
-        FitError: a target is not a domain, or the procedure does not fit the design.
-        TooFewRuns: fewer distinct mixtures than parameters.
+        FitError: a target is not a domain where the law needs it, or the procedure does not fit the design.
+        TooFewRuns: too few distinct mixtures for the law.
         NotIdentifiable: the runs leave parameters open.
 
-    Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-5. Differs: see `mixlaw.fit.joint`.
+    Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-5. Differs: see `mixlaw.fit.joint`, `mixlaw.fit.pairwise`.
     """
-    if law not in ("auto", *LAWS):
-        raise ConfigError(f"There is no law '{law}'.", f"Choose one of: auto, {', '.join(LAWS)}.")
+    if law not in ("auto", *LAWS, *REGRESSORS):
+        names = ", ".join(("auto", *LAWS, *REGRESSORS))
+        raise ConfigError(f"There is no law '{law}'.", f"Choose one of: {names}.")
     if procedure not in PROCEDURES:
         raise ConfigError(f"There is no procedure '{procedure}'.", f"Choose one of: {', '.join(PROCEDURES)}.")
-    require_matching_domains(runs.domains, runs.targets)
-    targets = {target: _fit_one(runs, target, procedure, seed) for target in runs.targets}
-    warnings = [
-        f"{target}: {fitted.message}" for target, fitted in targets.items() if fitted.status in ("worse_than_mean",)
-    ]
+    if procedure != "joint" and law not in ("auto", "transfer"):
+        raise ConfigError(
+            f"Procedure '{procedure}' belongs to law 'transfer', not to '{law}'.", "Leave it out, or change the law."
+        )
+    _require_losses(runs)
+    chosen, choice, checked = ("transfer", "", None) if procedure != "joint" else _choose(runs, law)
+    if chosen == "transfer":
+        require_matching_domains(runs.domains, runs.targets)
+        targets = {target: _fit_one(runs, target, procedure, seed) for target in runs.targets}
+    elif chosen in REGRESSORS:
+        targets = _regressors(runs, chosen, checked or left_out(runs, chosen))
+    else:
+        tokens = runs.tokens_RK / TOKEN_UNIT
+        fits = FITTERS[chosen](runs.domains, runs.targets, tokens, runs.losses_RJ, seed, DRAWS)
+        targets = _judged(runs, fits, checked or left_out(runs, chosen))
+    warnings = [f"{name}: {fitted.message}" for name, fitted in targets.items() if fitted.status == "worse_than_mean"]
     warnings += [
         f"{target}: {', '.join(fitted.at_bound)} ended at a bound."
         for target, fitted in targets.items()
         if fitted.at_bound
     ]
-    return Fit(
-        "transfer",
-        procedure,
-        runs.domains,
-        targets,
-        runs.tokens_RK,
-        runs.losses_RJ,
-        runs.runs,
-        tuple(warnings),
+    table = (runs.domains, targets, runs.tokens_RK, runs.losses_RJ, runs.runs)
+    return Fit(chosen, procedure, *table, tuple(warnings), choice)
+
+
+def _require_losses(runs: RunTable) -> None:
+    for target, column in zip(runs.targets, runs.losses_RJ.T, strict=True):
+        if not np.isfinite(column).any():
+            raise DataError(f"Target '{target}' has no loss in any run.", "Drop its column, or measure it.")
+
+
+def _choose(runs: RunTable, law: str) -> tuple[str, str, LawRow | None]:
+    """Return the law's name, the reason where it was chosen, and its figures where they are known."""
+    if law != "auto":
+        return law, "", None
+    if not set(runs.targets) <= set(runs.domains):
+        return "pairwise", "Law 'pairwise': there are targets that are no domains.", None
+    if len(np.unique(runs.tokens_RK, axis=0)) < _FEWEST_TO_CHOOSE or len(runs.domains) < 2:
+        return "transfer", "Law 'transfer': too few different mixtures to choose by leaving some out.", None
+    # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
+    require_identifiable(runs)
+    rows = [left_out(runs, name) for name in CANDIDATES]
+    if not any(np.isfinite(row.mre) for row in rows):
+        return "transfer", "", None
+    name, choice = choose(rows, runs)
+    return name, choice, next(row for row in rows if row.name == name)
+
+
+def _judged(runs: RunTable, fits: Sequence[Fitted], checked: LawRow) -> dict[str, TargetFit]:
+    """Return the targets' fits with their errors on left-out mixtures and a verdict."""
+    judged = {}
+    for j, fit in enumerate(fits):
+        names = [parameter.name for parameter in fit.law.parameters]
+        errors = _errors(checked.predicted_RJ[:, j], runs.losses_RJ[:, j], runs.tokens_RK)
+        status, message = _verdict(fit.law.target, fit.at_bound, errors, checked.note)
+        judged[fit.law.target] = TargetFit(
+            dict(zip(names, map(float, fit.theta_P), strict=True)),
+            {name: fit.draws_SP[:, p] for p, name in enumerate(names)},
+            fit.scatter.sd_nats,
+            status,
+            message,
+            fit.at_bound,
+            *errors,
+            (fit.scatter.power, fit.scatter.base, fit.scatter.span),
+        )
+    return judged
+
+
+def _regressors(runs: RunTable, name: str, checked: LawRow) -> dict[str, TargetFit]:
+    if checked.note:
+        raise DataError(checked.note, "Choose another law.")
+    judged = {}
+    for j, target in enumerate(runs.targets):
+        rows = np.isfinite(runs.losses_RJ[:, j])
+        errors = _errors(checked.predicted_RJ[:, j], runs.losses_RJ[:, j], runs.tokens_RK)
+        status, message = _verdict(target, (), errors, "")
+        scatter = left_out_scatter(name, runs.tokens_RK[rows] / TOKEN_UNIT, runs.losses_RJ[rows, j])
+        judged[target] = TargetFit({}, {}, scatter.sd_nats, status, message, (), *errors)
+    return judged
+
+
+def _errors(predicted_R: np.ndarray, losses_R: np.ndarray, tokens_RK: np.ndarray) -> tuple[float, float, float, float]:
+    """Return mre, mre of the mean of the other runs, spearman and r2 of left-out predictions."""
+    from mixlaw.fit.crossvalidation import spearman
+
+    known = np.isfinite(losses_R) & np.isfinite(predicted_R)
+    if known.sum() < 3:
+        nan = float("nan")
+        return nan, nan, nan, nan
+    predicted, losses = predicted_R[known], losses_R[known]
+    mixtures = np.unique(tokens_RK[known], axis=0, return_inverse=True)[1].ravel()
+    counts, sums = np.bincount(mixtures), np.bincount(mixtures, losses)
+    others = np.maximum(len(losses) - counts[mixtures], 1)
+    mean = (losses.sum() - sums[mixtures]) / others
+    size, spread = np.maximum(np.abs(losses), 1e-12), ((losses - losses.mean()) ** 2).sum()
+    return (
+        float(np.mean(np.abs(predicted - losses) / size)),
+        float(np.mean(np.abs(mean - losses) / size)),
+        spearman(predicted, losses),
+        float(1 - ((predicted - losses) ** 2).sum() / spread) if spread > 0 else float("nan"),
     )
 
 
+def _verdict(target: str, at_bound: tuple[str, ...], errors: tuple[float, ...], note: str) -> tuple[str, str]:
+    error, mean_error = 100 * errors[0], 100 * errors[1]
+    if not np.isfinite(error):
+        left = note or "Too few runs to leave some out."
+    else:
+        left = f"Left-out mixtures are predicted with an error of {error:.2g} %, by their mean with {mean_error:.2g} %."
+        if error >= mean_error:
+            return "worse_than_mean", (
+                f"{left} The runs of '{target}' carry no signal that the law can use: use more tokens a run or more "
+                "seeds."
+            )
+    if at_bound:
+        return "at_bound", f"{', '.join(at_bound)} ended at a bound. {left}"
+    return "converged", left
+
+
 def _fit_one(runs: RunTable, target: str, procedure: str, seed: int) -> TargetFit:
-    measured = np.isfinite(runs.losses_RJ[:, runs.targets.index(target)])
-    if not measured.any():
-        raise DataError(f"Target '{target}' has no loss in any run.", "Drop its column, or measure it.")
-    runs = runs.take(measured)
+    runs = runs.take(np.isfinite(runs.losses_RJ[:, runs.targets.index(target)]))
     if len(runs) < len(NAMES) and len(runs.domains) > 1:
         raise TooFewRuns(
             f"Target '{target}' has {len(runs)} runs; law 'transfer' has {len(NAMES)} parameters.",

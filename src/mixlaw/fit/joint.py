@@ -14,12 +14,15 @@ import hashlib
 import numpy as np
 
 from mixlaw.core.errors import NotIdentifiable, TooFewRuns
+from mixlaw.core.runtable import RunTable
 from mixlaw.core.seeds import generator
 from mixlaw.fit.crossvalidation import CrossValidation, cross_validate
 from mixlaw.fit.engine import Estimate, estimate
-from mixlaw.fit.result import DRAWS, TargetFit
+from mixlaw.fit.fitted import Fitted, Scatter
+from mixlaw.fit.result import DRAWS, TOKEN_UNIT, TargetFit
 from mixlaw.fit.sampling import sample
-from mixlaw.fit.transfer_problem import NAMES, TransferProblem
+from mixlaw.fit.transfer_problem import NAMES, TransferProblem, require_matching_domains
+from mixlaw.laws.transfer import Transfer
 
 _WALKERS = 100
 _AT_BOUND = 1e-6
@@ -153,3 +156,43 @@ def _verdict(target: str, at_bound: tuple[str, ...], checked: CrossValidation) -
         meaning = "; k = 0: other domains' tokens are worth nothing here, or do harm" if at_bound == ("k",) else ""
         return "at_bound", f"{', '.join(at_bound)} ended at a bound{meaning}; {left_out}."
     return "converged", f"{left_out[0].upper()}{left_out[1:]}."
+
+
+def require_identifiable(runs: RunTable) -> None:
+    """Raise NotIdentifiable where the runs leave a parameter of `transfer` open, whatever law is fitted to them."""
+    for j, target in enumerate(runs.targets):
+        rows = np.isfinite(runs.losses_RJ[:, j])
+        own = runs.tokens_RK[rows, runs.domains.index(target)] / TOKEN_UNIT
+        others = np.maximum(runs.totals_R[rows] / TOKEN_UNIT - own, 0)
+        problem = TransferProblem.of(own, others, runs.losses_RJ[rows, j])
+        _require_runs(target, problem)
+        _require_identifiable(target, problem, estimate(problem))
+
+
+def fit_transfer(
+    domains: tuple[str, ...],
+    targets: tuple[str, ...],
+    tokens_RK: np.ndarray,
+    losses_RJ: np.ndarray,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> list[Fitted]:
+    """Return every target's point estimate, for cross-validation (see `mixlaw.fit.fitted.Fitter`).
+
+    Raises:
+        FitError: a target is no domain.
+        TooFewRuns: fewer distinct mixtures than parameters.
+    """
+    require_matching_domains(domains, targets)
+    fits = []
+    for j, target in enumerate(targets):
+        rows = np.isfinite(losses_RJ[:, j])
+        own = tokens_RK[rows, domains.index(target)]
+        problem = TransferProblem.of(own, np.maximum(tokens_RK[rows].sum(axis=1) - own, 0), losses_RJ[rows, j])
+        _require_runs(target, problem)
+        best = estimate(problem)
+        z_SP = _posterior(problem, best, seed)[:draws] if draws else best.z_P[None]
+        theta = problem.natural(best.z_P[None])[0]
+        bound = _parameters_at_bound(problem, best.z_P)
+        fits.append(Fitted(Transfer(domains, target), theta, problem.natural(z_SP), Scatter(best.noise), bound))
+    return fits

@@ -86,16 +86,49 @@ def fit_pairwise(
     Raises:
         TooFewRuns: a target was measured at fewer than 4 different mixtures.
     """
+    fits, unit = _fit_switched(domains, targets, tokens_RK, losses_RJ, interference)
+    return [_fitted(target, unit, seed, draws) for target in fits]
+
+
+def pairwise_left_out(
+    domains: tuple[str, ...],
+    targets: tuple[str, ...],
+    tokens_RK: np.ndarray,
+    losses_RJ: np.ndarray,
+    folds: list[np.ndarray],
+) -> np.ndarray:
+    """Return (R, J) losses predicted for each fold from the other runs; NaN for runs in no fold.
+
+    The priors and the switch of interference are those of all runs, which favours the law a little: what they learn
+    is a dozen numbers for all targets together.
+    """
+    fits, unit = _fit_switched(domains, targets, tokens_RK, losses_RJ, None)
+    predicted = np.full(losses_RJ.shape, np.nan)
+    for held in folds:
+        for j, fit in enumerate(fits):
+            kept = np.flatnonzero(~held & np.isfinite(losses_RJ[:, j]))
+            if len(kept):
+                predicted[held, j] = _left_out(fit, tokens_RK / unit, losses_RJ[:, j], kept, held)
+    return predicted
+
+
+def _fit_switched(
+    domains: tuple[str, ...],
+    targets: tuple[str, ...],
+    tokens_RK: np.ndarray,
+    losses_RJ: np.ndarray,
+    interference: bool | None,
+) -> tuple[list[_Target], float]:
+    """Return the fitted targets, with interference where it is asked for or pays, and the unit of tokens."""
     _require_runs(targets, tokens_RK, losses_RJ)
     unit = float(np.exp(np.mean(np.log(np.maximum(tokens_RK.sum(axis=1), 1e-12)))))
     without, with_ = (
         _fit(domains, targets, tokens_RK / unit, losses_RJ, switch) if interference in (None, switch) else []
         for switch in (False, True)
     )
-    fits = without or with_
-    if without and with_ and _pays(without, with_, tokens_RK / unit, losses_RJ):
-        fits = with_
-    return [_fitted(target, unit, seed, draws) for target in fits]
+    if without and with_:
+        return (with_ if _pays(without, with_, tokens_RK / unit, losses_RJ) else without), unit
+    return without or with_, unit
 
 
 def _require_runs(targets: tuple[str, ...], tokens_RK: np.ndarray, losses_RJ: np.ndarray) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 
 from mixlaw.core.mixture import Mixture
 from mixlaw.fit.result import TOKEN_UNIT, Fit
-from mixlaw.laws.transfer import Transfer
 from mixlaw.solve.solution import Solution
 
 LEVEL = 0.02
@@ -51,11 +50,8 @@ class Change:
 
 def losses_by_draw(fit: Fit, tokens: Mapping[str, float]) -> np.ndarray:
     """Return (S, J) losses of one mixture in every posterior draw, nats."""
-    total = sum(tokens.values()) / TOKEN_UNIT
-    columns = []
-    for target in fit.targets:
-        own = np.array([tokens.get(target, 0.0) / TOKEN_UNIT])
-        columns.append(Transfer().predict(fit.theta_draws(target), own, np.maximum(total - own, 0.0))[:, 0])
+    tokens_RK = np.array([[tokens.get(domain, 0.0) for domain in fit.domains]]) / TOKEN_UNIT
+    columns = [fit.law_of(target).predict(fit.theta_draws(target), tokens_RK)[:, 0] for target in fit.targets]
     size = min(len(column) for column in columns)
     return np.column_stack([column[:size] for column in columns])
 
@@ -110,10 +106,19 @@ def intervals(fit: Fit) -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -> tuple[np.ndarray, ...]:
-    """Return mean, low and high of a target's loss along its own tokens, the others' total held; nats."""
-    own, others = own_tokens / TOKEN_UNIT, np.full(len(own_tokens), others_tokens / TOKEN_UNIT)
-    mean = Transfer().predict(fit.theta(target), own, others)
-    low, high = np.quantile(Transfer().predict(fit.theta_draws(target), own, others), _BAND, axis=0)
+    """Return mean, low and high of a target's loss along its own tokens, the others' total held; nats.
+
+    The other domains share their total as they do in the runs. A target that is no domain is shown along the total.
+    """
+    shares = fit.tokens_RK.sum(axis=0)
+    own = np.array([domain == target for domain in fit.domains], float)
+    shares = shares * (1 - own)
+    shares = shares / max(float(shares.sum()), 1e-300)
+    along, level = (own, others_tokens * shares) if own.any() else (shares, 0.0)
+    tokens_RK = own_tokens[:, None] * along + level
+    law, tokens_RK = fit.law_of(target), tokens_RK / TOKEN_UNIT
+    mean = law.predict(fit.theta(target), tokens_RK)
+    low, high = np.quantile(law.predict(fit.theta_draws(target), tokens_RK), _BAND, axis=0)
     return mean, np.minimum(low, mean), np.maximum(high, mean)
 
 

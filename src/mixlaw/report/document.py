@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.result import Fit
+from mixlaw.fit.result import BAND, Fit
 from mixlaw.report.answer import answer, cost
 from mixlaw.report.comparison import Change, base_level, intervals, target_changes, total_changes
 from mixlaw.report.health import Check
@@ -84,7 +84,7 @@ def _predictions(fit: Fit, runs: RunTable) -> dict[str, dict[str, Any]]:
         run: {
             "in_fit": run in used,
             **{
-                target: {part: getattr(predicted, part)[r, j] for part in ("mean", "low", "high")}
+                target: {part: getattr(predicted, name)[r, j] for part, name in BAND.items()}
                 for j, target in enumerate(fit.targets)
             },
         }

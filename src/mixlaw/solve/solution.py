@@ -15,11 +15,14 @@ class Certificate:
         kkt_residual: largest violation of the optimality conditions, relative to the largest marginal gain.
         gap: objective minus the Lagrange dual bound, nats; the true optimum is at most this much lower.
         multiplier: the common marginal gain of all domains strictly between their bounds, nats per unit share.
+        kind: `global` where the problem is convex, so that the gap bounds the distance to the optimum; `stationary`
+            where it only proves that no direction descends.
     """
 
     kkt_residual: float
     gap: float
     multiplier: float
+    kind: str = "global"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
     minimise over w on the simplex   sum_i g_i E_theta[ L_i(w_i N; theta) ]      lower_i <= w_i <= upper_i
 
 The expectation runs over the posterior draws of the law's parameters: a domain whose curve is uncertain is not bet on.
-It keeps the problem separable and convex, so it is solved exactly.
+With the law `transfer` the problem stays separable and convex and is solved exactly; other laws couple the domains and
+are solved by `mixlaw.solve.coupled`, with a certificate of their own.
 
 Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eq. 6 and appendices B, C. Differs: the expected loss instead of the loss
 at the point estimate, bounds on the weights, and the exact multiplier search instead of SLSQP.
@@ -19,12 +20,16 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, SolveError
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.tokens import format_tokens
-from mixlaw.fit.result import TOKEN_UNIT, Fit
-from mixlaw.laws.transfer import Transfer
+from mixlaw.fit.result import BAND, TOKEN_UNIT, Fit
+from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve.allocation import allocate
 from mixlaw.solve.constraints import Constraints
+from mixlaw.solve.coupled import CoupledObjective, best_by_draw, minimise
 from mixlaw.solve.objective import TransferObjective
 from mixlaw.solve.solution import Certificate, Solution
+
+_REGRET_DRAWS = 50
+"""Posterior draws whose own optimum is searched for where the law couples the domains."""
 
 _FAR = 1.5
 """Budgets this many times beyond the largest run earn a warning."""
@@ -65,15 +70,13 @@ def solve_mixture(
         raise ConfigError("max_epochs needs the available tokens of the domains.", "Say --available code=3M.")
     constraints = Constraints(minimum or {}, maximum or {}, available, max_epochs)
     lower, upper = constraints.bounds(domains, budget_tokens)
-    theta_KSP = _draws(fit)
-    objective = TransferObjective(theta_KSP, importance, budget_tokens / TOKEN_UNIT, average=True)
-    best = allocate(objective, lower, upper)
-    weights = best.weights_KB[:, 0]
+    engine = (_Separable if fit.law == "transfer" else _Coupled)(fit, importance, budget_tokens, lower, upper)
+    weights, certificate = engine.best()
     if not np.all(np.isfinite(weights)):
         raise SolveError("The law has no finite marginal gain at any mixture.", "Look at the fit's parameters.")
     mixture = _mixture(domains, weights, budget_tokens)
     baselines = _baselines(domains, available, budget_tokens)
-    regret = _regret(theta_KSP, importance, budget_tokens / TOKEN_UNIT, weights, lower, upper)
+    regret = engine.regret(weights)
     predicted = _predicted(fit, mixture.tokens)
     factor = float(budget_tokens / fit.tokens_RK.sum(axis=1).max())
     solution = Solution(
@@ -94,16 +97,16 @@ def solve_mixture(
             for name, other in baselines.items()
         },
         total_loss=_total(fit, mixture, importance),
-        marginal=_marginal(fit, importance, weights, budget_tokens),
-        certificate=Certificate(float(best.kkt_residual_B[0]), float(best.gap_B[0]), float(best.multiplier_B[0])),
+        marginal=engine.marginal(weights),
+        certificate=certificate,
         extrapolation_factor=factor,
-        target_weights={target: float(importance[domains.index(target)]) for target in fit.targets},
+        target_weights=importance,
     )
-    return _with_warnings(solution, fit, theta_KSP, importance)
+    return _with_warnings(solution, fit, engine)
 
 
-def _importance(fit: Fit, target_weights: Mapping[str, float] | None) -> np.ndarray:
-    """Return (K,) g_i in the order of the domains; 0 for domains without a target."""
+def _importance(fit: Fit, target_weights: Mapping[str, float] | None) -> dict[str, float]:
+    """Return target -> g_j."""
     given = dict.fromkeys(fit.targets, 1.0) if target_weights is None else dict(target_weights)
     for target, value in given.items():
         if target not in fit.targets:
@@ -114,7 +117,7 @@ def _importance(fit: Fit, target_weights: Mapping[str, float] | None) -> np.ndar
             raise ConfigError(f"The weight of target '{target}' is {value}; it must be >= 0.", "Mend the value.")
     if not any(value > 0 for value in given.values()):
         raise ConfigError("All target weights are 0: nothing is to be minimised.", "Give one target a weight.")
-    return np.array([given.get(domain, 0.0) for domain in fit.domains])
+    return {target: float(given.get(target, 0.0)) for target in fit.targets}
 
 
 def _draws(fit: Fit) -> np.ndarray:
@@ -144,64 +147,98 @@ def _epochs(mixture: Mixture, available: Mapping[str, float]) -> dict[str, float
 def _predicted(fit: Fit, tokens: Mapping[str, int]) -> dict[str, dict[str, float]]:
     prediction = fit.predict(tokens)
     return {
-        target: {part: float(getattr(prediction, part)[0, j]) for part in ("mean", "low", "high")}
+        target: {part: float(getattr(prediction, name)[0, j]) for part, name in BAND.items()}
         for j, target in enumerate(fit.targets)
     }
 
 
-def _total(fit: Fit, mixture: Mixture, importance: np.ndarray) -> float:
+def _total(fit: Fit, mixture: Mixture, importance: Mapping[str, float]) -> float:
     losses = fit.predict(mixture.tokens).mean[0]
-    return float(sum(importance[fit.domains.index(t)] * loss for t, loss in zip(fit.targets, losses, strict=True)))
+    return float(sum(importance[target] * loss for target, loss in zip(fit.targets, losses, strict=True)))
 
 
-def _regret(
-    theta_KSP: np.ndarray,
-    importance: np.ndarray,
-    budget: float,
-    weights: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
-) -> np.ndarray:
-    """Return (S,) objective at the weights minus at each draw's own optimum, nats."""
-    each = TransferObjective(theta_KSP, importance, budget, average=False)
-    S = theta_KSP.shape[1]
-    best = allocate(each, lower, upper, problems=S).weights_KB
-    here = np.broadcast_to(weights[:, None], best.shape)
-    return np.maximum((each.value(here) - each.value(best)).sum(axis=0), 0)
+class _Separable:
+    """The law `transfer`: each domain's loss depends on its own weight alone."""
+
+    def __init__(
+        self, fit: Fit, importance: Mapping[str, float], budget_tokens: float, lower: np.ndarray, upper: np.ndarray
+    ) -> None:
+        self.fit, self.lower, self.upper, self.budget = fit, lower, upper, budget_tokens / TOKEN_UNIT
+        self.theta_KSP = _draws(fit)
+        self.importance_K = np.array([importance.get(domain, 0.0) for domain in fit.domains])
+
+    def objective(self, average: bool) -> TransferObjective:
+        return TransferObjective(self.theta_KSP, self.importance_K, self.budget, average)
+
+    def best(self) -> tuple[np.ndarray, Certificate]:
+        best = allocate(self.objective(average=True), self.lower, self.upper)
+        residual, gap, price = (float(x[0]) for x in (best.kkt_residual_B, best.gap_B, best.multiplier_B))
+        return best.weights_KB[:, 0], Certificate(residual, gap, price)
+
+    def regret(self, weights: np.ndarray) -> np.ndarray:
+        """Return (S,) objective at the weights minus at each draw's own optimum, nats."""
+        each, S = self.objective(average=False), self.theta_KSP.shape[1]
+        best = allocate(each, self.lower, self.upper, problems=S).weights_KB
+        here = np.broadcast_to(weights[:, None], best.shape)
+        return np.maximum((each.value(here) - each.value(best)).sum(axis=0), 0)
+
+    def expected(self, weights: np.ndarray) -> float:
+        with np.errstate(divide="ignore"):
+            return float(self.objective(average=True).value(weights[:, None]).sum())
+
+    def marginal(self, weights: np.ndarray) -> dict[str, float]:
+        """Return how fast the expected objective falls per million further tokens of each domain, at the margin, nats.
+
+        A domain's tokens serve its own target as own tokens and every other target as other tokens.
+        """
+        tokens = weights * self.budget
+        others = tokens.sum() - tokens
+        step = 1e-4 * max(self.budget, 1e-6)
+        as_own, as_other = np.zeros(len(tokens)), np.zeros(len(tokens))
+        for target in self.fit.targets:
+            i = self.fit.domains.index(target)
+            own = np.array([tokens[i], tokens[i] + step, tokens[i]])
+            other = np.array([others[i], others[i], others[i] + step])
+            losses = self.importance_K[i] * transfer_losses(self.fit.theta_draws(target), own, other).mean(axis=0)
+            as_own[i], as_other[i] = (losses[0] - losses[1:]) / step
+        return {d: float(as_own[i] + as_other.sum() - as_other[i]) for i, d in enumerate(self.fit.domains)}
 
 
-def _marginal(fit: Fit, importance: np.ndarray, weights: np.ndarray, budget_tokens: int) -> dict[str, float]:
-    """Return how fast the expected objective falls per million further tokens of each domain, at the margin, nats.
+class _Coupled:
+    """Any other law: every loss may depend on every weight."""
 
-    A domain's tokens serve its own target as own tokens and every other target as other tokens.
-    """
-    law = Transfer()
-    tokens = weights * budget_tokens / TOKEN_UNIT
-    others = tokens.sum() - tokens
-    step = 1e-4 * max(budget_tokens / TOKEN_UNIT, 1e-6)
-    as_own, as_other = np.zeros(len(tokens)), np.zeros(len(tokens))
-    for target in fit.targets:
-        i = fit.domains.index(target)
-        own = np.array([tokens[i], tokens[i] + step, tokens[i]])
-        other = np.array([others[i], others[i], others[i] + step])
-        losses = importance[i] * law.predict(fit.theta_draws(target), own, other).mean(axis=0)
-        as_own[i], as_other[i] = (losses[0] - losses[1:]) / step
-    return {domain: float(as_own[i] + as_other.sum() - as_other[i]) for i, domain in enumerate(fit.domains)}
+    def __init__(
+        self, fit: Fit, importance: Mapping[str, float], budget_tokens: float, lower: np.ndarray, upper: np.ndarray
+    ) -> None:
+        self.fit, self.lower, self.upper = fit, lower, upper
+        self.objective = CoupledObjective.of(fit, importance, budget_tokens)
+
+    def best(self) -> tuple[np.ndarray, Certificate]:
+        best = minimise(self.objective, self.lower, self.upper)
+        kind = "global" if best.convex else "stationary"
+        return best.weights_K, Certificate(best.kkt_residual, best.gap, best.multiplier, kind)
+
+    def regret(self, weights: np.ndarray) -> np.ndarray:
+        return best_by_draw(self.objective, weights, self.lower, self.upper, _REGRET_DRAWS)
+
+    def expected(self, weights: np.ndarray) -> float:
+        return self.objective.value(weights)
+
+    def marginal(self, weights: np.ndarray) -> dict[str, float]:
+        slope = self.objective.slope(weights) / self.objective.budget
+        return {domain: float(-slope[i]) for i, domain in enumerate(self.fit.domains)}
 
 
-def _with_warnings(solution: Solution, fit: Fit, theta_KSP: np.ndarray, importance: np.ndarray) -> Solution:
+def _with_warnings(solution: Solution, fit: Fit, engine: _Separable | _Coupled) -> Solution:
     warnings = list(fit.warnings)
     if solution.extrapolation_factor > _FAR:
         warnings.append(
             f"The budget of {format_tokens(solution.budget_tokens)} is {solution.extrapolation_factor:.1f} times the "
             "largest run of the fit: the floors and exponents are extrapolated that far."
         )
-    objective = TransferObjective(theta_KSP, importance, solution.budget_tokens / TOKEN_UNIT, average=False)
 
     def expected(weights: Mapping[str, float]) -> float:
-        array = np.array([weights[domain] for domain in fit.domains])
-        with np.errstate(divide="ignore"):
-            return float(objective.value(np.repeat(array[:, None], theta_KSP.shape[1], 1)).sum(axis=0).mean())
+        return engine.expected(np.array([weights[domain] for domain in fit.domains]))
 
     here = expected(solution.weights)
     for name, baseline in solution.baselines.items():

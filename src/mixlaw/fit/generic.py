@@ -1,0 +1,170 @@
+"""A fitter for any law: each target alone, by the robust engine, in the coordinates that the law's parameters ask for.
+
+A parameter of scale `log` is fitted as its logarithm, the others as they are; tokens are counted in units of a typical
+run's total, so that the law's priors and starts fit. The estimate and the draws are turned back to millions of tokens.
+
+Shape letters: R runs, K domains, P parameters, S draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.core.errors import TooFewRuns
+from mixlaw.fit.engine import estimate
+from mixlaw.fit.fitted import Fitted, Scatter
+from mixlaw.fit.laplace import draw
+from mixlaw.laws.base import Law
+
+_TINY = 1e-12
+_WIDE = 40.0
+_STARTS = 4
+
+
+@dataclass(frozen=True)
+class LawProblem:
+    """One target's runs under a law; `mixlaw.fit.engine.Problem`.
+
+    Attributes:
+        law: of the target.
+        tokens_RK: in units of a typical run's total.
+        losses_R: nats.
+    """
+
+    law: Law
+    tokens_RK: np.ndarray
+    losses_R: np.ndarray
+
+    @property
+    def log_P(self) -> np.ndarray:
+        """Which parameters are fitted as their logarithm."""
+        return np.array([p.scale == "log" for p in self.law.parameters])
+
+    @property
+    def lower(self) -> np.ndarray:
+        """Bounds of the coordinates."""
+        return self._bound([p.lower for p in self.law.parameters], -_WIDE)
+
+    @property
+    def upper(self) -> np.ndarray:
+        """Bounds of the coordinates."""
+        return self._bound([p.upper for p in self.law.parameters], _WIDE)
+
+    def _bound(self, values: list[float], wide: float) -> np.ndarray:
+        bounds = np.array(values, float)
+        with np.errstate(divide="ignore"):
+            bounds = np.where(self.log_P, np.log(np.maximum(bounds, 0)), bounds)
+        # An additive parameter without a bound: losses are its scale.
+        top = 100 * float(np.abs(self.losses_R).max() + _TINY)
+        return np.where(np.isfinite(bounds), bounds, np.where(self.log_P, wide, np.sign(wide) * top))
+
+    def theta(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return (S, P) parameters."""
+        return np.where(self.log_P, np.exp(np.where(self.log_P, z_SP, 0.0)), z_SP)
+
+    def losses(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return (S, R) losses."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.law.predict(self.theta(z_SP), self.tokens_RK)
+
+    def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (R,) losses and (R, P) derivatives by the coordinates."""
+        theta = self.theta(z_P[None])[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            jacobian = self.law.jacobian(theta, self.tokens_RK) * np.where(self.log_P, theta, 1.0)
+            return self.law.predict(theta, self.tokens_RK), np.nan_to_num(jacobian)
+
+    def prior_residuals(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the priors as residuals of unit variance, and their derivatives."""
+        places = [p for p, parameter in enumerate(self.law.parameters) if parameter.prior is not None]
+        mean, sd = np.array([self.law.parameters[p].prior for p in places], float).reshape(-1, 2).T
+        jacobian = np.zeros((len(places), len(z_P)))
+        jacobian[np.arange(len(places)), places] = 1 / sd
+        return (z_P[places] - mean) / sd, jacobian
+
+    def starts(self, count: int) -> np.ndarray:
+        """Return up to (count, P) starting points, as coordinates."""
+        theta = np.atleast_2d(self.law.starts(self.tokens_RK, self.losses_R, count))
+        z = np.where(self.log_P, np.log(np.maximum(theta, 1e-300)), theta)
+        return np.clip(z, self.lower, self.upper)
+
+
+def law_fitter(make: Callable[[tuple[str, ...], str], Law]) -> Callable[..., list[Fitted]]:
+    """Return the `mixlaw.fit.fitted.Fitter` of a law."""
+
+    def fit(
+        domains: tuple[str, ...],
+        targets: tuple[str, ...],
+        tokens_RK: np.ndarray,
+        losses_RJ: np.ndarray,
+        seed: int = 0,
+        draws: int = 200,
+    ) -> list[Fitted]:
+        unit = float(np.exp(np.mean(np.log(np.maximum(tokens_RK.sum(axis=1), _TINY)))))
+        return [
+            _fit_one(make(domains, target), tokens_RK / unit, losses_RJ[:, j], unit, seed, draws)
+            for j, target in enumerate(targets)
+        ]
+
+    return fit
+
+
+def _fit_one(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, unit: float, seed: int, draws: int) -> Fitted:
+    measured = np.flatnonzero(np.isfinite(losses_R))
+    rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
+    problem = LawProblem(law, tokens_RK[rows], losses_R[rows])
+    unheld = sum(parameter.prior is None for parameter in law.parameters)
+    distinct = len(np.unique(problem.tokens_RK, axis=0))
+    if distinct < unheld:
+        raise TooFewRuns(
+            f"Target '{law.target}' was measured at {distinct} different mixtures; law '{law.name}' has {unheld} "
+            "parameters without a prior.",
+            f"Add at least {unheld - distinct} more, or choose a simpler law.",
+        )
+    best = estimate(problem, starts=_STARTS)
+    lower, upper = problem.lower, problem.upper
+    near = 1e-7 * np.minimum(upper - lower, 1.0)
+    inside = (best.z_P > lower + near) & (best.z_P < upper - near)
+    theta = law.rescale(problem.theta(best.z_P[None]), unit)[0]
+    drawn = theta[None]
+    if draws:
+        covariance, precision, mean = _normal(problem, best.z_P, best.noise, best.weights_R, inside)
+        z = draw(
+            problem.losses,
+            problem.losses_R,
+            best.weights_R / best.noise**2,
+            best.z_P,
+            covariance,
+            mean,
+            precision,
+            lower,
+            upper,
+            best.degrees,
+            seed,
+            draws,
+        )
+        drawn = law.rescale(problem.theta(z), unit)
+    named = [parameter.name for parameter, within in zip(law.parameters, inside, strict=True) if not within]
+    return Fitted(law, theta, drawn, Scatter(best.noise), tuple(named))
+
+
+def _normal(
+    problem: LawProblem, z_P: np.ndarray, noise: float, weights_R: np.ndarray, inside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the covariance of the normal approximation, and the prior's precision and mean."""
+    _, jacobian = problem.losses_and_jacobian(z_P)
+    residuals, rows = problem.prior_residuals(z_P)
+    precision = rows.T @ rows
+    mean = z_P.copy()
+    places = np.flatnonzero(np.diag(precision) > 0)
+    mean[places] -= residuals / rows[np.arange(len(places)), places]
+    data = (np.sqrt(weights_R) / noise)[:, None] * jacobian
+    free = np.flatnonzero(inside)
+    information = (data.T @ data + precision)[np.ix_(free, free)]
+    covariance = np.zeros_like(precision)
+    # What neither runs nor prior hold may move by its own scale, no further.
+    covariance[np.ix_(free, free)] = np.linalg.inv(information + 1e-2 * np.eye(len(free)))
+    return covariance, precision, mean
