@@ -2,9 +2,9 @@
 
     python bench/laws/run.py [--laws pairwise,gbdt] [--sizes 32,64,128,256,512] [--draws 5] [--workers 2]
 
-RegMix swarm: fitted to n of 512 runs of a 1M-parameter model over 17 domains, scored on 256 held-out mixtures; mean over
-13 targets of the mean relative error (%) and of Spearman's rank correlation (x 100). Then the 64 mixtures at 1B
-parameters are ranked by the fit to all 512: how far the recommended one is from the true best, nats.
+RegMix swarm: fitted to n of 512 runs of a 1M-parameter model over 17 domains, scored on 256 held-out mixtures;
+mean over 13 targets of the mean relative error (%) and of Spearman's rank correlation (x 100). Then the 64 mixtures at
+1B parameters are ranked by the fit to all 512: how far the recommended one is from the true best, nats.
 
 Fine-tuning swarm: five-fold error over all 149 runs (mixtures kept together or not: both), and prediction of eight
 mixtures at 360k tokens from one 13-run design at n tokens a domain, and from all small runs.

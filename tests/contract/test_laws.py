@@ -5,23 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mixlaw.laws import LAWS, REGRESSORS
 from mixlaw.testing import LAW_CHECKS, REGRESSOR_CHECKS, check_law
-
-try:
-    from mixlaw.laws import LAWS, REGRESSORS
-except ImportError:
-    from mixlaw.laws.additive import Additive, AdditiveJoint
-    from mixlaw.laws.autoscale import Autoscale
-    from mixlaw.laws.bivariate import Bivariate
-    from mixlaw.laws.chinchilla import Chinchilla
-    from mixlaw.laws.exponential import Exponential
-    from mixlaw.laws.gbdt import Gbdt
-    from mixlaw.laws.gp import GaussianProcess
-    from mixlaw.laws.mean import Mean
-    from mixlaw.laws.ridge import Ridge
-
-    LAWS = {law.name: law for law in (Additive, AdditiveJoint, Autoscale, Bivariate, Chinchilla, Exponential, Mean)}
-    REGRESSORS = {regressor.name: regressor for regressor in (Gbdt, GaussianProcess, Ridge)}
 
 
 @pytest.mark.parametrize("check", LAW_CHECKS, ids=lambda check: check.__name__)

@@ -13,25 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-try:
-    from mixlaw.fit.engine import least_squares_fit
-except ImportError:
-    # STAND-IN until the engine offers its solver by this name; remove with it.
-    def least_squares_fit(residuals, jacobian, start, lower, upper):
-        from scipy.optimize import least_squares
-
-        return least_squares(
-            residuals,
-            np.asarray(start),
-            jac=jacobian,
-            bounds=(lower, upper),
-            x_scale="jac",
-            xtol=1e-15,
-            ftol=1e-15,
-            gtol=1e-15,
-            max_nfev=400,
-        )
-
+from mixlaw.fit.engine import least_squares_fit
 
 DATA = Path(__file__).parent / "nist_strd"
 

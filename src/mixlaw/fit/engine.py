@@ -11,8 +11,9 @@ Shape letters: R runs, P coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -95,8 +96,6 @@ def estimate(problem: Problem, starts: int = 4, near: Estimate | None = None) ->
 
 
 def _least_squares(problem: Problem, start_P: np.ndarray, noise: float, weights_R: np.ndarray):
-    from scipy.optimize import least_squares
-
     root = np.sqrt(weights_R) / noise
 
     def residuals(z: np.ndarray) -> np.ndarray:
@@ -116,21 +115,55 @@ def _least_squares(problem: Problem, start_P: np.ndarray, noise: float, weights_
         z[free] = free_z
         return z
 
-    margin = 1e-9 * (upper - lower)
     with np.errstate(over="ignore", invalid="ignore"):
-        result = least_squares(
+        result = least_squares_fit(
             lambda z: residuals(whole(z)),
-            np.clip(start_P[free], lower + margin, upper - margin),
-            jac=lambda z: jacobian(whole(z))[:, free],  # type: ignore[arg-type]
-            bounds=(lower, upper),
-            x_scale="jac",
-            xtol=1e-12,
-            ftol=1e-13,
-            gtol=1e-12,
-            max_nfev=400,
+            lambda z: jacobian(whole(z))[:, free],
+            start_P[free],
+            lower,
+            upper,
+            tolerance=1e-12,
         )
     result.x = whole(result.x)
     return result
+
+
+def least_squares_fit(
+    residuals: Callable[[np.ndarray], np.ndarray],
+    jacobian: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    tolerance: float = 1e-15,
+    evaluations: int = 400,
+) -> Any:
+    """Return the bounded nonlinear least-squares point that a start leads to: `.x`, `.cost`, `.status`.
+
+    Args:
+        residuals: x -> (M,).
+        jacobian: x -> (M, P), exact.
+        start: (P,); moved inside the bounds.
+        lower: (P,) bounds, may be infinite.
+        upper: (P,) bounds, may be infinite.
+        tolerance: relative, of the point, the cost and the gradient.
+        evaluations: at most so many; then `.status` is 0.
+
+    Source: SciPy's trust-region reflective method (Branch, Coleman, Li 1999, SIAM J. Sci. Comput. 21:1-23).
+    """
+    from scipy.optimize import least_squares
+
+    width = np.where(np.isfinite(upper) & np.isfinite(lower), np.asarray(upper) - lower, 1.0)
+    return least_squares(
+        residuals,
+        np.clip(start, np.asarray(lower) + 1e-9 * width, np.asarray(upper) - 1e-9 * width),
+        jac=jacobian,  # type: ignore[arg-type]
+        bounds=(lower, upper),
+        x_scale="jac",
+        xtol=tolerance,
+        ftol=tolerance,
+        gtol=tolerance,
+        max_nfev=evaluations,
+    )
 
 
 def _residuals(problem: Problem, z_P: np.ndarray) -> np.ndarray:
