@@ -62,7 +62,7 @@ def one_draw(draw: int) -> list[dict]:
             measured = losses(theta, tokens) + sd * rng.standard_normal(tokens.shape)
             runs = RunTable(tuple(name for name, _ in mixtures), DOMAINS, DOMAINS, tokens, measured)
             try:
-                fit = fit_law(runs, procedure=procedure)
+                fit = fit_law(runs, "transfer", procedure)
             except FitError:
                 fit = None  # the published procedure can find no usable loss difference
             for budget in BUDGETS:

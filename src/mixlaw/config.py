@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.linear import LinearConstraint
 from mixlaw.core.tokens import parse_tokens
 
 
@@ -25,6 +26,7 @@ def _tokens(value: Any) -> int:
 
 
 Tokens = Annotated[int, BeforeValidator(_tokens)]
+TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 Share = Annotated[float, Field(ge=0, le=1)]
 Path_ = Annotated[str, Field(min_length=1)]
 
@@ -60,11 +62,26 @@ class ValidationNode(_Node):
 
 
 class PlanNode(_Node):
-    """Which proxy runs to train."""
+    """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`."""
 
-    design: Literal["auto", "perturbation", "space_filling"] = "auto"
+    design: Literal[
+        "auto",
+        "published",
+        "perturbation",
+        "space_filling",
+        "grid",
+        "simplex_lattice",
+        "dirichlet",
+        "d_optimal",
+        "g_optimal",
+    ] = "auto"
     runs: Annotated[int, Field(ge=1)] | None = None
     base_tokens: Tokens | None = None
+    replicates: Annotated[int, Field(ge=0)] = 0
+    levels: list[Annotated[float, Field(gt=0)]] | None = None
+    run_tokens: TokenList | None = None
+    min_share: Share | None = None
+    proxy_tokens: Tokens | None = None
     seed: int = 0
 
 
@@ -93,15 +110,33 @@ class TrainNode(_Node):
 class FitNode(_Node):
     """Which law, and how it is fitted."""
 
-    law: Literal["auto", "transfer"] = "auto"
+    law: Literal[
+        "auto",
+        "transfer",
+        "pairwise",
+        "exponential",
+        "bivariate",
+        "additive",
+        "additive_joint",
+        "autoscale",
+        "chinchilla",
+    ] = "auto"
     procedure: Literal["joint", "own_curve", "published"] = "joint"
+    repetition: Literal["auto", "off"] | Annotated[float, Field(gt=0)] = "auto"
+    corrected: bool = False
 
 
 class SolveNode(_Node):
-    """What is minimised, and within which bounds."""
+    """What is minimised, and under which constraints; see `mixlaw.solve.solve_mixture` (`floor` is its `ceilings`)."""
 
-    objective: Literal["mean", "weighted"] = "mean"
-    target_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    objective: Literal["mean", "weighted", "max"] = "mean"
+    target_weight: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
+    floor: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
+    no_worse: dict[str, Annotated[float, Field(gt=-100, allow_inf_nan=False)]] = Field(default_factory=dict)
+    reference: Literal["natural", "equal"] | dict[str, Share] | None = None
+    groups: list[str] = Field(default_factory=list)
+    prior: Literal["natural", "equal"] | dict[str, Share] | None = None
+    prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     min: dict[str, Share] = Field(default_factory=dict)
     max: dict[str, Share] = Field(default_factory=dict)
     max_epochs: Annotated[float, Field(gt=0)] | None = 4.0
@@ -174,21 +209,44 @@ def load_config(path: str | Path) -> Config:
 
 def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Config:
     """Return the typed configuration of a tree; raise ConfigError with every problem of it."""
-    problems = []
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
         problems = [_problem(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
         raise _as_error(source, problems) from None
-    for key in ("target_weight", "min", "max"):
-        for name in getattr(config.solve, key):
-            if name not in config.domains:
-                problems.append(f"solve.{key}.{name}: no such domain{_suggest(name, config.domains)}")
-    if config.solve.objective == "weighted" and not config.solve.target_weight:
-        problems.append("solve.target_weight: objective 'weighted' needs the weight of at least one target")
+    problems = _solve_problems(config)
     if problems:
         raise _as_error(source, problems)
     return config
+
+
+def _solve_problems(config: Config) -> list[str]:
+    """Return what is wrong with `solve` given the domains and its other keys."""
+    wishes, problems = config.solve, []
+    for key in ("target_weight", "floor", "no_worse", "reference", "prior", "min", "max"):
+        given = getattr(wishes, key)
+        for name in given if isinstance(given, dict) else ():
+            if name not in config.domains:
+                problems.append(f"solve.{key}.{name}: no such domain{_suggest(name, config.domains)}")
+    for key in ("reference", "prior"):
+        shares = getattr(wishes, key)
+        if isinstance(shares, dict) and abs(sum(shares.values()) - 1) > 1e-6:
+            problems.append(f"solve.{key}: the shares sum to {sum(shares.values()):.6g}; they must sum to 1")
+    for place, text in enumerate(wishes.groups):
+        try:
+            LinearConstraint.parse(text, config.domains)
+        except ConfigError as error:
+            problems.append(f"solve.groups.{place}: {error}".rstrip("."))
+    if wishes.objective == "weighted" and not wishes.target_weight:
+        problems.append("solve.target_weight: objective 'weighted' needs the weight of at least one target")
+    if wishes.objective == "mean" and wishes.target_weight:
+        problems.append("solve.target_weight: objective 'mean' counts all targets alike; say objective: weighted")
+    if wishes.reference is not None and not wishes.no_worse:
+        problems.append("solve.reference: there is no target in solve.no_worse to compare with it")
+    if (wishes.prior is None) != (wishes.prior_strength is None):
+        missing = "prior" if wishes.prior is None else "prior_strength"
+        problems.append(f"solve.{missing}: missing; prior and prior_strength go together")
+    return problems
 
 
 def _as_error(source: str, problems: list[str]) -> ConfigError:

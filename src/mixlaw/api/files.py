@@ -256,9 +256,11 @@ validation: {{rows: 500}}            # held out of each domain by content; at mo
 budget_tokens: 20M                 # training tokens of the final run
 
 plan:                              # the proxy runs
-  design: auto                     # auto | perturbation | space_filling
+  design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
+                                   # | d_optimal | g_optimal
   # runs: 13                       # default 1 + 4 per domain
   # base_tokens: 500k              # tokens of each domain in the base run; default from budget and data
+  # replicates: 2                  # repeats of the base run under other seeds, to measure the noise
   seed: 0
 
 train:                             # Hugging Face's names

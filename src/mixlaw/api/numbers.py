@@ -14,6 +14,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
 from mixlaw.fit.lawtable import LawRow
+from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, solve_mixture
 
 
@@ -40,7 +41,17 @@ def load_runs(source: Any) -> RunTable:
     return RunTable.from_csv(path)
 
 
-def fit(runs: Any, law: str = "auto", procedure: str = "joint", seed: int = 0, out: str | Path | None = None) -> Fit:
+def fit(
+    runs: Any,
+    law: str = "auto",
+    procedure: str = "joint",
+    seed: int = 0,
+    out: str | Path | None = None,
+    *,
+    repetition: float | str = "auto",
+    corrected: bool = False,
+    metrics: Mapping[str, str] | None = None,
+) -> Fit:
     """Fit a law to runs; see `mixlaw.fit.fit_law`.
 
     Args:
@@ -49,8 +60,12 @@ def fit(runs: Any, law: str = "auto", procedure: str = "joint", seed: int = 0, o
         procedure: `joint`, `own_curve` or `published`.
         seed: of the posterior draws.
         out: where to write fit.json, or None.
+        repetition: how repeated tokens count: `auto`, `off`, or the decay R*.
+        corrected: whether a Gaussian process on the residuals is added.
+        metrics: name of a `metric:` column -> `higher` or `lower`: further targets, `metric:<name>`.
     """
-    result = fit_law(load_runs(runs), law, procedure, seed)
+    table = with_metrics(load_runs(runs), metrics or {})
+    result = fit_law(table, law, procedure, seed, repetition, corrected)
     if out is not None:
         result.save(out)
     return result
@@ -96,7 +111,14 @@ def solve(fit: Fit | str | Path, budget_tokens: float | str, **constraints: Any)
     Args:
         fit: a fit or the path of fit.json.
         budget_tokens: 20e6 or "20M".
-        constraints: target_weights, minimum, maximum, available, max_epochs.
+        constraints: what is minimised: objective (`mean`, `weighted`, `max`), target_weights {target: g}, prior and
+            prior_strength (nats); what losses may be: ceilings {target: nats}, no_worse {target: percent} against a
+            reference (`natural`, `equal` or {domain: share}); what weights may be: minimum and maximum
+            {domain: share}, groups (["code + math <= 0.5"]), available {domain: tokens} with max_epochs.
+
+    Raises:
+        ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
+        Infeasible: no mixture meets the constraints; names those that bind.
     """
     return solve_mixture(load_fit(fit), parse_tokens(budget_tokens, "the budget"), **constraints)
 

@@ -18,7 +18,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
 from mixlaw.data.reading import source_files
-from mixlaw.design import design_runs
+from mixlaw.design import Wishes, design_runs
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, solve_mixture
 from mixlaw.study.store import Study
@@ -105,7 +105,7 @@ class Project:
     def constraints(self) -> Constraints:
         """The bounds on the weights, from the configuration and the data."""
         wishes = self.config.solve
-        return Constraints(wishes.min, wishes.max, self.available_tokens, wishes.max_epochs)
+        return Constraints(wishes.min, wishes.max, self.available_tokens, wishes.max_epochs, wishes.groups)
 
     @cached_property
     def trainer_config(self) -> TrainerConfig:
@@ -132,7 +132,7 @@ class Project:
             DesignError: the runs are impossible.
         """
         plan = self.config.plan
-        self.constraints.bounds(tuple(self.config.domains), self.config.budget_tokens)
+        self.constraints.region(tuple(self.config.domains), self.config.budget_tokens)
         runs, notes = design_runs(
             plan.design,
             self.available_tokens,
@@ -140,9 +140,11 @@ class Project:
             base_tokens=plan.base_tokens,
             runs=plan.runs,
             seed=plan.seed,
+            replicates=plan.replicates,
+            wishes=Wishes(plan.levels, plan.run_tokens, plan.min_share, plan.proxy_tokens, self.config.fit.law),
         )
         inputs = self.trainer_config.inputs
-        return [RunSpec(run.name, run.tokens, plan.seed, inputs) for run in runs], notes
+        return [RunSpec(run.name, run.tokens, plan.seed + run.replicate, inputs) for run in runs], notes
 
     def run_table(self) -> RunTable:
         """Return the finished runs of the plan; raise DataError where there is none."""
@@ -160,11 +162,18 @@ class Project:
         return solve_mixture(
             fitted,
             budget_tokens or self.config.budget_tokens,
-            target_weights=wishes.target_weight if wishes.objective == "weighted" else None,
+            objective=wishes.objective,
+            target_weights=wishes.target_weight or None,
             minimum=bounds.minimum,
             maximum=bounds.maximum,
             available=bounds.available,
             max_epochs=bounds.max_epochs,
+            groups=bounds.groups,
+            ceilings=wishes.floor,
+            no_worse=wishes.no_worse,
+            reference=wishes.reference,
+            prior=wishes.prior,
+            prior_strength=wishes.prior_strength,
         )
 
 

@@ -21,6 +21,13 @@ def fit(
         str, typer.Option("--fit", help="joint (all runs at once), own_curve, or published (the paper's two steps).")
     ] = "joint",
     seed: Annotated[int, typer.Option(help="Of the posterior draws.")] = 0,
+    repetition: Annotated[
+        str, typer.Option(help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.")
+    ] = "auto",
+    corrected: Annotated[bool, typer.Option(help="Add a Gaussian process on the residuals near the runs.")] = False,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="name=higher|lower: make the column metric:<name> a target.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the fit; without it nothing is written.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -30,7 +37,12 @@ def fit(
     """
     from mixlaw.api.numbers import fit as fit_runs
 
-    result = fit_runs(runs, law, procedure, seed, out)
+    try:
+        decay: float | str = float(repetition)
+    except ValueError:
+        decay = repetition
+    metrics = opt.pairs(metric, "--metric", str)
+    result = fit_runs(runs, law, procedure, seed, out, repetition=decay, corrected=corrected, metrics=metrics)
     if as_json:
         print_json(result.summary())
         return
@@ -85,9 +97,26 @@ def laws(
 def solve(
     fit_file: opt.FitFile,
     budget: Annotated[str, typer.Option(help="Training tokens: 20M, 1.5B, 2e7.", show_default=False)],
+    objective: Annotated[
+        str | None, typer.Option(help="mean (all targets alike), weighted, or max (the worst target's loss).")
+    ] = None,
     target_weight: Annotated[
         list[str] | None, typer.Option(help="target=g: minimise the weighted sum; targets left out count 0.")
     ] = None,
+    floor: Annotated[list[str] | None, typer.Option(help="target=nats: its loss must not exceed this.")] = None,
+    no_worse: Annotated[
+        list[str] | None, typer.Option(help="target=percent: its loss may exceed the reference's by at most this.")
+    ] = None,
+    reference: Annotated[
+        list[str] | None, typer.Option(help="natural, equal or domain=share...: the mixture of --no-worse.")
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help='A constraint on shares: "code + math <= 0.5"; may be repeated.')
+    ] = None,
+    prior: Annotated[
+        list[str] | None, typer.Option(help="natural, equal or domain=share...: pull the weights towards it.")
+    ] = None,
+    prior_strength: Annotated[float | None, typer.Option(help="Nats of the pull: strength KL(w || prior).")] = None,
     minimum: Annotated[list[str] | None, typer.Option("--min", help="domain=share: floor of a weight.")] = None,
     maximum: Annotated[list[str] | None, typer.Option("--max", help="domain=share: cap of a weight.")] = None,
     available: Annotated[list[str] | None, typer.Option(help="domain=tokens: distinct tokens there are.")] = None,
@@ -105,6 +134,13 @@ def solve(
     solution = solve_fit(
         fit_file,
         budget,
+        objective=objective,
+        ceilings=opt.pairs(floor, "--floor", opt.number("--floor")),
+        no_worse=opt.pairs(no_worse, "--no-worse", opt.number("--no-worse")),
+        reference=_mixture(reference, "--reference"),
+        groups=group or [],
+        prior=_mixture(prior, "--prior"),
+        prior_strength=prior_strength,
         target_weights=opt.pairs(target_weight, "--target-weight", opt.number("--target-weight")) or None,
         minimum=opt.pairs(minimum, "--min", opt.number("--min")),
         maximum=opt.pairs(maximum, "--max", opt.number("--max")),
@@ -120,36 +156,64 @@ def solve(
     finish({"solution": out} if out else {}, "mixlaw mix mix.yaml writes the training files of a study's solution")
 
 
+def _mixture(texts: list[str] | None, option: str) -> str | dict[str, float] | None:
+    """Return a mixture said by name or by domain=share."""
+    if not texts:
+        return None
+    if texts in (["natural"], ["equal"]):
+        return texts[0]
+    return opt.pairs(texts, option, opt.number(option))
+
+
 def show_solution(solution: Any) -> None:
     """Print a solution's weights, predicted losses and promises."""
     rows = []
     for name, weight in solution.weights.items():
         epochs = solution.epochs.get(name, float("nan"))
-        rows.append(
-            [name, f"{100 * weight:.1f} %", format_tokens(solution.tokens[name]), epochs, solution.marginal[name]]
-        )
+        row: list[Any] = [name, f"{100 * weight:.1f} %", format_tokens(solution.tokens[name]), epochs]
+        value, interval = solution.marginal[name], solution.marginal_interval.get(name)
+        if interval is not None:
+            row += [value, f"{interval['low']:.2g} to {interval['high']:.2g}", f"{interval['percent']:.2g}"]
+        rows.append(row if interval is not None else [*row, value, "", ""])
     table(
         f"Best mixture at {format_tokens(solution.budget_tokens)} tokens",
-        ["domain", "weight", "tokens", "epochs", "nats per further million"],
+        ["domain", "weight", "tokens", "epochs", "nats per further million", "90 % interval", "% of the objective"],
         rows,
     )
     names = ["best", *solution.baselines]
     parts = [solution.predicted, *(baseline["predicted"] for baseline in solution.baselines.values())]
     losses = [[target, *(part[target]["mean"] for part in parts)] for target in solution.predicted]
     totals = [solution.total_loss, *(baseline["total_loss"] for baseline in solution.baselines.values())]
+    if solution.objective == "max":
+        counted = [target for target, weight in solution.target_weights.items() if weight > 0]
+        totals = [max(part[target]["mean"] for target in counted) for part in parts]
     table("Predicted loss, nats per supervised token", ["target", *names], [*losses, ["objective", *totals]])
-    regret = solution.expected_regret
+    _show_trust(solution)
+    warn(solution.warnings)
+
+
+def _show_trust(solution: Any) -> None:
+    rows = [["expected regret, nats", _regret(solution.expected_regret)]]
+    for name, baseline in solution.baselines.items():
+        if "regret" in baseline:
+            better = f"{100 * baseline['probability_better']:.0f} %"
+            rows.append([f"expected regret of {name}", _regret(baseline["regret"])])
+            rows.append([f"probability of being better than {name}", better])
     table(
         "Trust",
         ["what", "value"],
         [
-            ["expected regret, nats", f"{regret['mean']:.4f} (95th percentile {regret['p95']:.4f})"],
+            *rows,
             ["largest KKT residual", f"{solution.certificate.kkt_residual:.1e}"],
             ["duality gap, nats", f"{solution.certificate.gap:.1e}"],
+            ["proof", solution.certificate.kind],
             ["budget / largest run", f"{solution.extrapolation_factor:.1f}"],
         ],
     )
-    warn(solution.warnings)
+
+
+def _regret(regret: Any) -> str:
+    return f"{regret['mean']:.4f} (95th percentile {regret['p95']:.4f})"
 
 
 def predict(

@@ -107,7 +107,7 @@ class Infeasible(SolveError):
     Args:
         message: the fact and the rule.
         hint: the remedy.
-        binding: names of the domains whose bounds cannot be met together.
+        binding: what cannot be met together: domains by their bounds, groups by their text, targets by their ceilings.
     """
 
     code = "infeasible"

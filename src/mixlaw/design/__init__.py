@@ -1,7 +1,25 @@
 """Which mixtures to train, so that the law can be fitted."""
 
+from mixlaw.design.dirichlet import dirichlet_design
+from mixlaw.design.extend import Extension, extend_design
+from mixlaw.design.grid import grid_design
+from mixlaw.design.optimal import optimal_design
 from mixlaw.design.perturbation import perturbation_design
-from mixlaw.design.planning import PlannedRun, design_runs
+from mixlaw.design.planning import DESIGNS, PlannedRun, Wishes, design_runs
+from mixlaw.design.simplex_lattice import simplex_lattice_design
 from mixlaw.design.space_filling import space_filling_design
 
-__all__ = ["PlannedRun", "design_runs", "perturbation_design", "space_filling_design"]
+__all__ = [
+    "DESIGNS",
+    "Extension",
+    "PlannedRun",
+    "Wishes",
+    "design_runs",
+    "dirichlet_design",
+    "extend_design",
+    "grid_design",
+    "optimal_design",
+    "perturbation_design",
+    "simplex_lattice_design",
+    "space_filling_design",
+]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
 
 from mixlaw.core.errors import DesignError
 from mixlaw.core.tokens import format_tokens
+from mixlaw.design.dirichlet import dirichlet_design
+from mixlaw.design.grid import grid_design
+from mixlaw.design.optimal import laws_for, optimal_design
 from mixlaw.design.perturbation import RATIOS, perturbation_design
-from mixlaw.design.space_filling import SPAN, space_filling_design
+from mixlaw.design.ranges import SPAN
+from mixlaw.design.simplex_lattice import simplex_lattice_design
+from mixlaw.design.space_filling import space_filling_design
+
+Mixtures = list[tuple[str, dict[str, int]]]
 
 _FEWEST_RUNS = 5
 
@@ -20,10 +30,57 @@ class PlannedRun:
     Attributes:
         name: unique in the plan.
         tokens: domain -> training tokens.
+        replicate: 0, or which repetition of an earlier mixture it is; it trains with the plan's seed plus this.
     """
 
     name: str
     tokens: Mapping[str, int]
+    replicate: int = 0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a plan asks of its design; a design uses some of it (`KEYS`).
+
+    Attributes:
+        levels: of `grid`: tokens of a domain over `base_tokens`.
+        run_tokens: of `simplex_lattice` its totals, of `dirichlet` the fewest and most tokens of a run, or one total.
+        min_share: of `simplex_lattice` and `dirichlet`: least share of every domain.
+        proxy_tokens: of `d_optimal` and `g_optimal`: most tokens of all runs together.
+        law: of `d_optimal` and `g_optimal`: whose parameters or predictions the runs should determine; `auto` is
+            `transfer`.
+    """
+
+    levels: Sequence[float] | None = None
+    run_tokens: Sequence[float] | None = None
+    min_share: float | None = None
+    proxy_tokens: float | None = None
+    law: str = "auto"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a design is made from; `wishes` holds what is its own."""
+
+    available: Mapping[str, int]
+    base_tokens: int
+    runs: int
+    seed: int
+    wishes: Wishes
+    notes: list[str]
+
+    @property
+    def domains(self) -> list[str]:
+        return list(self.available)
+
+    @property
+    def typical(self) -> float:
+        """Tokens of the base mixture."""
+        return float(sum(min(self.base_tokens, tokens) for tokens in self.available.values()))
+
+    @property
+    def caps(self) -> list[float]:
+        return [float(tokens) for tokens in self.available.values()]
 
 
 def design_runs(
@@ -34,20 +91,28 @@ def design_runs(
     base_tokens: int | None = None,
     runs: int | None = None,
     seed: int = 0,
+    replicates: int = 0,
+    wishes: Wishes | None = None,
 ) -> tuple[list[PlannedRun], list[str]]:
-    """Return the proxy runs and sentences about what was decided.
+    """Return the proxy runs and sentences about what was decided and what it costs.
 
     Args:
-        design: `auto` (the space-filling one), `perturbation` or `space_filling`.
+        design: a key of `DESIGNS`, `auto` (the space-filling one) or `published` (the perturbation one).
         available_tokens: domain -> distinct training tokens there are.
         budget_tokens: the target budget.
         base_tokens: n a domain; None: a tenth of a domain's equal share of the budget, within what the data hold.
         runs: how many; None: 1 + 4 K. The published design has no other number.
-        seed: of the space-filling design.
+        seed: of whatever is random in the design.
+        replicates: how many further runs repeat the first mixture under other seeds, to measure the noise.
+        wishes: what is special to the design; None for its defaults.
 
     Raises:
-        DesignError: a domain is too small for the design, or the number of runs does not fit it.
+        DesignError: there is no such design, a wish is none of its own, a domain is too small for it, or the number of
+            runs does not fit it.
     """
+    wishes = wishes or Wishes()
+    design = {"auto": "space_filling", "published": "perturbation"}.get(design, design)
+    _require_wishes(design, wishes)
     domains, notes = list(available_tokens), []
     usual = 1 + len(RATIOS) * len(domains)
     smallest = min(available_tokens, key=lambda name: available_tokens[name])
@@ -60,27 +125,128 @@ def design_runs(
         share = budget_tokens / len(domains)
         base_tokens = max(1, int(min(share / 10, available_tokens[smallest] / SPAN)))
         notes.append(f"base_tokens: {format_tokens(base_tokens)} a domain, chosen from the budget and the data.")
-    if design == "perturbation":
-        if runs not in (None, usual):
+    task = _Task(available_tokens, base_tokens, usual if runs is None else runs, seed, wishes, notes)
+    mixtures = DESIGNS[design](task)
+    planned = [PlannedRun(name, tokens) for name, tokens in mixtures]
+    first = planned[0]
+    planned += [PlannedRun(f"{first.name}-again-{i}", first.tokens, i) for i in range(1, replicates + 1)]
+    if design != "perturbation":
+        for name in domains:
+            if available_tokens[name] < SPAN * base_tokens:
+                has = format_tokens(available_tokens[name])
+                notes.append(f"'{name}' has {has} tokens: its range in the runs ends there.")
+    if replicates:
+        notes.append(f"replicates: {replicates} more of '{first.name}' under other seeds, to measure the noise.")
+    spent = sum(sum(run.tokens.values()) for run in planned)
+    notes.append(f"design: {design}, {len(planned)} runs, {format_tokens(spent)} tokens in all.")
+    return planned, notes
+
+
+def _require_wishes(design: str, wishes: Wishes) -> None:
+    """Raise DesignError for an unknown design and for a wish that it would silently ignore."""
+    if design not in DESIGNS:
+        raise DesignError(f"There is no design '{design}'.", f"Known: auto, published, {', '.join(DESIGNS)}.")
+    for key, users in KEYS.items():
+        if getattr(wishes, key) is not None and design not in users:
             raise DesignError(
-                f"plan.runs is {runs}; the perturbation design of {len(domains)} domains has {usual} runs.",
-                "Drop plan.runs, or use design: space_filling.",
+                f"plan.{key} is used by design: {' and '.join(users)}; this plan's design is {design}.",
+                f"Drop plan.{key}, or change plan.design.",
             )
-        if 3 * base_tokens > available_tokens[smallest]:
-            raise DesignError(
-                f"Domain '{smallest}' has {format_tokens(available_tokens[smallest])} training tokens; the "
-                f"perturbation design needs 3 x base_tokens = {format_tokens(3 * base_tokens)} of every domain.",
-                f"Lower plan.base_tokens to {format_tokens(available_tokens[smallest] / 3)}, or use design: "
-                "space_filling, which takes what there is.",
-            )
-        mixtures = perturbation_design(domains, base_tokens)
-    else:
-        runs = usual if runs is None else runs
-        short = [name for name, tokens in available_tokens.items() if tokens < SPAN * base_tokens]
-        for name in short:
-            notes.append(
-                f"'{name}' has {format_tokens(available_tokens[name])} tokens: its range in the runs ends there."
-            )
-        caps = [available_tokens[name] for name in domains]
-        mixtures = space_filling_design(domains, base_tokens, runs, seed, caps)
-    return [PlannedRun(name, tokens) for name, tokens in mixtures], notes
+
+
+def _perturbation(task: _Task) -> Mixtures:
+    usual = 1 + len(RATIOS) * len(task.domains)
+    if task.runs != usual:
+        raise DesignError(
+            f"plan.runs is {task.runs}; the perturbation design of {len(task.domains)} domains has {usual} runs.",
+            "Drop plan.runs, or use design: space_filling.",
+        )
+    smallest = min(task.available, key=lambda name: task.available[name])
+    if 3 * task.base_tokens > task.available[smallest]:
+        raise DesignError(
+            f"Domain '{smallest}' has {format_tokens(task.available[smallest])} training tokens; the "
+            f"perturbation design needs 3 x base_tokens = {format_tokens(3 * task.base_tokens)} of every domain.",
+            f"Lower plan.base_tokens to {format_tokens(task.available[smallest] / 3)}, or use design: "
+            "space_filling, which takes what there is.",
+        )
+    return perturbation_design(task.domains, task.base_tokens)
+
+
+def _space_filling(task: _Task) -> Mixtures:
+    return space_filling_design(task.domains, task.base_tokens, task.runs, task.seed, task.caps)
+
+
+def _grid(task: _Task) -> Mixtures:
+    return grid_design(task.domains, task.base_tokens, task.runs, task.seed, task.caps, task.wishes.levels)
+
+
+def _simplex_lattice(task: _Task) -> Mixtures:
+    typical, totals = task.typical, task.wishes.run_tokens
+    if totals is None:
+        # One domain alone has no shares to vary: as many totals as runs, around the middle one.
+        few = (typical / 2, 2.0 * typical)
+        totals = few if len(task.domains) > 1 else np.geomspace(typical / SPAN, typical * SPAN, task.runs | 1).tolist()
+        task.notes.append(f"run_tokens: {', '.join(map(format_tokens, totals))}, chosen around base_tokens.")
+    return simplex_lattice_design(task.domains, totals, task.runs, task.caps, task.wishes.min_share or 0.0)
+
+
+def _dirichlet(task: _Task) -> Mixtures:
+    typical, totals = task.typical, task.wishes.run_tokens
+    if totals is None:
+        totals = (max(typical / SPAN, 1.0), typical * SPAN)
+        task.notes.append(f"run_tokens: {' to '.join(map(format_tokens, totals))}, chosen around base_tokens.")
+    if len(totals) > 2:
+        raise DesignError(
+            f"plan.run_tokens has {len(totals)} numbers; the Dirichlet design takes the fewest and the most.",
+            "Write it like [500k, 4M], or one number for a constant total.",
+        )
+    ends = (float(totals[0]), float(totals[-1]))
+    return dirichlet_design(task.domains, ends, task.runs, task.seed, task.caps, min_share=task.wishes.min_share or 0.0)
+
+
+def _d_optimal(task: _Task) -> Mixtures:
+    return _optimal(task, "D")
+
+
+def _g_optimal(task: _Task) -> Mixtures:
+    return _optimal(task, "G")
+
+
+def _optimal(task: _Task, criterion: Literal["D", "G"]) -> Mixtures:
+    most = task.wishes.proxy_tokens
+    laws = laws_for(task.wishes.law, task.domains, task.domains)
+    if most is None:
+        most = float(sum(sum(tokens.values()) for _, tokens in _space_filling(task)))
+        task.notes.append(f"proxy_tokens: {format_tokens(most)}, what the space-filling design costs.")
+    task.notes.append(
+        f"law: the runs are chosen for '{laws[0].name}', the prior of its parameters and the tokens they cost."
+    )
+    return optimal_design(
+        laws,
+        task.base_tokens,
+        task.runs,
+        task.seed,
+        task.available,
+        criterion=criterion,
+        most_tokens=most,
+    )
+
+
+DESIGNS: dict[str, Callable[[_Task], Mixtures]] = {
+    "perturbation": _perturbation,
+    "space_filling": _space_filling,
+    "grid": _grid,
+    "simplex_lattice": _simplex_lattice,
+    "dirichlet": _dirichlet,
+    "d_optimal": _d_optimal,
+    "g_optimal": _g_optimal,
+}
+"""Name -> how its mixtures are made."""
+
+KEYS = {
+    "levels": ("grid",),
+    "run_tokens": ("simplex_lattice", "dirichlet"),
+    "min_share": ("simplex_lattice", "dirichlet"),
+    "proxy_tokens": ("d_optimal", "g_optimal"),
+}
+"""Key of `Wishes` -> the designs that use it."""

@@ -15,9 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixlaw.core.seeds import seed_from
-
-SPAN = 3.0
-"""Tokens of a domain run from base / SPAN to base * SPAN."""
+from mixlaw.design.ranges import token_range
 
 
 def space_filling_design(
@@ -36,8 +34,7 @@ def space_filling_design(
 
     K = len(domains)
     most = np.full(K, np.inf) if caps is None else np.asarray(caps, float)
-    low = np.minimum(base_tokens / SPAN, most / SPAN**2)
-    high = np.minimum(base_tokens * SPAN, most)
+    low, high = token_range(base_tokens, most)
     points = max(runs - 1, 0)
     sobol = qmc.Sobol(K, scramble=True, rng=np.random.default_rng(seed_from("space filling", seed)))
     # Drawn up to the next power of two, where the sequence is balanced, and cut.

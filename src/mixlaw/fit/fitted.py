@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mixlaw.fit.information import Information
 from mixlaw.laws.base import Law
 
 
@@ -51,6 +52,8 @@ class Fitted:
         draws_SP: posterior draws of it; one row, the estimate, where none were asked for.
         scatter: of runs around the law.
         at_bound: names of parameters that ended at a bound.
+        information: what the runs say about the parameters.
+        gamma: exponent of the model's size and its draws, where runs are of several sizes.
     """
 
     law: Law
@@ -58,6 +61,8 @@ class Fitted:
     draws_SP: np.ndarray
     scatter: Scatter
     at_bound: tuple[str, ...] = ()
+    information: Information | None = None
+    gamma: tuple[float, np.ndarray] | None = None
 
 
 class Fitter(Protocol):

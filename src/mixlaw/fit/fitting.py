@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -13,9 +14,12 @@ from mixlaw.fit.curves import own_curve_rows
 from mixlaw.fit.fitted import Fitted
 from mixlaw.fit.joint import fit_target, require_identifiable
 from mixlaw.fit.lawtable import FITTERS, LawRow, choose, left_out
+from mixlaw.fit.pairwise import fit_pairwise
 from mixlaw.fit.published import fit_published
 from mixlaw.fit.regression import left_out_scatter
+from mixlaw.fit.repetition import counted, find_decay
 from mixlaw.fit.result import DRAWS, TOKEN_UNIT, Fit, TargetFit
+from mixlaw.fit.size import largest_size, log_sizes, require_one_size
 from mixlaw.fit.transfer_problem import NAMES, require_matching_domains
 from mixlaw.laws import LAWS, REGRESSORS
 
@@ -28,7 +32,14 @@ _FEWEST_TO_CHOOSE = 8
 """With fewer different mixtures, leaving some out says too little."""
 
 
-def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: int = 0) -> Fit:
+def fit_law(
+    runs: RunTable,
+    law: str = "auto",
+    procedure: str = "joint",
+    seed: int = 0,
+    repetition: float | str = "auto",
+    corrected: bool = False,
+) -> Fit:
     """Fit a law to every target's own loss, nats per supervised token.
 
     Args:
@@ -38,12 +49,16 @@ def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: i
         procedure: `joint` (all runs at once, with priors and uncertainty); for `transfer` also `own_curve` (each
             domain's own perturbation runs, without priors) and `published` (the paper's two steps).
         seed: of the posterior draws.
+        repetition: how repeated tokens count, where the table has `unique_RK`: `auto` (fitted where runs repeat),
+            `off` (in full), or the decay R* of `mixlaw.laws.repetition`.
+        corrected: whether a Gaussian process on the residuals is added to the law (`mixlaw.laws.residual`); it is 0
+            far from the runs.
 
     Returns:
         The fit; each target has a status and a sentence.
 
     Raises:
-        ConfigError: no such law or procedure.
+        ConfigError: no such law or procedure; a law that knows one model size and runs of several.
         DataError: a target was never measured.
         FitError: a target is not a domain where the law needs it, or the procedure does not fit the design.
         TooFewRuns: too few distinct mixtures for the law.
@@ -51,6 +66,38 @@ def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: i
 
     Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-5. Differs: see `mixlaw.fit.joint`, `mixlaw.fit.pairwise`.
     """
+    _require_wishes(law, procedure, corrected)
+    _require_losses(runs)
+    if procedure != "joint":
+        chosen, choice, checked, decay, fresh = "transfer", "", None, float("inf"), runs
+    else:
+        asked = law if law != "auto" else "transfer" if set(runs.targets) <= set(runs.domains) else "pairwise"
+        decay, said = find_decay(runs, asked, repetition)
+        fresh = counted(runs, decay)
+        chosen, choice, checked = _choose(fresh, law)
+        choice = f"{choice} {said}".strip()
+    require_one_size(runs, chosen)
+    targets = _targets(fresh, chosen, procedure, seed, checked)
+    sizes = log_sizes(runs) if chosen == "pairwise" else None
+    return Fit(
+        chosen,
+        procedure,
+        runs.domains,
+        targets,
+        runs.tokens_RK,
+        runs.losses_RJ,
+        runs.runs,
+        _warnings(targets),
+        choice,
+        decay,
+        None if np.isinf(decay) else runs.unique_RK,
+        float("nan") if sizes is None else largest_size(runs),
+        sizes,
+        corrected,
+    )
+
+
+def _require_wishes(law: str, procedure: str, corrected: bool) -> None:
     if law not in ("auto", *LAWS, *REGRESSORS):
         names = ", ".join(("auto", *LAWS, *REGRESSORS))
         raise ConfigError(f"There is no law '{law}'.", f"Choose one of: {names}.")
@@ -60,25 +107,25 @@ def fit_law(runs: RunTable, law: str = "auto", procedure: str = "joint", seed: i
         raise ConfigError(
             f"Procedure '{procedure}' belongs to law 'transfer', not to '{law}'.", "Leave it out, or change the law."
         )
-    _require_losses(runs)
-    chosen, choice, checked = ("transfer", "", None) if procedure != "joint" else _choose(runs, law)
-    if chosen == "transfer":
+    if corrected and law in REGRESSORS:
+        raise ConfigError(f"'{law}' has no equation to be corrected.", "Leave corrected out, or choose a law.")
+
+
+def _targets(runs: RunTable, law: str, procedure: str, seed: int, checked: LawRow | None) -> dict[str, TargetFit]:
+    if law == "transfer":
         require_matching_domains(runs.domains, runs.targets)
-        targets = {target: _fit_one(runs, target, procedure, seed) for target in runs.targets}
-    elif chosen in REGRESSORS:
-        targets = _regressors(runs, chosen, checked or left_out(runs, chosen))
-    else:
-        tokens = runs.tokens_RK / TOKEN_UNIT
-        fits = FITTERS[chosen](runs.domains, runs.targets, tokens, runs.losses_RJ, seed, DRAWS)
-        targets = _judged(runs, fits, checked or left_out(runs, chosen))
-    warnings = [f"{name}: {fitted.message}" for name, fitted in targets.items() if fitted.status == "worse_than_mean"]
-    warnings += [
-        f"{target}: {', '.join(fitted.at_bound)} ended at a bound."
-        for target, fitted in targets.items()
-        if fitted.at_bound
-    ]
-    table = (runs.domains, targets, runs.tokens_RK, runs.losses_RJ, runs.runs)
-    return Fit(chosen, procedure, *table, tuple(warnings), choice)
+        return {target: _fit_one(runs, target, procedure, seed) for target in runs.targets}
+    if law in REGRESSORS:
+        return _regressors(runs, law, checked or left_out(runs, law))
+    fitter = FITTERS[law] if law != "pairwise" else partial(fit_pairwise, log_sizes_R=log_sizes(runs))
+    fits = fitter(runs.domains, runs.targets, runs.tokens_RK / TOKEN_UNIT, runs.losses_RJ, seed, DRAWS)
+    return _judged(runs, fits, checked or left_out(runs, law))
+
+
+def _warnings(targets: Mapping[str, TargetFit]) -> tuple[str, ...]:
+    said = [f"{name}: {fitted.message}" for name, fitted in targets.items() if fitted.status == "worse_than_mean"]
+    bound = {name: ", ".join(fitted.at_bound) for name, fitted in targets.items() if fitted.at_bound}
+    return (*said, *(f"{name}: {which} ended at a bound." for name, which in bound.items()))
 
 
 def _require_losses(runs: RunTable) -> None:
@@ -91,6 +138,8 @@ def _choose(runs: RunTable, law: str) -> tuple[str, str, LawRow | None]:
     """Return the law's name, the reason where it was chosen, and its figures where they are known."""
     if law != "auto":
         return law, "", None
+    if log_sizes(runs) is not None:
+        return "pairwise", "Law 'pairwise': the runs are of several model sizes.", None
     if not set(runs.targets) <= set(runs.domains):
         return "pairwise", "Law 'pairwise': there are targets that are no domains.", None
     if len(np.unique(runs.tokens_RK, axis=0)) < _FEWEST_TO_CHOOSE or len(runs.domains) < 2:
@@ -110,16 +159,21 @@ def _judged(runs: RunTable, fits: Sequence[Fitted], checked: LawRow) -> dict[str
     for j, fit in enumerate(fits):
         names = [parameter.name for parameter in fit.law.parameters]
         errors = _errors(checked.predicted_RJ[:, j], runs.losses_RJ[:, j], runs.tokens_RK)
-        status, message = _verdict(fit.law.target, fit.at_bound, errors, checked.note)
+        status, message = _verdict(fit, errors, checked.note)
+        values = dict(zip(names, map(float, fit.theta_P), strict=True))
+        draws = {name: fit.draws_SP[:, p] for p, name in enumerate(names)}
+        if fit.gamma is not None:
+            values["gamma"], draws["gamma"] = fit.gamma
         judged[fit.law.target] = TargetFit(
-            dict(zip(names, map(float, fit.theta_P), strict=True)),
-            {name: fit.draws_SP[:, p] for p, name in enumerate(names)},
+            values,
+            draws,
             fit.scatter.sd_nats,
             status,
             message,
             fit.at_bound,
             *errors,
             (fit.scatter.power, fit.scatter.base, fit.scatter.span),
+            fit.information,
         )
     return judged
 
@@ -131,7 +185,7 @@ def _regressors(runs: RunTable, name: str, checked: LawRow) -> dict[str, TargetF
     for j, target in enumerate(runs.targets):
         rows = np.isfinite(runs.losses_RJ[:, j])
         errors = _errors(checked.predicted_RJ[:, j], runs.losses_RJ[:, j], runs.tokens_RK)
-        status, message = _verdict(target, (), errors, "")
+        status, message = _verdict_on_errors(target, errors, "")
         scatter = left_out_scatter(name, runs.tokens_RK[rows] / TOKEN_UNIT, runs.losses_RJ[rows, j])
         judged[target] = TargetFit({}, {}, scatter.sd_nats, status, message, (), *errors)
     return judged
@@ -159,20 +213,35 @@ def _errors(predicted_R: np.ndarray, losses_R: np.ndarray, tokens_RK: np.ndarray
     )
 
 
-def _verdict(target: str, at_bound: tuple[str, ...], errors: tuple[float, ...], note: str) -> tuple[str, str]:
+def _verdict(fit: Fitted, errors: tuple[float, ...], note: str) -> tuple[str, str]:
+    """Return status and sentence of a law's fit to one target."""
+    status, left = _verdict_on_errors(fit.law.target, errors, note)
+    if status != "converged":
+        return status, left
+    known = fit.information
+    if known is not None and ((known.rank < known.parameters and not known.held) or "beta" in known.open):
+        loose = ", ".join(known.open) or "some parameters"
+        return "not_identifiable", (
+            f"The runs do not determine {loose} (rank {known.rank} of {known.parameters}). Add runs that move each "
+            f"domain and the total on their own, or choose a simpler law. {left}"
+        )
+    if known is not None and known.open:
+        left += f" Of {', '.join(known.open)} the runs say nothing: the prior holds; runs that move it would tell."
+    if fit.at_bound:
+        return "at_bound", f"{', '.join(fit.at_bound)} ended at a bound. {left}"
+    return "converged", left
+
+
+def _verdict_on_errors(target: str, errors: tuple[float, ...], note: str) -> tuple[str, str]:
     error, mean_error = 100 * errors[0], 100 * errors[1]
     if not np.isfinite(error):
-        left = note or "Too few runs to leave some out."
-    else:
-        left = f"Left-out mixtures are predicted with an error of {error:.2g} %, by their mean with {mean_error:.2g} %."
-        if error >= mean_error:
-            return "worse_than_mean", (
-                f"{left} The runs of '{target}' carry no signal that the law can use: use more tokens a run or more "
-                "seeds."
-            )
-    if at_bound:
-        return "at_bound", f"{', '.join(at_bound)} ended at a bound. {left}"
-    return "converged", left
+        return "converged", note or "Too few runs to leave some out."
+    left = f"Left-out mixtures are predicted with an error of {error:.2g} %, by their mean with {mean_error:.2g} %."
+    if error < mean_error:
+        return "converged", left
+    return "worse_than_mean", (
+        f"{left} The runs of '{target}' carry no signal that the law can use: use more tokens a run or more seeds."
+    )
 
 
 def _fit_one(runs: RunTable, target: str, procedure: str, seed: int) -> TargetFit:

@@ -16,7 +16,8 @@ import numpy as np
 from mixlaw.core.errors import TooFewRuns
 from mixlaw.fit.engine import estimate
 from mixlaw.fit.fitted import Fitted, Scatter
-from mixlaw.fit.laplace import draw
+from mixlaw.fit.information import Information, information
+from mixlaw.fit.laplace import Around, draw
 from mixlaw.laws.base import Law
 
 _TINY = 1e-12
@@ -132,23 +133,20 @@ def _fit_one(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, unit: float,
     drawn = theta[None]
     if draws:
         covariance, precision, mean = _normal(problem, best.z_P, best.noise, best.weights_R, inside)
-        z = draw(
-            problem.losses,
-            problem.losses_R,
-            best.weights_R / best.noise**2,
-            best.z_P,
-            covariance,
-            mean,
-            precision,
-            lower,
-            upper,
-            best.degrees,
-            seed,
-            draws,
-        )
+        precisions = best.weights_R / best.noise**2
+        normal = (best.z_P, covariance, mean, precision)
+        z = draw(Around(problem.losses, problem.losses_R, precisions, *normal, lower, upper, best.degrees), seed, draws)
         drawn = law.rescale(problem.theta(z), unit)
     named = [parameter.name for parameter, within in zip(law.parameters, inside, strict=True) if not within]
-    return Fitted(law, theta, drawn, Scatter(best.noise), tuple(named))
+    known = _known(problem, best.z_P, inside)
+    return Fitted(law, theta, drawn, Scatter(best.noise), tuple(named), known)
+
+
+def _known(problem: LawProblem, z_P: np.ndarray, inside: np.ndarray) -> Information:
+    """Return what the runs say about the parameters that neither a bound nor a prior holds."""
+    free = [p for p, parameter in enumerate(problem.law.parameters) if inside[p] and parameter.prior is None]
+    names = [problem.law.parameters[p].name for p in free]
+    return information(problem.losses_and_jacobian(z_P)[1][:, free], names)
 
 
 def _normal(

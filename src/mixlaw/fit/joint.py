@@ -19,6 +19,7 @@ from mixlaw.core.seeds import generator
 from mixlaw.fit.crossvalidation import CrossValidation, cross_validate
 from mixlaw.fit.engine import Estimate, estimate
 from mixlaw.fit.fitted import Fitted, Scatter
+from mixlaw.fit.information import Information, information
 from mixlaw.fit.result import DRAWS, TOKEN_UNIT, TargetFit
 from mixlaw.fit.sampling import sample
 from mixlaw.fit.transfer_problem import NAMES, TransferProblem, require_matching_domains
@@ -26,6 +27,7 @@ from mixlaw.laws.transfer import Transfer
 
 _WALKERS = 100
 _AT_BOUND = 1e-6
+_NEAR = 1e-3
 
 
 def fit_target(
@@ -68,7 +70,14 @@ def fit_target(
         cv_mre=checked.mre,
         cv_mre_mean=checked.mre_mean,
         cv_spearman=checked.spearman,
+        information=_known(problem, best),
     )
+
+
+def _known(problem: TransferProblem, best: Estimate) -> Information:
+    inside = (best.z_P > problem.lower + _AT_BOUND) & (best.z_P < problem.upper - _AT_BOUND)
+    names = [name for name, within in zip(NAMES, inside, strict=True) if within]
+    return information(problem.losses_and_jacobian(best.z_P)[1][:, inside], names)
 
 
 def _require_runs(target: str, problem: TransferProblem) -> None:
@@ -127,18 +136,23 @@ def _posterior(problem: TransferProblem, best: Estimate, seed: int) -> np.ndarra
     # counted in another unit, or a constant added to the losses.
     ranks = np.argsort(problem.losses_R, kind="stable").astype(np.int64).tobytes()
     rng = generator("posterior", seed, hashlib.sha256(ranks).hexdigest())
-    width = np.array([0.02, 0.02, 0.05, 0.05, 0.02 * max(float(problem.losses_R.max()), 1e-12)])
+    flat = problem.flat(best.z_P)
     free = problem.upper > problem.lower
-    walkers = best.z_P + width * rng.standard_normal((_WALKERS, 5))
+
+    def log_density(flat_SP: np.ndarray) -> np.ndarray:
+        z_SP, log_volume = flat.curve(flat_SP)
+        return problem.log_posterior(np.where(free, z_SP, problem.lower), best.noise, best.weights_R) + log_volume
+
+    centre = flat.flatten(best.z_P[None])[0]
+    width = np.array([3 * best.noise, 0.1, 0.2, 0.5, 3 * best.noise])
+    spread, near = rng.standard_normal((5 * _WALKERS, 5)), _NEAR * rng.standard_normal((_WALKERS, 5))
+    start = centre + width * np.vstack([spread, near])
     # Reflected at the bounds, so that a parameter that sits at one starts spread out inside it.
-    walkers = np.where(walkers < problem.lower, 2 * problem.lower - walkers, walkers)
-    walkers = np.where(walkers > problem.upper, 2 * problem.upper - walkers, walkers)
-    walkers = np.where(free, np.clip(walkers, problem.lower, problem.upper), problem.lower)
-
-    def log_density(z_SP: np.ndarray) -> np.ndarray:
-        return problem.log_posterior(np.where(free, z_SP, problem.lower), best.noise, best.weights_R)
-
-    draws = sample(log_density, walkers, rng, DRAWS, burn_in=300, thin=40)
+    lower, upper, inner = problem.lower[1:4], problem.upper[1:4], start[:, 1:4]
+    inner = np.where(inner < lower, 2 * lower - inner, np.where(inner > upper, 2 * upper - inner, inner))
+    start[:, 1:4] = np.clip(inner, lower, upper)
+    start = start[np.argsort(-log_density(start), kind="stable")[:_WALKERS]]
+    draws = flat.curve(sample(log_density, start, rng, DRAWS, burn_in=300, thin=40))[0]
     return np.where(free, draws, problem.lower)
 
 
@@ -194,5 +208,14 @@ def fit_transfer(
         z_SP = _posterior(problem, best, seed)[:draws] if draws else best.z_P[None]
         theta = problem.natural(best.z_P[None])[0]
         bound = _parameters_at_bound(problem, best.z_P)
-        fits.append(Fitted(Transfer(domains, target), theta, problem.natural(z_SP), Scatter(best.noise), bound))
+        fits.append(
+            Fitted(
+                Transfer(domains, target),
+                theta,
+                problem.natural(z_SP),
+                Scatter(best.noise),
+                bound,
+                _known(problem, best),
+            )
+        )
     return fits

@@ -12,85 +12,117 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from mixlaw.core.seeds import generator
+from mixlaw.fit.flat import Flat
 from mixlaw.fit.sampling import sample
 
 _WORK = 2.0e8
 """Elementary evaluations (draws x runs x coordinates) that the walkers may cost."""
 
 
-def draw(
-    losses: Callable[[np.ndarray], np.ndarray],
-    losses_R: np.ndarray,
-    precision_R: np.ndarray,
-    z_P: np.ndarray,
-    covariance_PP: np.ndarray,
-    mean_P: np.ndarray,
-    precision_PP: np.ndarray,
-    lower_P: np.ndarray,
-    upper_P: np.ndarray,
-    degrees: float,
-    seed: int,
-    draws: int,
-) -> np.ndarray:
-    """Return (draws, P) draws of the coordinates.
+@dataclass(frozen=True)
+class Around:
+    """A maximum a posteriori point and what surrounds it.
 
-    Args:
+    Attributes:
         losses: (S, P) -> (S, R), nats.
         losses_R: measured, nats.
         precision_R: one over the variance that each run is given.
-        z_P: maximum a posteriori point.
+        z_P: the point.
         covariance_PP: of the normal approximation; zero rows for coordinates at a bound.
         mean_P: of the prior.
         precision_PP: of the prior.
         lower_P: bounds.
         upper_P: bounds.
         degrees: of freedom that the noise estimate has: the draws are Student's t with so many.
+        flat: coordinates in which the posterior is not curved, where the law has such.
+    """
+
+    losses: Callable[[np.ndarray], np.ndarray]
+    losses_R: np.ndarray
+    precision_R: np.ndarray
+    z_P: np.ndarray
+    covariance_PP: np.ndarray
+    mean_P: np.ndarray
+    precision_PP: np.ndarray
+    lower_P: np.ndarray
+    upper_P: np.ndarray
+    degrees: float
+    flat: Flat | None = None
+
+    @property
+    def width_P(self) -> np.ndarray:
+        """Standard deviations; a coordinate at its bound has no curvature there and gets a little room inside."""
+        inside = 0.02 * np.minimum(self.upper_P - self.lower_P, 1.0)
+        return np.where(self._held, inside, np.sqrt(np.maximum(np.diag(self.covariance_PP), 0)))
+
+    @property
+    def _held(self) -> np.ndarray:
+        return np.diag(self.covariance_PP) <= 0
+
+    def flatten(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return the flat coordinates of z."""
+        return z_SP if self.flat is None else self.flat.flatten(z_SP)
+
+    def curve(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
+        """Return z of flat coordinates, and the logarithm of the volume of their unit in z."""
+        return (x_SP, 0.0) if self.flat is None else self.flat.curve(x_SP)
+
+    def spread(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return (count, P) draws of the normal approximation, as z within the bounds."""
+        z, held = self.z_P, self._held
+        change = np.eye(len(z)) if self.flat is None else self.flat.jacobian(z)
+        covariance = change @ self.covariance_PP @ change.T
+        values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
+        student = np.sqrt(self.degrees / np.maximum(rng.chisquare(max(self.degrees, 2.1), count), 1e-3))
+        away = rng.standard_normal((count, len(z))) @ (vectors * np.sqrt(np.maximum(values, 0))).T
+        points = self.curve(self.flatten(z[None])[0] + away * student[:, None])[0]
+        points[:, held] = z[held] + self.width_P[held] * rng.standard_normal((count, int(held.sum())))
+        points = np.where(points < self.lower_P, 2 * self.lower_P - points, points)
+        points = np.where(points > self.upper_P, 2 * self.upper_P - points, points)
+        return np.clip(np.nan_to_num(points, nan=0.0), self.lower_P, self.upper_P)
+
+    def log_density(self, x_SP: np.ndarray) -> np.ndarray:
+        """Return (S,) log posterior densities in flat coordinates, up to a constant."""
+        z_SP, log_volume = self.curve(x_SP)
+        inside = np.all((z_SP >= self.lower_P) & (z_SP <= self.upper_P), axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = (self.precision_R * (self.losses(z_SP) - self.losses_R) ** 2).sum(axis=1)
+        far = z_SP - self.mean_P
+        prior = ((far @ self.precision_PP) * far).sum(axis=1)
+        # The noise's size is known to within `degrees` of freedom: integrated out, the likelihood is a Student t.
+        shape = 2.0
+        each = self.degrees / len(self.losses_R)
+        density = -0.5 * prior - 0.5 * (self.degrees + shape) * np.log(shape + squares * each)
+        return np.where(inside & np.isfinite(density), density + log_volume, -np.inf)
+
+
+def draw(around: Around, seed: int, draws: int) -> np.ndarray:
+    """Return (draws, P) draws of the coordinates.
+
+    Args:
+        around: the point.
         seed: of the draws; with the order of the losses it makes the stream.
         draws: S.
     """
-    ranks = np.argsort(losses_R, kind="stable").astype(np.int64).tobytes()
+    z, runs = around.z_P, len(around.losses_R)
+    ranks = np.argsort(around.losses_R, kind="stable").astype(np.int64).tobytes()
     rng = generator("posterior", seed, hashlib.sha256(ranks).hexdigest())
-    values, vectors = np.linalg.eigh(0.5 * (covariance_PP + covariance_PP.T))
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    width = np.sqrt(np.maximum(np.diag(covariance_PP), 0))
-    # A coordinate at its bound has no curvature there: it starts spread out a little inside.
-    width = np.where(width > 0, width, 0.02 * np.minimum(upper_P - lower_P, 1.0))
-
-    def spread(count: int) -> np.ndarray:
-        student = np.sqrt(degrees / np.maximum(rng.chisquare(max(degrees, 2.1), count), 1e-3))
-        points = z_P + (rng.standard_normal((count, len(z_P))) @ root.T) * student[:, None]
-        held = np.diag(covariance_PP) <= 0
-        points[:, held] += width[held] * rng.standard_normal((count, int(held.sum())))
-        points = np.where(points < lower_P, 2 * lower_P - points, points)
-        points = np.where(points > upper_P, 2 * upper_P - points, points)
-        return np.clip(points, lower_P, upper_P)
-
-    walkers = max(2 * len(z_P) + 2, 60)
+    walkers = max(2 * len(z) + 2, 60)
     walkers += walkers % 2
-    sweeps = int(_WORK / (walkers * max(len(losses_R), 1) * len(z_P)))
+    sweeps = min(int(_WORK / (walkers * max(runs, 1) * len(z))), 800)
     if sweeps < 100:
-        return spread(draws)
-
-    def log_density(z_SP: np.ndarray) -> np.ndarray:
-        inside = np.all((z_SP >= lower_P) & (z_SP <= upper_P), axis=1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = (precision_R * (losses(z_SP) - losses_R) ** 2).sum(axis=1)
-        far = z_SP - mean_P
-        prior = ((far @ precision_PP) * far).sum(axis=1)
-        # The noise's size is known to within `degrees` of freedom: integrated out, the likelihood is a Student t.
-        shape = 2.0
-        density = -0.5 * prior - 0.5 * (degrees + shape) * np.log(shape + squares * degrees / len(losses_R))
-        return np.where(inside & np.isfinite(density), density, -np.inf)
-
+        return around.spread(draws, rng)
     # Where the normal approximation is too wide, a walker far out would need longer to come home than it is given: the
     # walkers start from the most probable fifth of its draws.
-    start = np.vstack([spread(5 * walkers), np.repeat(z_P[None], walkers, axis=0)])
-    start = start[np.argsort(-log_density(start), kind="stable")[:walkers]]
-    start = np.clip(start + 1e-3 * width * rng.standard_normal(start.shape), lower_P, upper_P)
-    sweeps = min(sweeps, 800)
+    near = z + 1e-3 * around.width_P * rng.standard_normal((walkers, len(z)))
+    start = np.vstack([around.spread(5 * walkers, rng), np.clip(near, around.lower_P, around.upper_P)])
+    start = around.flatten(start)
+    start = start[np.argsort(-around.log_density(start), kind="stable")[:walkers]]
     thin = max(sweeps // (2 * -(-draws // walkers)), 1)
-    return sample(log_density, start, rng, draws, burn_in=sweeps // 2, thin=thin)
+    found = sample(around.log_density, start, rng, draws, burn_in=sweeps // 2, thin=thin)
+    return np.clip(around.curve(found)[0], around.lower_P, around.upper_P)

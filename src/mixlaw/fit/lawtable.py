@@ -23,6 +23,7 @@ from mixlaw.fit.generic import law_fitter
 from mixlaw.fit.joint import fit_transfer
 from mixlaw.fit.pairwise import fit_pairwise, pairwise_left_out
 from mixlaw.fit.regression import fit_regressor
+from mixlaw.fit.size import log_sizes, require_one_size
 from mixlaw.laws import LAWS, REGRESSORS
 
 FITTERS: dict[str, Fitter] = {name: law_fitter(law) for name, law in LAWS.items()}
@@ -84,9 +85,10 @@ def left_out(runs: RunTable, name: str) -> LawRow:
     began = time.perf_counter()
     predicted = np.full(runs.losses_RJ.shape, np.nan)
     try:
+        require_one_size(runs, name)
         if name == "pairwise":
-            tokens = runs.tokens_RK / _MILLION
-            predicted = pairwise_left_out(runs.domains, runs.targets, tokens, runs.losses_RJ, folds(runs))
+            tokens, sizes = runs.tokens_RK / _MILLION, log_sizes(runs)
+            predicted = pairwise_left_out(runs.domains, runs.targets, tokens, runs.losses_RJ, folds(runs), sizes)
         else:
             for fold in folds(runs):
                 predicted[fold] = _predict_left_out(runs, name, fold)

@@ -6,7 +6,7 @@ Shape letters: R runs, K domains, J targets, S posterior draws.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,88 +15,25 @@ import numpy as np
 from mixlaw.core.errors import DataError, FitError
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.fitted import Scatter
+from mixlaw.fit.prediction import Prediction, band
+from mixlaw.fit.size import at_size
+from mixlaw.fit.targetfit import TargetFit, number, to_float
 from mixlaw.laws import LAWS, REGRESSORS
 from mixlaw.laws.base import Law
+from mixlaw.laws.repetition import Repeated, count_tokens
+from mixlaw.laws.residual import Corrected, correct
 
 TOKEN_UNIT = 1e6
 """Tokens per unit in which dimensional law parameters (k) are reported: the paper counts millions."""
 
-FORMAT = 2
+FORMAT = 3
 """Of `fit.json`."""
 
 DRAWS = 200
 """Posterior draws kept with a fit."""
 
-_BAND = (0.05, 0.95)
-_NORMAL = (-1.7507, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7507)
-"""Medians of twelve equally probable pieces of the standard normal distribution."""
-
 BAND = {"mean": "mean", "low": "mean_low", "high": "mean_high"}
 """Name in a report or solution -> attribute of `Prediction`: there the band is that of the law, without scatter."""
-
-_CEILING = 2.0
-"""No prediction lies above the largest measured loss times this, nor below 0: no law is believed there."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predicted losses with a band.
-
-    Attributes:
-        mean: (R, J) nats per supervised token.
-        low: (R, J) lower end of the 90 % interval of a run's loss: what the fit leaves open and how runs scatter.
-        high: (R, J) upper end.
-        mean_low: (R, J) lower end of the 90 % band of the law alone, the mean over runs.
-        mean_high: (R, J) upper end.
-    """
-
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    mean_low: np.ndarray
-    mean_high: np.ndarray
-
-
-@dataclass(frozen=True)
-class TargetFit:
-    """One target's fitted law.
-
-    Attributes:
-        parameters: name -> value, tokens in millions.
-        draws: name -> (S,) posterior draws of the same parameters.
-        noise_nats: standard deviation of a run's loss around the law.
-        status: `converged`, `at_bound`, `not_identifiable` or `worse_than_mean`.
-        message: one sentence that says why.
-        at_bound: parameters that ended at a bound.
-        cv_mre: leave-one-run-out mean relative error, a share (0.01 = 1 %); NaN where too few runs.
-        cv_mre_mean: the same for the predictor "the mean of the other runs".
-        cv_spearman: rank correlation of left-out predictions with the losses.
-        cv_r2: share of the variance of the losses that left-out predictions explain.
-        scatter_shape: (power, base, span) of `mixlaw.fit.fitted.Scatter`, with `noise_nats`.
-    """
-
-    parameters: Mapping[str, float]
-    draws: Mapping[str, np.ndarray]
-    noise_nats: float
-    status: str
-    message: str
-    at_bound: tuple[str, ...] = ()
-    cv_mre: float = float("nan")
-    cv_mre_mean: float = float("nan")
-    cv_spearman: float = float("nan")
-    cv_r2: float = float("nan")
-    scatter_shape: tuple[float, float, float] = (0.0, 0.0, 1.0)
-
-    @property
-    def scatter(self) -> Scatter:
-        """How far runs lie from the law."""
-        return Scatter(self.noise_nats, *self.scatter_shape)
-
-    @property
-    def identifiable(self) -> bool:
-        """Whether the runs determine the parameters."""
-        return self.status != "not_identifiable"
 
 
 @dataclass(frozen=True)
@@ -114,6 +51,11 @@ class Fit:
         run_names: their names.
         warnings: sentences.
         choice: why this law, where it was chosen by cross-validation.
+        decay: R* of `mixlaw.laws.repetition`; infinite where repeated tokens count in full.
+        unique_RK: distinct tokens of each run, or None.
+        params: model parameters that predictions are for, where the runs are of several sizes; NaN where not.
+        log_sizes_R: logarithm of each run's model size over `params`, or None.
+        corrected: whether a Gaussian process on the residuals is added (`mixlaw.laws.residual`).
     """
 
     law: str
@@ -125,13 +67,33 @@ class Fit:
     run_names: tuple[str, ...]
     warnings: tuple[str, ...] = field(default_factory=tuple)
     choice: str = ""
+    decay: float = float("inf")
+    unique_RK: np.ndarray | None = None
+    params: float = float("nan")
+    log_sizes_R: np.ndarray | None = None
+    corrected: bool = False
     _predictors: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.run_names)
 
-    def law_of(self, target: str) -> Law:
-        """Return the law, made for the fit's domains and a target.
+    @property
+    def counted_RK(self) -> np.ndarray:
+        """The runs' tokens, millions, with repeats counted as the fit does."""
+        tokens_RK = self.tokens_RK / TOKEN_UNIT
+        return tokens_RK if self.unique_RK is None else count_tokens(tokens_RK, self.unique_RK / TOKEN_UNIT, self.decay)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the law's equation and its parameters are all there is to predictions."""
+        return np.isinf(self.decay) and not self.corrected
+
+    def law_of(self, target: str, available: Mapping[str, float] | None = None) -> Law:
+        """Return the law, made for the fit's domains and a target, with what the fit adds to its equation.
+
+        Args:
+            target: its name.
+            available: domain -> distinct tokens there are; beyond them tokens repeat, and count as `decay` says.
 
         Raises:
             FitError: the fit is of a regressor, which has no equation.
@@ -141,53 +103,113 @@ class Fit:
                 f"'{self.law}' predicts without an equation: it has no parameters and no derivatives.",
                 f"Fit a law that has them: {', '.join(LAWS)}.",
             )
-        return LAWS[self.law](self.domains, target)
+        law: Law = LAWS[self.law](self.domains, target)
+        if self.corrected:
+            law = self._correction(target, law)
+        if available and np.isfinite(self.decay):
+            unique_K = np.array([available.get(domain, np.inf) for domain in self.domains], float) / TOKEN_UNIT
+            law = Repeated(law, unique_K, self.decay)
+        return law
+
+    def _correction(self, target: str, law: Law) -> Corrected:
+        if target not in self._predictors:
+            losses_R = self.losses_RJ[:, list(self.targets).index(target)]
+            if self.log_sizes_R is not None:  # as the largest model would have had them
+                parameters = self.targets[target].parameters
+                losses_R = at_size(losses_R, parameters["E"], parameters["gamma"], -self.log_sizes_R)
+            theta = np.array([self.targets[target].parameters[p.name] for p in law.parameters])
+            self._predictors[target] = correct(law, theta, self.counted_RK, losses_R)
+        return self._predictors[target]
+
+    def at_size(self, params: float) -> Fit:
+        """Return the fit for another model size; needs runs of several.
+
+        Raises:
+            FitError: the runs are of one size.
+            DataError: not a positive number.
+        """
+        if self.log_sizes_R is None:
+            raise FitError(
+                "The runs are of one model size: nothing is known of others.",
+                "Add runs of another size, with a column params in the run table.",
+            )
+        if not (np.isfinite(params) and params > 0):
+            raise DataError(f"A model cannot have {params} parameters.", "Write a number above 0, such as 7e9.")
+        log_size = float(np.log(params / self.params))
+        targets = {}
+        for name, fitted in self.targets.items():
+            factor = np.exp(-fitted.draws["gamma"] * log_size)
+            point = float(np.exp(-fitted.parameters["gamma"] * log_size))
+            targets[name] = replace(
+                fitted,
+                parameters={**fitted.parameters, "C": fitted.parameters["C"] * point},
+                draws={**fitted.draws, "C": fitted.draws["C"] * factor},
+            )
+        return replace(
+            self, targets=targets, params=float(params), log_sizes_R=self.log_sizes_R - log_size, _predictors={}
+        )
 
     def theta(self, target: str) -> np.ndarray:
         """Return the (P,) point estimate of one target's parameters, tokens in millions."""
-        return np.array([self.targets[target].parameters[p.name] for p in self.law_of(target).parameters])
+        return np.array([self.targets[target].parameters[p.name] for p in self._equation(target).parameters])
 
     def theta_draws(self, target: str) -> np.ndarray:
         """Return (S, P) posterior draws of one target's parameters, tokens in millions."""
-        return np.column_stack([self.targets[target].draws[p.name] for p in self.law_of(target).parameters])
+        return np.column_stack([self.targets[target].draws[p.name] for p in self._equation(target).parameters])
 
-    def predict(self, tokens: RunTable | Mapping[str, float] | np.ndarray) -> Prediction:
+    def _equation(self, target: str) -> Law:
+        return replace(self, corrected=False, decay=float("inf")).law_of(target)
+
+    def predict(
+        self, tokens: RunTable | Mapping[str, float] | np.ndarray, available: Mapping[str, float] | None = None
+    ) -> Prediction:
         """Return the losses expected of mixtures, nats per supervised token, with the 90 % band of the mean loss.
 
         Args:
             tokens: a run table with the fit's domains, `{domain: tokens}` for one mixture (a domain left out has
                 none), or an (R, K) array in the order of `domains`.
+            available: domain -> distinct tokens there are, where the fit counts repeats; a run table says it itself.
 
         Raises:
             DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
         """
-        tokens_RK = self._tokens(tokens) / TOKEN_UNIT
-        columns = [self._predict_one(target, tokens_RK) for target in self.targets]
+        tokens_RK, log_sizes = self._tokens(tokens) / TOKEN_UNIT, None
+        if isinstance(tokens, RunTable):
+            unique_RK = self._unique(tokens)
+            if unique_RK is not None:
+                tokens_RK, available = count_tokens(tokens_RK, unique_RK / TOKEN_UNIT, self.decay), None
+            if self.log_sizes_R is not None and tokens.params_R is not None:
+                log_sizes = np.nan_to_num(np.log(np.maximum(tokens.params_R, 1e-300) / self.params))
+        columns = [self._predict_one(target, tokens_RK, available, log_sizes) for target in self.targets]
         return Prediction(*(np.column_stack(part) for part in zip(*columns, strict=True)))
 
-    def _predict_one(self, target: str, tokens_RK: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _unique(self, runs: RunTable) -> np.ndarray | None:
+        """Return the table's distinct tokens in the order of the fit's domains."""
+        if runs.unique_RK is None or np.isinf(self.decay):
+            return None
+        return runs.unique_RK[:, [runs.domains.index(domain) for domain in self.domains]]
+
+    def _predict_one(
+        self,
+        target: str,
+        tokens_RK: np.ndarray,
+        available: Mapping[str, float] | None,
+        log_sizes_R: np.ndarray | None,
+    ) -> tuple[np.ndarray, ...]:
         """Return (R,) mean, low, high, mean_low, mean_high of one target."""
-        scatter = self.targets[target].scatter
+        fitted = self.targets[target]
         if self.law in REGRESSORS:
             mean = self._predictor(target).predict(tokens_RK)
             drawn = mean[None]
         else:
-            law = self.law_of(target)
+            law = self.law_of(target, available)
             mean = law.predict(self.theta(target), tokens_RK)
             drawn = law.predict(self.theta_draws(target), tokens_RK)
-        column = self.losses_RJ[:, list(self.targets).index(target)]
-        ceiling = _CEILING * float(np.nanmax(np.abs(column)))
-        mean, drawn = (np.clip(np.nan_to_num(x, nan=ceiling, posinf=ceiling), 0.0, ceiling) for x in (mean, drawn))
-        runs = drawn[:, None] + scatter.at(drawn)[:, None] * np.array(_NORMAL)[:, None]
-        low, high = np.quantile(runs.reshape(-1, len(mean)), _BAND, axis=0)
-        mean_low, mean_high = np.quantile(drawn, _BAND, axis=0)
-        return (
-            mean,
-            np.maximum(np.minimum(low, mean), 0.0),
-            np.maximum(high, mean),
-            np.minimum(mean_low, mean),
-            np.maximum(mean_high, mean),
-        )
+        if log_sizes_R is not None:
+            floor, gamma = fitted.draws["E"][:, None], fitted.draws["gamma"][:, None]
+            mean = at_size(mean, fitted.parameters["E"], fitted.parameters["gamma"], log_sizes_R)
+            drawn = at_size(drawn, floor, gamma, log_sizes_R)
+        return band(mean, drawn, fitted.scatter, self.losses_RJ[:, list(self.targets).index(target)])
 
     def _predictor(self, target: str) -> Any:
         """Return the regressor fitted to the stored runs."""
@@ -196,7 +218,7 @@ class Fit:
         if target not in self._predictors:
             column = self.losses_RJ[:, list(self.targets).index(target)]
             rows = np.isfinite(column)
-            self._predictors[target] = fit_regressor(self.law, self.tokens_RK[rows] / TOKEN_UNIT, column[rows])
+            self._predictors[target] = fit_regressor(self.law, self.counted_RK[rows], column[rows])
         return self._predictors[target]
 
     def _tokens(self, tokens: RunTable | Mapping[str, float] | np.ndarray) -> np.ndarray:
@@ -232,18 +254,11 @@ class Fit:
             "messages": {name: fitted.message for name, fitted in self.targets.items()},
             "parameters": {name: dict(fitted.parameters) for name, fitted in self.targets.items()},
             "noise": {name: fitted.noise_nats for name, fitted in self.targets.items()},
-            "diagnostics": {
-                name: {
-                    "cv_mre": _number(fitted.cv_mre),
-                    "cv_mre_mean": _number(fitted.cv_mre_mean),
-                    "cv_spearman": _number(fitted.cv_spearman),
-                    "cv_r2": _number(fitted.cv_r2),
-                    "identifiable": fitted.identifiable,
-                    "at_bound": list(fitted.at_bound),
-                }
-                for name, fitted in self.targets.items()
-            },
+            "diagnostics": {name: fitted.diagnostics() for name, fitted in self.targets.items()},
             "choice": self.choice,
+            "repetition": number(self.decay),
+            "params": number(self.params),
+            "corrected": self.corrected,
             "warnings": list(self.warnings),
         }
 
@@ -258,7 +273,9 @@ class Fit:
             },
             "run_names": list(self.run_names),
             "tokens": self.tokens_RK.tolist(),
-            "losses": [[_number(x) for x in row] for row in self.losses_RJ.tolist()],
+            "unique": None if self.unique_RK is None else self.unique_RK.tolist(),
+            "log_sizes": None if self.log_sizes_R is None else self.log_sizes_R.tolist(),
+            "losses": [[number(x) for x in row] for row in self.losses_RJ.tolist()],
         }
 
     @staticmethod
@@ -271,29 +288,22 @@ class Fit:
                 "Write it again with `mixlaw fit`.",
             )
         try:
-            targets = {
-                name: TargetFit(
-                    value["parameters"][name],
-                    {p: np.array(values, float) for p, values in value["draws"][name].items()},
-                    value["noise"][name],
-                    value["status"][name],
-                    value["messages"][name],
-                    tuple(value["diagnostics"][name]["at_bound"]),
-                    *_checked(value["diagnostics"][name]),
-                    tuple(value["scatter"][name]),
-                )
-                for name in value["targets"]
-            }
+            targets = {name: TargetFit.from_json(value, name) for name in value["targets"]}
             return Fit(
                 value["law"],
                 value["procedure"],
                 tuple(value["domains"]),
                 targets,
                 np.array(value["tokens"], float),
-                np.array([[_float(x) for x in row] for row in value["losses"]]),
+                np.array([[to_float(x) for x in row] for row in value["losses"]]),
                 tuple(value["run_names"]),
                 tuple(value["warnings"]),
                 value["choice"],
+                float("inf") if value["repetition"] is None else float(value["repetition"]),
+                None if value["unique"] is None else np.array(value["unique"], float),
+                to_float(value["params"]),
+                None if value["log_sizes"] is None else np.array(value["log_sizes"], float),
+                bool(value["corrected"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"Not a fit file: {type(error).__name__} {error}.", "Write it with `mixlaw fit`.") from None
@@ -315,16 +325,3 @@ def _require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:
             f"The fit has no domain {', '.join(map(repr, stray))}; it has {', '.join(map(repr, known))}.",
             "Mend the name, or fit runs that have it.",
         )
-
-
-def _checked(diagnostics: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    mre, mean, ranks, r2 = (diagnostics[key] for key in ("cv_mre", "cv_mre_mean", "cv_spearman", "cv_r2"))
-    return _float(mre), _float(mean), _float(ranks), _float(r2)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _float(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

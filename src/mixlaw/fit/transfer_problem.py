@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.core.errors import FitError
+from mixlaw.fit.flat import Flat
 
 NAMES = ("C", "k", "alpha", "beta", "E")
 LOG_BETA_PRIOR = (np.log(0.2), 0.7)
@@ -131,6 +132,10 @@ class TransferProblem:
         degrees = 2.0
         density = -0.5 * prior - 0.5 * (weights_R.sum() + degrees) * np.log(degrees * noise**2 + squares)
         return np.where(inside & np.isfinite(density), density, -np.inf)
+
+    def flat(self, z_P: np.ndarray) -> Flat:
+        """Return the coordinates in which the posterior around a point is not curved."""
+        return Flat.of(self.effective(z_P[1], z_P[2], self.own_R, self.others_R), 0, 3, 4)
 
     def starts(self, count: int) -> np.ndarray:
         """Return (count, P) starting points: the best and most different of a Sobol set over (tau, alpha, log beta).

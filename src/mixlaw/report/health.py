@@ -68,8 +68,9 @@ def _some(names: list[str]) -> str:
 
 def _runs(fit: Fit) -> Check:
     mixtures = len(np.unique(fit.tokens_RK, axis=0))
-    parameters = max(len(fitted.parameters) for fitted in fit.targets.values())
-    text = f"{mixtures} distinct mixtures for {parameters} parameters a target."
+    # A value for every source is held by priors; the curve's own parameters are not.
+    parameters = max(sum("[" not in name for name in fitted.parameters) for fitted in fit.targets.values())
+    text = f"{mixtures} distinct mixtures for {parameters} parameters of a target's curve."
     if mixtures >= 2 * parameters:
         return Check(PASS, "Enough runs", text)
     return Check(WARN, "Enough runs", text, f"Add runs: at least {2 * parameters} mixtures, with totals that differ.")

@@ -11,6 +11,7 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
+from mixlaw.laws import LAWS
 from mixlaw.report.answer import loss_name
 from mixlaw.report.curves import curve_figure, parity_figure, path_figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
@@ -25,6 +26,7 @@ from mixlaw.report.tables import (
     parameters_table,
     path_table,
     runs_table,
+    source_tables,
     study_tables,
     weights_table,
 )  # fmt: skip
@@ -215,13 +217,17 @@ def _thinned(runs: RunTable, most: int) -> RunTable:
 
 
 def _parameters(fit: Fit) -> Section:
-    formula = "L = C (N + k R^alpha)^-beta + E, with N the target's own and R all other tokens, in millions."
+    if fit.law in LAWS:
+        equation = (LAWS[fit.law].__doc__ or "").strip().partition("\n")[0].replace("`", "").rstrip(".")
+        formula = f"Law '{fit.law}': {equation}. Tokens in millions; N are a domain's own, R all others'."
+    else:
+        formula = f"'{fit.law}' predicts without an equation."
     return Section(
         "parameters",
         "Parameters",
-        formula if fit.law == "transfer" else f"Law '{fit.law}'.",
+        " ".join(part for part in (formula, fit.choice) if part),
         (),
-        [parameters_table(fit)],
+        [parameters_table(fit), *source_tables(fit)],
         folded=("What the fit says of each target", [f"{t}: {f.message}" for t, f in fit.targets.items() if f.message]),
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
-from mixlaw.fit.result import Fit
+from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.report.comparison import Change, intervals, target_changes, total_changes
 from mixlaw.report.figures import in_order
 from mixlaw.report.health import Check
@@ -140,15 +140,10 @@ def path_table(path: list[Solution]) -> Table:
 def parameters_table(fit: Fit) -> Table:
     """Return the parameters with 90 % intervals, noise, errors on left-out runs and the status of each target."""
     ends = intervals(fit)
-    names = list(next(iter(fit.targets.values())).parameters)
+    names = [name for name in next(iter(fit.targets.values())).parameters if "[" not in name]
     rows = []
     for target, fitted in fit.targets.items():
-        row = [Cell(target)]
-        for name in names:
-            low, high = ends[target][name]
-            note = f"{significant(low)} to {significant(high)}" if high > low else "no interval"
-            mark = " (bound)" if name in fitted.at_bound else ""
-            row.append(Cell(significant(fitted.parameters[name], 4) + mark, note))
+        row = [Cell(target), *(_parameter(fitted, name, ends[target][name]) for name in names)]
         row += [
             Cell(significant(fitted.noise_nats, 2)),
             Cell(percent(fitted.cv_mre, 2), f"mean: {percent(fitted.cv_mre_mean, 2)}"),
@@ -158,6 +153,44 @@ def parameters_table(fit: Fit) -> Table:
         rows.append(row)
     columns = [("Target", False), *_numbers(*names, "Noise, nats", "Left-out error", "Rank corr."), ("Status", False)]
     return Table("Parameters with 90 % intervals; tokens in millions, losses in nats", columns, rows)
+
+
+def _parameter(fitted: TargetFit, name: str, ends: tuple[float, float]) -> Cell:
+    low, high = ends
+    note = f"{significant(low)} to {significant(high)}" if high > low else "no interval"
+    mark = " (bound)" if name in fitted.at_bound else ""
+    return Cell(significant(fitted.parameters[name], 4) + mark, note)
+
+
+def source_tables(fit: Fit) -> list[Table]:
+    """Return one table for every parameter that has a value a source: rows are targets, columns the other domains."""
+    ends, tables = intervals(fit), []
+    first = next(iter(fit.targets.values())).parameters
+    for symbol in dict.fromkeys(name.partition("[")[0] for name in first if "[" in name):
+        rows = []
+        for target, fitted in fit.targets.items():
+            cells = (f"{symbol}[{domain}]" for domain in fit.domains)
+            rows.append(
+                [
+                    Cell(target),
+                    *(
+                        _parameter(fitted, c, ends[target][c]) if c in fitted.parameters else Cell(MISSING)
+                        for c in cells
+                    ),
+                ]
+            )
+        if any(
+            value
+            for fitted in fit.targets.values()
+            for n, value in fitted.parameters.items()
+            if n.startswith(f"{symbol}[")
+        ):
+            tables.append(
+                Table(
+                    f"{symbol} of each source, with 90 % intervals", [("Target", False), *_numbers(*fit.domains)], rows
+                )
+            )
+    return tables
 
 
 def health_table(checks: list[Check]) -> Table:

@@ -23,6 +23,7 @@ import numpy as np
 
 _MAX_PRICES = 200
 _MAX_WEIGHT_STEPS = 100
+_REFINEMENTS = 20
 _ROUNDING = 1e-15
 
 
@@ -71,6 +72,52 @@ def allocate(objective: SeparableObjective, lower_K: np.ndarray, upper_K: np.nda
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         weights, price = _clear_market(objective, lower, upper)
         return _certify(objective, weights, price, lower, upper)
+
+
+def refine(objective: SeparableObjective, start_KB: np.ndarray, lower_K: np.ndarray, upper_K: np.ndarray) -> Allocation:
+    """Return what a few of Newton's steps from near the optimum reach, with its certificate, in a fraction of the time.
+
+    Each step minimises the quadratic model exactly over the box and the simplex, no weight moving by more than a factor
+    of three. Where that was not enough, `gap_B` says so; `allocate` always is.
+    """
+    lower, upper = (np.broadcast_to(edge[:, None], start_KB.shape) for edge in (lower_K, upper_K))
+    weights, price = start_KB, np.zeros(start_KB.shape[1])
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        for _ in range(_REFINEMENTS):
+            slope, curvature = objective.slope(weights)
+            stiff = 1 / np.maximum(curvature, 1e-300)
+            low = np.maximum(lower, weights / 3)
+            high = np.minimum(upper, 3 * weights + 0.1 / len(weights))
+            moved, price = _cheapest_quadratic(weights - slope * stiff, stiff, low, high, price)
+            change = np.abs(moved - weights).max()
+            weights = moved
+            if not change > 1e-9:
+                break
+        price = np.where(np.isfinite(price), price, 0.0)
+        return _certify(objective, weights, price, lower, upper)
+
+
+def _cheapest_quadratic(
+    centre: np.ndarray, stiff: np.ndarray, low: np.ndarray, high: np.ndarray, price: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return clip(centre - price stiff, low, high) with the price, for each problem, at which the sum is 1."""
+    cheap, dear = np.full_like(price, -np.inf), np.full_like(price, np.inf)
+    for _ in range(_MAX_PRICES):
+        weights = np.clip(centre - price * stiff, low, high)
+        excess = weights.sum(axis=0) - 1
+        if np.all(np.abs(excess) <= 1e-14):
+            break
+        cheap, dear = np.where(excess >= 0, price, cheap), np.where(excess <= 0, price, dear)
+        yielding = np.where((weights > low) & (weights < high), stiff, 0.0).sum(axis=0)
+        newton = price + excess / np.maximum(yielding, 1e-300)
+        inside = (newton > cheap) & (newton < dear) & (yielding > 0)
+        size = 2 * np.abs(price) + 1e-6
+        middle = np.where(np.isinf(dear), price + size, np.where(np.isinf(cheap), price - size, (cheap + dear) / 2))
+        following = np.where(inside, newton, middle)
+        if np.all(following == price):
+            break
+        price = np.where(np.abs(excess) <= 1e-14, price, following)
+    return weights, price
 
 
 def _clear_market(objective: SeparableObjective, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

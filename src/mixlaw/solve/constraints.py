@@ -1,15 +1,18 @@
-"""Bounds on the weights, from what the user says and from what the data hold."""
+"""Linear constraints on the weights, from what the user says and from what the data hold."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mixlaw.core.errors import ConfigError, Infeasible
+from mixlaw.core.linear import LinearConstraint, suggest
 from mixlaw.core.tokens import format_tokens
+from mixlaw.solve.linear import Limit, conflict
+from mixlaw.solve.region import Region
 
 _SLACK = 1e-9
 
@@ -23,12 +26,36 @@ class Constraints:
         maximum: domain -> largest share.
         available: domain -> distinct training tokens there are, U_i.
         max_epochs: most passes over a domain: w_i N <= max_epochs U_i; None for no such cap.
+        groups: further linear constraints, as values or as texts such as `code + math <= 0.5`.
+        excluded: domains whose weight must be 0, because a prior has none of them.
     """
 
     minimum: Mapping[str, float] = field(default_factory=dict)
     maximum: Mapping[str, float] = field(default_factory=dict)
     available: Mapping[str, float] = field(default_factory=dict)
     max_epochs: float | None = None
+    groups: Sequence[str | LinearConstraint] = ()
+    excluded: tuple[str, ...] = ()
+
+    def region(self, domains: tuple[str, ...], budget_tokens: float) -> Region:
+        """Return the weights that meet all constraints.
+
+        Raises:
+            ConfigError: an unknown domain, a value out of its range, or a group that cannot be read.
+            Infeasible: the constraints cannot be met together; names those of which none can be spared.
+        """
+        lower, upper = self.bounds(domains, budget_tokens)
+        groups = [self._read(group, domains) for group in self.groups]
+        if not groups:
+            return Region(lower, upper)
+        rows = [np.array([group.terms.get(domain, 0.0) for domain in domains]) for group in groups]
+        limits = []
+        for group, row in zip(groups, rows, strict=True):
+            sign = -1.0 if group.sign == ">=" else 1.0
+            limits.append(Limit(f"'{group}'", sign * row, sign * group.bound, group.sign == "=="))
+        self._require_some_mixture([*limits, *self._edges(domains, lower, upper, budget_tokens)], budget_tokens)
+        below, equal = ([limit for limit in limits if limit.equal is kind] for kind in (False, True))
+        return Region(lower, upper, *_stacked(below), *_stacked(equal))
 
     def bounds(self, domains: tuple[str, ...], budget_tokens: float) -> tuple[np.ndarray, np.ndarray]:
         """Return (K,) smallest and largest weights.
@@ -37,9 +64,9 @@ class Constraints:
             ConfigError: an unknown domain, or a value out of its range.
             Infeasible: the bounds cannot be met together; names the domains that bind.
         """
-        self._check(domains)
+        self.check(domains)
         lower = np.array([self.minimum.get(domain, 0.0) for domain in domains])
-        upper = np.array([min(self.maximum.get(d, 1.0), self._supply(d) / budget_tokens, 1.0) for d in domains])
+        upper = np.array([min(self._cap(d), self._supply(d) / budget_tokens, 1.0) for d in domains])
         crossed = [d for d, low, high in zip(domains, lower, upper, strict=True) if low > high + _SLACK]
         if crossed:
             name = crossed[0]
@@ -56,6 +83,46 @@ class Constraints:
             raise self._caps_too_low(domains, upper, budget_tokens)
         return np.minimum(lower, upper), upper
 
+    @staticmethod
+    def _read(group: str | LinearConstraint, domains: tuple[str, ...]) -> LinearConstraint:
+        if isinstance(group, str):
+            return LinearConstraint.parse(group, domains)
+        group.require(domains)
+        return group
+
+    def _edges(
+        self, domains: tuple[str, ...], lower: np.ndarray, upper: np.ndarray, budget_tokens: float
+    ) -> list[Limit]:
+        """Return the bounds that say more than 0 <= w <= 1, as messages call them."""
+        found = []
+        for row, domain, low, high in zip(np.eye(len(domains)), domains, lower, upper, strict=True):
+            if low > 0:
+                found.append(Limit(f"the smallest share {low:.4g} of '{domain}'", -row, -low, domain=domain))
+            if high < 1:
+                name = f"the largest share {high:.4g} of '{domain}'{self._why(domain, budget_tokens)}"
+                found.append(Limit(name, row, high, domain=domain))
+        return found
+
+    @staticmethod
+    def _require_some_mixture(limits: list[Limit], budget_tokens: float) -> None:
+        clash = conflict(limits)
+        if not clash:
+            return
+        names = tuple(dict.fromkeys(limit.domain or limit.name.strip("'") for limit in clash))
+        if len(clash) == 1:
+            raise Infeasible(
+                f"No mixture meets {clash[0].name}: shares lie between 0 and 1 and sum to 1.", "Mend it.", names
+            )
+        raise Infeasible(
+            f"No mixture meets {_joined([limit.name for limit in clash])} together at {format_tokens(budget_tokens)} "
+            "tokens; without any one of them there is one.",
+            "Loosen one of them.",
+            names,
+        )
+
+    def _cap(self, domain: str) -> float:
+        return 0.0 if domain in self.excluded else self.maximum.get(domain, 1.0)
+
     def _supply(self, domain: str) -> float:
         if self.max_epochs is None or domain not in self.available:
             return math.inf
@@ -63,7 +130,7 @@ class Constraints:
 
     def _largest_budget(self, domains: tuple[str, ...]) -> float:
         """Return the largest N with sum_i min(maximum_i, supply_i / N) >= 1: share caps shrink with the budget."""
-        held = np.array([self.maximum.get(d, 1.0) for d in domains])
+        held = np.array([self._cap(d) for d in domains])
         supplies = np.array([self._supply(d) for d in domains])
         if held.sum() < 1:
             return 0.0
@@ -75,12 +142,15 @@ class Constraints:
             return float(np.where(room > 0, np.cumsum(supplies[order]) / np.maximum(room, 1e-300), np.inf).min())
 
     def _why(self, domain: str, budget_tokens: float) -> str:
+        if domain in self.excluded:
+            return " (the prior has none of it)"
         supply = self._supply(domain)
-        if supply / budget_tokens >= self.maximum.get(domain, 1.0):
+        if supply / budget_tokens >= self._cap(domain):
             return ""
         return f" ({format_tokens(self.available[domain])} available, at most {self.max_epochs:g} epochs)"
 
-    def _check(self, domains: tuple[str, ...]) -> None:
+    def check(self, domains: tuple[str, ...]) -> None:
+        """Raise ConfigError where a bound or a supply names no domain or is out of its range."""
         for what, given, top in (
             ("minimum", self.minimum, 1.0),
             ("maximum", self.maximum, 1.0),
@@ -89,8 +159,7 @@ class Constraints:
             for domain, value in given.items():
                 if domain not in domains:
                     raise ConfigError(
-                        f"{what}: there is no domain '{domain}'; there are {', '.join(map(repr, domains))}.",
-                        "Mend the name.",
+                        f"{what}: there is no domain '{domain}'; {suggest(domain, domains)}.", "Mend the name."
                     )
                 if not (math.isfinite(value) and 0 <= value <= top):
                     rule = "a share between 0 and 1" if top == 1 else "a number of tokens >= 0"
@@ -110,8 +179,8 @@ class Constraints:
 
     def _caps_too_low(self, domains: tuple[str, ...], upper: np.ndarray, budget_tokens: float) -> Infeasible:
         total = float(upper.sum())
-        by_supply = [d for d in domains if self._supply(d) / budget_tokens < self.maximum.get(d, 1.0)]
-        by_maximum = [d for d in domains if d in self.maximum and d not in by_supply]
+        by_supply = [d for d in domains if self._supply(d) / budget_tokens < self._cap(d)]
+        by_maximum = [d for d in domains if self._cap(d) < 1 and d not in by_supply]
         if by_supply:
             supplies = [f"'{d}' ({format_tokens(self.available[d])} available)" for d in by_supply]
             capped = f", and {_listed(by_maximum)} at their largest share," if by_maximum else ""
@@ -133,6 +202,12 @@ class Constraints:
             "Raise some of them.",
             tuple(by_maximum),
         )
+
+
+def _stacked(limits: list[Limit]) -> tuple[np.ndarray, np.ndarray]:
+    if not limits:
+        return np.zeros((0, 0)), np.zeros(0)
+    return np.stack([limit.row_K for limit in limits]), np.array([limit.value for limit in limits])
 
 
 def _listed(names: list[str]) -> str:

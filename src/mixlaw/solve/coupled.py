@@ -1,90 +1,43 @@
-"""Any law along the simplex, where every loss may depend on every weight, and its minimum with a certificate.
+"""The minimum of any law's losses under any constraints: a search from several starts, and a certificate.
 
-    minimise  f(w) = sum_j g_j mean_s L_j(w N; theta_s)      sum_i w_i = 1,  lower_i <= w_i <= upper_i
+SciPy's SLSQP with the laws' own gradients starts from the middle of the region, from every domain favoured in turn, and
+from the best of a Dirichlet sample; from two of them where the problem is known to be convex. The largest of several
+losses becomes one more variable, which none of them may exceed. What SLSQP returns is moved onto the constraints, which
+then hold to rounding. `mixlaw.solve.certificate` says what has been found.
 
-SciPy's SLSQP with the laws' own gradients starts from the middle of the bounds, from every domain favoured in turn, and
-from the best of a Dirichlet sample. The proof is the Frank-Wolfe gap
+Where there are ceilings, the largest excess over them is minimised first: that gives a start, or says that there is
+none.
 
-    gap = max_v  grad f(w) . (w - v)      over the same weights
-
-which is a sort, not a search. For a convex f the optimum is at most this much lower; for any other f a gap of 0 proves
-that no direction descends, and the starts are what stands against other valleys. Whether f is convex is asked of the
-laws, and failing that of random chords.
-
-Source: the gap is that of Jaggi 2013, ICML, PMLR 28(1):427-435, section 2.
-
-Shape letters: K domains, J targets, S draws, B mixtures.
+Shape letters: K domains, J targets, S draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from mixlaw.fit.result import TOKEN_UNIT, Fit
-from mixlaw.laws.base import Law
+from mixlaw.core.errors import Infeasible
+from mixlaw.solve.certificate import Proof, polish, prove
+from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective
+from mixlaw.solve.region import Region
 
 _SEARCH_DRAWS = 64
 _SAMPLE = 256
-_CHORDS = 200
+_TRIES = 8
+_TIGHT = 1e-9
+"""Nats by which a ceiling may be missed."""
 
+_PROVEN = 1e-11
+"""A gap that needs no narrowing, nats."""
 
-@dataclass(frozen=True)
-class CoupledObjective:
-    """Weighted losses of several targets at one budget.
+_PULLED = 1e-10
+"""Smallest weight that is searched where a prior keeps weights off 0."""
 
-    Attributes:
-        laws: of the J targets.
-        theta_JSP: one (S, P) array of parameter draws a target, tokens in millions.
-        importance_J: g_j.
-        budget: N, millions of tokens.
-    """
-
-    laws: tuple[Law, ...]
-    theta_JSP: tuple[np.ndarray, ...]
-    importance_J: np.ndarray
-    budget: float
-
-    @staticmethod
-    def of(fit: Fit, importance: Mapping[str, float], budget_tokens: float) -> CoupledObjective:
-        """Return the objective of a fit; targets of importance 0 are left out."""
-        names = [name for name in fit.targets if importance.get(name, 0.0) > 0]
-        return CoupledObjective(
-            tuple(fit.law_of(name) for name in names),
-            tuple(fit.theta_draws(name) for name in names),
-            np.array([importance[name] for name in names]),
-            budget_tokens / TOKEN_UNIT,
-        )
-
-    def take(self, draws: slice | list[int]) -> CoupledObjective:
-        """Return the objective over some of the draws."""
-        return CoupledObjective(
-            self.laws, tuple(theta[draws] for theta in self.theta_JSP), self.importance_J, self.budget
-        )
-
-    def by_draw(self, weights_BK: np.ndarray) -> np.ndarray:
-        """Return (S, B) objectives."""
-        parts = [
-            g * law.predict(theta, weights_BK * self.budget)
-            for g, law, theta in zip(self.importance_J, self.laws, self.theta_JSP, strict=True)
-        ]
-        size = min(len(part) for part in parts)
-        return np.sum([part[:size] for part in parts], axis=0)
-
-    def value(self, weights_K: np.ndarray) -> float:
-        """Return the expected objective, nats."""
-        return float(self.by_draw(weights_K[None]).mean())
-
-    def slope(self, weights_K: np.ndarray) -> np.ndarray:
-        """Return (K,) derivatives of the expected objective by the weights."""
-        tokens_RK = weights_K[None] * self.budget
-        parts = [
-            g * law.gradient(theta, tokens_RK)[:, 0].mean(axis=0)
-            for g, law, theta in zip(self.importance_J, self.laws, self.theta_JSP, strict=True)
-        ]
-        return self.budget * np.sum(parts, axis=0)
+_SNAP = 1e-6
+"""Weights this near to a bound are tried at the bound."""
 
 
 @dataclass(frozen=True)
@@ -92,112 +45,228 @@ class Minimum:
     """Where the search ended.
 
     Attributes:
-        weights_K: within the bounds, sum 1.
-        gap: Frank-Wolfe gap, nats.
-        kkt_residual: largest violation of the optimality conditions, relative to the largest marginal gain.
-        multiplier: the marginal gain common to all domains strictly between their bounds, nats per unit share.
-        convex: whether the gap bounds the distance to the optimum.
+        weights_K: they meet all constraints.
+        proof: how far from the optimum they can be.
+        convex: whether the proof's gap bounds the distance to the optimum.
     """
 
     weights_K: np.ndarray
-    gap: float
-    kkt_residual: float
-    multiplier: float
+    proof: Proof
     convex: bool
 
 
-def minimise(objective: CoupledObjective, lower_K: np.ndarray, upper_K: np.ndarray) -> Minimum:
-    """Return the best weights found, with their certificate."""
-    draws = len(objective.theta_JSP[0])
-    # Evenly spaced draws are as good as random ones and need no seed.
-    some = objective.take(list(np.unique(np.linspace(0, draws - 1, min(draws, _SEARCH_DRAWS)).astype(int))))
-    found = [_descend(some, start, lower_K, upper_K) for start in _starts(some, lower_K, upper_K)]
-    best = _descend(objective, min(found, key=some.value), lower_K, upper_K)
-    return _certified(objective, best, lower_K, upper_K)
+def minimise(objective: CoupledObjective, region: Region) -> Minimum:
+    """Return the best weights found, with their certificate.
+
+    Raises:
+        Infeasible: no mixture within the region was found that keeps to the ceilings.
+    """
+    convex = objective.convex
+    starts = _starts(objective, region)
+    if objective.ceilings is not None:
+        starts = [_reach(objective.ceilings, region, starts)] + ([] if convex else starts)
+    elif convex:
+        starts = starts[-2:-1] or starts[:1]
+    some = objective
+    if objective.ceilings is None and not convex:
+        # Evenly spaced draws are as good as random ones and need no seed.
+        draws = objective.losses.draws
+        some = objective.take(np.unique(np.linspace(0, draws - 1, min(draws, _SEARCH_DRAWS)).astype(int)).tolist())
+    found = [_descend(some, start, region) for start in starts]
+    best = min(found, key=lambda weights: _merit(some, weights))
+    weights = _descend(objective, best, region)
+    return Minimum(*_polished(objective, region, weights), convex)
 
 
 def best_by_draw(
-    objective: CoupledObjective, near_K: np.ndarray, lower_K: np.ndarray, upper_K: np.ndarray, count: int
-) -> np.ndarray:
-    """Return (count,) objective at `near_K` minus at the best weights of single draws, nats, never below 0."""
-    draws = np.unique(np.linspace(0, len(objective.theta_JSP[0]) - 1, count).astype(int))
-    regret = []
+    objective: CoupledObjective, near_K: np.ndarray, region: Region, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (count,) places of draws and each one's smallest objective under the same constraints, nats."""
+    draws = np.unique(np.linspace(0, objective.losses.draws - 1, count).astype(int))
+    found = []
     for draw in draws:
         one = objective.take([int(draw)])
-        regret.append(max(one.value(near_K) - one.value(_descend(one, near_K, lower_K, upper_K)), 0.0))
-    return np.array(regret)
+        found.append(one.value(_descend(one, near_K, region)))
+    return draws, np.array(found)
 
 
-def _starts(objective: CoupledObjective, lower: np.ndarray, upper: np.ndarray) -> list[np.ndarray]:
-    K = len(lower)
+def _starts(objective: CoupledObjective, region: Region) -> list[np.ndarray]:
+    K = len(region.lower_K)
     rng = np.random.default_rng(20251105)
-    sample = np.array([_feasible(row, lower, upper) for row in rng.dirichlet(np.full(K, 0.7), _SAMPLE)])
+    count = _SAMPLE if region.box else 32
+    sample = np.array([region.project(row) for row in rng.dirichlet(np.full(K, 0.7), count)])
     order = np.argsort(objective.by_draw(sample).mean(axis=0))
     favoured = [np.full(K, 0.4 / K) + 0.6 * row for row in np.eye(K)] if K <= 6 else []
-    return [_feasible(row, lower, upper) for row in (np.full(K, 1 / K), *favoured, *sample[order[:2]])]
+    middle = [region.project(row) for row in (np.full(K, 1 / K), *favoured)]
+    return [*middle, *sample[order[:2]]]
 
 
-def _feasible(weights: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Return the nearest weights within the bounds that sum to 1 (Euclidean), by bisection of the shift."""
-    low, high = float((lower - weights).min()) - 1, float((upper - weights).max()) + 1
-    for _ in range(100):
-        shift = (low + high) / 2
-        if np.clip(weights + shift, lower, upper).sum() < 1:
-            low = shift
-        else:
-            high = shift
-    result = np.clip(weights + high, lower, upper)
-    inside = (result > lower) & (result < upper)
-    if inside.any():
-        result[inside] += (1 - result.sum()) / inside.sum()
-    return np.clip(result, lower, upper)
+def _merit(objective: CoupledObjective, weights: np.ndarray) -> tuple[float, float]:
+    """Return what to compare by: the miss of the ceilings first, then the objective."""
+    miss = objective.excess(weights)
+    value = objective.value(weights)
+    return (miss if miss > _TIGHT else 0.0), value if np.isfinite(value) else np.inf
 
 
-def _descend(objective: CoupledObjective, start: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+def _snapped(objective: CoupledObjective, weights: np.ndarray, region: Region) -> np.ndarray:
+    """Return the weights with those next to a bound put at it, where that costs nothing."""
+    trial = np.where(weights - region.lower_K <= _SNAP, region.lower_K, weights)
+    trial = np.where(region.upper_K - trial <= _SNAP, region.upper_K, trial)
+    trial = _restored(objective, region.project(trial), region)
+    here, there = _merit(objective, weights), _merit(objective, trial)
+    return trial if there[0] <= here[0] and there[1] <= here[1] + 1e-13 * abs(here[1]) else weights
+
+
+def _polished(objective: CoupledObjective, region: Region, weights: np.ndarray) -> tuple[np.ndarray, Proof]:
+    """Return the weights after as many of Newton's steps and searches as narrow the gap, and their proof."""
+    proof = prove(objective, region, weights)
+    for attempt in range(_TRIES):
+        if proof.gap <= _PROVEN:
+            break
+        moved = polish(objective, proof, weights) if attempt != 1 else _descend(objective, weights, region)
+        moved = _restored(objective, region.project(moved), region)
+        for trial in (moved, _snapped(objective, moved, region)):
+            other = prove(objective, region, trial)
+            if other.gap < proof.gap and _merit(objective, trial)[0] <= _merit(objective, weights)[0]:
+                weights, proof = trial, other
+    return weights, proof
+
+
+def _descend(objective: CoupledObjective, start: np.ndarray, region: Region) -> np.ndarray:
     from scipy.optimize import minimize
 
+    K = len(start)
+    program = _Program(objective, region)
+    first = program.start(start)
+    lower = region.lower_K
+    if objective.prior is not None:  # the slope at 0 is infinite
+        lower = np.maximum(lower, np.minimum(_PULLED, region.upper_K))
+    bounds = [*zip(lower, region.upper_K, strict=True), *[(None, None)] * (len(first) - K)]
     result = minimize(
-        objective.value,
-        start,
-        jac=objective.slope,
-        method="SLSQP",
-        bounds=list(zip(lower, upper, strict=True)),
-        constraints=[{"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(len(w))}],
-        options={"ftol": 1e-13, "maxiter": 200},
-    )
-    weights = _feasible(np.nan_to_num(result.x, nan=1 / len(start)), lower, upper)
-    return weights if objective.value(weights) <= objective.value(start) else start
+        program.value, first, jac=program.slope, method="SLSQP", bounds=bounds, constraints=program.constraints(),
+        options={"ftol": 1e-15, "maxiter": 300},
+    )  # fmt: skip
+    moved = result.x[:K]
+    if not np.all(np.isfinite(moved)):
+        return start
+    weights = _restored(objective, region.project(moved), region)
+    return weights if _merit(objective, weights) <= _merit(objective, start) else start
 
 
-def _certified(objective: CoupledObjective, weights: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Minimum:
-    slope = objective.slope(weights)
-    inside = (weights > lower + 1e-9) & (weights < upper - 1e-9)
-    price = float(np.median(slope[inside])) if inside.any() else float(slope[weights > lower + 1e-9].max(initial=0))
-    violation = np.where(inside, np.abs(slope - price), 0.0)
-    violation = np.where(weights <= lower + 1e-9, np.maximum(price - slope, 0), violation)
-    violation = np.where(weights >= upper - 1e-9, np.maximum(slope - price, 0), violation)
-    violation = np.where(upper - lower <= 1e-9, 0.0, violation)
-    gap = float(slope @ (weights - _cheapest(slope, lower, upper)))
-    scale = max(float(np.abs(slope).max()), 1e-300)
-    convex = all(getattr(law, "convex", False) for law in objective.laws) or _chords_say_convex(objective, lower, upper)
-    return Minimum(weights, max(gap, 0.0), float(violation.max()) / scale, -price, convex)
-
-
-def _cheapest(slope: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Return the weights within the bounds that minimise slope . v: the steepest domains filled first."""
-    weights, left = lower.copy(), 1 - lower.sum()
-    for i in np.argsort(slope):
-        taken = min(upper[i] - lower[i], left)
-        weights[i] += taken
-        left -= taken
+def _restored(objective: CoupledObjective, weights: np.ndarray, region: Region) -> np.ndarray:
+    """Return the nearest weights that keep to the ceilings, by Newton's steps; unchanged where they do already."""
+    if objective.ceilings is None:
+        return weights
+    rows, limits = region.inequalities
+    for _ in range(10):
+        excess = objective.ceilings.excess(weights)
+        if excess.max() <= _TIGHT / 10:
+            break
+        slopes = objective.ceilings.losses.slopes(weights)
+        sizes = np.maximum(np.abs(slopes).max(axis=1), 1e-300)
+        reach = (slopes @ weights - excess - _TIGHT / 100) / sizes
+        weights = region.correct(weights, np.vstack([rows, slopes / sizes[:, None]]), np.concatenate([limits, reach]))
+        if region.violation(weights) > _TIGHT:  # the tangents leave no room: the ceilings are still far
+            weights = region.project(weights)
     return weights
 
 
-def _chords_say_convex(objective: CoupledObjective, lower: np.ndarray, upper: np.ndarray) -> bool:
-    rng = np.random.default_rng(20251106)
-    K = len(lower)
-    ends = np.array([_feasible(row, lower, upper) for row in rng.dirichlet(np.full(K, 0.5), 2 * _CHORDS)])
-    a, b = ends[:_CHORDS], ends[_CHORDS:]
-    some = objective.take(slice(0, _SEARCH_DRAWS))
-    values = [some.by_draw(points).mean(axis=0) for points in (a, b, (a + b) / 2)]
-    return bool(np.all(values[2] <= (values[0] + values[1]) / 2 + 1e-10))
+class _Program:
+    """The problem as SLSQP takes it: the weights, and the largest loss where that is minimised."""
+
+    def __init__(self, objective: CoupledObjective, region: Region) -> None:
+        self.objective, self.region, self.K = objective, region, len(region.lower_K)
+        self.unit = 1.0 if objective.worst else max(float(np.sum(objective.importance_J)), 1e-300)
+        self._known: dict[str, tuple[bytes, Any]] = {}
+
+    def start(self, weights: np.ndarray) -> np.ndarray:
+        return np.append(weights, self._losses(weights).max()) if self.objective.worst else weights
+
+    def value(self, x: np.ndarray) -> float:
+        weights = x[: self.K]
+        if not self.objective.worst:
+            return self.objective.value(weights) / self.unit
+        prior = self.objective.prior
+        return float(x[-1] + (0.0 if prior is None else prior.terms(weights).sum()))
+
+    def slope(self, x: np.ndarray) -> np.ndarray:
+        if self.objective.worst:
+            return np.append(self.objective.pull_slope(x[: self.K]), 1.0)
+        return self.objective.slope(x) / self.unit
+
+    def constraints(self) -> list[dict[str, Any]]:
+        matrix, values = self.region.equalities
+        rows, limits = self.region.inequalities
+        found = [self._linear("eq", -matrix, values)]
+        if len(limits):
+            found.append(self._linear("ineq", -rows, limits))
+        if self.objective.worst:
+            rising = np.ones((len(self.objective.importance_J), 1))
+            found.append(
+                {
+                    "type": "ineq",
+                    "fun": lambda x: x[-1] - self._losses(x[: self.K]),
+                    "jac": lambda x: np.hstack([-self._kept("slopes", x, self.objective.losses.slopes), rising]),
+                }
+            )
+        if (ceilings := self.objective.ceilings) is not None:
+            found.append(
+                {
+                    "type": "ineq",
+                    "fun": lambda x: -ceilings.excess(x[: self.K]),
+                    "jac": lambda x: self._padded(-ceilings.losses.slopes(x[: self.K])),
+                }
+            )
+        return found
+
+    def _linear(self, kind: str, rows: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+        padded = self._padded(rows)
+        return {"type": kind, "fun": lambda x: padded @ x + values, "jac": lambda x: padded}
+
+    def _padded(self, rows: np.ndarray) -> np.ndarray:
+        return np.hstack([rows, np.zeros((len(rows), 1))]) if self.objective.worst else rows
+
+    def _losses(self, weights: np.ndarray) -> np.ndarray:
+        return self._kept("losses", weights, self.objective.losses.mean) - self.objective.offsets_J
+
+    def _kept(self, what: str, x: np.ndarray, compute: Callable[[np.ndarray], Any]) -> Any:
+        """Return a value at the weights, computed once for each point."""
+        weights = x[: self.K]
+        key = weights.tobytes()
+        if what not in self._known or self._known[what][0] != key:
+            self._known[what] = (key, compute(weights))
+        return self._known[what][1]
+
+
+def _reach(ceilings: Ceilings, region: Region, starts: list[np.ndarray]) -> np.ndarray:
+    """Return weights that keep to the ceilings, with room to spare where there is some."""
+    losses = ceilings.losses
+    furthest = CoupledObjective(losses, np.ones(len(ceilings.nats_J)), worst=True, offsets_J=ceilings.nats_J)
+    best = min((_descend(furthest, start, region) for start in _few(furthest, starts)), key=furthest.value)
+    if furthest.value(best) <= _TIGHT:
+        return best
+    # Which cannot be kept even alone, and how near one comes.
+    said, names = [], []
+    for j, name in enumerate(ceilings.names):
+        alone = replace(losses, laws=losses.laws[j : j + 1], theta_JSP=losses.theta_JSP[j : j + 1])
+        single = CoupledObjective(alone, np.ones(1))
+        lowest = min(single.value(_descend(single, start, region)) for start in _few(single, [best, *starts]))
+        if lowest > ceilings.nats_J[j] + _TIGHT:
+            said.append(f"{name} (the smallest loss any allowed mixture reaches is {lowest:.4f})")
+            names.append(losses.laws[j].target)
+    if said:
+        raise Infeasible(
+            f"No mixture meets the ceilings: {'; '.join(said)}.", "Raise these ceilings, or the budget.", tuple(names)
+        )
+    shares = prove(furthest, region, best).shares_J
+    tied = [j for j in range(len(ceilings.names)) if shares[j] > 1e-6] or list(range(len(ceilings.names)))
+    raise Infeasible(
+        f"No mixture meets these ceilings together: {'; '.join(ceilings.names[j] for j in tied)}; at best the worst of "
+        f"them is missed by {furthest.value(best):.4f} nats.",
+        "Raise one of them, or the budget.",
+        tuple(losses.laws[j].target for j in tied),
+    )
+
+
+def _few(objective: CoupledObjective, starts: list[np.ndarray]) -> list[np.ndarray]:
+    return starts[:1] if objective.convex else starts

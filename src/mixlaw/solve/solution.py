@@ -13,7 +13,8 @@ class Certificate:
 
     Attributes:
         kkt_residual: largest violation of the optimality conditions, relative to the largest marginal gain.
-        gap: objective minus the Lagrange dual bound, nats; the true optimum is at most this much lower.
+        gap: objective minus the Lagrange dual bound, nats; where `kind` is `global`, the true optimum is at most this
+            much lower.
         multiplier: the common marginal gain of all domains strictly between their bounds, nats per unit share.
         kind: `global` where the problem is convex, so that the gap bounds the distance to the optimum; `stationary`
             where it only proves that no direction descends.
@@ -38,14 +39,21 @@ class Solution:
         predicted: target -> {mean, low, high}, nats.
         expected_regret: {mean, p95}: objective at these weights minus at the best weights of the same posterior
             draw, nats (total loss).
-        baselines: name -> {weights{domain}, predicted{target{mean, low, high}}, total_loss}; `equal`, and `natural`
-            where the available tokens are known.
-        total_loss: sum of g_i L_i, nats.
-        marginal: domain -> fall of the objective for a million more tokens of it at these weights, nats.
-        certificate: see there.
+        baselines: name -> {weights{domain}, epochs{domain}, predicted{target{mean, low, high}}, total_loss,
+            objective_value, regret{mean, p95}, probability_better}; `equal`, and `natural` where the available tokens
+            are known. The regret is below 0 in draws where the constraints forbid a baseline that is better than all
+            they allow; `probability_better` is the share of draws in which the solution beats the baseline.
+        total_loss: sum of g_i L_i at the law's point estimate, nats.
+        marginal: domain -> fall of the objective for a million more tokens of it at these weights, nats; without the
+            pull towards a prior.
+        certificate: of the best weights that were found, also where the natural mixture is recommended instead.
         extrapolation_factor: the budget over the largest total among the fitted runs.
         target_weights: target -> g_i.
         warnings: sentences.
+        objective: `mean`, `weighted` or `max`.
+        objective_value: what is minimised, expected over the posterior draws, without the pull towards a prior, nats.
+        marginal_interval: domain -> {low, high, percent}: the 90 % interval of `marginal` over the draws, nats, and
+            `marginal` in percent of `objective_value`.
     """
 
     status: str
@@ -62,6 +70,9 @@ class Solution:
     extrapolation_factor: float
     target_weights: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    objective: str = "weighted"
+    objective_value: float = float("nan")
+    marginal_interval: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, the keys that `mixlaw solve --json` prints."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlaw.solve.allocation import allocate
-from mixlaw.solve.objective import TransferObjective
+from mixlaw.solve.allocation import allocate, refine
+from mixlaw.solve.objective import Prior, PulledObjective, TransferObjective
 
 
 def problem(K: int, seed: int, budget: float, draws: int = 1) -> TransferObjective:
@@ -110,3 +110,37 @@ def test_slopes_are_the_derivatives_of_values() -> None:
     assert np.allclose(slope, (around[1] - around[0]) / (2 * step), rtol=1e-6)
     beside = [objective.slope(w + d)[0] for d in (-step, step)]
     assert np.allclose(curvature, (beside[1] - beside[0]) / (2 * step), rtol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 10**6), st.floats(-1, 3))
+def test_refining_a_near_answer_gives_the_exact_one_or_says_how_far_it_is(K: int, seed: int, log_budget: float) -> None:
+    together = problem(K, seed, 10**log_budget, draws=4)
+    each = TransferObjective(together.theta_KSP, together.importance_K, together.budget, average=False)
+    lower, upper = np.zeros(K), np.full(K, 0.8)
+    near = np.repeat(allocate(together, lower, upper).weights_KB, 4, axis=1)
+    found, exact = refine(each, near, lower, upper), allocate(each, lower, upper, problems=4)
+    assert np.abs(found.weights_KB.sum(axis=0) - 1).max() < 1e-12
+    over = each.value(found.weights_KB).sum(axis=0) - each.value(exact.weights_KB).sum(axis=0)
+    assert np.all(over <= found.gap_B + 1e-10)
+
+
+def test_a_pull_towards_a_prior_moves_from_the_free_optimum_to_the_prior() -> None:
+    losses, share = problem(4, 2, 8.0), np.array([0.1, 0.2, 0.3, 0.4])
+    distances = []
+    for strength in (1e-6, 0.1, 1.0, 1e3):
+        best = allocate(PulledObjective(losses, Prior(share, strength)), np.zeros(4), np.ones(4))
+        assert best.gap_B[0] < 1e-9 * max(1.0, strength)
+        distances.append(float(np.abs(best.weights_KB[:, 0] - share).max()))
+    free = allocate(losses, np.zeros(4), np.ones(4)).weights_KB[:, 0]
+    assert distances[0] == pytest.approx(np.abs(free - share).max(), abs=1e-4)
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 1e-3
+
+
+def test_the_pull_has_the_slopes_of_its_terms() -> None:
+    prior, w, step = Prior(np.array([0.2, 0.5, 0.3]), 0.7), np.array([0.1, 0.6, 0.3]), 1e-6
+    slope, curvature = prior.slope(w)
+    assert slope == pytest.approx((prior.terms(w + step) - prior.terms(w - step)) / (2 * step), rel=1e-6)
+    assert curvature == pytest.approx((prior.slope(w + step)[0] - prior.slope(w - step)[0]) / (2 * step), rel=1e-6)
+    assert prior.terms(np.array([0.0, 0.5, 0.5]))[0] == 0

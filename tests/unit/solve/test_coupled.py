@@ -11,7 +11,9 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, TargetFit, fit_law
 from mixlaw.laws import LAWS, Pairwise
 from mixlaw.solve import solve_mixture
-from mixlaw.solve.coupled import CoupledObjective, minimise
+from mixlaw.solve.coupled import minimise
+from mixlaw.solve.coupled_objective import CoupledObjective
+from mixlaw.solve.region import Region
 
 DOMAINS = ("a", "b", "c")
 
@@ -46,11 +48,11 @@ def test_it_agrees_with_the_exact_solver_where_the_problem_is_separable(rows: li
     fit = planted("transfer", [[*row, 1.0] for row in rows])
     exact = solve_mixture(fit, budget * 1e6)
     objective = CoupledObjective.of(fit, dict.fromkeys(DOMAINS, 1.0), budget * 1e6)
-    found = minimise(objective, np.zeros(3), np.ones(3))
+    found = minimise(objective, Region(np.zeros(3), np.ones(3)))
     best = np.array([exact.weights[d] for d in DOMAINS])
     # The law as a Law raises tokens by a millionth; nats, where the objective is some 3 and varies by tenths.
     assert objective.value(found.weights_K) - objective.value(best) < 1e-6
-    assert found.gap < 1e-4
+    assert found.proof.gap < 1e-4
     assert found.convex
 
 

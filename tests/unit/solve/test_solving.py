@@ -117,11 +117,114 @@ def test_bounds_that_cannot_be_met_name_their_domains(bounds: dict, binding: tup
         {"target_weights": {"law": 1}},
         {"target_weights": {"chat": 0}},
         {"target_weights": {"chat": -1}},
+        {"objective": "best"},
+        {"objective": "weighted"},
+        {"objective": "mean", "target_weights": {"chat": 1}},
+        {"ceilings": {"law": 1}},
+        {"ceilings": {"chat": 0}},
+        {"ceilings": {"chat": float("inf")}},
+        {"no_worse": {"law": 1}},
+        {"no_worse": {"chat": -100}},
+        {"no_worse": {"chat": float("nan")}},
+        {"no_worse": {"chat": 1}, "reference": "natural"},
+        {"no_worse": {"chat": 1}, "reference": "best"},
+        {"no_worse": {"chat": 1}, "reference": {"law": 1}},
+        {"no_worse": {"chat": 1}, "reference": {"chat": 0.5}},
+        {"reference": "equal"},
+        {"prior": "equal"},
+        {"prior_strength": 0.1},
+        {"prior": "natural", "prior_strength": 0.1},
+        {"prior": "natural", "prior_strength": 0.1, "available": {"chat": 1e6}},
+        {"prior": {"chat": -1, "code": 2}, "prior_strength": 0.1},
+        {"prior": "equal", "prior_strength": -1},
+        {"prior": "equal", "prior_strength": float("inf")},
+        {"groups": ["law <= 0.5"]},
+        {"groups": ["chat"]},
     ],
 )
-def test_wishes_out_of_range_are_refused(wishes: dict) -> None:
-    with pytest.raises(ConfigError):
+def test_wishes_out_of_range_are_refused_with_a_remedy(wishes: dict) -> None:
+    with pytest.raises(ConfigError) as error:
         solve_mixture(fit(), **{"budget_tokens": 3e6, **wishes})
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("wishes", [{}, {"objective": "max"}, {"groups": ["chat + code <= 0.6"]}])
+def test_the_quality_of_the_decision_is_said_of_the_solution_and_of_the_baselines(wishes: dict) -> None:
+    fitted = fit()
+    solution = solve_mixture(fitted, 3e6, available={"chat": 9e6, "code": 1e6, "math": 2e6}, **wishes)
+    for baseline in solution.baselines.values():
+        assert baseline["regret"]["mean"] >= solution.expected_regret["mean"] - 1e-9
+        assert 0 <= baseline["probability_better"] <= 1
+        assert baseline["objective_value"] >= solution.objective_value
+    assert solution.baselines["natural"]["probability_better"] > 0.9
+    assert solution.objective == wishes.get("objective", "mean")
+
+
+@pytest.mark.parametrize("wishes", [{}, {"groups": ["chat + code <= 1"]}])
+def test_the_regret_is_that_against_the_best_of_each_draw(wishes: dict) -> None:
+    fitted = fit(spread=0.2)
+    solution = solve_mixture(fitted, 3e6, **wishes)
+    grid = np.array([[a, b, 100 - a - b] for a in range(101) for b in range(101 - a)]) / 100
+    weights = np.array([solution.weights[d] for d in DOMAINS])
+    losses = [fitted.law_of(t).predict(fitted.theta_draws(t), 3 * np.vstack([weights, grid])) for t in fitted.targets]
+    total = np.sum(losses, axis=0)
+    regret = total[:, 0] - total.min(axis=1)
+    assert solution.expected_regret["mean"] == pytest.approx(regret.mean(), abs=2e-4)
+    assert solution.expected_regret["p95"] == pytest.approx(np.quantile(regret, 0.95), abs=5e-4)
+
+
+def test_where_nothing_is_gained_the_natural_mixture_is_recommended() -> None:
+    fitted = fit()
+    for target in fitted.targets.values():
+        for name, values in target.draws.items():
+            values[:] = {"C": 0.5, "k": 0.2, "alpha": 0.6, "beta": 0.2, "E": 0.8}[name]
+    solution = solve_mixture(fitted, 3e6, available=dict.fromkeys(DOMAINS, 2e6))
+    assert solution.weights == dict.fromkeys(DOMAINS, pytest.approx(1 / 3, abs=1e-12))
+    assert any("natural mixture is expected, so it is recommended" in warning for warning in solution.warnings)
+    # A natural mixture that the bounds forbid is not recommended, however good.
+    held = solve_mixture(fitted, 3e6, available=dict.fromkeys(DOMAINS, 2e6), maximum={"chat": 0.2})
+    assert held.weights["chat"] == pytest.approx(0.2)
+    assert any("No gain over the natural mixture is expected: the bounds" in warning for warning in held.warnings)
+
+
+@pytest.mark.parametrize("wishes", [{}, {"groups": ["chat <= 0.9"]}])
+def test_marginal_values_have_intervals_and_percent(wishes: dict) -> None:
+    solution = solve_mixture(fit(), 3e6, **wishes)
+    for domain, value in solution.marginal.items():
+        interval = solution.marginal_interval[domain]
+        assert interval["low"] < value < interval["high"]
+        assert interval["percent"] == pytest.approx(100 * value / solution.objective_value)
+    certain = solve_mixture(fit(spread=0.0), 3e6, **wishes)
+    for domain, value in certain.marginal.items():
+        assert certain.marginal_interval[domain]["low"] == pytest.approx(value, rel=1e-9)
+
+
+def test_the_worst_target_gets_more_than_the_mean_gives_it() -> None:
+    mean, worst = (solve_mixture(fit(), 3e6, objective=name) for name in ("mean", "max"))
+    losses = [max(part["mean"] for part in s.predicted.values()) for s in (mean, worst)]
+    assert losses[1] < losses[0]
+    assert worst.certificate.kind == "global"
+    assert worst.certificate.gap < 1e-8
+
+
+def test_a_domain_that_the_prior_lacks_gets_nothing_and_that_is_said() -> None:
+    solution = solve_mixture(fit(), 3e6, prior={"chat": 0.5, "math": 0.5}, prior_strength=0.01)
+    assert solution.weights["code"] == 0
+    assert any("prior has none of 'code'" in warning for warning in solution.warnings)
+    with pytest.raises(Infeasible, match="the prior has none of it"):
+        solve_mixture(fit(), 3e6, prior={"chat": 1}, prior_strength=0.01, minimum={"code": 0.1})
+    free = solve_mixture(fit(), 3e6, prior={"chat": 1}, prior_strength=0.0)
+    assert free.weights == solve_mixture(fit(), 3e6).weights
+
+
+def test_a_certificate_of_interfering_domains_claims_no_global_optimum() -> None:
+    names = ("C", "n0", "a", "beta", "E", "t[code]", "t[math]", "e[code]", "e[math]", "h[code]", "h[math]")
+    for h, kind in ((0.0, "global"), (0.1, "stationary")):
+        values = dict(zip(names, (0.6, 0.05, 0.6, 0.2, 0.8, 0.3, 0.1, 0.0, 0.0, h, h), strict=True))
+        draws = {name: np.full(3, value) for name, value in values.items()}
+        target = TargetFit(values, draws, 0.01, "converged", "fine")
+        one = Fit("pairwise", "joint", DOMAINS, {"chat": target}, np.full((2, 3), 1e6), np.ones((2, 1)), ("a", "b"))
+        assert solve_mixture(one, 3e6).certificate.kind == kind
 
 
 def test_uncertain_domains_are_not_bet_on() -> None:

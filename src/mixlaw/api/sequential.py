@@ -1,0 +1,82 @@
+"""The sequential design: the next runs, chosen to shrink the expected regret at the budget, and when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.design.decision import decision_for, next_runs
+from mixlaw.fit import Fit
+from mixlaw.solve import Solution
+
+THRESHOLD = 0.002
+"""Stop when the 95th percentile of the regret is below this share of the total loss."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What to train next.
+
+    Attributes:
+        mixtures: domain -> tokens, the most useful first; none where the design should stop.
+        regret_nats: expected regret before them and after each, nats, by the local approximation of
+            `mixlaw.design.decision`; as many as the mixtures and one.
+        reason: one sentence.
+    """
+
+    mixtures: list[dict[str, int]]
+    regret_nats: list[float]
+    reason: str
+
+
+def propose(
+    fit: Fit,
+    solution: Solution,
+    base_tokens: float,
+    count: int,
+    *,
+    available: Mapping[str, float] | None = None,
+    most_tokens: float = np.inf,
+    threshold: float = THRESHOLD,
+    seed: int = 0,
+) -> Proposal:
+    """Return the next runs, or none where the solution is good enough or nothing more may be spent.
+
+    Args:
+        fit: of the runs so far, by a law with parameters.
+        solution: of the fit at the target budget.
+        base_tokens: n, the middle of every domain's range in the candidates.
+        count: how many runs at most.
+        available: domain -> distinct tokens there are.
+        most_tokens: of the new runs together.
+        threshold: largest 95th percentile of the regret, as a share of the total loss.
+        seed: of the candidates.
+    """
+    p95 = solution.expected_regret["p95"] / max(abs(solution.total_loss), 1e-300)
+    if p95 <= threshold:
+        return Proposal(
+            [], [], f"The 95th percentile of the regret is {100 * p95:.2g} %, below {100 * threshold:.2g} %."
+        )
+    if count < 1:
+        return Proposal([], [], f"The runs are spent; the 95th percentile of the regret is {100 * p95:.2g} %.")
+    laws = [fit.law_of(target) for target in fit.targets]
+    noise = float(np.mean([fitted.noise_nats for fitted in fit.targets.values()]))
+    done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
+    decision = decision_for(
+        laws,
+        [fit.theta_draws(target) for target in fit.targets],
+        solution.weights,
+        solution.budget_tokens,
+        base_tokens,
+        importance=solution.target_weights,
+        caps=available,
+        done=done,
+        noise_nats=max(noise, 1e-5),
+        seed=seed,
+    )
+    mixtures, regret = next_runs(decision, count, most_tokens)
+    if not mixtures:
+        return Proposal([], regret, "The tokens that may be spent are spent.")
+    return Proposal(mixtures, regret, f"The 95th percentile of the regret is {100 * p95:.2g} %: {len(mixtures)} more.")

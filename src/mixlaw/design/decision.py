@@ -1,0 +1,182 @@
+"""Runs chosen for the decision: those that shrink the expected regret of the recommended mixture.
+
+Near the recommended weights w* the total loss of a law with coordinates z has the slope g(z) along the simplex, zero
+where w* is its optimum. A law whose slope is not zero has its optimum elsewhere, and w* costs
+
+    regret(z) = 1/2 g(z)' H^-1 g(z)          H the curvature of the expected total loss at w*
+
+With posterior covariance M_s^-1 around draw s (`mixlaw.design.information`) its expectation is
+
+    1/2 sum_s tr(A_s M_s^-1 A_s')            A_s = H^-1/2 dg/dz at draw s
+
+summed over targets, and one more run at x takes |A_s M_s^-1 u|^2 / (2 (1 + u' M_s^-1 u)) away. So runs are not spent on
+parameters that do not matter for the weights at the budget.
+
+Source: optimality for a function of the parameters: Chaloner, Verdinelli 1995, Statist. Sci. 10:273-304, section 2
+(psi(d) with loss in the quantity of interest); the quadratic form is the second-order expansion of the regret.
+
+Shape letters: S draws, N candidates, K domains, P parameters, F free directions of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.design.information import Posterior
+from mixlaw.design.optimal import MILLION, Choice
+from mixlaw.laws.base import Law
+
+_STEP = 1e-3
+_FLAT = 1e-6
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be decided, and from what.
+
+    Attributes:
+        choice: candidates, with the draws of each target's parameters and what is known before new runs.
+        importance_J: g_j, weight of each target in the objective.
+        weights_K: the recommended shares, in the order of the laws' domains.
+        budget_tokens: N at which they will be used.
+    """
+
+    choice: Choice
+    importance_J: np.ndarray
+    weights_K: np.ndarray
+    budget_tokens: float
+
+    def matters(self) -> list[np.ndarray]:
+        """Return A of each target, (S, F, P)."""
+        basis_KF = _directions(self.weights_K)
+        tokens_K = self.weights_K * self.budget_tokens / self.choice.unit
+        parts = [
+            g * _slope_change(law, theta, tokens_K, basis_KF)
+            for g, law, theta in zip(self.importance_J, self.choice.laws, self.choice.draws, strict=True)
+        ]
+        curvature_FF = np.sum(
+            [
+                g * _curvature(law, theta, tokens_K, basis_KF)
+                for g, law, theta in zip(self.importance_J, self.choice.laws, self.choice.draws, strict=True)
+            ],
+            axis=0,
+        )
+        values, vectors = np.linalg.eigh(0.5 * (curvature_FF + curvature_FF.T))
+        # A direction without curvature would have infinite regret for any slope: it is held to a little of the others'.
+        values = np.maximum(values, max(_FLAT, 1e-2 * float(values.max(initial=0.0))))
+        root_FF = (vectors / np.sqrt(values)) @ vectors.T
+        return [root_FF @ part for part in parts]
+
+
+def expected_regret(decision: Decision, posteriors: Sequence[Posterior], matters: Sequence[np.ndarray]) -> float:
+    """Return the expected regret with what the posteriors know, nats."""
+    traces = [
+        np.einsum("sfp,spq,sfq->s", A, p.covariance_SPP, A).mean() for A, p in zip(matters, posteriors, strict=True)
+    ]
+    return float(0.5 * np.sum(traces))
+
+
+def next_runs(
+    decision: Decision, count: int, most_tokens: float = np.inf, cost_power: float = 0.5
+) -> tuple[list[dict[str, int]], list[float]]:
+    """Return up to `count` mixtures chosen one by one, and the expected regret (nats) before them and after each.
+
+    Args:
+        decision: what is to be decided.
+        count: how many runs at most.
+        most_tokens: of all of them together.
+        cost_power: how much tokens count: the gain in regret is divided by tokens^cost_power; 0: they are free.
+    """
+    choice = decision.choice
+    posteriors, matters = choice.posteriors(), decision.matters()
+    cost_N = choice.tokens_NK.sum(axis=1).astype(float)
+    mixtures, regret, left = [], [expected_regret(decision, posteriors, matters)], most_tokens
+    for _ in range(count):
+        gain_N = np.sum([_gain(p, A) for p, A in zip(posteriors, matters, strict=True)], axis=0)
+        value_N = np.where(cost_N <= left, gain_N / cost_N**cost_power, -np.inf)
+        best = int(np.argmax(value_N))
+        if not np.isfinite(value_N[best]):
+            break
+        for posterior in posteriors:
+            posterior.add(best)
+        left -= cost_N[best]
+        mixtures.append(dict(zip(choice.names, map(int, choice.tokens_NK[best]), strict=True)))
+        regret.append(expected_regret(decision, posteriors, matters))
+    return mixtures, regret
+
+
+def decision_for(
+    laws: Sequence[Law],
+    draws: Sequence[np.ndarray] | None,
+    weights: Mapping[str, float],
+    budget_tokens: float,
+    base_tokens: float,
+    *,
+    importance: Mapping[str, float] | None = None,
+    caps: Mapping[str, float] | None = None,
+    done: Sequence[Mapping[str, float]] = (),
+    noise_nats: float,
+    seed: int = 0,
+) -> Decision:
+    """Return a decision from a fit's draws, or from the laws' priors before any run.
+
+    Args:
+        laws: one a target.
+        draws: (S, P) parameters of each law, tokens in millions; None: from the priors.
+        weights: domain -> recommended share.
+        budget_tokens: N.
+        base_tokens: n, the middle of every domain's range of candidates.
+        importance: target -> g_j; None: 1 each.
+        caps: domain -> most tokens of it.
+        done: runs that exist, domain -> tokens.
+        noise_nats: standard deviation of a measured loss.
+        seed: of candidates and draws.
+    """
+    choice = Choice.of(laws, base_tokens, seed=seed, caps=caps, draws=draws, done=done, noise_nats=noise_nats)
+    g = np.array([1.0 if importance is None else importance.get(law.target, 0.0) for law in laws])
+    shares = np.array([weights[domain] for domain in laws[0].domains], float)
+    return Decision(choice, g, shares / shares.sum(), budget_tokens)
+
+
+def _gain(posterior: Posterior, A_SFP: np.ndarray) -> np.ndarray:
+    """Return (N,) what one more run at each candidate takes from the expected regret, nats."""
+    moved_SFN = A_SFP @ posterior.covariance_SPP @ np.swapaxes(posterior.factors_SNP, 1, 2)
+    return 0.5 * ((moved_SFN**2).sum(axis=1) / (1 + posterior.leverage_SN)).mean(axis=0)
+
+
+def _directions(weights_K: np.ndarray) -> np.ndarray:
+    """Return (K, F) orthonormal directions along the simplex; domains without weight stay without it."""
+    free = np.flatnonzero(weights_K > 1e-6)
+    if len(free) < 2:
+        free = np.arange(len(weights_K))
+    centred = np.eye(len(free)) - 1 / len(free)
+    basis = np.linalg.svd(centred)[0][:, : len(free) - 1]
+    whole = np.zeros((len(weights_K), len(free) - 1))
+    whole[free] = basis
+    return whole
+
+
+def _slope_change(law: Law, theta_SP: np.ndarray, tokens_K: np.ndarray, basis_KF: np.ndarray) -> np.ndarray:
+    """Return (S, F, P) derivatives by the coordinates of the loss's slope along each direction, per unit share."""
+    total = float(tokens_K.sum())
+    log_P = np.array([parameter.scale == "log" for parameter in law.parameters])
+    scale = np.where(log_P, theta_SP, 1.0)
+    ahead, behind = (np.maximum(tokens_K + sign * _STEP * total * basis_KF.T, 0.0) for sign in (1, -1))
+    change = law.jacobian(theta_SP, ahead) - law.jacobian(theta_SP, behind)
+    return np.nan_to_num(change / (2 * _STEP) * scale[:, None, :])
+
+
+def _curvature(law: Law, theta_SP: np.ndarray, tokens_K: np.ndarray, basis_KF: np.ndarray) -> np.ndarray:
+    """Return (F, F) second derivatives of the mean loss over the draws, per unit share squared."""
+    total = float(tokens_K.sum())
+    ahead, behind = (np.maximum(tokens_K + sign * _STEP * total * basis_KF.T, 0.0) for sign in (1, -1))
+    change = (law.gradient(theta_SP, ahead) - law.gradient(theta_SP, behind)).mean(axis=0)
+    return np.nan_to_num(change @ basis_KF * total / (2 * _STEP))
+
+
+def tokens_per_unit(choice: Choice) -> float:
+    """Return how many million tokens the choice's unit has."""
+    return choice.unit / MILLION

@@ -1,0 +1,154 @@
+"""What runs would tell about a law's parameters, before any is trained.
+
+A run at tokens x adds u u' to the information about the parameters, with u = dL/dz / sigma, sigma the noise of a loss
+and z scale-free coordinates: the logarithm of a parameter of scale `log`, any other as it is. Priors add their
+precision, 1 / sd^2 on the diagonal. With M the sum, the losses at x have the posterior variance sigma^2 u' M^-1 u, and
+one more run there adds log(1 + u' M^-1 u) to log det M. All of it depends on the unknown parameters, so it is averaged
+over draws of them.
+
+Tokens and parameters are in units of a typical run's total, as the priors of `mixlaw.laws.base.Parameter` are.
+
+Source: Chaloner, Verdinelli 1995, Statist. Sci. 10:273-304, criterion phi_1 for nonlinear models (log det averaged over
+the prior), with the prior's precision added as in their normal linear model; Fedorov 1972, Theory of Optimal
+Experiments, chapter 3 (one run more or less).
+
+Shape letters: S draws, R runs, N candidate runs, K domains, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from mixlaw.core.seeds import generator
+from mixlaw.laws.base import Law, Parameter
+
+NOISE_NATS = 0.003
+"""Standard deviation of a measured loss between seeds, where none is known."""
+
+_AMOUNT = (float(np.log(0.5)), 0.7)
+"""Believed of the logarithm of nats that no prior holds: from 0.12 to 2 within two standard deviations."""
+
+_FLOOR = (1.0, 1.0)
+"""Believed of nats that no prior holds and that add to a loss."""
+
+
+def information(law: Law, theta_SP: np.ndarray, tokens_RK: np.ndarray, noise_nats: float = NOISE_NATS) -> np.ndarray:
+    """Return (S, R, P) factors u: one run's information about the coordinates is the rank-one matrix u u'.
+
+        u_p = dL/dtheta_p / sigma             scale linear
+        u_p = theta_p dL/dtheta_p / sigma     scale log
+
+    Args:
+        law: of one target.
+        theta_SP: draws of its parameters.
+        tokens_RK: in the unit of the parameters.
+        noise_nats: sigma, standard deviation of a measured loss.
+    """
+    theta_SP = np.asarray(theta_SP, float)
+    log_P = np.array([parameter.scale == "log" for parameter in law.parameters])
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        jacobian = law.jacobian(theta_SP, tokens_RK) * np.where(log_P, theta_SP, 1.0)[:, None, :]
+    return np.nan_to_num(jacobian, posinf=0.0, neginf=0.0) / noise_nats
+
+
+def prior_precision(law: Law) -> np.ndarray:
+    """Return (P,) precisions of the coordinates before any run, 1 / sd^2."""
+    return np.array([_belief(parameter)[1] ** -2.0 for parameter in law.parameters])
+
+
+def prior_draws(law: Law, count: int, seed: int = 0, tokens_scale: float = 1.0) -> np.ndarray:
+    """Return (count, P) parameters drawn from the priors, each cut off at its bounds.
+
+    A Latin hypercube: every parameter takes one value in each of `count` equally likely intervals, in an order drawn
+    from a stream of its own name, so that permuting the domains permutes the draws.
+
+    Args:
+        law: of one target.
+        count: S.
+        seed: of the draws.
+        tokens_scale: tokens of a typical run, in the unit that the parameters are wanted in; 1 for units of such a run.
+    """
+    from scipy.special import ndtr, ndtri
+
+    theta_SP = np.empty((count, len(law.parameters)))
+    for p, parameter in enumerate(law.parameters):
+        rng = generator("prior draws", seed, law.name, law.target, parameter.name)
+        mean, sd = _belief(parameter)
+        log = parameter.scale == "log"
+        with np.errstate(divide="ignore"):
+            bounds = np.array([parameter.lower, parameter.upper])
+            low, high = ndtr(((np.log(np.maximum(bounds, 0)) if log else bounds) - mean) / sd)
+        even = (rng.permutation(count) + rng.random(count)) / count
+        z = mean + sd * ndtri(np.clip(low + even * (high - low), 1e-12, 1 - 1e-12))
+        theta_SP[:, p] = np.clip(np.exp(z) if log else z, parameter.lower, parameter.upper)
+    return theta_SP if tokens_scale == 1 else law.rescale(theta_SP, tokens_scale)
+
+
+def _belief(parameter: Parameter) -> tuple[float, float]:
+    """Return the mean and standard deviation of a coordinate before any run."""
+    if parameter.prior is not None:
+        return parameter.prior
+    return _AMOUNT if parameter.scale == "log" else _FLOOR
+
+
+class Posterior:
+    """What is known of one target's law while candidate runs are added and taken away.
+
+    Args:
+        factors_SNP: of the N candidates, see `information`.
+        known_SPP: (S, P, P) information from the prior and finished runs; see `known`.
+
+    Attributes:
+        factors_SNP: of the candidates.
+        covariance_SPP: M^-1.
+        leverage_SN: u' M^-1 u, the posterior variance of each candidate's loss over the noise variance.
+    """
+
+    def __init__(self, factors_SNP: np.ndarray, known_SPP: np.ndarray) -> None:
+        self.factors_SNP = factors_SNP
+        self._known = known_SPP
+        self.restart(())
+
+    def restart(self, chosen: Iterable[int]) -> None:
+        """Take exactly these candidates as run, free of the rounding of many updates."""
+        u = self.factors_SNP[:, list(chosen)]
+        self.information_SPP = self._known + np.swapaxes(u, 1, 2) @ u
+        self.covariance_SPP = np.linalg.inv(self.information_SPP)
+        self.leverage_SN = ((self.factors_SNP @ self.covariance_SPP) * self.factors_SNP).sum(axis=-1)
+
+    def add(self, n: int, times: int = 1) -> None:
+        """Add a candidate as a run, or take it away with `times` = -1."""
+        u = self.factors_SNP[:, n]
+        v = np.einsum("spq,sq->sp", self.covariance_SPP, u)
+        weight = times / (1 + times * self.leverage_SN[:, n])
+        self.information_SPP = self.information_SPP + times * u[:, :, None] * u[:, None, :]
+        self.covariance_SPP = self.covariance_SPP - weight[:, None, None] * v[:, :, None] * v[:, None, :]
+        moved = np.einsum("snp,sp->sn", self.factors_SNP, v)
+        self.leverage_SN = np.maximum(self.leverage_SN - weight[:, None] * moved**2, 0.0)
+
+    def gain(self) -> np.ndarray:
+        """Return (N,) what one more run at each candidate adds to log det M, averaged over the draws."""
+        return np.log1p(self.leverage_SN).mean(axis=0)
+
+    def log_det(self) -> float:
+        """Return log det M, averaged over the draws."""
+        return float(np.linalg.slogdet(self.information_SPP)[1].mean())
+
+    def leverage_after(self, places: np.ndarray) -> np.ndarray:
+        """Return (S, N) the largest leverage among `places` after one more run at each candidate."""
+        at = self.factors_SNP[:, places]
+        shared = (at @ self.covariance_SPP) @ np.swapaxes(self.factors_SNP, 1, 2)
+        left = self.leverage_SN[:, places, None] - shared**2 / (1 + self.leverage_SN[:, None, :])
+        return np.maximum(left.max(axis=1), 0.0)
+
+
+def known(law: Law, factors_SRP: np.ndarray) -> np.ndarray:
+    """Return (S, P, P) information from the law's priors and from finished runs.
+
+    Args:
+        law: of one target.
+        factors_SRP: of the finished runs, see `information`; R may be 0.
+    """
+    return np.diag(prior_precision(law)) + np.swapaxes(factors_SRP, 1, 2) @ factors_SRP

@@ -1,0 +1,193 @@
+"""Any law along the simplex, where every loss may depend on every weight: what is minimised, under which ceilings.
+
+    minimise  F(w) + s KL(w || p)     F(w) = sum_j g_j E[L_j(w N)]  or  max_j E[L_j(w N)]
+    where     E[L_m(w N)] <= c_m
+
+The expectation runs over the posterior draws of the laws' parameters.
+
+Shape letters: K domains, J targets, S draws, B mixtures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixlaw.fit.result import TOKEN_UNIT, Fit
+from mixlaw.laws.base import Law
+from mixlaw.laws.exponential import Exponential
+from mixlaw.laws.pairwise import Pairwise
+from mixlaw.laws.repetition import Repeated
+from mixlaw.laws.transfer import Transfer
+from mixlaw.solve.objective import Prior
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of several targets at one budget.
+
+    Attributes:
+        laws: of the J targets.
+        theta_JSP: one (S, P) array of parameter draws a target, tokens in millions; S is the same for all.
+        budget: N, millions of tokens.
+    """
+
+    laws: tuple[Law, ...]
+    theta_JSP: tuple[np.ndarray, ...]
+    budget: float
+
+    @staticmethod
+    def of(fit: Fit, targets: list[str], budget_tokens: float, available: Mapping[str, float] | None = None) -> Losses:
+        """Return the losses of a fit's targets; `available` as in `Fit.law_of`."""
+        theta = [fit.theta_draws(name) for name in targets]
+        draws = min((len(part) for part in theta), default=0)
+        return Losses(
+            tuple(fit.law_of(name, available) for name in targets),
+            tuple(part[:draws] for part in theta),
+            budget_tokens / TOKEN_UNIT,
+        )
+
+    @property
+    def draws(self) -> int:
+        """S."""
+        return len(self.theta_JSP[0])
+
+    def take(self, draws: list[int]) -> Losses:
+        """Return the losses in some of the draws."""
+        return replace(self, theta_JSP=tuple(theta[draws] for theta in self.theta_JSP))
+
+    def by_draw(self, weights_BK: np.ndarray) -> np.ndarray:
+        """Return (J, S, B) losses, nats."""
+        tokens = weights_BK * self.budget
+        return np.stack([law.predict(theta, tokens) for law, theta in zip(self.laws, self.theta_JSP, strict=True)])
+
+    def mean(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (J,) expected losses, nats."""
+        return self.by_draw(weights_K[None])[..., 0].mean(axis=1)
+
+    def slopes_by_draw(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (J, S, K) derivatives of the losses by the weights."""
+        tokens = weights_K[None] * self.budget
+        parts = [law.gradient(theta, tokens)[:, 0] for law, theta in zip(self.laws, self.theta_JSP, strict=True)]
+        return self.budget * np.stack(parts)
+
+    def slopes(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (J, K) derivatives of the expected losses by the weights."""
+        return self.slopes_by_draw(weights_K).mean(axis=1)
+
+    @property
+    def convex(self) -> bool:
+        """Whether every loss is known to be convex in the weights, in every draw."""
+        return all(_is_convex(law, theta) for law, theta in zip(self.laws, self.theta_JSP, strict=True))
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Expected losses that may not be exceeded.
+
+    Attributes:
+        losses: of the targets that have one.
+        nats_J: c_m.
+        names: what a message calls each.
+    """
+
+    losses: Losses
+    nats_J: np.ndarray
+    names: tuple[str, ...]
+
+    def excess(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (J,) nats above each ceiling; negative where there is room."""
+        return self.losses.mean(weights_K) - self.nats_J
+
+
+@dataclass(frozen=True)
+class CoupledObjective:
+    """Weighted or worst losses of several targets, with ceilings on some and a pull towards a prior.
+
+    Attributes:
+        losses: of the targets of interest.
+        importance_J: g_j; not used where the worst counts.
+        worst: whether the largest expected loss is minimised instead of the weighted sum.
+        prior: the pull, or None.
+        ceilings: or None.
+        offsets_J: nats taken off each loss.
+    """
+
+    losses: Losses
+    importance_J: np.ndarray
+    worst: bool = False
+    prior: Prior | None = None
+    ceilings: Ceilings | None = None
+    offsets_J: np.ndarray | float = 0.0
+
+    @staticmethod
+    def of(
+        fit: Fit,
+        importance: Mapping[str, float],
+        budget_tokens: float,
+        available: Mapping[str, float] | None = None,
+    ) -> CoupledObjective:
+        """Return the weighted objective of a fit; targets of importance 0 are left out."""
+        names = [name for name in fit.targets if importance.get(name, 0.0) > 0]
+        return CoupledObjective(
+            Losses.of(fit, names, budget_tokens, available), np.array([importance[name] for name in names])
+        )
+
+    def take(self, draws: list[int]) -> CoupledObjective:
+        """Return the objective over some of the draws; the ceilings stay expectations over all."""
+        return replace(self, losses=self.losses.take(draws))
+
+    def by_draw(self, weights_BK: np.ndarray) -> np.ndarray:
+        """Return (S, B) objectives, each draw taken for the truth."""
+        return self._joined(np.moveaxis(self.losses.by_draw(weights_BK), 0, -1)) + self._pull(weights_BK)
+
+    def value(self, weights_K: np.ndarray) -> float:
+        """Return the objective of the expected losses, nats."""
+        return float(self._joined(self.losses.mean(weights_K)) + self._pull(weights_K))
+
+    def slope(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (K,) derivatives by the weights; where the worst counts, of the one that is worst."""
+        shares = self.importance_J
+        if self.worst:
+            worst = int(np.argmax(self.losses.mean(weights_K) - self.offsets_J))
+            shares = np.eye(len(self.importance_J))[worst]
+        return shares @ self.losses.slopes(weights_K) + self.pull_slope(weights_K)
+
+    def pull_slope(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (K,) derivatives of the pull towards the prior."""
+        return np.zeros(len(weights_K)) if self.prior is None else self.prior.slope(weights_K)[0]
+
+    @property
+    def convex(self) -> bool:
+        """Whether the whole problem is known to be convex."""
+        return self.losses.convex and (self.ceilings is None or self.ceilings.losses.convex)
+
+    def excess(self, weights_K: np.ndarray) -> float:
+        """Return the nats by which the weights miss the worst ceiling, at least 0."""
+        return 0.0 if self.ceilings is None else max(0.0, float(self.ceilings.excess(weights_K).max()))
+
+    def _joined(self, losses: np.ndarray) -> np.ndarray:
+        """Return the objective of losses whose last axis is J."""
+        losses = losses - self.offsets_J
+        return losses.max(axis=-1) if self.worst else losses @ self.importance_J
+
+    def _pull(self, weights: np.ndarray) -> np.ndarray | float:
+        return 0.0 if self.prior is None else self.prior.terms(weights).sum(axis=-1)
+
+
+def _is_convex(law: Law, theta_SP: np.ndarray) -> bool:
+    """Whether a law's loss is convex along the simplex for all of these parameters.
+
+    `transfer` is by its bounds. `pairwise` is C Q^(-beta / a) + E with Q = n0^a + sum_i t_i N_i^(a + e_i), which is
+    convex where Q is concave: no interference and no exponent above 1. `exponential` is one of a linear function. Both
+    of the first fall in every domain's tokens, so that counting repeats, which is concave, keeps them convex.
+    """
+    if isinstance(law, Repeated):
+        return isinstance(law.law, Transfer | Pairwise) and _is_convex(law.law, theta_SP)
+    if not isinstance(law, Pairwise):
+        return isinstance(law, Transfer | Exponential)
+    values = {parameter.name: theta_SP[:, p] for p, parameter in enumerate(law.parameters)}
+    still = all(np.all(column == 0) for name, column in values.items() if name.startswith("h["))
+    return still and all(np.all(values["a"] + e <= 1) for name, e in values.items() if name.startswith("e["))

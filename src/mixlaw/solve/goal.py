@@ -1,0 +1,166 @@
+"""What is asked of a mixture besides the linear constraints: which losses count, which are capped, and the prior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.core.errors import ConfigError
+from mixlaw.core.linear import suggest
+from mixlaw.core.mixture import Mixture
+from mixlaw.fit.result import Fit
+from mixlaw.solve.coupled_objective import Ceilings, Losses
+from mixlaw.solve.objective import Prior
+
+OBJECTIVES = ("mean", "weighted", "max")
+
+Shares = str | Mapping[str, float]
+"""A mixture by name, `natural` or `equal`, or domain -> share with a sum of 1."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is minimised.
+
+    Attributes:
+        objective: `mean`, `weighted` or `max`.
+        importance: target -> g_j; where the worst counts, those above 0 count alike.
+        ceilings: expected losses that may not be exceeded, or None.
+        prior: the pull towards a mixture, or None.
+    """
+
+    objective: str
+    importance: dict[str, float]
+    ceilings: Ceilings | None = None
+    prior: Prior | None = None
+
+    @property
+    def worst(self) -> bool:
+        """Whether the largest loss is minimised."""
+        return self.objective == "max"
+
+
+def importance_of(fit: Fit, objective: str | None, target_weights: Mapping[str, float] | None) -> tuple[str, dict]:
+    """Return the objective's name and target -> g_j.
+
+    Args:
+        fit: with the targets.
+        objective: None: `weighted` where there are weights, else `mean`.
+        target_weights: targets left out count 0; None: every target counts 1.
+
+    Raises:
+        ConfigError: an unknown objective or target, a weight out of its range, or weights that the objective ignores.
+    """
+    objective = objective or ("mean" if target_weights is None else "weighted")
+    if objective not in OBJECTIVES:
+        raise ConfigError(f"There is no objective '{objective}'.", f"Choose from: {', '.join(OBJECTIVES)}.")
+    if objective == "mean" and target_weights is not None:
+        raise ConfigError("The objective 'mean' counts all targets alike; it takes no weights.", "Say weighted or max.")
+    if objective == "weighted" and not target_weights:
+        raise ConfigError("The objective 'weighted' needs the weight of at least one target.", "Give target weights.")
+    given = dict.fromkeys(fit.targets, 1.0) if target_weights is None else dict(target_weights)
+    for target, value in given.items():
+        _require_target(fit, target, "The weights")
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"The weight of target '{target}' is {value}; it must be >= 0.", "Mend the value.")
+    if not any(value > 0 for value in given.values()):
+        raise ConfigError("All target weights are 0: nothing is to be minimised.", "Give one target a weight.")
+    return objective, {target: float(given.get(target, 0.0)) for target in fit.targets}
+
+
+def prior_of(
+    domains: tuple[str, ...], prior: Shares | None, strength: float | None, available: Mapping[str, float]
+) -> Prior | None:
+    """Return the pull towards a mixture; None where there is none or its strength is 0.
+
+    Raises:
+        ConfigError: one without the other, a strength out of its range, or a mixture that cannot be read.
+    """
+    if prior is None and strength is None:
+        return None
+    if prior is None:
+        raise ConfigError(f"A prior strength of {strength} has no prior to pull towards.", "Say prior: equal.")
+    if strength is None:
+        raise ConfigError("A prior without a strength pulls nowhere.", "Say prior_strength, in nats, such as 0.1.")
+    if not (math.isfinite(strength) and strength >= 0):
+        raise ConfigError(f"The prior strength is {strength} nats; it must be >= 0.", "Mend the value.")
+    shares = shares_of(domains, prior, available, "prior")
+    return Prior(shares, float(strength)) if strength > 0 else None
+
+
+def shares_of(domains: tuple[str, ...], shares: Shares, available: Mapping[str, float], what: str) -> np.ndarray:
+    """Return (K,) shares of a mixture said by name or by shares; raise ConfigError where that cannot be."""
+    K = len(domains)
+    if isinstance(shares, Mapping):
+        for name in shares:
+            if name not in domains:
+                raise ConfigError(f"{what}: there is no domain '{name}'; {suggest(name, domains)}.", "Mend the name.")
+        try:
+            mixture = Mixture({domain: float(shares.get(domain, 0.0)) for domain in domains}, 1)
+        except ConfigError as error:
+            raise ConfigError(f"{what}: {error.message}", error.hint) from None
+        found = np.array([mixture.weights[domain] for domain in domains])
+        return found / found.sum()
+    if shares == "equal":
+        return np.full(K, 1 / K)
+    if shares != "natural":
+        raise ConfigError(f"The {what} is '{shares}', which is no mixture.", "Say natural, equal, or domain=share.")
+    missing = [domain for domain in domains if domain not in available]
+    total = math.fsum(available.get(domain, 0.0) for domain in domains)
+    if missing or not total > 0:
+        which = f"of {', '.join(map(repr, missing))}" if missing else "of any domain"
+        raise ConfigError(
+            f"The {what} is natural, but the available tokens {which} are not known.", "Say available: code=3M."
+        )
+    return np.array([available[domain] for domain in domains]) / total
+
+
+def ceilings_of(
+    fit: Fit,
+    budget_tokens: float,
+    available: Mapping[str, float],
+    ceilings: Mapping[str, float] | None,
+    no_worse: Mapping[str, float] | None,
+    reference: Shares | None,
+) -> Ceilings | None:
+    """Return what expected losses may not exceed; None where nothing is said.
+
+    Raises:
+        ConfigError: an unknown target, a value out of its range, or a reference without `no_worse`.
+    """
+    ceilings, no_worse = dict(ceilings or {}), dict(no_worse or {})
+    if reference is not None and not no_worse:
+        raise ConfigError("A reference needs targets that must be no worse than with it.", "Say no_worse: code=2.")
+    for target, nats in ceilings.items():
+        _require_target(fit, target, "The ceilings")
+        if not (math.isfinite(nats) and nats > 0):
+            raise ConfigError(f"The ceiling of target '{target}' is {nats} nats; it must be > 0.", "Mend the value.")
+    for target, percent in no_worse.items():
+        _require_target(fit, target, "no_worse")
+        if not (math.isfinite(percent) and percent > -100):
+            raise ConfigError(
+                f"no_worse of target '{target}' is {percent} %; it must be a number above -100.", "Mend the value."
+            )
+    if not ceilings and not no_worse:
+        return None
+    names = [f"'{target}' at most {nats:.4g}" for target, nats in ceilings.items()]
+    values = list(ceilings.values())
+    if no_worse:
+        natural = all(available.get(domain, 0) > 0 for domain in fit.domains)
+        reference = reference or ("natural" if natural else "equal")
+        shares = shares_of(fit.domains, reference, available, "reference")
+        there = Losses.of(fit, list(no_worse), budget_tokens, available).mean(shares)
+        said = reference if isinstance(reference, str) else "the reference"
+        for (target, percent), loss in zip(no_worse.items(), there, strict=True):
+            values.append((1 + percent / 100) * float(loss))
+            names.append(f"'{target}' at most {values[-1]:.4f} ({percent:g} % above {said})")
+    losses = Losses.of(fit, [*ceilings, *no_worse], budget_tokens, available)
+    return Ceilings(losses, np.array(values), tuple(names))
+
+
+def _require_target(fit: Fit, target: str, what: str) -> None:
+    if target not in fit.targets:
+        raise ConfigError(f"{what}: there is no target '{target}'; {suggest(target, fit.targets)}.", "Mend the name.")

@@ -1,0 +1,117 @@
+"""Objectives and constraints on the command line and in mix.yaml."""
+
+from __future__ import annotations
+
+import pytest
+
+from mixlaw.config import parse_config
+from mixlaw.core.errors import ConfigError
+
+
+def solved(mixlaw, fit_json, *options):
+    result = mixlaw("solve", fit_json, "--budget", "20M", "--json", *options)
+    assert result.code == 0, result.stdout
+    return result.json
+
+
+def test_groups_are_kept(mixlaw, fit_json):
+    value = solved(mixlaw, fit_json, "--group", "code + math <= 0.4", "--group", "chat - math == 0.5")
+    weights = value["weights"]
+    assert weights["code"] + weights["math"] <= 0.4 + 1e-9
+    assert weights["chat"] - weights["math"] == pytest.approx(0.5, abs=1e-9)
+
+
+def test_the_worst_target_and_the_pull_to_a_prior(mixlaw, fit_json):
+    free = solved(mixlaw, fit_json, "--objective", "max")
+    assert free["objective"] == "max"
+    pulled = solved(mixlaw, fit_json, "--prior", "chat=0.8,math=0.1,code=0.1", "--prior-strength", "50")
+    assert pulled["weights"]["chat"] == pytest.approx(0.8, abs=0.01)
+    assert solved(mixlaw, fit_json, "--prior", "equal", "--prior-strength", "50")["weights"]["chat"] < 0.35
+
+
+def test_one_target_with_the_others_kept(mixlaw, fit_json):
+    alone = ("--target-weight", "math=1")
+    greedy = solved(mixlaw, fit_json, *alone)
+    kept = solved(mixlaw, fit_json, *alone, "--no-worse", "chat=0.1,code=0.1", "--reference", "equal")
+    assert kept["weights"]["math"] < greedy["weights"]["math"]
+    chat = kept["predicted"]["chat"]["mean"]
+    floored = solved(mixlaw, fit_json, *alone, "--floor", f"chat={chat - 0.005}")
+    assert floored["predicted"]["chat"]["mean"] < chat
+
+
+def test_the_tables_show_intervals_regret_and_probabilities(mixlaw, fit_json):
+    result = mixlaw("solve", fit_json, "--budget", "20M", "--objective", "max")
+    assert result.code == 0
+    for words in ("90 % interval", "% of the objective", "regret of equal", "probability of being better than equal"):
+        assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--objective", "worst"), "no objective 'worst'"),
+        (("--floor", "code=0.2"), "smallest loss"),
+        (("--floor", "cod=1"), "did you mean 'code'"),
+        (("--no-worse", "code=1", "--reference", "natural"), "not known"),
+        (("--no-worse", "code=much"), "--no-worse"),
+        (("--reference", "equal"), "no_worse"),
+        (("--group", "code + mth <= 0.5"), "did you mean 'math'"),
+        (("--group", "code + math <= 0.1", "--max", "chat=0.2"), "together"),
+        (("--prior", "equal"), "prior_strength"),
+        (("--prior-strength", "1"), "no prior"),
+        (("--prior", "chat=0.4", "--prior-strength", "1"), "sum to 0.4"),
+    ],
+)
+def test_each_bad_wish_is_one_error(mixlaw, fit_json, options, words):
+    result = mixlaw("solve", fit_json, "--budget", "20M", *options)
+    assert result.code == 1
+    assert words in result.stderr
+    assert result.stderr.count("error ") == 1
+
+
+TREE = {
+    "study": "x",
+    "model": {"name_or_path": "m"},
+    "domains": {"chat": {"path": "a"}, "math": {"path": "b"}},
+    "budget_tokens": 5,
+}
+
+
+def test_mix_yaml_takes_the_same_keys():
+    solve = {
+        "objective": "max",
+        "target_weight": {"chat": 1},
+        "floor": {"math": 0.7},
+        "no_worse": {"chat": 2},
+        "reference": "equal",
+        "groups": ["chat - math <= 0.2"],
+        "prior": {"chat": 0.5, "math": 0.5},
+        "prior_strength": 0.1,
+    }
+    assert parse_config({**TREE, "solve": solve}).solve.groups == ["chat - math <= 0.2"]
+
+
+@pytest.mark.parametrize(
+    ("solve", "words"),
+    [
+        ({"objective": "min"}, "solve.objective"),
+        ({"floor": {"mth": 0.7}}, "solve.floor.mth: no such domain, did you mean 'math'?"),
+        ({"floor": {"math": -1}}, "solve.floor.math"),
+        ({"floor": {"math": float("inf")}}, "solve.floor.math"),
+        ({"no_worse": {"mth": 1}}, "solve.no_worse.mth"),
+        ({"no_worse": {"math": 1}, "reference": "best"}, "solve.reference"),
+        ({"reference": "equal"}, "solve.reference"),
+        ({"groups": ["chat <= 0.5", "mth <= 0.2"]}, "solve.groups.1: The group 'mth <= 0.2' names no domain 'mth'"),
+        ({"groups": "chat <= 0.5"}, "solve.groups"),
+        ({"prior": "equal"}, "solve.prior_strength: missing"),
+        ({"prior_strength": 1}, "solve.prior: missing"),
+        ({"prior": {"chat": 0.4}, "prior_strength": 1}, "solve.prior: the shares sum to 0.4"),
+        ({"prior": {"cht": 1.0}, "prior_strength": 1}, "solve.prior.cht: no such domain, did you mean 'chat'?"),
+        ({"prior_strenght": 1}, "solve.prior_strenght: unknown key, did you mean 'prior_strength'?"),
+        ({"target_weight": {"chat": 1}}, "say objective: weighted"),
+    ],
+)
+def test_mix_yaml_names_the_path_of_each_bad_wish(solve, words):
+    with pytest.raises(ConfigError) as error:
+        parse_config({**TREE, "solve": solve})
+    assert words in str(error.value)

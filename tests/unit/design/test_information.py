@@ -1,0 +1,74 @@
+"""The information of runs in scale-free coordinates, draws from priors, and a posterior as runs come and go."""
+
+import numpy as np
+import pytest
+
+from mixlaw.design.information import Posterior, information, known, prior_draws, prior_precision
+from mixlaw.laws import LAWS
+
+DOMAINS = ("a", "b", "c")
+TOKENS = np.random.default_rng(0).uniform(0.05, 1.0, (12, 3))
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_factors_are_the_derivatives_by_the_coordinates(name):
+    law = LAWS[name](DOMAINS, "a")
+    theta = prior_draws(law, 3, seed=1)
+    factors = information(law, theta, TOKENS, noise_nats=0.01)
+    for p, parameter in enumerate(law.parameters):
+        step = np.zeros(len(law.parameters))
+        step[p] = 1e-6
+        log = parameter.scale == "log"
+        up, down = (theta * np.exp(s * step) if log else theta + s * step for s in (1, -1))
+        numeric = (law.predict(up, TOKENS) - law.predict(down, TOKENS)) / 2e-6 / 0.01
+        assert np.allclose(factors[..., p], numeric, rtol=1e-4, atol=1e-4 * np.abs(numeric).max() + 1e-6)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_draws_lie_within_the_bounds_and_follow_the_prior(name):
+    law = LAWS[name](DOMAINS, "a")
+    theta = prior_draws(law, 200)
+    for p, parameter in enumerate(law.parameters):
+        assert np.all((theta[:, p] >= parameter.lower) & (theta[:, p] <= parameter.upper)), parameter.name
+        if parameter.prior is not None and parameter.scale == "log" and parameter.lower == 0:
+            mean, sd = parameter.prior
+            assert abs(np.log(theta[:, p]).mean() - mean) < 0.05 * sd  # plain random draws: an error of 0.07 sd
+
+
+def test_draws_follow_the_names_and_the_unit():
+    one, other = LAWS["pairwise"](DOMAINS, "a"), LAWS["pairwise"](DOMAINS[::-1], "a")
+    columns = [[p.name for p in other.parameters].index(p.name) for p in one.parameters]
+    assert np.array_equal(prior_draws(one, 8), prior_draws(other, 8)[:, columns])
+    scaled = prior_draws(one, 8, tokens_scale=5e6)
+    assert np.allclose(one.predict(scaled, 5e6 * TOKENS), one.predict(prior_draws(one, 8), TOKENS))
+    assert not np.array_equal(prior_draws(one, 8), prior_draws(one, 8, seed=1))
+
+
+def test_information_is_the_same_in_any_unit_of_tokens_up_to_a_change_of_coordinates():
+    # log C and log t move with the unit by amounts that depend on other parameters: the determinant stays.
+    law = LAWS["transfer"](DOMAINS, "a")
+    theta = prior_draws(law, 4)
+    u, v = information(law, theta, TOKENS), information(law, law.rescale(theta, 1e6), 1e6 * TOKENS)
+    dets = [np.linalg.slogdet(np.swapaxes(x, 1, 2) @ x)[1] for x in (u, v)]
+    assert np.allclose(*dets, atol=1e-3)
+
+
+def test_a_posterior_updated_run_by_run_is_the_one_computed_at_once():
+    law = LAWS["pairwise"](DOMAINS, "b")
+    theta = prior_draws(law, 4)
+    factors = information(law, theta, TOKENS)
+    start = known(law, factors[:, :0])
+    assert np.allclose(start, np.diag(prior_precision(law)))
+    one, other = Posterior(factors, start), Posterior(factors, start)
+    gain, before = one.gain(), one.log_det()
+    one.add(4)
+    assert np.isclose(one.log_det() - before, gain[4])
+    for n in (2, 7, 9):
+        one.add(n)
+    one.add(7, -1)
+    other.restart([2, 4, 9])
+    assert np.allclose(one.covariance_SPP, other.covariance_SPP, rtol=1e-5, atol=1e-9)
+    assert np.allclose(one.leverage_SN, other.leverage_SN, rtol=1e-5, atol=1e-7)
+    after = other.leverage_after(np.arange(12))[:, 5]
+    other.add(5)
+    assert np.allclose(after, other.leverage_SN.max(axis=1), rtol=1e-5)

@@ -1,0 +1,80 @@
+"""Runs of several model sizes: the exponent is recovered, other sizes are predicted, and laws that cannot say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mixlaw.core.errors import ConfigError, DataError, FitError
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.lawtable import compare_laws
+from mixlaw.laws.transfer import transfer_losses
+from mixlaw.solve import solve_mixture
+
+DOMAINS = ("a", "b", "c")
+THETA = np.array([[0.5, 0.1, 0.7, 0.2, 0.9], [0.7, 0.05, 0.8, 0.3, 1.1], [0.4, 0.1, 0.6, 0.15, 0.6]])
+GAMMA = np.array([0.1, 0.25, 0.18])
+
+
+def runs_of_sizes(sizes: np.ndarray, seed: int = 0, noise: float = 0.001) -> RunTable:
+    rng = np.random.default_rng(seed)
+    tokens = np.exp(rng.uniform(np.log(0.1e6), np.log(3e6), (len(sizes), 3)))
+    own = tokens / 1e6
+    others = own.sum(axis=1, keepdims=True) - own
+    columns = []
+    for i in range(3):
+        floor = THETA[i, 4]
+        losses = transfer_losses(THETA[i], own[:, i], others[:, i])
+        columns.append(floor + (losses - floor) * (sizes / 1e9) ** -GAMMA[i])
+    losses = np.column_stack(columns) + noise * rng.standard_normal((len(sizes), 3))
+    return RunTable(tuple(f"r{i}" for i in range(len(sizes))), DOMAINS, DOMAINS, tokens, losses, params_R=sizes)
+
+
+SIZES = np.tile([0.1e9, 0.5e9, 1e9], 10)
+
+
+def test_the_exponent_is_recovered_and_another_size_predicted() -> None:
+    fit = fit_law(runs_of_sizes(SIZES))
+    assert fit.law == "pairwise"
+    assert fit.params == 1e9
+    found = np.array([fit.targets[d].parameters["gamma"] for d in DOMAINS])
+    assert found == pytest.approx(GAMMA, abs=0.05)
+    big = runs_of_sizes(np.full(8, 4e9), seed=1)
+    assert np.abs(fit.predict(big).mean - big.losses_RJ).mean() < 0.01
+    same = fit.at_size(4e9).predict(replace(big, params_R=None)).mean
+    assert same == pytest.approx(fit.predict(big).mean, abs=1e-9)
+
+
+def test_the_mixture_for_another_size_can_differ_and_is_solved() -> None:
+    fit = fit_law(runs_of_sizes(SIZES))
+    small, large = (solve_mixture(f, 30e6) for f in (fit.at_size(0.1e9), fit))
+    assert sum(small.weights.values()) == pytest.approx(1)
+    assert small.total_loss > large.total_loss
+
+
+def test_the_file_keeps_the_sizes(tmp_path) -> None:
+    runs = runs_of_sizes(SIZES)
+    fit = fit_law(runs)
+    fit.save(tmp_path / "fit.json")
+    assert np.array_equal(Fit.load(tmp_path / "fit.json").predict(runs).mean, fit.predict(runs).mean)
+
+
+def test_laws_of_one_size_refuse() -> None:
+    runs = runs_of_sizes(SIZES)
+    with pytest.raises(ConfigError, match="1e\\+08 to 1e\\+09 parameters; law 'transfer' knows one size"):
+        fit_law(runs, law="transfer")
+    rows = {row.name: row for row in compare_laws(runs, ["pairwise", "transfer"])}
+    assert np.isnan(rows["transfer"].mre)
+    assert "knows one size" in rows["transfer"].note
+    assert rows["pairwise"].mre < 0.3 * rows["mean"].mre
+
+
+def test_asking_for_another_size_without_runs_of_it() -> None:
+    fit = fit_law(runs_of_sizes(np.full(16, 1e9)), law="pairwise")
+    with pytest.raises(FitError, match="one model size"):
+        fit.at_size(7e9)
+    with pytest.raises(DataError, match="-1"):
+        fit_law(runs_of_sizes(SIZES)).at_size(-1)
