@@ -97,7 +97,7 @@ def rank_at_1b(law: str) -> dict:
     return {
         "nats_above_best": float(measured[chosen] - measured.min()),
         "better_mixtures": int((measured < measured[chosen]).sum()),
-        "spearman": 100 * spearman(predicted, measured),
+        "spearman": number(100 * spearman(predicted, measured)),
     }
 
 

@@ -74,6 +74,7 @@ class PlanNode(_Node):
         "dirichlet",
         "d_optimal",
         "g_optimal",
+        "sequential",
     ] = "auto"
     runs: Annotated[int, Field(ge=1)] | None = None
     base_tokens: Tokens | None = None
@@ -82,6 +83,8 @@ class PlanNode(_Node):
     run_tokens: TokenList | None = None
     min_share: Share | None = None
     proxy_tokens: Tokens | None = None
+    batch: Annotated[int, Field(ge=1)] | None = None
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     seed: int = 0
 
 

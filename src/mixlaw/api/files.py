@@ -272,6 +272,7 @@ train:                             # Hugging Face's names
   eval_rows: 200                   # validation rows per domain after each run
 
 solve:
-  objective: mean                  # or weighted, with target_weight: {{<domain>: 1}}
+  objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
   max_epochs: 4                    # passes over a domain at most
+  # groups: ["code + math <= 0.5"] # and: min, max, no_worse: {{code: 2}} (percent), prior: natural with prior_strength
 """

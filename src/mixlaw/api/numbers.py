@@ -100,9 +100,27 @@ def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None 
     return rows
 
 
-def load_fit(source: Fit | str | Path) -> Fit:
-    """Return a fit, or read it from its file; raise DataError where it is missing or malformed."""
-    return source if isinstance(source, Fit) else Fit.load(source)
+def load_fit(source: Fit | str | Path, params: float | str | None = None) -> Fit:
+    """Return a fit, or read it from its file.
+
+    Args:
+        source: a fit or the path of fit.json.
+        params: parameters of the model that it should speak of, 7e9 or "7B"; None: the largest among the runs.
+
+    Raises:
+        DataError: the file is missing or malformed.
+        FitError: a model size was asked for, and the runs are of one size.
+    """
+    fit = source if isinstance(source, Fit) else Fit.load(source)
+    return fit if params is None else fit.at_size(parse_tokens(params, "the model size"))
+
+
+def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
+    """Return target -> spread of bootstrapped predictions over that of the draws; see `mixlaw.fit.bootstrap`."""
+    from mixlaw.fit.bootstrap import bootstrap_ratios
+
+    fit = load_fit(fit)
+    return dict(zip(fit.targets, map(float, bootstrap_ratios(fit, samples=samples)), strict=True))
 
 
 def solve(fit: Fit | str | Path, budget_tokens: float | str, **constraints: Any) -> Solution:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mixlaw.api.sequential import added_runs
 from mixlaw.config import Config, load_config
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
@@ -18,7 +19,8 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
 from mixlaw.data.reading import source_files
-from mixlaw.design import Wishes, design_runs
+from mixlaw.design import PlannedRun, Wishes, design_runs
+from mixlaw.design.planning import default_base_tokens
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, solve_mixture
 from mixlaw.study.store import Study
@@ -124,6 +126,25 @@ class Project:
         write_json(self.study.domains_path, {name: tokens.to_json() for name, tokens in self.prepared.items()})
 
     @cached_property
+    def wishes(self) -> Wishes:
+        """What the plan asks of its design."""
+        plan = self.config.plan
+        return Wishes(
+            plan.levels,
+            plan.run_tokens,
+            plan.min_share,
+            plan.proxy_tokens,
+            plan.batch,
+            plan.threshold,
+            self.config.fit.law,
+        )
+
+    @property
+    def base_tokens(self) -> int:
+        """Tokens of every domain in the middle of the design."""
+        return self.config.plan.base_tokens or default_base_tokens(self.available_tokens, self.config.budget_tokens)
+
+    @property
     def design(self) -> tuple[list[RunSpec], list[str]]:
         """The planned runs, and sentences about what was decided.
 
@@ -131,9 +152,17 @@ class Project:
             Infeasible: no mixture meets the bounds of `solve`; better said now than after the training.
             DesignError: the runs are impossible.
         """
+        runs, notes = self._designed
+        more, said = added_runs(self.study) if self.config.plan.design == "sequential" else ([], [])
+        inputs, seed = self.trainer_config.inputs, self.config.plan.seed
+        specs = [RunSpec(run.name, run.tokens, seed + run.replicate, inputs) for run in [*runs, *more]]
+        return specs, [*notes, *said]
+
+    @cached_property
+    def _designed(self) -> tuple[list[PlannedRun], list[str]]:
         plan = self.config.plan
         self.constraints.region(tuple(self.config.domains), self.config.budget_tokens)
-        runs, notes = design_runs(
+        return design_runs(
             plan.design,
             self.available_tokens,
             self.config.budget_tokens,
@@ -141,10 +170,8 @@ class Project:
             runs=plan.runs,
             seed=plan.seed,
             replicates=plan.replicates,
-            wishes=Wishes(plan.levels, plan.run_tokens, plan.min_share, plan.proxy_tokens, self.config.fit.law),
+            wishes=self.wishes,
         )
-        inputs = self.trainer_config.inputs
-        return [RunSpec(run.name, run.tokens, plan.seed + run.replicate, inputs) for run in runs], notes
 
     def run_table(self) -> RunTable:
         """Return the finished runs of the plan; raise DataError where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,20 @@ from typing import Any
 
 from mixlaw.api.files import example_config, mix, report
 from mixlaw.api.project import Note, Project
+from mixlaw.api.sequential import THRESHOLD, add_runs, propose
 from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunSpec
+from mixlaw.design.decision import regret_curve
+from mixlaw.design.information import NOISE_NATS
+from mixlaw.design.optimal import laws_for
+from mixlaw.design.planning import sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
 from mixlaw.study.status import RunEvent, RunStatus
+
+_DOMAINS_OF_A_CURVE = 40
+"""With more domains the expected regret of a plan takes longer than planning should."""
 
 OnEvent = Callable[[RunEvent], None]
 
@@ -28,12 +37,20 @@ class Plan:
         statuses: their states, in the same order.
         notes: sentences about what was decided.
         estimated_s: seconds until all are done, by the pace of those that are; None before the first.
+        regret_nats: expected regret at the budget after none, one, ... all of the runs, as far as can be said before
+            any is trained (`mixlaw.design.decision.regret_curve`).
     """
 
     runs: list[RunSpec]
     statuses: list[RunStatus]
     notes: list[str]
     estimated_s: float | None
+    regret_nats: list[float] = field(default_factory=list)
+
+    @property
+    def spent(self) -> list[int]:
+        """Training tokens of none, one, ... all of the runs."""
+        return [0, *itertools.accumulate(sum(run.tokens.values()) for run in self.runs)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -45,6 +62,10 @@ class Plan:
             "total_tokens": sum(s.tokens for s in self.statuses),
             "pending": sum(s.state != "done" for s in self.statuses),
             "estimated_s": self.estimated_s,
+            "expected_regret": [
+                {"runs": n, "tokens": tokens, "nats": regret}
+                for n, (tokens, regret) in enumerate(zip(self.spent, self.regret_nats, strict=False))
+            ],
             "notes": self.notes,
         }
 
@@ -84,7 +105,7 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     project.write_inputs()
     project.study.save_plan(specs)
     statuses = project.study.status(specs)
-    return Plan(specs, statuses, notes, _estimate(statuses, project.config.executor.workers))
+    return Plan(specs, statuses, notes, _estimate(statuses, project.config.executor.workers), _regret(project, specs))
 
 
 def train(
@@ -141,11 +162,14 @@ def run(
         ConfigError, DataError, DesignError, FitError, SolveError, MissingExtra: see the parts.
     """
     project = _project(config, note)
-    statuses = train(project, workers=workers, retry_failed=retry_failed, on_event=on_event)
-    failed = [s for s in statuses if s.state == "failed"]
-    if failed and len(failed) == len(statuses):
-        raise StudyError(f"All {len(failed)} runs failed; the first, '{failed[0].name}': {failed[0].reason}")
-    fitted, solution = fit_and_solve(project)
+    while True:
+        statuses = train(project, workers=workers, retry_failed=retry_failed, on_event=on_event)
+        failed = [s for s in statuses if s.state == "failed"]
+        if failed and len(failed) == len(statuses):
+            raise StudyError(f"All {len(failed)} runs failed; the first, '{failed[0].name}': {failed[0].reason}")
+        fitted, solution = fit_and_solve(project)
+        if project.config.plan.design != "sequential" or not extend(project, fitted, solution):
+            break
     manifest, folder = mix(project)
     files = report(project)
     folder_of = project.study.folder
@@ -183,8 +207,38 @@ def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
     return fitted, solution
 
 
+def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
+    """Plan the next batch of a sequential design; return whether there is one."""
+    wishes, plan, runs = project.wishes, project.config.plan, project.design[0]
+    domains = project.available_tokens
+    most = plan.runs or 1 + 4 * len(domains)
+    limit = sequential_tokens(list(domains), project.base_tokens, most, wishes, list(map(float, domains.values())))
+    proposal = propose(
+        fitted,
+        solution,
+        project.base_tokens,
+        min(wishes.batch or max(3, len(domains)), most - len(runs)),
+        available=domains,
+        most_tokens=limit - sum(sum(run.tokens.values()) for run in runs),
+        threshold=wishes.threshold or THRESHOLD,
+        seed=plan.seed,
+    )
+    project.note(proposal.reason)
+    if proposal.mixtures:
+        add_runs(project.study, proposal)
+    return bool(proposal.mixtures)
+
+
 def _project(config: str | Path | Project, note: Note | None) -> Project:
     return config if isinstance(config, Project) else Project.open(config, note)
+
+
+def _regret(project: Project, specs: list[RunSpec]) -> list[float]:
+    domains = list(project.config.domains)
+    if not 2 <= len(domains) <= _DOMAINS_OF_A_CURVE:
+        return []
+    laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in specs]
+    return regret_curve(laws, mixtures, project.config.budget_tokens, project.base_tokens, noise_nats=NOISE_NATS)
 
 
 def _estimate(statuses: list[RunStatus], workers: int | None) -> float | None:

@@ -28,6 +28,9 @@ def fit(
     metric: Annotated[
         list[str] | None, typer.Option(help="name=higher|lower: make the column metric:<name> a target.")
     ] = None,
+    bootstrap: Annotated[
+        int, typer.Option(help="Check the intervals against so many refits to redrawn losses; 40 are usual.")
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Where to write the fit; without it nothing is written.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -36,6 +39,7 @@ def fit(
     Example: mixlaw fit runs.csv --out fit.json
     """
     from mixlaw.api.numbers import fit as fit_runs
+    from mixlaw.api.numbers import spread_ratios
 
     try:
         decay: float | str = float(repetition)
@@ -43,8 +47,9 @@ def fit(
         decay = repetition
     metrics = opt.pairs(metric, "--metric", str)
     result = fit_runs(runs, law, procedure, seed, out, repetition=decay, corrected=corrected, metrics=metrics)
+    ratios = spread_ratios(result, bootstrap) if bootstrap else None
     if as_json:
-        print_json(result.summary())
+        print_json(result.summary() | ({} if ratios is None else {"bootstrap": ratios}))
         return
     # Parameters of a source, t[math], are too many for a table: --json and fit.json have them.
     names = [name for name in next(iter(result.targets.values())).parameters if "[" not in name]
@@ -59,6 +64,9 @@ def fit(
     )
     if result.choice:
         note(result.choice)
+    if ratios is not None:
+        said = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+        note(f"Spread of {bootstrap} refits over that of the draws (1: confirmed; above: too narrow): {said}")
     warn(result.warnings)
     where = out or "fit.json"
     finish(
@@ -121,6 +129,7 @@ def solve(
     maximum: Annotated[list[str] | None, typer.Option("--max", help="domain=share: cap of a weight.")] = None,
     available: Annotated[list[str] | None, typer.Option(help="domain=tokens: distinct tokens there are.")] = None,
     max_epochs: Annotated[float | None, typer.Option(help="Most passes over a domain; needs --available.")] = None,
+    params: opt.Params = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the solution as JSON.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -128,11 +137,12 @@ def solve(
 
     Example: mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
     """
+    from mixlaw.api.numbers import load_fit
     from mixlaw.api.numbers import solve as solve_fit
     from mixlaw.core.files import write_json
 
     solution = solve_fit(
-        fit_file,
+        load_fit(fit_file, params),
         budget,
         objective=objective,
         ceilings=opt.pairs(floor, "--floor", opt.number("--floor")),
@@ -221,6 +231,7 @@ def predict(
     tokens: Annotated[
         list[str], typer.Option(help="domain=tokens, one mixture: if=2M,math=1M,code=1M.", show_default=False)
     ],
+    params: opt.Params = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Predict the losses of a mixture.
@@ -229,7 +240,7 @@ def predict(
     """
     from mixlaw.api.numbers import load_fit, prediction_json
 
-    fitted = load_fit(fit_file)
+    fitted = load_fit(fit_file, params)
     predicted = prediction_json(fitted, fitted.predict(opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))))
     if as_json:
         print_json({"predicted": predicted})

@@ -16,6 +16,9 @@ ConfigFile = Annotated[Path, typer.Argument(help="The mix.yaml.", show_default=F
 FitFile = Annotated[
     Path, typer.Argument(help="A fit.json, written by `mixlaw fit --out` or `mixlaw run`.", show_default=False)
 ]
+Params = Annotated[
+    str | None, typer.Option(help="Model size to speak of, such as 7B; needs runs of several (column params).")
+]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default one a core or GPU.", min=1)]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
 

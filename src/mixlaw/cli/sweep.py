@@ -95,6 +95,14 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
         )
     total = format_tokens(sum(status.tokens for status in result.statuses))
     table(f"{len(rows)} runs, {total} training tokens", ["run", *domains, "total", "state"], rows)
+    if result.regret_nats:
+        last = len(result.runs)
+        shown = sorted({0, *(round(last * part / 4) for part in (1, 2, 3, 4))})
+        table(
+            "Expected regret at the budget, before any run is trained",
+            ["runs", "tokens", "nats"],
+            [[str(n), format_tokens(result.spent[n]) if n else "0", f"{result.regret_nats[n]:.2g}"] for n in shown],
+        )
     for text in result.notes:
         note(text)
     if result.estimated_s:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.design.information import Posterior
-from mixlaw.design.optimal import MILLION, Choice
+from mixlaw.design.optimal import Choice
 from mixlaw.laws.base import Law
 
 _STEP = 1e-3
@@ -141,6 +141,39 @@ def decision_for(
     return Decision(choice, g, shares / shares.sum(), budget_tokens)
 
 
+def regret_curve(
+    laws: Sequence[Law],
+    mixtures: Sequence[Mapping[str, float]],
+    budget_tokens: float,
+    base_tokens: float,
+    *,
+    noise_nats: float,
+    seed: int = 0,
+) -> list[float]:
+    """Return the expected regret at the budget (nats) after none, one, ... all of the mixtures, before any is trained.
+
+    The laws' parameters are those believed before any run, the weights in question the equal ones.
+
+    Args:
+        laws: one a target.
+        mixtures: domain -> tokens, in the order in which they are trained.
+        budget_tokens: N.
+        base_tokens: n, which sets the unit that the priors are in.
+        noise_nats: standard deviation of a measured loss.
+        seed: of the draws from the priors.
+    """
+    choice = Choice.of(laws, base_tokens, seed=seed, noise_nats=noise_nats, candidates=mixtures)
+    equal = np.full(len(laws[0].domains), 1 / len(laws[0].domains))
+    decision = Decision(choice, np.ones(len(laws)), equal, budget_tokens)
+    posteriors, matters = choice.posteriors(), decision.matters()
+    curve = [expected_regret(decision, posteriors, matters)]
+    for n in range(len(mixtures)):
+        for posterior in posteriors:
+            posterior.add(n)
+        curve.append(expected_regret(decision, posteriors, matters))
+    return curve
+
+
 def _gain(posterior: Posterior, A_SFP: np.ndarray) -> np.ndarray:
     """Return (N,) what one more run at each candidate takes from the expected regret, nats."""
     moved_SFN = A_SFP @ posterior.covariance_SPP @ np.swapaxes(posterior.factors_SNP, 1, 2)
@@ -175,8 +208,3 @@ def _curvature(law: Law, theta_SP: np.ndarray, tokens_K: np.ndarray, basis_KF: n
     ahead, behind = (np.maximum(tokens_K + sign * _STEP * total * basis_KF.T, 0.0) for sign in (1, -1))
     change = (law.gradient(theta_SP, ahead) - law.gradient(theta_SP, behind)).mean(axis=0)
     return np.nan_to_num(change @ basis_KF * total / (2 * _STEP))
-
-
-def tokens_per_unit(choice: Choice) -> float:
-    """Return how many million tokens the choice's unit has."""
-    return choice.unit / MILLION

@@ -87,17 +87,22 @@ class Choice:
         draws: Sequence[np.ndarray] | None = None,
         done: Runs = (),
         noise_nats: float = NOISE_NATS,
+        candidates: Runs | None = None,
     ) -> Choice:
         """Return the candidates and what is known before them.
 
         Args:
             laws, base_tokens, seed, caps, draws, done, noise_nats: see `optimal_design`.
             domains: that candidates have tokens of; None: all of the laws'.
+            candidates: the mixtures to choose from; None: those of `mixlaw.design.candidates`.
         """
         caps, domains = caps or {}, laws[0].domains if domains is None else domains
         names, most = by_name(domains, [caps.get(name, np.inf) for name in domains])
         unit = float(base_tokens) * len(names)
-        tokens = candidate_tokens(base_tokens, most, _CANDIDATES, seed)
+        if candidates is None:
+            tokens = candidate_tokens(base_tokens, most, _CANDIDATES, seed)
+        else:
+            tokens = np.array([[run.get(name, 0) for name in names] for run in candidates], float)
         parameters = sum(len(law.parameters) for law in laws)
         size = int(np.clip(_MOST_NUMBERS / parameters / len(tokens), 2, _DRAWS))
         if draws is None:
@@ -105,11 +110,11 @@ class Choice:
         else:
             few = np.linspace(0, len(draws[0]) - 1, min(size, len(draws[0]))).astype(int)
             thetas = [law.rescale(theta[few], MILLION / unit) for law, theta in zip(laws, draws, strict=True)]
-        candidates = [dict(zip(names, row, strict=True)) for row in tokens.tolist()]
+        asked = [dict(zip(names, row, strict=True)) for row in tokens.tolist()]
         choice = Choice(names, tokens, laws, thetas, unit, [], [])
         for law, theta in zip(laws, thetas, strict=True):
             finished = information(law, theta, choice.in_units(law, done), noise_nats)
-            choice.factors.append(information(law, theta, choice.in_units(law, candidates), noise_nats))
+            choice.factors.append(information(law, theta, choice.in_units(law, asked), noise_nats))
             choice.known.append(known(law, finished))
         return choice
 

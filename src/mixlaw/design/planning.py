@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,7 +46,9 @@ class Wishes:
         levels: of `grid`: tokens of a domain over `base_tokens`.
         run_tokens: of `simplex_lattice` its totals, of `dirichlet` the fewest and most tokens of a run, or one total.
         min_share: of `simplex_lattice` and `dirichlet`: least share of every domain.
-        proxy_tokens: of `d_optimal` and `g_optimal`: most tokens of all runs together.
+        proxy_tokens: of `d_optimal`, `g_optimal` and `sequential`: most tokens of all runs together.
+        batch: of `sequential`: how many runs are chosen at a time; None: as many as domains, at least 3.
+        threshold: of `sequential`: it ends when the 95th percentile of the regret is below this share of the loss.
         law: of `d_optimal` and `g_optimal`: whose parameters or predictions the runs should determine; `auto` is
             `transfer`.
     """
@@ -55,6 +57,8 @@ class Wishes:
     run_tokens: Sequence[float] | None = None
     min_share: float | None = None
     proxy_tokens: float | None = None
+    batch: int | None = None
+    threshold: float | None = None
     law: str = "auto"
 
 
@@ -115,15 +119,13 @@ def design_runs(
     _require_wishes(design, wishes)
     domains, notes = list(available_tokens), []
     usual = 1 + len(RATIOS) * len(domains)
-    smallest = min(available_tokens, key=lambda name: available_tokens[name])
     if runs is not None and runs < _FEWEST_RUNS:
         raise DesignError(
             f"plan.runs is {runs}; a law with five parameters needs at least {_FEWEST_RUNS} runs.",
             f"Raise it; {usual} are usual for {len(domains)} domains.",
         )
     if base_tokens is None:
-        share = budget_tokens / len(domains)
-        base_tokens = max(1, int(min(share / 10, available_tokens[smallest] / SPAN)))
+        base_tokens = default_base_tokens(available_tokens, budget_tokens)
         notes.append(f"base_tokens: {format_tokens(base_tokens)} a domain, chosen from the budget and the data.")
     task = _Task(available_tokens, base_tokens, usual if runs is None else runs, seed, wishes, notes)
     mixtures = DESIGNS[design](task)
@@ -140,6 +142,12 @@ def design_runs(
     spent = sum(sum(run.tokens.values()) for run in planned)
     notes.append(f"design: {design}, {len(planned)} runs, {format_tokens(spent)} tokens in all.")
     return planned, notes
+
+
+def default_base_tokens(available_tokens: Mapping[str, int], budget_tokens: int) -> int:
+    """Return a tenth of a domain's equal share of the budget, within what the smallest domain holds."""
+    share = budget_tokens / len(available_tokens)
+    return max(1, int(min(share / 10, min(available_tokens.values()) / SPAN)))
 
 
 def _require_wishes(design: str, wishes: Wishes) -> None:
@@ -212,6 +220,27 @@ def _g_optimal(task: _Task) -> Mixtures:
     return _optimal(task, "G")
 
 
+def _sequential(task: _Task) -> Mixtures:
+    """Return the first batch: what determines a law's parameters at all; the rest is chosen for the decision."""
+    K, limit = len(task.domains), sequential_tokens(task.domains, task.base_tokens, task.runs, task.wishes, task.caps)
+    few = min(max(7, K + 3), task.runs)
+    task.notes.append(
+        f"sequential: these {few} first, then batches by what the fit leaves open, at most {task.runs} runs and "
+        f"{format_tokens(limit)} tokens in all."
+    )
+    first = replace(task.wishes, proxy_tokens=limit * min(1.0, 1.2 * few / task.runs))
+    return _optimal(replace(task, runs=few, wishes=first), "D")
+
+
+def sequential_tokens(
+    domains: Sequence[str], base_tokens: int, runs: int, wishes: Wishes, caps: Sequence[float]
+) -> float:
+    """Return the most tokens that all runs of a sequential design may cost together."""
+    if wishes.proxy_tokens is not None:
+        return wishes.proxy_tokens
+    return float(sum(sum(tokens.values()) for _, tokens in space_filling_design(domains, base_tokens, runs, 0, caps)))
+
+
 def _optimal(task: _Task, criterion: Literal["D", "G"]) -> Mixtures:
     most = task.wishes.proxy_tokens
     laws = laws_for(task.wishes.law, task.domains, task.domains)
@@ -240,6 +269,7 @@ DESIGNS: dict[str, Callable[[_Task], Mixtures]] = {
     "dirichlet": _dirichlet,
     "d_optimal": _d_optimal,
     "g_optimal": _g_optimal,
+    "sequential": _sequential,
 }
 """Name -> how its mixtures are made."""
 
@@ -247,6 +277,8 @@ KEYS = {
     "levels": ("grid",),
     "run_tokens": ("simplex_lattice", "dirichlet"),
     "min_share": ("simplex_lattice", "dirichlet"),
-    "proxy_tokens": ("d_optimal", "g_optimal"),
+    "proxy_tokens": ("d_optimal", "g_optimal", "sequential"),
+    "batch": ("sequential",),
+    "threshold": ("sequential",),
 }
 """Key of `Wishes` -> the designs that use it."""

@@ -281,6 +281,8 @@ class Fit:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Fit:
         """Return the fit from its JSON form; raise DataError where a key is missing or of the wrong kind."""
+        if not isinstance(value, Mapping):
+            raise DataError("Not a fit file: it holds no keys.", "Write it with `mixlaw fit`.")
         if value.get("format", FORMAT) != FORMAT or value.get("law", "transfer") not in (*LAWS, *REGRESSORS):
             raise DataError(
                 f"The fit file has format {value.get('format')} and law '{value.get('law')}'; this version reads "

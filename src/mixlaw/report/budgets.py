@@ -33,11 +33,18 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
             best = solve_mixture(
                 fit,
                 max(1, round(solution.budget_tokens * factor)),
-                target_weights=solution.target_weights or None,
+                objective=solution.objective if solution.target_weights else None,
+                target_weights=None if solution.objective == "mean" else solution.target_weights or None,
                 minimum=wishes.get("min"),
                 maximum=wishes.get("max"),
                 available=available,
                 max_epochs=wishes.get("max_epochs") if available else None,
+                groups=wishes.get("groups") or (),
+                ceilings=wishes.get("floor"),
+                no_worse=wishes.get("no_worse"),
+                reference=wishes.get("reference"),
+                prior=wishes.get("prior"),
+                prior_strength=wishes.get("prior_strength"),
             )
         except Infeasible:
             best = None

@@ -1,0 +1,75 @@
+"""The sequential design: batches until the decision is good enough or all is spent, and what a study keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mixlaw.api.sequential import Proposal, add_runs, added_runs, propose
+from mixlaw.core.errors import StudyError
+from mixlaw.core.runtable import RunTable
+from mixlaw.design import design_runs
+from mixlaw.fit import fit_law
+from mixlaw.laws.transfer import transfer_losses
+from mixlaw.solve import solve_mixture
+from mixlaw.study.store import Study
+
+DOMAINS = ("a", "b", "c")
+THETA = np.array([[0.5, 0.2, 0.7, 0.2, 0.9], [0.9, 0.1, 0.8, 0.3, 1.1], [0.4, 0.3, 0.6, 0.15, 0.6]])
+AVAILABLE = dict.fromkeys(DOMAINS, 10**9)
+
+
+def measured(mixtures: list[dict[str, int]], sd: float) -> RunTable:
+    own = np.array([[m[d] for d in DOMAINS] for m in mixtures], float) / 1e6
+    others = own.sum(axis=1, keepdims=True) - own
+    losses = np.column_stack([transfer_losses(THETA[i], own[:, i], others[:, i]) for i in range(3)])
+    losses += sd * np.random.default_rng(len(mixtures)).standard_normal(losses.shape)
+    return RunTable(tuple(f"r{i}" for i in range(len(own))), DOMAINS, DOMAINS, own * 1e6, losses)
+
+
+def first_batch() -> list[dict[str, int]]:
+    runs, notes = design_runs("sequential", AVAILABLE, 20_000_000, base_tokens=660_000)
+    assert len(runs) == 7
+    assert any("then batches" in note for note in notes)
+    return [dict(run.tokens) for run in runs]
+
+
+def test_batches_end_when_the_decision_is_good_enough() -> None:
+    mixtures, proposal = first_batch(), None
+    for _ in range(6):
+        fit = fit_law(measured(mixtures, 0.0005), law="transfer")
+        proposal = propose(fit, solve_mixture(fit, 20e6), 660_000, 3, available=AVAILABLE)
+        if not proposal.mixtures:
+            break
+        mixtures += proposal.mixtures
+    assert proposal is not None
+    assert not proposal.mixtures
+    assert "below 0.2 %" in proposal.reason
+    assert len(mixtures) <= 16
+
+
+def test_it_ends_where_runs_or_tokens_are_spent() -> None:
+    fit = fit_law(measured(first_batch(), 0.05), law="transfer")
+    solution = solve_mixture(fit, 200e6)
+    assert "runs are spent" in propose(fit, solution, 660_000, 0, threshold=1e-9).reason
+    assert "tokens" in propose(fit, solution, 660_000, 3, most_tokens=10, threshold=1e-9).reason
+    proposal = propose(fit, solution, 660_000, 3, threshold=1e-9)
+    assert len(proposal.mixtures) == 3
+    assert proposal.regret_nats[-1] < proposal.regret_nats[0]
+    assert propose(fit, replace(solution, expected_regret={"mean": 0.0, "p95": 0.0}), 660_000, 3).mixtures == []
+
+
+def test_a_study_keeps_what_was_chosen(tmp_path) -> None:
+    study = Study(tmp_path / "study")
+    study.create()
+    assert added_runs(study) == ([], [])
+    add_runs(study, Proposal([{"a": 1, "b": 2, "c": 3}], [0.1, 0.05], "why"))
+    add_runs(study, Proposal([{"a": 4, "b": 5, "c": 6}], [0.05, 0.01], "why more"))
+    runs, reasons = added_runs(study)
+    assert [(run.name, dict(run.tokens)["a"]) for run in runs] == [("next-1", 1), ("next-2", 4)]
+    assert reasons == ["why", "why more"]
+    (study.folder / "sequential.json").write_text('{"runs": [{"name": 1}]}')
+    with pytest.raises(StudyError, match="damaged"):
+        added_runs(study)
