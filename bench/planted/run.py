@@ -4,13 +4,14 @@
 
 K domains; truth `transfer`, `pairwise`, or `misspecified` (saturating data and an interaction of shares, which no law
 of the package has); noise sd .001, .004, .016 nats; budgets 10 and 100 times the base mixture. Each method may train at
-most as many runs and tokens as the published design of 1 + 4 K runs around n = 660,000 tokens a domain:
+most as many tokens as the published design of 1 + 4 K runs around n = 660,000 tokens a domain, and as many runs; the
+sequential design may have twice as many:
 
     published        published design, the paper's two-step fit of each curve
     joint            published design, joint fit of `transfer`
     one-shot         D-optimal design, law `auto`
     sequential       batches by the expected regret, law `auto`, until the 95th percentile is below .2 % or all is spent
-    sequential half  the same, what it recommends when half of the tokens are spent
+    sequential half  the same without that end, what it recommends when half of the tokens are spent
     regmix           Dirichlet design, LightGBM on the shares, the best of 20,000 mixtures
     log-linear       Dirichlet design, c + exp(t w), the same search
     equal, natural   no runs
@@ -26,16 +27,18 @@ import json
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mixlaw.api.sequential import propose
+from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.core.errors import MixlawError
 from mixlaw.core.runtable import RunTable
-from mixlaw.design import perturbation_design
+from mixlaw.design import design_runs, perturbation_design
 from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.optimal import laws_for, optimal_design
+from mixlaw.design.planning import most_runs
 from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.lawtable import FITTERS
 from mixlaw.fit.regression import fit_regressor
@@ -146,27 +149,31 @@ def by_law(world: World, name: str, runs: RunTable, law: str, procedure: str) ->
 
 
 def sequential(world: World, times: int) -> Found:
-    """Return what the sequential design recommends at half of the tokens and at its end."""
-    K = len(world.domains)
-    mixtures = world.optimal(max(7, K + 3), 0.3 * world.limit)
-    runs, half, law = world.measure(mixtures), None, "auto"
-    while True:
+    """Return what the sequential design recommends where it stops, and at half of the tokens if it does not stop."""
+    domains, K, law = world.domains, len(world.domains), "auto"
+    first, _ = design_runs("sequential", world.available, int(times * N * K), base_tokens=N, seed=world.seed)
+    runs, half, ended = world.measure([dict(run.tokens) for run in first]), None, None
+    while ended is None or half is None:
         fit = fit_law(runs, law)
         law = fit.law if len(runs) >= 8 else law
         solution = world.solve(fit, times)
         spent = float(runs.totals_R.sum())
-        found = (weights_of(world, solution), solution.expected_regret["p95"], spent)
-        if spent <= 0.5 * world.limit:
-            half = found
-        room = (0.5 if spent < 0.45 * world.limit else 1.0) * world.limit - spent
-        more = min(max(K, 3), 4 * K + 1 - len(runs))
-        proposal = propose(fit, solution, N, more, available=world.available, most_tokens=room, seed=world.seed)
-        if not proposal.mixtures:
-            break
-        new = world.measure(proposal.mixtures)
-        tokens, losses = np.vstack([runs.tokens_RK, new.tokens_RK]), np.vstack([runs.losses_RJ, new.losses_RJ])
-        runs = RunTable(tuple(f"r{i}" for i in range(len(tokens))), runs.domains, runs.targets, tokens, losses)
-    return {("sequential", times): found, ("sequential half", times): half or found}
+        now = (weights_of(world, solution), solution.expected_regret["p95"], spent)
+        if ended is None and solution.expected_regret["p95"] <= THRESHOLD * solution.total_loss:
+            ended = now
+        count, mixtures = min(max(K, 3), most_runs(K) - len(runs)), []
+        ask = partial(propose, fit, solution, N, count, available=world.available, threshold=0.0, seed=world.seed)
+        if half is None:
+            mixtures = ask(most_tokens=0.5 * world.limit - spent).mixtures
+            half = None if mixtures else now
+        if half is not None and ended is None:
+            mixtures = ask(most_tokens=world.limit - spent).mixtures
+            ended = None if mixtures else now
+        if mixtures:
+            new = world.measure(mixtures)
+            tokens, losses = np.vstack([runs.tokens_RK, new.tokens_RK]), np.vstack([runs.losses_RJ, new.losses_RJ])
+            runs = RunTable(tuple(f"r{i}" for i in range(len(tokens))), domains, runs.targets, tokens, losses)
+    return {("sequential", times): ended, ("sequential half", times): half}
 
 
 def by_search(world: World, runs: RunTable, kind: str) -> np.ndarray:

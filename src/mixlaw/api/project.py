@@ -9,17 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mixlaw.api.sequential import added_runs
+from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.config import Config, load_config
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import write_json
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
 from mixlaw.data.reading import source_files
 from mixlaw.design import PlannedRun, Wishes, design_runs
+from mixlaw.design.extend import extend_design
 from mixlaw.design.planning import default_base_tokens
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, solve_mixture
@@ -152,11 +153,44 @@ class Project:
             Infeasible: no mixture meets the bounds of `solve`; better said now than after the training.
             DesignError: the runs are impossible.
         """
-        runs, notes = self._designed
-        more, said = added_runs(self.study) if self.config.plan.design == "sequential" else ([], [])
         inputs, seed = self.trainer_config.inputs, self.config.plan.seed
-        specs = [RunSpec(run.name, run.tokens, seed + run.replicate, inputs) for run in [*runs, *more]]
-        return specs, [*notes, *said]
+        added, kept = self.added, self._kept
+        specs: list[RunSpec] = []
+        if added.instead:
+            notes = [f"{len(kept)} finished runs stay: they were made with the same model, settings and data."]
+            specs = [record.spec for record in kept]
+        else:
+            runs, notes = self._designed
+            specs = [RunSpec(run.name, run.tokens, seed + run.replicate, inputs) for run in runs]
+        there = {spec.id for spec in specs}
+        more = [RunSpec(name, tokens, seed, inputs) for name, tokens in added.runs]
+        return [*specs, *(spec for spec in more if spec.id not in there)], [*notes, *added.reasons]
+
+    @property
+    def added(self) -> Added:
+        """The runs beyond the design; chosen and kept the first time that the domains are others than before."""
+        domains, kept = list(self.config.domains), self._kept
+        earlier, none = load_added(self.study, domains), Added(tuple(sorted(domains)))
+        if earlier is not None:
+            return earlier
+        if not changed_domains(kept, self.trainer_config.inputs):
+            return none
+        designed, _ = self._designed
+        if len(kept) < len(designed) / 2:
+            runs = tuple((f"new-{run.name}", dict(run.tokens)) for run in designed)
+            reason = f"{len(kept)} finished runs are too few to build on: a whole design of the new domains."
+        else:
+            done, seed = [record.tokens for record in kept], self.config.plan.seed
+            law = self.config.fit.law
+            found = extend_design(domains, done, self.available_tokens, self.base_tokens, law=law, seed=seed)
+            runs, reason = tuple(found.runs), found.message
+        added = Added(none.domains, True, runs, (reason,))
+        save_added(self.study, added)
+        return added
+
+    @cached_property
+    def _kept(self) -> list[RunRecord]:
+        return comparable(self.study.all_records(), self.trainer_config.inputs)
 
     @cached_property
     def _designed(self) -> tuple[list[PlannedRun], list[str]]:
@@ -187,7 +221,7 @@ class Project:
         """
         wishes, bounds = self.config.solve, self.constraints
         return solve_mixture(
-            fitted,
+            fitted.of_domains(list(self.config.domains)),
             budget_tokens or self.config.budget_tokens,
             objective=wishes.objective,
             target_weights=wishes.target_weight or None,
@@ -205,11 +239,12 @@ class Project:
 
 
 def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTable:
-    """Return a study's finished runs as a table; raise DataError where there is none."""
+    """Return a study's finished runs as a table, dropped domains last; raise DataError where there is none."""
     records = [record for record in study.records() if record.spec.role == "proxy"]
     if not records:
         raise DataError(f"The study {study.folder} has no finished runs.", "Train them: mixlaw train mix.yaml.")
-    return RunTable.from_records(records, domains, targets)
+    gone = sorted({name for r in records for name, n in r.tokens.items() if n > 0} - set(domains))
+    return RunTable.from_records(records, [*domains, *gone], targets)
 
 
 def is_study(path: Path) -> bool:

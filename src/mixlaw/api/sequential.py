@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixlaw.core.errors import StudyError
-from mixlaw.core.files import read_json, write_json
-from mixlaw.design import PlannedRun
+from mixlaw.design.candidates import candidates_around
 from mixlaw.design.decision import decision_for, next_runs
+from mixlaw.design.planning import SMALLER
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution
-from mixlaw.study.store import Study
 
 THRESHOLD = 0.002
 """Stop when the 95th percentile of the regret is below this share of the total loss."""
 
-_FILE = "sequential.json"
+_CANDIDATES = 1000
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,8 @@ def propose(
     laws = [fit.law_of(target) for target in fit.targets]
     noise = float(np.mean([fitted.noise_nats for fitted in fit.targets.values()]))
     done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
+    caps = np.array([(available or {}).get(domain, np.inf) for domain in fit.domains], float)
+    tokens_NK = candidates_around((base_tokens, base_tokens / SMALLER), caps, _CANDIDATES, seed)
     decision = decision_for(
         laws,
         [fit.theta_draws(target) for target in fit.targets],
@@ -77,40 +77,12 @@ def propose(
         solution.budget_tokens,
         base_tokens,
         importance=solution.target_weights,
-        caps=available,
         done=done,
         noise_nats=max(noise, 1e-5),
         seed=seed,
+        candidates=[dict(zip(fit.domains, row, strict=True)) for row in tokens_NK.tolist()],
     )
     mixtures, regret = next_runs(decision, count, most_tokens)
     if not mixtures:
         return Proposal([], regret, "The tokens that may be spent are spent.")
     return Proposal(mixtures, regret, f"The 95th percentile of the regret is {100 * p95:.2g} %: {len(mixtures)} more.")
-
-
-def added_runs(study: Study) -> tuple[list[PlannedRun], list[str]]:
-    """Return the runs that a study's sequential design has chosen so far beyond its first batch, and why.
-
-    Raises:
-        StudyError: the file that keeps them is damaged.
-    """
-    path = study.folder / _FILE
-    if not path.is_file():
-        return [], []
-    try:
-        kept = read_json(path)
-        runs = [PlannedRun(run["name"], {d: int(n) for d, n in run["tokens"].items()}) for run in kept["runs"]]
-        return runs, [str(reason) for reason in kept["reasons"]]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise StudyError(
-            f"{path} is damaged ({type(error).__name__} {error}).", "Delete it: the same runs are chosen again."
-        ) from None
-
-
-def add_runs(study: Study, proposal: Proposal) -> None:
-    """Write a proposal's runs to the study, after those chosen before, atomically."""
-    runs, reasons = added_runs(study)
-    first = len(runs) + 1
-    runs += [PlannedRun(f"next-{first + i}", tokens) for i, tokens in enumerate(proposal.mixtures)]
-    said = [{"name": run.name, "tokens": dict(run.tokens)} for run in runs]
-    write_json(study.folder / _FILE, {"runs": said, "reasons": [*reasons, proposal.reason]})

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixlaw.api.added import save_added
 from mixlaw.api.files import example_config, mix, report
 from mixlaw.api.project import Note, Project
-from mixlaw.api.sequential import THRESHOLD, add_runs, propose
+from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunSpec
 from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.optimal import laws_for
-from mixlaw.design.planning import sequential_tokens
+from mixlaw.design.planning import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
 from mixlaw.study.status import RunEvent, RunStatus
@@ -211,10 +212,10 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     """Plan the next batch of a sequential design; return whether there is one."""
     wishes, plan, runs = project.wishes, project.config.plan, project.design[0]
     domains = project.available_tokens
-    most = plan.runs or 1 + 4 * len(domains)
+    most = plan.runs or most_runs(len(domains))
     limit = sequential_tokens(list(domains), project.base_tokens, most, wishes, list(map(float, domains.values())))
     proposal = propose(
-        fitted,
+        fitted.of_domains(list(domains)),
         solution,
         project.base_tokens,
         min(wishes.batch or max(3, len(domains)), most - len(runs)),
@@ -225,7 +226,7 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     )
     project.note(proposal.reason)
     if proposal.mixtures:
-        add_runs(project.study, proposal)
+        save_added(project.study, project.added.and_then(proposal.mixtures, proposal.reason))
     return bool(proposal.mixtures)
 
 

@@ -183,7 +183,7 @@ def show_solution(solution: Any) -> None:
         row: list[Any] = [name, f"{100 * weight:.1f} %", format_tokens(solution.tokens[name]), epochs]
         value, interval = solution.marginal[name], solution.marginal_interval.get(name)
         if interval is not None:
-            row += [value, f"{interval['low']:.2g} to {interval['high']:.2g}", f"{interval['percent']:.2g}"]
+            row += [value, f"{interval['low']:.2g} to {interval['high']:.2g}", f"{interval['percent']:.3g}"]
         rows.append(row if interval is not None else [*row, value, "", ""])
     table(
         f"Best mixture at {format_tokens(solution.budget_tokens)} tokens",

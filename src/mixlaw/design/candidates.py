@@ -9,6 +9,7 @@ Shape letters: N candidates, K domains.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -48,3 +49,9 @@ def candidate_tokens(base_tokens: float, caps_K: np.ndarray, count: int, seed: i
     points = np.exp(np.log(low) + cube.reshape(-1, K) * np.log(high / low))
     tokens = whole(np.clip(np.vstack([middle * np.array(alone), points]), low, high), caps_K, 1)
     return np.array(list(dict.fromkeys(map(tuple, tokens.tolist()))), dtype=np.int64)
+
+
+def candidates_around(bases: Sequence[float], caps_K: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Return about `count` different mixtures around several middles, (N, K) whole tokens (see `candidate_tokens`)."""
+    each = [candidate_tokens(base, caps_K, max(count // len(bases), 1), seed) for base in bases]
+    return np.array(list(dict.fromkeys(map(tuple, np.vstack(each).tolist()))), dtype=np.int64)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.design.information import Posterior
-from mixlaw.design.optimal import Choice
+from mixlaw.design.optimal import Choice, Runs
 from mixlaw.laws.base import Law
 
 _STEP = 1e-3
@@ -80,7 +80,7 @@ def expected_regret(decision: Decision, posteriors: Sequence[Posterior], matters
 
 
 def next_runs(
-    decision: Decision, count: int, most_tokens: float = np.inf, cost_power: float = 0.5
+    decision: Decision, count: int, most_tokens: float = np.inf, cost_power: float = 1.0
 ) -> tuple[list[dict[str, int]], list[float]]:
     """Return up to `count` mixtures chosen one by one, and the expected regret (nats) before them and after each.
 
@@ -120,6 +120,7 @@ def decision_for(
     done: Sequence[Mapping[str, float]] = (),
     noise_nats: float,
     seed: int = 0,
+    candidates: Runs | None = None,
 ) -> Decision:
     """Return a decision from a fit's draws, or from the laws' priors before any run.
 
@@ -134,8 +135,18 @@ def decision_for(
         done: runs that exist, domain -> tokens.
         noise_nats: standard deviation of a measured loss.
         seed: of candidates and draws.
+        candidates: the mixtures to choose from; None: those around `base_tokens`.
     """
-    choice = Choice.of(laws, base_tokens, seed=seed, caps=caps, draws=draws, done=done, noise_nats=noise_nats)
+    choice = Choice.of(
+        laws,
+        base_tokens,
+        seed=seed,
+        caps=caps,
+        draws=draws,
+        done=done,
+        noise_nats=noise_nats,
+        candidates=candidates,
+    )
     g = np.array([1.0 if importance is None else importance.get(law.target, 0.0) for law in laws])
     shares = np.array([weights[domain] for domain in laws[0].domains], float)
     return Decision(choice, g, shares / shares.sum(), budget_tokens)
@@ -143,7 +154,7 @@ def decision_for(
 
 def regret_curve(
     laws: Sequence[Law],
-    mixtures: Sequence[Mapping[str, float]],
+    mixtures: Runs,
     budget_tokens: float,
     base_tokens: float,
     *,

@@ -3,8 +3,8 @@
 A domain added later has no tokens in any run. The parameters that touch it, all of its own target's law and its entries
 in the laws of the other targets (`t[new]`), are as unknown as before the study; the others are not. New runs are chosen
 one by one, each with the largest gain in log det of the information about those parameters, until the posterior
-variance of none of them is more than a tenth above what the space-filling design of all domains would have left, and at
-most four a domain and one.
+variance of none of them is more than a tenth above what the space-filling design of all domains would have left; at
+least as many as a law of its own loss has parameters, at most four a domain and one.
 
 A domain dropped needs no runs: what was learnt about the others stays true as long as the law keeps it as a source.
 
@@ -28,6 +28,9 @@ from mixlaw.design.optimal import Choice, Runs, laws_for
 from mixlaw.design.perturbation import RATIOS
 from mixlaw.design.space_filling import space_filling_design
 from mixlaw.laws.base import Law
+
+_FEWEST = 5
+"""Runs in which an added domain's loss is measured; fewer determine no law of it."""
 
 _AS_WELL = 1.1
 """A parameter whose variance is at most this many times the whole new design's is as well determined."""
@@ -100,8 +103,9 @@ def extend_design(
     full = space_filling_design(domains, base_tokens, 1 + len(RATIOS) * len(domains), seed, caps)
     touching = [_Touching.of(choice, p, new, [run for _, run in full], noise_nats) for p in range(len(laws))]
     at_first = _ratio(touching)
-    chosen = _choose(choice, touching, full, len(RATIOS) * len(new) + 1)
-    first = 1 + sum(any(run.get(name, 0) > 0 for name in new) for run in done)
+    there = sum(any(run.get(name, 0) > 0 for name in new) for run in done)
+    chosen = _choose(choice, touching, full, _FEWEST - there, len(RATIOS) * len(new) + 1)
+    first = 1 + there
     runs = []
     for i, n in enumerate(chosen, first):
         row = dict(zip(choice.names, choice.tokens_NK[n].tolist(), strict=True))
@@ -172,14 +176,17 @@ def _ratio(touching: Sequence[_Touching]) -> float:
 
 
 def _choose(
-    choice: Choice, touching: Sequence[_Touching], full: Sequence[tuple[str, Mapping[str, int]]], most: int
+    choice: Choice, touching: Sequence[_Touching], full: Sequence[tuple[str, Mapping[str, int]]], least: int, most: int
 ) -> list[int]:
-    """Return the places of the new runs; on average they are no larger than those of the whole new design."""
+    """Return the places of the new runs, between least and most of them.
+
+    On average they are no larger than those of the whole new design.
+    """
     active = [one for one in touching if len(one.places)]
     cost_N = choice.tokens_NK.sum(axis=1).astype(float)
     typical = sum(sum(tokens.values()) for _, tokens in full) / len(full)
     chosen: list[int] = []
-    while len(chosen) < min(most, len(cost_N)) and _ratio(touching) > _AS_WELL:
+    while len(chosen) < min(most, len(cost_N)) and (len(chosen) < least or _ratio(touching) > _AS_WELL):
         gain = np.sum([one.gain() for one in active], axis=0)
         gain[chosen] = -np.inf
         allowed = max((len(chosen) + 1) * typical - cost_N[chosen].sum(), np.delete(cost_N, chosen).min())

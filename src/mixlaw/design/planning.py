@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,13 @@ from mixlaw.design.space_filling import space_filling_design
 Mixtures = list[tuple[str, dict[str, int]]]
 
 _FEWEST_RUNS = 5
+
+SMALLER = 3
+"""The first batch of `sequential` is around so many times fewer tokens a domain: most are left for chosen runs.
+
+The noise of a loss hardly depends on the tokens of its run, so many small runs tell more than few large ones; the large
+ones are needed for the budget. Candidates for later batches are around both amounts.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def design_runs(
         available_tokens: domain -> distinct training tokens there are.
         budget_tokens: the target budget.
         base_tokens: n a domain; None: a tenth of a domain's equal share of the budget, within what the data hold.
-        runs: how many; None: 1 + 4 K. The published design has no other number.
+        runs: how many; None: 1 + 4 K, for `sequential` at most twice that. The published design has no other number.
         seed: of whatever is random in the design.
         replicates: how many further runs repeat the first mixture under other seeds, to measure the noise.
         wishes: what is special to the design; None for its defaults.
@@ -127,7 +134,9 @@ def design_runs(
     if base_tokens is None:
         base_tokens = default_base_tokens(available_tokens, budget_tokens)
         notes.append(f"base_tokens: {format_tokens(base_tokens)} a domain, chosen from the budget and the data.")
-    task = _Task(available_tokens, base_tokens, usual if runs is None else runs, seed, wishes, notes)
+    if runs is None:
+        runs = most_runs(len(domains)) if design == "sequential" else usual
+    task = _Task(available_tokens, base_tokens, runs, seed, wishes, notes)
     mixtures = DESIGNS[design](task)
     planned = [PlannedRun(name, tokens) for name, tokens in mixtures]
     first = planned[0]
@@ -221,24 +230,37 @@ def _g_optimal(task: _Task) -> Mixtures:
 
 
 def _sequential(task: _Task) -> Mixtures:
-    """Return the first batch: what determines a law's parameters at all; the rest is chosen for the decision."""
+    """Return the first batch: small runs all over the range, which determine any law; the rest is for the decision."""
     K, limit = len(task.domains), sequential_tokens(task.domains, task.base_tokens, task.runs, task.wishes, task.caps)
     few = min(max(7, K + 3), task.runs)
     task.notes.append(
         f"sequential: these {few} first, then batches by what the fit leaves open, at most {task.runs} runs and "
         f"{format_tokens(limit)} tokens in all."
     )
-    first = replace(task.wishes, proxy_tokens=limit * min(1.0, 1.2 * few / task.runs))
-    return _optimal(replace(task, runs=few, wishes=first), "D")
+    middle = task.base_tokens / SMALLER
+    batch = space_filling_design(task.domains, max(middle, 1), few, task.seed, task.caps)
+    cost = sum(sum(tokens.values()) for _, tokens in batch)
+    if cost <= limit / 2:
+        return batch
+    return space_filling_design(task.domains, max(middle * limit / 2 / cost, 1), few, task.seed, task.caps)
+
+
+def most_runs(count: int) -> int:
+    """Return how many runs a sequential design of so many domains may have: tokens are what is scarce, so many."""
+    return 2 * (1 + len(RATIOS) * count)
 
 
 def sequential_tokens(
     domains: Sequence[str], base_tokens: int, runs: int, wishes: Wishes, caps: Sequence[float]
 ) -> float:
-    """Return the most tokens that all runs of a sequential design may cost together."""
+    """Return the most tokens that all runs of a sequential design may cost together.
+
+    Unless the wishes say it: those of the space-filling design, with the usual number of runs or the most there may be.
+    """
     if wishes.proxy_tokens is not None:
         return wishes.proxy_tokens
-    return float(sum(sum(tokens.values()) for _, tokens in space_filling_design(domains, base_tokens, runs, 0, caps)))
+    usual = space_filling_design(domains, base_tokens, min(runs, 1 + len(RATIOS) * len(domains)), 0, caps)
+    return float(sum(sum(tokens.values()) for _, tokens in usual))
 
 
 def _optimal(task: _Task, criterion: Literal["D", "G"]) -> Mixtures:

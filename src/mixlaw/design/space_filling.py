@@ -19,7 +19,7 @@ from mixlaw.design.ranges import token_range
 
 
 def space_filling_design(
-    domains: Sequence[str], base_tokens: int, runs: int, seed: int = 0, caps: Sequence[float] | None = None
+    domains: Sequence[str], base_tokens: float, runs: int, seed: int = 0, caps: Sequence[float] | None = None
 ) -> list[tuple[str, dict[str, int]]]:
     """Return `runs` mixtures as (name, {domain: tokens}); the first is the base mixture.
 

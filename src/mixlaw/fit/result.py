@@ -5,7 +5,7 @@ Shape letters: R runs, K domains, J targets, S posterior draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,36 @@ class Fit:
             )
         return replace(
             self, targets=targets, params=float(params), log_sizes_R=self.log_sizes_R - log_size, _predictors={}
+        )
+
+    def of_domains(self, domains: Sequence[str]) -> Fit:
+        """Return the fit for mixtures of some of its domains: those left out have no tokens, and are no targets.
+
+        Args:
+            domains: names of the fit's, in any order; the result has them in that of the fit.
+
+        Raises:
+            DataError: an unknown domain.
+            FitError: the fit is more than a law's equation, so that domains without tokens still count.
+        """
+        _require_domains(tuple(domains), self.domains)
+        places = [k for k, domain in enumerate(self.domains) if domain in set(domains)]
+        if len(places) == len(self.domains):
+            return self
+        if self.law in REGRESSORS or self.corrected:
+            raise FitError(
+                "Runs with a domain that was dropped can be used by laws with an equation only.",
+                "Fit another law, without --corrected.",
+            )
+        names, gone = tuple(self.domains[k] for k in places), set(self.domains) - set(domains)
+        return replace(
+            self,
+            domains=names,
+            targets={name: fitted for name, fitted in self.targets.items() if name not in gone},
+            tokens_RK=self.tokens_RK[:, places],
+            losses_RJ=self.losses_RJ[:, [j for j, name in enumerate(self.targets) if name not in gone]],
+            unique_RK=None if self.unique_RK is None else self.unique_RK[:, places],
+            _predictors={},
         )
 
     def theta(self, target: str) -> np.ndarray:

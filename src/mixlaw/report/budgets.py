@@ -27,7 +27,7 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
     """
     wishes = (study.get("config") or {}).get("solve") or {}
     available = study.get("available_tokens") or {}
-    path = []
+    path, fit = [], fit.of_domains(list(solution.weights))
     for factor in _FACTORS:
         try:
             best = solve_mixture(

@@ -167,7 +167,7 @@ def _extrapolation(fit: Fit, solution: Solution) -> Check:
     largest = format_tokens(float(fit.tokens_RK.sum(axis=1).max()))
     text = f"The budget is {significant(factor, 2)} times the largest run ({largest} tokens)."
     wide = fit.tokens_RK.max(axis=0)
-    beyond = [d for i, d in enumerate(fit.domains) if solution.tokens[d] > 1.5 * wide[i] > 0]
+    beyond = [d for i, d in enumerate(fit.domains) if solution.tokens.get(d, 0) > 1.5 * wide[i] > 0]
     if beyond:
         text += f" More own tokens than in any run: {_some(beyond)}."
     if factor <= 1.5:

@@ -70,7 +70,7 @@ def run_pending(
     chosen = plan if specs is None else list(specs)
     if strangers := [spec.name for spec in chosen if spec not in plan]:
         raise StudyError(f"Run '{strangers[0]}' is not in {study.plan_path}.", "Save the plan with it first.")
-    check_inputs(chosen, config)
+    check_inputs(study, chosen, config)
     study.save_trainer(config)
     study.clear_failures(chosen, everything=retry_failed)
     study.release_dead()

@@ -153,6 +153,14 @@ class Study:
         found = (self.record(spec) for spec in (self.load_plan() if specs is None else specs))
         return [record for record in found if record is not None]
 
+    def all_records(self) -> list[RunRecord]:
+        """Return the records of all finished runs, planned or not, by name; unreadable ones are left out."""
+        found = []
+        for path in sorted(self.runs_folder.glob("*/record.json")):
+            with contextlib.suppress(MixlawError, AttributeError, TypeError, ValueError):
+                found.append(RunRecord.from_json(read_json(path)))
+        return sorted(found, key=lambda record: (record.spec.name, record.spec.id))
+
     def failure(self, spec: RunSpec) -> dict[str, Any] | None:
         """Return error.json of a failed run (`code`, `message`, `hint`, `retry`), or None."""
         path = self.run_folder(spec) / "error.json"

@@ -69,7 +69,7 @@ def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
     if not study.pending(specs):
         return
     config = study.load_trainer()
-    check_inputs(specs, config)
+    check_inputs(study, specs, config)
     trainer = config.build()
     emit({"event": "ready"})
     for spec in longest_first(specs):
@@ -78,9 +78,11 @@ def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
             train_one(study, trainer, spec, lease, emit)
 
 
-def check_inputs(specs: Iterable[RunSpec], config: TrainerConfig) -> None:
-    """Raise StudyError where a spec was planned with another model, other data or other settings."""
+def check_inputs(study: Study, specs: Iterable[RunSpec], config: TrainerConfig) -> None:
+    """Raise StudyError where a run that is to be trained was planned with another model, other data or settings."""
     for spec in specs:
+        if study.record(spec) is not None:
+            continue  # nothing to train; it may be from before a change of the domains
         if wrong := config.mismatches(spec.inputs, [name for name, n in spec.tokens.items() if n > 0]):
             raise StudyError(
                 f"Run '{spec.name}' was planned with other inputs than the trainer has: {', '.join(wrong)}.",

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlaw.api.sequential import Proposal, add_runs, added_runs, propose
+from mixlaw.api.added import Added, load_added, save_added
+from mixlaw.api.sequential import propose
 from mixlaw.core.errors import StudyError
 from mixlaw.core.runtable import RunTable
 from mixlaw.design import design_runs
@@ -64,12 +65,15 @@ def test_it_ends_where_runs_or_tokens_are_spent() -> None:
 def test_a_study_keeps_what_was_chosen(tmp_path) -> None:
     study = Study(tmp_path / "study")
     study.create()
-    assert added_runs(study) == ([], [])
-    add_runs(study, Proposal([{"a": 1, "b": 2, "c": 3}], [0.1, 0.05], "why"))
-    add_runs(study, Proposal([{"a": 4, "b": 5, "c": 6}], [0.05, 0.01], "why more"))
-    runs, reasons = added_runs(study)
-    assert [(run.name, dict(run.tokens)["a"]) for run in runs] == [("next-1", 1), ("next-2", 4)]
-    assert reasons == ["why", "why more"]
-    (study.folder / "sequential.json").write_text('{"runs": [{"name": 1}]}')
+    assert load_added(study, DOMAINS) is None
+    first = Added(DOMAINS).and_then([{"a": 1, "b": 2, "c": 3}], "why")
+    save_added(study, first)
+    save_added(study, first.and_then([{"a": 4, "b": 5, "c": 6}], "why more"))
+    kept = load_added(study, ("c", "a", "b"))
+    assert kept is not None
+    assert [(name, tokens["a"]) for name, tokens in kept.runs] == [("next-1", 1), ("next-2", 4)]
+    assert kept.reasons == ("why", "why more")
+    assert load_added(study, ("a", "b")) is None
+    (study.folder / "added.json").write_text('{"runs": [{"name": 1}]}')
     with pytest.raises(StudyError, match="damaged"):
-        added_runs(study)
+        load_added(study, DOMAINS)

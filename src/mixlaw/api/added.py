@@ -1,0 +1,106 @@
+"""Runs that a study has beyond its design: batches of a sequential one, and what a change of domains makes necessary.
+
+They are chosen from runs that are finished, so they are kept (`added.json`): the next time the same question would have
+another answer. What is kept belongs to one set of domains; with another set it is chosen anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mixlaw.core.errors import StudyError
+from mixlaw.core.files import read_json, write_json
+from mixlaw.core.run import RunRecord
+from mixlaw.study.store import Study
+
+_FILE = "added.json"
+
+
+@dataclass(frozen=True)
+class Added:
+    """Runs beyond the design.
+
+    Attributes:
+        domains: those of the study when the runs were chosen, sorted.
+        instead: whether they, with the runs there were, take the place of the design.
+        runs: (name, {domain: tokens}).
+        reasons: sentences.
+    """
+
+    domains: tuple[str, ...]
+    instead: bool = False
+    runs: tuple[tuple[str, dict[str, int]], ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    def and_then(self, mixtures: Sequence[dict[str, int]], reason: str) -> Added:
+        """Return these and the next batch."""
+        first = len(self.runs) + 1
+        batch = tuple((f"next-{first + i}", tokens) for i, tokens in enumerate(mixtures))
+        return replace(self, runs=(*self.runs, *batch), reasons=(*self.reasons, reason))
+
+
+def load_added(study: Study, domains: Sequence[str]) -> Added | None:
+    """Return what the study keeps for these domains, or None.
+
+    Raises:
+        StudyError: the file that keeps it is damaged.
+    """
+    path = study.folder / _FILE
+    if not path.is_file():
+        return None
+    try:
+        kept = read_json(path)
+        runs = [(str(run["name"]), {str(d): int(n) for d, n in run["tokens"].items()}) for run in kept["runs"]]
+        added = Added(tuple(kept["domains"]), bool(kept["instead"]), tuple(runs), tuple(map(str, kept["reasons"])))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise StudyError(
+            f"{path} is damaged ({type(error).__name__} {error}).", "Delete it: the runs are chosen anew."
+        ) from None
+    return added if added.domains == tuple(sorted(domains)) else None
+
+
+def save_added(study: Study, added: Added) -> None:
+    """Write it to the study, atomically."""
+    study.create()
+    said = [{"name": name, "tokens": tokens} for name, tokens in added.runs]
+    write_json(
+        study.folder / _FILE,
+        {
+            "domains": list(added.domains),
+            "instead": added.instead,
+            "runs": said,
+            "reasons": list(added.reasons),
+        },
+    )
+
+
+def comparable(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> list[RunRecord]:
+    """Return the proxy runs whose losses can be fitted with those of runs with these inputs.
+
+    The model, the settings, the training data of the domains that a run used and the validation rows must be the same
+    as far as both have them; a domain or target that only one of them has does no harm.
+
+    Args:
+        records: finished runs.
+        inputs: of the runs that would be trained now (`RunSpec.inputs`).
+    """
+    found = []
+    for record in records:
+        spec = record.spec
+        used = {f"data:{name}" for name, tokens in spec.tokens.items() if tokens > 0}
+        same = all(
+            inputs.get(key, value) == value
+            for key, value in spec.inputs.items()
+            if not key.startswith("data:") or key in used
+        )
+        shared = any(key.startswith("validation:") and key in inputs for key in spec.inputs)
+        if spec.role == "proxy" and same and shared:
+            found.append(record)
+    return found
+
+
+def changed_domains(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> bool:
+    """Whether some of the runs were made when the study had other domains."""
+    now = {key for key in inputs if key.startswith("validation:")}
+    return any({key for key in record.spec.inputs if key.startswith("validation:")} != now for record in records)

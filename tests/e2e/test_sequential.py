@@ -1,0 +1,29 @@
+"""The sequential design with real training: it plans, trains, looks at the fit, trains more, and stops."""
+
+from pathlib import Path
+
+from mixlaw.api.sweep import plan, run
+from small_demo import write_small_demo
+
+
+def test_batches_follow_the_fit_and_a_second_run_trains_nothing(tmp_path: Path) -> None:
+    config = write_small_demo(tmp_path / "demo")
+    text = config.read_text(encoding="utf-8")
+    start = text.index("  design: ")
+    end = text.index("\n", start)
+    wished = "  design: sequential\n  runs: 9\n  threshold: 1e-6"
+    config.write_text(f"{text[:start]}{wished}{text[end:]}\nfit: {{law: transfer}}\n", encoding="utf-8")
+    first = plan(config)
+    assert len(first.runs) == 7
+    assert first.regret_nats[-1] < first.regret_nats[0]
+
+    said: list[str] = []
+    result = run(config, note=said.append)
+    assert [status.state for status in result.statuses] == ["done"] * 9
+    assert [status.name for status in result.statuses][7:] == ["next-1", "next-2"]
+    assert any("2 more" in line for line in said) and any("runs are spent" in line for line in said)
+
+    trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")}
+    again = run(config)
+    assert again.solution.weights == result.solution.weights
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")} == trained
