@@ -257,8 +257,8 @@ budget_tokens: 20M                 # training tokens of the final run
 
 plan:                              # the proxy runs
   design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
-                                   # | d_optimal | g_optimal
-  # runs: 13                       # default 1 + 4 per domain
+                                   # | d_optimal | g_optimal | sequential (batches until the decision is sure)
+  # runs: 13                       # default 1 + 4 per domain; of sequential the most, default twice that
   # base_tokens: 500k              # tokens of each domain in the base run; default from budget and data
   # replicates: 2                  # repeats of the base run under other seeds, to measure the noise
   seed: 0

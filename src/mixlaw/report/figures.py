@@ -97,16 +97,22 @@ def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None)
     order = sorted(solution.marginal, key=lambda domain: -solution.marginal[domain])
     values = solution.marginal
     pitch = 30 if len(order) <= 8 else 24
-    low, high = min(0.0, *values.values()), max(0.0, *values.values())
+    ends = {d: (i["low"], i["high"]) for d, i in solution.marginal_interval.items()}
+    low, high = (limit(0.0, *values.values(), *(v for pair in ends.values() for v in pair)) for limit in (min, max))
     x = Scale(low, high + 0.02 * (high - low) or 1.0, _left(order), WIDTH - _RIGHT - 10)
     bottom = _TOP + pitch * len(order)
     parts = [_scale_on_top(x, "nats per million tokens", bottom, None, 3)]
     for row, domain in enumerate(order):
         y, text = _TOP + pitch * row + pitch / 2, significant(values[domain])
+        start, end = ends.get(domain, (values[domain], values[domain]))
+        tip = f"{domain}: {text} nats a million tokens"
+        if domain in ends:
+            tip += f", 90 % interval {significant(start, 2)} to {significant(end, 2)}"
         parts += [
             words(shortened(domain, _NAME), x.start - 10, y + 4, "name", "end"),
-            _bar(x(0), x(values[domain]), y, pitch * 0.5, series[domain], f"{domain}: {text} nats a million tokens"),
-            words(text, x(max(values[domain], 0.0)) + 8, y + 4, "value"),
+            _bar(x(0), x(values[domain]), y, pitch * 0.5, series[domain], tip),
+            line(x(start), y, x(end), y, "whisker mix-recommended") if domain in ends else Markup(""),
+            words(text, x(max(values[domain], end, 0.0)) + 8, y + 4, "value"),
         ]
     said = listed([f"{domain} {significant(values[domain])}" for domain in order])
     return Figure("Worth of more data", f"Nats per million tokens: {said}.", joined(parts), WIDTH, bottom + 8)

@@ -25,6 +25,7 @@ from mixlaw.report.tables import (
     marginal_table,
     parameters_table,
     path_table,
+    regret_table,
     runs_table,
     source_tables,
     study_tables,
@@ -116,7 +117,7 @@ def _losses(fit: Fit, solution: Solution) -> Section:
         "Predicted losses",
         f"What the law expects on each validation set at {format_tokens(solution.budget_tokens)} tokens.",
         figures,
-        [losses_table(fit, solution)],
+        [losses_table(fit, solution), regret_table(solution)],
         [*legend, ("whisker", "90 % interval")] if figures else [],
         [
             "The bands cover what the runs leave open about the law's parameters. They do not cover a law of the wrong "
@@ -201,8 +202,8 @@ def _marginal(solution: Solution, series: Mapping[str, str]) -> Section:
         [marginal_figure(solution, series)],
         [marginal_table(solution)],
         notes=[
-            "Taken at the point estimate of the law. The weights minimise the expected loss over its uncertainty, "
-            "where domains strictly between their bounds are worth the same; far from it, the estimate is uncertain."
+            "The mean over what the runs leave open; domains strictly between their bounds are worth the same there. "
+            "The intervals say how sure that is."
         ],
         short="More data",
         layout="beside",

@@ -119,13 +119,35 @@ def _change(change: Change) -> Cell:
     return Cell(percent(change.mean, digits, True), note)
 
 
-def marginal_table(solution: Solution) -> Table:
-    """Return what a million more tokens of each domain would be worth."""
-    order = sorted(solution.marginal, key=lambda domain: -solution.marginal[domain])
-    rows = [[Cell(domain), Cell(significant(solution.marginal[domain]))] for domain in order]
+def regret_table(solution: Solution) -> Table:
+    """Return what each mixture is expected to lose against the best one, over the draws of the law's parameters."""
+    rows = [[Cell("recommended"), *_regret(solution.expected_regret), Cell("")]]
+    for name, baseline in solution.baselines.items():
+        if "regret" in baseline:
+            rows.append([Cell(name), *_regret(baseline["regret"]), Cell(percent(baseline["probability_better"]))])
+    columns = [("Mixture", False), *_numbers("Expected, nats", "95th percentile, nats")]
     return Table(
-        "Fall of the loss that is minimised, per million further tokens",
-        [("Domain", False), ("Nats per million tokens", True)],
+        "Regret: loss above that of the mixture that would be best",
+        [*columns, *_numbers("The recommended one is better")],
+        rows,
+    )
+
+
+def _regret(regret: Mapping[str, float]) -> tuple[Cell, Cell]:
+    return Cell(significant(regret["mean"], 2)), Cell(significant(regret["p95"], 2))
+
+
+def marginal_table(solution: Solution) -> Table:
+    """Return what a million more tokens of each domain would be worth, with its interval where the fit has one."""
+    rows = []
+    for domain in sorted(solution.marginal, key=lambda domain: -solution.marginal[domain]):
+        ends = solution.marginal_interval.get(domain)
+        note = f"{significant(ends['low'], 2)} to {significant(ends['high'], 2)}" if ends else ""
+        share = percent(ends["percent"] / 100, 2) if ends else ""
+        rows.append([Cell(domain), Cell(significant(solution.marginal[domain]), note), Cell(share)])
+    return Table(
+        "Fall of the loss that is minimised, per million further tokens, with 90 % interval",
+        [("Domain", False), *_numbers("Nats per million tokens", "Share of that loss")],
         rows,
     )
 
