@@ -189,3 +189,25 @@ def test_unknown_laws_and_procedures_are_refused() -> None:
 def test_predicting_bad_mixtures_is_refused(fit: Fit, tokens: object) -> None:
     with pytest.raises(DataError):
         fit.predict(tokens)  # type: ignore[arg-type]
+
+
+def test_a_fit_for_some_of_its_domains_predicts_as_if_the_others_had_no_tokens() -> None:
+    rng = np.random.default_rng(3)
+    tokens = np.exp(rng.normal(0, 0.8, (14, 3)))
+    theta = np.array([[0.5, 0.2, 0.7, 0.2, 0.9], [0.9, 0.1, 0.8, 0.3, 1.1]])
+    others = tokens.sum(axis=1, keepdims=True) - tokens
+    losses = np.column_stack([transfer_losses(theta[j], tokens[:, j], others[:, j]) for j in range(2)])
+    runs = RunTable(tuple(f"r{i}" for i in range(14)), ("a", "b", "gone"), ("a", "b"), tokens * 1e6, losses)
+    asked = tokens[:, :2] * 1e6
+    for law in ("transfer", "pairwise", "additive"):
+        whole = fit_law(runs, law)
+        part = whole.of_domains(["b", "a"])
+        assert part.domains == ("a", "b") and list(part.targets) == ["a", "b"]
+        # The laws of shares raise every share by a millionth, also that of a domain without tokens.
+        gap = part.predict(asked).mean - whole.predict(np.column_stack([asked, np.zeros(14)])).mean
+        assert np.abs(gap).max() < (1e-12 if law != "additive" else 1e-4)
+    assert whole.of_domains(["a", "b", "gone"]) is whole
+    with pytest.raises(DataError, match="no domain 'c'"):
+        whole.of_domains(["a", "c"])
+    with pytest.raises(FitError, match="dropped"):
+        fit_law(runs, "ridge").of_domains(["a", "b"])
