@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mixlaw.api.adopt import adopt as adopt
     from mixlaw.api.files import check as check
     from mixlaw.api.files import init as init
     from mixlaw.api.files import mix as mix
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 # Imported on first use: `import mixlaw` loads neither SciPy nor torch.
 _HOMES = {
+    "adopt": "mixlaw.api.adopt",
     "check": "mixlaw.api.files",
     "init": "mixlaw.api.files",
     "mix": "mixlaw.api.files",
@@ -58,6 +60,7 @@ __all__ = [
     "MixlawError",
     "RunTable",
     "__version__",
+    "adopt",
     "check",
     "citation",
     "fit",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError
@@ -89,9 +89,14 @@ class PlanNode(_Node):
 
 
 class TrainNode(_Node):
-    """How each run trains: Hugging Face's names; ranges are checked by `mixlaw.train.settings.TrainSettings`."""
+    """How each run trains: Hugging Face's names; ranges are checked by `mixlaw.train.settings.TrainSettings`.
 
-    trainer: Literal["native"] = "native"
+    `command` and `working_directory` (default: the folder of mix.yaml) are of the trainer `command`.
+    """
+
+    trainer: Literal["native", "command"] = "native"
+    command: str | None = None
+    working_directory: str | None = None
     learning_rate: float = 2e-5
     num_train_epochs: int = 1
     max_length: int = 2048
@@ -108,6 +113,14 @@ class TrainNode(_Node):
     bf16: bool | Literal["auto"] = "auto"
     per_device_eval_batch_size: int = 16
     eval_rows: int | None = None
+
+    @model_validator(mode="after")
+    def _a_command_where_it_is_used(self) -> TrainNode:
+        if self.trainer == "command" and self.command is None:
+            raise ValueError("trainer: command needs a command, such as: python train.py --spec {spec}")
+        if self.trainer != "command" and (self.command is not None or self.working_directory is not None):
+            raise ValueError("command and working_directory are of trainer: command; drop them, or name it")
+        return self
 
 
 class FitNode(_Node):
@@ -308,7 +321,11 @@ def _resolved(config: Config, folder: Path) -> Config:
     domains = {name: node.model_copy(update={"path": local(node.path)}) for name, node in config.domains.items()}
     model = config.model.model_copy(update={"name_or_path": local(config.model.name_or_path)})
     study = str((folder / Path(config.study).expanduser()).resolve())
-    return config.model_copy(update={"domains": domains, "model": model, "study": study})
+    train = config.train
+    if train.trainer == "command":
+        where = folder / Path(train.working_directory or ".").expanduser()
+        train = train.model_copy(update={"working_directory": str(where.resolve())})
+    return config.model_copy(update={"domains": domains, "model": model, "study": study, "train": train})
 
 
 class _UniqueKeys(yaml.SafeLoader):

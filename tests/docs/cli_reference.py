@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-VERBS = ("init", "check", "run", "plan", "train", "status", "fit", "laws", "solve", "predict", "mix", "report", "demo")
+VERBS = (
+    *("init", "check", "run", "plan", "train", "status", "adopt"),
+    *("fit", "laws", "solve", "predict", "mix", "report", "demo"),
+)
 INTRODUCTION = """\
 # Command line
 

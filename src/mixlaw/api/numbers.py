@@ -37,7 +37,7 @@ def load_runs(source: Any) -> RunTable:
     if path.is_dir() or path.suffix in (".yaml", ".yml"):
         return _study_runs(path)
     if path.suffix == ".parquet":
-        return _parquet_runs(path)
+        return RunTable.from_columns(parquet_columns(path), str(path))
     return RunTable.from_csv(path)
 
 
@@ -170,7 +170,8 @@ def _study_runs(path: Path) -> RunTable:
     return records_table(study, names, names)
 
 
-def _parquet_runs(path: Path) -> RunTable:
+def parquet_columns(path: Path) -> dict[str, list[Any]]:
+    """Return a Parquet file's columns, name -> values; raise DataError where it cannot be read."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as parquet
@@ -182,4 +183,4 @@ def _parquet_runs(path: Path) -> RunTable:
         raise DataError(f"No such run table: {path}.", "Check the path.") from None
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}.", "Write it again.") from None
-    return RunTable.from_columns({name: table[name].to_pylist() for name in table.column_names}, str(path))
+    return {name: table[name].to_pylist() for name in table.column_names}

@@ -19,6 +19,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
 from mixlaw.data.reading import source_files
+from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
 from mixlaw.design.extend import extend_design
 from mixlaw.design.planning import default_base_tokens
@@ -50,6 +51,10 @@ class Project:
         project = Project(load_config(path), note)
         # Built for its checks: a wrong range must surface before anything is written.
         _ = project.train_settings, project.model_settings
+        if project.config.train.command is not None:
+            from mixlaw.train.command import check_command
+
+            check_command(project.config.train.command)
         return project
 
     @property
@@ -65,7 +70,7 @@ class Project:
     @cached_property
     def train_settings(self) -> TrainSettings:
         """How every run trains."""
-        return TrainSettings(**self.config.train.model_dump(exclude={"trainer"}))
+        return TrainSettings(**self.config.train.model_dump(exclude={"trainer", "command", "working_directory"}))
 
     @cached_property
     def tokenizer(self) -> ChatTokenizer:
@@ -113,11 +118,18 @@ class Project:
     @cached_property
     def trainer_config(self) -> TrainerConfig:
         """What worker processes need."""
+        train = self.config.train
+        if train.trainer == "command":
+            for name, tokens in self.prepared.items():
+                write_texts(self.domains[name], tokens)
         return TrainerConfig.of(
             self.model_settings,
             self.train_settings,
             {name: tokens.train.folder for name, tokens in self.prepared.items()},
             {name: tokens.validation.folder for name, tokens in self.prepared.items()},
+            trainer=train.trainer,
+            command=train.command or "",
+            folder=Path(train.working_directory or "."),
         )
 
     def write_inputs(self) -> None:

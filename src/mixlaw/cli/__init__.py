@@ -32,6 +32,7 @@ for _verb in (
     sweep.plan,
     sweep.train,
     sweep.status,
+    sweep.adopt,
     numbers.fit,
     numbers.laws,
     numbers.solve,

@@ -136,6 +136,32 @@ def train(
         raise typer.Exit(_SOME_FAILED)
 
 
+def adopt(
+    config: opt.ConfigFile,
+    table_file: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV or Parquet, one row a run.")],
+    run_column: Annotated[str, typer.Option(help="The column with the planned runs' names.")] = "run",
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(help="domain=column with its validation loss, nats a token; default loss:<domain>."),
+    ] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Take over the results of planned runs that another program trained; all of them or none.
+
+    Run lists exported from Weights & Biases or MLflow will do: say which columns to read.
+
+    Example: mixlaw adopt mix.yaml wandb.csv --run-column Name --loss code=eval/code_loss,math=eval/math_loss
+    """
+    from mixlaw.api.adopt import adopt as take_over
+
+    losses = opt.pairs(loss, "--loss", str)
+    statuses = take_over(config, table_file, run_column=run_column, losses=losses, note=None if as_json else note)
+    if as_json:
+        print_json({"runs": [status.to_json() for status in statuses]})
+    else:
+        finish({}, f"mixlaw run {config}")
+
+
 def status(
     config: Annotated[Path, typer.Argument(help="The mix.yaml or its study folder.", show_default=False)],
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds until all is done.")] = False,

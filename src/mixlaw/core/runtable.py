@@ -139,27 +139,8 @@ class RunTable:
         Raises:
             DataError: the file is missing or empty, or a value is malformed; the message names row and column.
         """
-        path = Path(path)
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                lines = list(csv.reader(file))
-        except FileNotFoundError:
-            raise DataError(f"No such run table: {path}.", "Check the path.") from None
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path} is not a CSV text file: {error}.", "Write it as UTF-8 CSV.") from None
-        if not lines:
-            raise DataError(f"{path} is empty.", "A run table has a header line and one line a run.")
-        header, body = lines[0], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
-        for number, row in body:
-            if len(row) != len(header):
-                raise DataError(
-                    f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Mend that line."
-                )
-        columns = {name.strip(): [row[i].strip() for _, row in body] for i, name in enumerate(header)}
-        if len(columns) != len(header):
-            twice = next(name for name in header if header.count(name) > 1)
-            raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or drop one.")
-        return RunTable.from_columns(columns, str(path), lambda i: f"line {body[i][0]}")
+        columns, lines = csv_columns(path)
+        return RunTable.from_columns(columns, str(path), lambda i: f"line {lines[i]}")
 
     @staticmethod
     def from_columns(
@@ -220,6 +201,35 @@ class RunTable:
             numbers("params", 1, "a model has at least one parameter") if "params" in columns else None,
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
         )
+
+
+def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
+    """Return a CSV file's columns, name -> cells, and the line of each row.
+
+    Raises:
+        DataError: the file is missing, empty or malformed, or a column appears twice.
+    """
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError:
+        raise DataError(f"No such run table: {path}.", "Check the path.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a CSV text file: {error}.", "Write it as UTF-8 CSV.") from None
+    if not lines:
+        raise DataError(f"{path} is empty.", "A run table has a header line and one line a run.")
+    header, body = lines[0], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
+    for number, row in body:
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Mend that line."
+            )
+    columns: dict[str, list[str]] = {name.strip(): [row[i].strip() for _, row in body] for i, name in enumerate(header)}
+    if len(columns) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or drop one.")
+    return columns, [number for number, _ in body]
 
 
 def _cell(value: Any) -> str:

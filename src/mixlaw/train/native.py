@@ -219,13 +219,10 @@ def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: Tr
     return Sample(rows, tokens, supervised, unique)
 
 
-def pack_epoch(
-    spec: RunSpec, sample: Sample, train_rows: Mapping[str, TokenRows], settings: TrainSettings, epoch: int
-) -> list[list[tuple[str, int]]]:
-    """Return the packed rows of one epoch in training order, each a list of (domain, row).
+def training_order(spec: RunSpec, sample: Sample, epoch: int) -> list[tuple[str, int]]:
+    """Return the conversations of one epoch in training order, as (domain, row).
 
-    Each conversation's key is the n-th number of its domain's own stream; a packed row takes the place of its
-    longest conversation.
+    Each conversation's key is the n-th number of its domain's own stream.
     """
     entries = [
         (key, name, int(row))
@@ -234,13 +231,23 @@ def pack_epoch(
             generator("order", spec.seed, name, epoch).random(len(chosen)).tolist(), chosen, strict=True
         )
     ]
-    entries.sort(key=lambda entry: entry[:2])
+    return [entry[1:] for entry in sorted(entries, key=lambda entry: entry[:2])]
+
+
+def pack_epoch(
+    spec: RunSpec, sample: Sample, train_rows: Mapping[str, TokenRows], settings: TrainSettings, epoch: int
+) -> list[list[tuple[str, int]]]:
+    """Return the packed rows of one epoch in training order, each a list of (domain, row).
+
+    A packed row takes the place of its longest conversation.
+    """
+    entries = training_order(spec, sample, epoch)
     if settings.packing:
-        packed = pack([train_rows[name].row_tokens[row] for _, name, row in entries], settings.max_length)
+        packed = pack([train_rows[name].row_tokens[row] for name, row in entries], settings.max_length)
     else:
         packed = [[i] for i in range(len(entries))]
     packed.sort(key=lambda row: row[0])
-    return [[entries[i][1:] for i in row] for row in packed]
+    return [[entries[i] for i in row] for row in packed]
 
 
 def rate_factor(step: int, steps: int, settings: TrainSettings) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.core.errors import ConfigError, DataError
+from mixlaw.core.fingerprints import fingerprint
 from mixlaw.train.settings import ModelSettings, TrainSettings, model_fingerprint
 from mixlaw.train.trainer import Trainer
 
@@ -24,7 +25,9 @@ class TrainerConfig:
         validation_rows: target -> folder of its TokenRows.
         inputs: what RunSpec.inputs of a run with this trainer must be: `model`, `train`, `data:<domain>`,
             `validation:<target>` -> content hash. `of` computes it.
-        trainer: which trainer; `native`.
+        trainer: which trainer: `native` or `command`.
+        command: of the trainer `command`.
+        folder: where that runs; no part of a run's identity.
     """
 
     model: ModelSettings
@@ -33,6 +36,8 @@ class TrainerConfig:
     validation_rows: Mapping[str, Path]
     inputs: Mapping[str, str] = field(default_factory=dict)
     trainer: str = "native"
+    command: str = ""
+    folder: Path = Path(".")
 
     @staticmethod
     def of(
@@ -40,6 +45,10 @@ class TrainerConfig:
         train: TrainSettings,
         train_rows: Mapping[str, str | Path],
         validation_rows: Mapping[str, str | Path],
+        *,
+        trainer: str = "native",
+        command: str = "",
+        folder: Path = Path("."),
     ) -> TrainerConfig:
         """Return the configuration with the content hashes of model, settings and rows.
 
@@ -49,7 +58,10 @@ class TrainerConfig:
         """
         from mixlaw.data.rows import TokenRows
 
-        inputs = {"model": model_fingerprint(model), "train": train.fingerprint}
+        how = train.fingerprint
+        if trainer != "native":
+            how = fingerprint({"settings": train.to_json(), "trainer": trainer, "command": command})
+        inputs = {"model": model_fingerprint(model), "train": how}
         inputs |= {f"data:{name}": TokenRows.open(folder).fingerprint for name, folder in train_rows.items()}
         inputs |= {f"validation:{name}": TokenRows.open(f).fingerprint for name, f in validation_rows.items()}
         return TrainerConfig(
@@ -58,26 +70,31 @@ class TrainerConfig:
             {name: Path(folder) for name, folder in train_rows.items()},
             {name: Path(folder) for name, folder in validation_rows.items()},
             inputs,
+            trainer,
+            command,
+            folder,
         )
 
     def build(self) -> Trainer:
-        """Return the trainer, with the model loaded; imports torch.
+        """Return the trainer; `native` loads the model and imports torch.
 
         Raises:
-            ConfigError: the trainer is unknown, or the model cannot be used.
+            ConfigError: the trainer is unknown, or the model or the command cannot be used.
             DataError: rows are missing or don't fit the model.
         """
-        if self.trainer != "native":
-            raise ConfigError(f"Unknown trainer '{self.trainer}'; there is 'native'.", "Mend train.trainer.")
         from mixlaw.data.rows import TokenRows
-        from mixlaw.train.native import NativeTrainer
 
-        return NativeTrainer(
-            self.model,
-            self.train,
-            {name: TokenRows.open(folder) for name, folder in self.train_rows.items()},
-            {name: TokenRows.open(folder) for name, folder in self.validation_rows.items()},
-        )
+        train_rows = {name: TokenRows.open(folder) for name, folder in self.train_rows.items()}
+        validation_rows = {name: TokenRows.open(folder) for name, folder in self.validation_rows.items()}
+        if self.trainer == "native":
+            from mixlaw.train.native import NativeTrainer
+
+            return NativeTrainer(self.model, self.train, train_rows, validation_rows)
+        if self.trainer == "command":
+            from mixlaw.train.command import CommandTrainer
+
+            return CommandTrainer(self.command, self.folder, self.model, self.train, train_rows, validation_rows)
+        raise ConfigError(f"Unknown trainer '{self.trainer}'; there are native and command.", "Mend train.trainer.")
 
     def to_json(self, relative_to: Path) -> dict[str, Any]:
         """Return the JSON form; folders inside `relative_to` become relative, so that the study can be moved."""
@@ -87,6 +104,8 @@ class TrainerConfig:
             model["local"] = True
         return {
             "trainer": self.trainer,
+            "command": self.command,
+            "folder": str(self.folder),
             "model": model,
             "train": self.train.to_json(),
             "train_rows": {name: _relative(folder, relative_to) for name, folder in self.train_rows.items()},
@@ -108,6 +127,8 @@ class TrainerConfig:
                 {name: relative_to / folder for name, folder in value["validation_rows"].items()},
                 value["inputs"],
                 value["trainer"],
+                value.get("command", ""),
+                Path(value.get("folder", ".")),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"trainer.json lacks {error}.", "Plan the runs again.") from None

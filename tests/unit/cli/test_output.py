@@ -11,7 +11,7 @@ import mixlaw.cli as cli
 from mixlaw.api.files import example_config
 from mixlaw.study.status import RunStatus
 
-VERBS = ("init", "check", "run", "plan", "train", "status", "fit", "solve", "predict", "mix", "report", "demo")
+VERBS = ("init", "check", "run", "plan", "train", "status", "adopt", "fit", "solve", "predict", "mix", "report", "demo")
 
 
 def command(*arguments, **options):

@@ -1,0 +1,155 @@
+"""`adopt`: results of planned runs that another program trained, from a table, as records of the study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlaw.api.numbers import parquet_columns
+from mixlaw.api.project import Note, Project
+from mixlaw.core.errors import DataError, StudyError
+from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
+from mixlaw.core.runtable import csv_columns
+from mixlaw.study.status import RunStatus
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of the table, and how messages name it."""
+
+    values: Mapping[str, Any]
+    place: str
+
+
+def adopt(
+    config: str | Path | Project,
+    table: str | Path | Mapping[str, Sequence[Any]],
+    *,
+    run_column: str = "run",
+    losses: Mapping[str, str] | None = None,
+    note: Note | None = None,
+) -> list[RunStatus]:
+    """Take over the results of planned runs, all of the table's or none, and return the states of all runs.
+
+    A run that is done already stays as it is. Rows whose loss cells are all empty are runs that are not finished yet.
+
+    Args:
+        config: a mix.yaml or its project.
+        table: a CSV or Parquet file (as Weights & Biases and MLflow export their run lists), or columns.
+        run_column: the column with the planned runs' names.
+        losses: domain -> column with its validation loss, nats a token; `loss:<domain>` where left out. A column
+            `count:<domain>` says over how many tokens (default: those held out), `tokens:<domain>` how many were
+            trained on (default: those planned).
+        note: called with a sentence about each step.
+
+    Raises:
+        DataError: no such table or column, a run that is not planned or appears twice, or a malformed value.
+        StudyError: another process is training one of the runs.
+        ConfigError, DesignError: see the parts.
+    """
+    project = config if isinstance(config, Project) else Project.open(config, note)
+    columns = {domain: (losses or {}).get(domain, f"loss:{domain}") for domain in project.config.domains}
+    if unknown := sorted(set(losses or {}) - set(columns)):
+        raise DataError(f"There is no domain '{unknown[0]}'.", f"Known: {', '.join(columns)}.")
+    rows, source = _rows(table)
+    for column in (run_column, *columns.values()):
+        if column not in rows[0].values:
+            has = ", ".join(map(repr, list(rows[0].values)[:12]))
+            raise DataError(
+                f"{source} has no column '{column}'; it has {has}.", "Name the columns: --run-column, --loss."
+            )
+    specs, _ = project.design
+    planned = {spec.name: spec for spec in specs}
+    records: dict[str, RunRecord] = {}
+    for row in rows:
+        name = str(row.values[run_column])
+        if name not in planned:
+            raise DataError(
+                f"{source}, {row.place}: the run '{name}' is not planned.", f"Planned: {', '.join(list(planned)[:8])}."
+            )
+        if name in records:
+            raise DataError(f"{source}, {row.place}: the run '{name}' appears twice.", "Drop one of the rows.")
+        if any(str(_cell(row, column)) for column in columns.values()):
+            records[name] = _record(project, planned[name], row, columns, source)
+    project.write_inputs()
+    project.study.save_plan(specs)
+    taken = [_take(project, record, source) for record in records.values()]
+    project.note(f"{sum(taken)} runs adopted, {len(taken) - sum(taken)} were done already.")
+    return project.study.status(specs)
+
+
+def _rows(table: str | Path | Mapping[str, Sequence[Any]]) -> tuple[list[_Row], str]:
+    columns: Mapping[str, Sequence[Any]]
+    if isinstance(table, Mapping):
+        columns, lines, source = table, None, "The table"
+    elif Path(table).suffix == ".parquet":
+        columns, lines, source = parquet_columns(Path(table)), None, str(table)
+    else:
+        columns, lines = csv_columns(table)
+        source = str(table)
+    count = len(next(iter(columns.values()))) if columns else 0
+    if count == 0:
+        raise DataError(f"{source} has no rows.", "Add one row a run.")
+    return [
+        _Row({name: cells[i] for name, cells in columns.items()}, f"line {lines[i]}" if lines else f"row {i + 1}")
+        for i in range(count)
+    ], source
+
+
+def _cell(row: _Row, column: str) -> Any:
+    value = row.values.get(column)
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _number(row: _Row, column: str, default: float | None, rule: str, source: str) -> float:
+    value = _cell(row, column)
+    if value == "" and default is not None:
+        return default
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number < 0:
+        raise DataError(
+            f"{source}, {row.place}, column '{column}': {value!r}; {rule}.", "Mend the value, or drop that row."
+        )
+    return number
+
+
+def _record(project: Project, spec: RunSpec, row: _Row, columns: Mapping[str, str], source: str) -> RunRecord:
+    losses = {}
+    for domain, column in columns.items():
+        held_out = project.prepared[domain].validation.supervised_tokens
+        loss = _number(row, column, None, "a loss is a finite number of nats >= 0", source)
+        count = int(_number(row, f"count:{domain}", held_out, "a count is a number >= 1", source))
+        if count < 1:
+            raise DataError(f"{source}, {row.place}: count:{domain} is {count}; it must be at least 1.", "Mend it.")
+        losses[domain] = TargetLoss(loss * count, count)
+    tokens = {
+        domain: int(_number(row, f"tokens:{domain}", planned, "a token count is a number >= 0", source))
+        for domain, planned in spec.tokens.items()
+    }
+    there = project.available_tokens
+    unique = {domain: min(count, there.get(domain, count)) for domain, count in tokens.items()}
+    return RunRecord(spec, tokens, {}, unique, losses, 0, 0)
+
+
+def _take(project: Project, record: RunRecord, source: str) -> bool:
+    """Write a record; return False where the run is done already."""
+    study, spec = project.study, record.spec
+    if study.record(spec) is not None:
+        return False
+    study.clear_failures([spec], everything=True)
+    lease = study.claim(spec)
+    if lease is None:
+        if study.record(spec) is not None:
+            return False
+        raise StudyError(f"Another process is training '{spec.name}'.", "Stop it, or drop that row.")
+    try:
+        study.complete(spec, record, {"adopted_from": source})
+    finally:
+        lease.release()
+    return True

@@ -1,0 +1,258 @@
+"""The trainer `command`: any program. It gets a run's files and a spec, and writes a small JSON result.
+
+    <run folder>/input/train.jsonl     {"messages": [...], "domain": ...} a line, in training order, one epoch
+    <run folder>/input/spec.json       everything about the run (see `write_spec`)
+    <run folder>/output/               the program's own; mixlaw reads result.json from it and nothing else
+    <run folder>/command.log           what the program printed
+
+    result.json    {"losses": {"<target>": {"nats": 1234.5, "count": 1000}, ...}, "steps": 20, "parameters": 494032768}
+
+`nats` is the summed negative log-likelihood of the `count` supervised validation tokens; their mean as `loss` does as
+well. `steps` and `parameters` may be left out. See docs/trainers.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import shlex
+import shutil
+import signal
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixlaw.core.errors import ConfigError, RunFailed
+from mixlaw.core.files import write_json
+from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
+from mixlaw.data.rows import TokenRows
+from mixlaw.data.texts import TextRows
+from mixlaw.train.native import draw_sample, training_order
+from mixlaw.train.settings import ModelSettings, TrainSettings
+from mixlaw.train.trainer import Progress
+
+PLACEHOLDERS = ("train_file", "spec", "output_dir", "result", "model", "seed", "run")
+"""What a command may name in braces."""
+
+FORMAT = 1
+"""Of spec.json."""
+
+_PR_SET_PDEATHSIG = 1
+_LAST_LINES = 5
+_END_WAIT_S = 10.0
+
+
+def check_command(command: str) -> list[str]:
+    """Return a command's words.
+
+    Raises:
+        ConfigError: it is empty, its quotes do not match, or it names an unknown placeholder.
+    """
+    try:
+        words = shlex.split(command)
+        names = [name for word in words for _, name, _, _ in string.Formatter().parse(word) if name is not None]
+    except ValueError as error:
+        raise ConfigError(
+            f"train.command cannot be read: {error}.", "Close quotes and braces; a brace itself is {{ or }}."
+        ) from None
+    if not words:
+        raise ConfigError("train.command is empty.", "Write it like: python train.py --spec {spec}")
+    if unknown := [name for name in names if name not in PLACEHOLDERS]:
+        raise ConfigError(
+            f"train.command names {{{unknown[0]}}}; known are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}.",
+            "Mend the name; a brace itself is {{ or }}.",
+        )
+    if not {"spec", "train_file"} & set(names):
+        raise ConfigError(
+            "train.command names neither {spec} nor {train_file}: every run would be the same.",
+            "Pass one of them, like: python train.py --spec {spec}",
+        )
+    return words
+
+
+class CommandTrainer:
+    """Trains by running a program, once a run.
+
+    Args:
+        command: its template; words are split like a shell does, and no shell is involved.
+        folder: where it runs; relative paths in the command mean files there.
+        model: the base model, for the spec.
+        settings: the training settings, for the spec; `num_train_epochs` also sets how many rows a run has.
+        train_rows: domain -> its tokenised training rows.
+        validation_rows: target -> its tokenised validation rows.
+
+    Raises:
+        ConfigError: see `check_command`.
+        DataError: the text of the rows was not written.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        folder: Path,
+        model: ModelSettings,
+        settings: TrainSettings,
+        train_rows: Mapping[str, TokenRows],
+        validation_rows: Mapping[str, TokenRows],
+    ) -> None:
+        self.words = check_command(command)
+        self.folder = folder
+        self.model = model
+        self.settings = settings
+        self.train_rows = dict(train_rows)
+        self.texts = {name: TextRows.open(rows) for name, rows in train_rows.items()}
+        self.validation = {name: TextRows.open(rows) for name, rows in validation_rows.items()}
+        self.timing: dict[str, Any] = {}
+
+    def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
+        """Write the run's files, run the program, and read its result.
+
+        Raises:
+            DataError: the spec asks for tokens of a domain that has no rows.
+            ConfigError: the program cannot be started.
+            RunFailed: it ended with an error, or without a usable result.
+        """
+        began = time.perf_counter()
+        sample = draw_sample(spec, self.train_rows, self.settings)
+        given, output = folder / "input", folder / "output"
+        for path in (given, output):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
+        train_file, result = given / "train.jsonl", output / "result.json"
+        with open(train_file, "wb") as file:
+            for name, row in training_order(spec, sample, 0):
+                file.writelines(self.texts[name].lines([row]))
+        self._write_spec(spec, given / "spec.json", train_file, output, sample.tokens)
+        values = {
+            "train_file": train_file,
+            "spec": given / "spec.json",
+            "output_dir": output,
+            "result": result,
+            "model": self.model.name_or_path,
+            "seed": spec.seed,
+            "run": spec.name,
+        }
+        code = self._call([word.format(**values) for word in self.words], folder / "command.log")
+        if code != 0:
+            ended = f"with exit status {code}" if code > 0 else f"by signal {-code}"
+            raise RunFailed(
+                f"Run '{spec.name}': the command ended {ended}{_last_words(folder / 'command.log')}.",
+                f"See {folder / 'command.log'}; then run again with --retry-failed.",
+            )
+        losses, steps, parameters = read_result(result, spec.name, list(self.validation))
+        train_file.unlink()  # as large as the data, and made again from the spec
+        self.timing = {"train_s": time.perf_counter() - began}
+        return RunRecord(spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, parameters)
+
+    def _write_spec(self, spec: RunSpec, path: Path, train_file: Path, output: Path, tokens: Mapping[str, int]) -> None:
+        write_json(
+            path,
+            {
+                "format": FORMAT,
+                "run": spec.name,
+                "id": spec.id,
+                "seed": spec.seed,
+                "tokens": dict(tokens),
+                "model": self.model.to_json(),
+                "train": self.settings.to_json(),
+                "train_file": str(train_file),
+                "validation_files": {name: str(rows.path) for name, rows in self.validation.items()},
+                "output_dir": str(output),
+                "result": str(output / "result.json"),
+            },
+        )
+
+    def _call(self, words: list[str], log: Path) -> int:
+        """Run the program to its end and return its exit status; whatever ends this process ends it too."""
+        with open(log, "wb") as file:
+            try:
+                process = subprocess.Popen(
+                    words,
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=_end_with_parent(),
+                )
+            except OSError as error:
+                raise ConfigError(
+                    f"train.command: '{words[0]}' cannot be started in {self.folder}: {error.strerror or error}.",
+                    "Name a program on the PATH, or a path relative to mix.yaml.",
+                ) from None
+        try:
+            return process.wait()
+        finally:
+            if process.poll() is None:
+                _end(process)
+
+
+def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, TargetLoss], int, int]:
+    """Return the losses, steps and parameters that a program has written.
+
+    Args:
+        path: its result.json.
+        run: the run's name, for messages.
+        targets: those that must have a loss; others are left out.
+
+    Raises:
+        RunFailed: no such file, no JSON, or a loss is missing, malformed or not finite.
+    """
+    remedy = 'Write {"losses": {"<target>": {"nats": <sum>, "count": <tokens>}}} to the path in the spec\'s `result`.'
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        losses = {target: _loss(value["losses"][target]) for target in targets}
+        steps, parameters = (_whole(value.get(key, 0), key) for key in ("steps", "parameters"))
+    except FileNotFoundError:
+        raise RunFailed(f"Run '{run}': the command wrote no {path}.", remedy) from None
+    except KeyError as error:
+        raise RunFailed(f"Run '{run}': {path} lacks {error}; every target needs a loss.", remedy) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RunFailed(f"Run '{run}': {path} is malformed: {error}.", remedy) from None
+    return losses, steps, parameters
+
+
+def _loss(value: Any) -> TargetLoss:
+    count = _whole(value["count"], "count")
+    if count < 1:
+        raise ValueError(f"count is {count}, it must be at least 1")
+    nats = float(value["nats"]) if "nats" in value else float(value["loss"]) * count
+    if not math.isfinite(nats):
+        raise ValueError(f"a loss is {nats}, only finite ones are recorded")
+    return TargetLoss(nats, count, _whole(value.get("bytes", 0), "bytes"))
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < 0:
+        raise ValueError(f"{name} is {value!r}, it must be a whole number >= 0")
+    return int(value)
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return f"; its last words: {' | '.join(lines[-_LAST_LINES:])[-600:]}" if lines else ""
+
+
+def _end_with_parent() -> Any:
+    """Return what makes a child end when this process is killed (Linux), or None."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and what it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_WAIT_S)
+            return

@@ -1,0 +1,93 @@
+"""Planned runs trained elsewhere: their results come in from a table, and the rest of the job goes on."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+
+import mixlaw
+from mixlaw.core.errors import DataError
+from small_demo import write_small_demo
+
+DOMAINS = ("instruction", "math", "code")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return write_small_demo(tmp_path / "demo")
+
+
+def results(config: Path) -> list[dict[str, object]]:
+    """Return what some tracker would export: its own column names, a row a run."""
+    rows = []
+    for spec in mixlaw.plan(config).runs:
+        total = sum(spec.tokens.values())
+        row: dict[str, object] = {"Name": spec.name, "State": "finished"}
+        for i, domain in enumerate(DOMAINS):
+            effective = spec.tokens[domain] + 0.1 * (i + 1) * (total - spec.tokens[domain])
+            row[f"eval/{domain}_loss"] = 1.2 + 3 * math.exp(-0.2 * math.log(effective))
+        rows.append(row)
+    return rows
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> Path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+LOSSES = {domain: f"eval/{domain}_loss" for domain in DOMAINS}
+
+
+def test_a_trackers_export_becomes_the_studys_records(config: Path, tmp_path: Path) -> None:
+    rows = results(config)
+    unfinished = {**rows[-1], **dict.fromkeys(LOSSES.values(), "")}
+    table = write(tmp_path / "export.csv", [*rows[:-1], unfinished])
+    statuses = mixlaw.adopt(config, table, run_column="Name", losses=LOSSES)
+    assert [status.state for status in statuses] == ["done"] * 12 + ["pending"]
+
+    said: list[str] = []
+    statuses = mixlaw.adopt(
+        config, write(tmp_path / "export.csv", rows), run_column="Name", losses=LOSSES, note=said.append
+    )
+    assert {status.state for status in statuses} == {"done"}
+    assert "1 runs adopted, 12 were done already." in said
+    result = mixlaw.run(config)
+    assert len(result.fit) == 13
+    runs = mixlaw.load_runs(config)
+    assert runs.losses_RJ[0, 0] == pytest.approx(rows[0]["eval/instruction_loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Name": "elsewhere"}, "'elsewhere' is not planned"),
+        ({"Name": "fill-01"}, "appears twice"),
+        ({"eval/math_loss": "nan"}, "a loss is a finite number"),
+        ({"eval/math_loss": ""}, "a loss is a finite number"),
+        ({"eval/math_loss": "-1"}, "a loss is a finite number"),
+    ],
+)
+def test_a_bad_row_is_one_error_and_nothing_is_adopted(
+    config: Path, tmp_path: Path, change: dict[str, str], said: str
+) -> None:
+    rows = results(config)
+    change = {key: str(rows[3]["Name"]) if value == "fill-01" else value for key, value in change.items()}
+    table = write(tmp_path / "export.csv", [*rows[:5], {**rows[5], **change}])
+    with pytest.raises(DataError, match=f"line 7.*{said}"):
+        mixlaw.adopt(config, table, run_column="Name", losses=LOSSES)
+    assert not list((config.parent / "study" / "runs").glob("*/record.json"))
+
+
+def test_missing_columns_and_unknown_domains_are_named(config: Path) -> None:
+    rows = results(config)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    with pytest.raises(DataError, match="no column 'run'"):
+        mixlaw.adopt(config, columns, losses=LOSSES)
+    with pytest.raises(DataError, match="no column 'loss:code'"):
+        mixlaw.adopt(config, columns, run_column="Name", losses={d: LOSSES[d] for d in ("instruction", "math")})
+    with pytest.raises(DataError, match="no domain 'cod'"):
+        mixlaw.adopt(config, columns, run_column="Name", losses=LOSSES | {"cod": "x"})

@@ -1,0 +1,112 @@
+"""The trainer `command`: a program of twenty lines trains every run of a study, and every way it can fail says so."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mixlaw.api.sweep import run, train
+from mixlaw.core.errors import ConfigError
+from small_demo import write_small_demo
+
+PROGRAM = """
+import collections, json, math, sys
+
+spec = json.load(open(sys.argv[1]))
+
+
+def words(path):
+    for line in open(path, encoding="utf-8"):
+        for message in json.loads(line)["messages"]:
+            if message["role"] == "assistant":
+                yield from message["content"]
+
+
+seen = collections.Counter(words(spec["train_file"]))
+total = sum(seen.values())
+losses = {}
+for target, path in spec["validation_files"].items():
+    nats = [-math.log((seen[w] + 1) / (total + 300)) for w in words(path)]
+    losses[target] = {"nats": sum(nats), "count": len(nats)}
+json.dump({"losses": losses, "steps": 1}, open(spec["result"], "w"))
+"""
+
+
+def study(folder: Path, program: str, command: str | None = None, more: str = "") -> Path:
+    config = write_small_demo(folder / "demo")
+    (folder / "demo" / "train.py").write_text(program, encoding="utf-8")
+    text = config.read_text(encoding="utf-8")
+    command = command or f"{sys.executable} train.py {{spec}}"
+    text = text.replace("train:\n", f"train:\n  trainer: command\n  command: {json.dumps(command)}\n{more}")
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
+    config = study(tmp_path, PROGRAM)
+    result = run(config)
+    assert {status.state for status in result.statuses} == {"done"} and len(result.statuses) == 13
+    assert set(result.solution.weights) == {"instruction", "math", "code"}
+    folders = sorted((config.parent / "study" / "runs").iterdir())
+    for folder in folders:
+        assert (folder / "record.json").is_file() and not (folder / "input" / "train.jsonl").exists()
+        spec = json.loads((folder / "input" / "spec.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        assert spec["tokens"] == record["tokens"] and spec["id"] == record["spec"]["id"]
+        assert spec["train"]["learning_rate"] == 1e-3 and set(spec["validation_files"]) == set(record["losses"])
+    before = {folder: (folder / "record.json").read_bytes() for folder in folders}
+    (config.parent / "train.py").write_text("raise SystemExit(1)", encoding="utf-8")
+    assert run(config).solution.weights == result.solution.weights
+    assert {folder: (folder / "record.json").read_bytes() for folder in folders} == before
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("print('no GPU'); raise SystemExit(3)", ["exit status 3", "last words: no GPU", "--retry-failed"]),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ["by signal 9"]),
+        ("", ["wrote no", "result.json"]),
+        ("import sys, json; open(json.load(open(sys.argv[1]))['result'], 'w').write('{')", ["malformed"]),
+        (PROGRAM.replace('{"losses": losses', '{"losses": {}'), ["lacks 'instruction'"]),
+        (PROGRAM.replace("sum(nats)", "float('nan')"), ["a loss is nan", "only finite"]),
+        (PROGRAM.replace('"count": len(nats)', '"count": 0'), ["count is 0"]),
+    ],
+)
+def test_a_program_that_fails_fails_its_run_with_one_sentence(tmp_path: Path, program: str, said: list[str]) -> None:
+    config = study(tmp_path, program)
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("  seed: 0", "  seed: 0\n  runs: 5"), encoding="utf-8")
+    statuses = train(config, workers=1)
+    assert {status.state for status in statuses} == {"failed"}
+    for fragment in said:
+        assert fragment in statuses[0].reason
+    (config.parent / "train.py").write_text(PROGRAM, encoding="utf-8")
+    assert {status.state for status in train(config, workers=2, retry_failed=True)} == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python train.py", "neither {spec} nor {train_file}"),
+        ("python train.py {spce}", "names {spce}"),
+        ("python 'train.py {spec}", "cannot be read"),
+        ("  ", "empty"),
+        ("no-such-program {spec}", "cannot be started"),
+    ],
+)
+def test_a_command_that_cannot_work_is_one_error(tmp_path: Path, command: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace("{", r"\{").replace("}", r"\}")):
+        train(study(tmp_path, PROGRAM, command), workers=1)
+
+
+def test_the_configuration_names_command_and_trainer_together(tmp_path: Path) -> None:
+    config = study(tmp_path, PROGRAM)
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("  trainer: command\n", ""), encoding="utf-8")
+    with pytest.raises(ConfigError, match="of trainer: command"):
+        train(config)
+    start = text.index("  command: ")
+    config.write_text(text[:start] + text[text.index("\n", start) + 1 :], encoding="utf-8")
+    with pytest.raises(ConfigError, match="needs a command"):
+        train(config)
