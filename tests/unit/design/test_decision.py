@@ -31,7 +31,7 @@ def test_runs_for_the_decision_beat_filling_the_space_at_equal_tokens() -> None:
     filling = [tokens for _, tokens in space_filling_design(DOMAINS, 660_000, 9)]
     spent = sum(sum(tokens.values()) for tokens in filling)
     decision = decision_for(LAWS_OF_ALL, None, EQUAL, 20e6, 660_000, noise_nats=0.004)
-    mixtures, _ = next_runs(decision, 9, most_tokens=spent)
+    mixtures, _ = next_runs(decision, 18, most_tokens=spent)
     assert sum(sum(tokens.values()) for tokens in mixtures) <= spent
     assert regret_after(mixtures) < regret_after(filling)
 
