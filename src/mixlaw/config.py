@@ -88,14 +88,28 @@ class PlanNode(_Node):
     seed: int = 0
 
 
+TRAINERS_OF = {
+    "command": ("command",),
+    "peft": ("trl",),
+    "sft": ("trl",),
+    "launch": ("trl",),
+    "working_directory": ("trl", "command"),
+}
+"""Key of `train` -> the trainers that use it; all use the others."""
+
+
 class TrainNode(_Node):
     """How each run trains: Hugging Face's names; ranges are checked by `mixlaw.train.settings.TrainSettings`.
 
-    `command` and `working_directory` (default: the folder of mix.yaml) are of the trainer `command`.
+    `command` is of the trainer `command`; `peft`, `sft`, `launch` of `trl` (`mixlaw.train.trl.TrlSettings`). Both start
+    programs in `working_directory` (default: the folder of mix.yaml).
     """
 
-    trainer: Literal["native", "command"] = "native"
+    trainer: Literal["native", "trl", "command"] = "native"
     command: str | None = None
+    peft: dict[str, Any] | None = None
+    sft: dict[str, Any] | None = None
+    launch: str | None = None
     working_directory: str | None = None
     learning_rate: float = 2e-5
     num_train_epochs: int = 1
@@ -115,11 +129,12 @@ class TrainNode(_Node):
     eval_rows: int | None = None
 
     @model_validator(mode="after")
-    def _a_command_where_it_is_used(self) -> TrainNode:
+    def _every_key_is_used(self) -> TrainNode:
         if self.trainer == "command" and self.command is None:
             raise ValueError("trainer: command needs a command, such as: python train.py --spec {spec}")
-        if self.trainer != "command" and (self.command is not None or self.working_directory is not None):
-            raise ValueError("command and working_directory are of trainer: command; drop them, or name it")
+        for key, users in TRAINERS_OF.items():
+            if getattr(self, key) is not None and self.trainer not in users:
+                raise ValueError(f"{key} is of trainer: {' and '.join(users)}; drop it, or change trainer")
         return self
 
 
@@ -322,7 +337,7 @@ def _resolved(config: Config, folder: Path) -> Config:
     model = config.model.model_copy(update={"name_or_path": local(config.model.name_or_path)})
     study = str((folder / Path(config.study).expanduser()).resolve())
     train = config.train
-    if train.trainer == "command":
+    if train.trainer != "native":
         where = folder / Path(train.working_directory or ".").expanduser()
         train = train.model_copy(update={"working_directory": str(where.resolve())})
     return config.model_copy(update={"domains": domains, "model": model, "study": study, "train": train})

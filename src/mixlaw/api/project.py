@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
-from mixlaw.config import Config, load_config
+from mixlaw.config import TRAINERS_OF, Config, load_config
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import write_json
@@ -50,11 +50,7 @@ class Project:
         """Return the project of a mix.yaml; raise ConfigError with all of its problems."""
         project = Project(load_config(path), note)
         # Built for its checks: a wrong range must surface before anything is written.
-        _ = project.train_settings, project.model_settings
-        if project.config.train.command is not None:
-            from mixlaw.train.command import check_command
-
-            check_command(project.config.train.command)
+        _ = project.train_settings, project.model_settings, project.trainer_options
         return project
 
     @property
@@ -70,7 +66,22 @@ class Project:
     @cached_property
     def train_settings(self) -> TrainSettings:
         """How every run trains."""
-        return TrainSettings(**self.config.train.model_dump(exclude={"trainer", "command", "working_directory"}))
+        return TrainSettings(**self.config.train.model_dump(exclude={"trainer", *TRAINERS_OF}))
+
+    @cached_property
+    def trainer_options(self) -> dict[str, Any]:
+        """What the trainer alone is told; raises ConfigError for what it cannot use."""
+        train = self.config.train
+        if train.command is not None:
+            from mixlaw.train.command import check_command
+
+            check_command(train.command)
+            return {"command": train.command}
+        if train.trainer == "trl":
+            from mixlaw.train.trl import TrlSettings
+
+            return TrlSettings(train.peft, train.sft or {}, train.launch or "").to_json()
+        return {}
 
     @cached_property
     def tokenizer(self) -> ChatTokenizer:
@@ -128,7 +139,7 @@ class Project:
             {name: tokens.train.folder for name, tokens in self.prepared.items()},
             {name: tokens.validation.folder for name, tokens in self.prepared.items()},
             trainer=train.trainer,
-            command=train.command or "",
+            options=self.trainer_options,
             folder=Path(train.working_directory or "."),
         )
 

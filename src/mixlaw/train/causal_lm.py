@@ -43,7 +43,7 @@ class CausalLM:
     def __init__(self, model: ModelSettings, train: TrainSettings, device: str | None = None) -> None:
         torch = _import_torch()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.bfloat16 = _uses_bfloat16(model, train, self.device)
+        self.bfloat16 = uses_bfloat16(model, train, self.device)
         self.attention = _attention(model, train, self.device)
         self.network: Any = _load(model, self.attention, self.device)
         self._base = {name: tensor.detach().clone() for name, tensor in _tensors(self.network)}
@@ -52,6 +52,27 @@ class CausalLM:
         _check_length(self.network.config, train.max_length, model.name_or_path)
         self._on_supervised_only = False
         self._probe(model, train)
+
+    @staticmethod
+    def around(
+        network: Any, model: ModelSettings, train: TrainSettings, device: torch.device, bfloat16: bool
+    ) -> CausalLM:
+        """Return a loaded, trained network with the same way to its losses; it cannot be reset.
+
+        Args:
+            network: a causal language model, in evaluation mode.
+            model: where it comes from, for messages.
+            train: for packing.
+            device: where it is.
+            bfloat16: whether it computes in bfloat16.
+        """
+        lm = CausalLM.__new__(CausalLM)
+        lm.network, lm.device, lm.bfloat16 = network, device, bfloat16
+        lm.attention = str(getattr(network.config, "_attn_implementation", "sdpa"))
+        lm.vocabulary = network.get_input_embeddings().weight.shape[0]
+        lm.parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        lm._base, lm._on_supervised_only = {}, False
+        return lm
 
     def reset(self) -> None:
         """Put the base model's weights back."""
@@ -201,7 +222,8 @@ def _attention(model: ModelSettings, train: TrainSettings, device: torch.device)
     return "eager" if device.type == "cpu" and train.max_length <= _EAGER_MAX_LENGTH else "sdpa"
 
 
-def _uses_bfloat16(model: ModelSettings, train: TrainSettings, device: torch.device) -> bool:
+def uses_bfloat16(model: ModelSettings, train: TrainSettings, device: torch.device) -> bool:
+    """Whether forward and backward pass are in bfloat16 on a device."""
     if model.dtype != "auto":
         return model.dtype == "bfloat16"
     if train.bf16 != "auto":

@@ -13,28 +13,21 @@ well. `steps` and `parameters` may be left out. See docs/trainers.md.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import json
-import math
-import os
 import shlex
 import shutil
-import signal
 import string
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.errors import ConfigError, RunFailed
+from mixlaw.core.errors import ConfigError
 from mixlaw.core.files import write_json
-from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
+from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows
 from mixlaw.data.texts import TextRows
 from mixlaw.train.native import draw_sample, training_order
+from mixlaw.train.program import call, read_result
 from mixlaw.train.settings import ModelSettings, TrainSettings
 from mixlaw.train.trainer import Progress
 
@@ -43,10 +36,6 @@ PLACEHOLDERS = ("train_file", "spec", "output_dir", "result", "model", "seed", "
 
 FORMAT = 1
 """Of spec.json."""
-
-_PR_SET_PDEATHSIG = 1
-_LAST_LINES = 5
-_END_WAIT_S = 10.0
 
 
 def check_command(command: str) -> list[str]:
@@ -139,13 +128,8 @@ class CommandTrainer:
             "seed": spec.seed,
             "run": spec.name,
         }
-        code = self._call([word.format(**values) for word in self.words], folder / "command.log")
-        if code != 0:
-            ended = f"with exit status {code}" if code > 0 else f"by signal {-code}"
-            raise RunFailed(
-                f"Run '{spec.name}': the command ended {ended}{_last_words(folder / 'command.log')}.",
-                f"See {folder / 'command.log'}; then run again with --retry-failed.",
-            )
+        words = [word.format(**values) for word in self.words]
+        call(words, self.folder, folder / "command.log", spec.name, "train.command")
         losses, steps, parameters = read_result(result, spec.name, list(self.validation))
         train_file.unlink()  # as large as the data, and made again from the spec
         self.timing = {"train_s": time.perf_counter() - began}
@@ -168,91 +152,3 @@ class CommandTrainer:
                 "result": str(output / "result.json"),
             },
         )
-
-    def _call(self, words: list[str], log: Path) -> int:
-        """Run the program to its end and return its exit status; whatever ends this process ends it too."""
-        with open(log, "wb") as file:
-            try:
-                process = subprocess.Popen(
-                    words,
-                    cwd=self.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=_end_with_parent(),
-                )
-            except OSError as error:
-                raise ConfigError(
-                    f"train.command: '{words[0]}' cannot be started in {self.folder}: {error.strerror or error}.",
-                    "Name a program on the PATH, or a path relative to mix.yaml.",
-                ) from None
-        try:
-            return process.wait()
-        finally:
-            if process.poll() is None:
-                _end(process)
-
-
-def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, TargetLoss], int, int]:
-    """Return the losses, steps and parameters that a program has written.
-
-    Args:
-        path: its result.json.
-        run: the run's name, for messages.
-        targets: those that must have a loss; others are left out.
-
-    Raises:
-        RunFailed: no such file, no JSON, or a loss is missing, malformed or not finite.
-    """
-    remedy = 'Write {"losses": {"<target>": {"nats": <sum>, "count": <tokens>}}} to the path in the spec\'s `result`.'
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        losses = {target: _loss(value["losses"][target]) for target in targets}
-        steps, parameters = (_whole(value.get(key, 0), key) for key in ("steps", "parameters"))
-    except FileNotFoundError:
-        raise RunFailed(f"Run '{run}': the command wrote no {path}.", remedy) from None
-    except KeyError as error:
-        raise RunFailed(f"Run '{run}': {path} lacks {error}; every target needs a loss.", remedy) from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise RunFailed(f"Run '{run}': {path} is malformed: {error}.", remedy) from None
-    return losses, steps, parameters
-
-
-def _loss(value: Any) -> TargetLoss:
-    count = _whole(value["count"], "count")
-    if count < 1:
-        raise ValueError(f"count is {count}, it must be at least 1")
-    nats = float(value["nats"]) if "nats" in value else float(value["loss"]) * count
-    if not math.isfinite(nats):
-        raise ValueError(f"a loss is {nats}, only finite ones are recorded")
-    return TargetLoss(nats, count, _whole(value.get("bytes", 0), "bytes"))
-
-
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < 0:
-        raise ValueError(f"{name} is {value!r}, it must be a whole number >= 0")
-    return int(value)
-
-
-def _last_words(log: Path) -> str:
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return f"; its last words: {' | '.join(lines[-_LAST_LINES:])[-600:]}" if lines else ""
-
-
-def _end_with_parent() -> Any:
-    """Return what makes a child end when this process is killed (Linux), or None."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program and what it started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_END_WAIT_S)
-            return

@@ -25,9 +25,9 @@ class TrainerConfig:
         validation_rows: target -> folder of its TokenRows.
         inputs: what RunSpec.inputs of a run with this trainer must be: `model`, `train`, `data:<domain>`,
             `validation:<target>` -> content hash. `of` computes it.
-        trainer: which trainer: `native` or `command`.
-        command: of the trainer `command`.
-        folder: where that runs; no part of a run's identity.
+        trainer: which trainer: `native`, `trl` or `command`.
+        options: what that trainer alone is told: the fields of `mixlaw.train.trl.TrlSettings`, or `command`.
+        folder: where the programs of the other two run; no part of a run's identity.
     """
 
     model: ModelSettings
@@ -36,7 +36,7 @@ class TrainerConfig:
     validation_rows: Mapping[str, Path]
     inputs: Mapping[str, str] = field(default_factory=dict)
     trainer: str = "native"
-    command: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path(".")
 
     @staticmethod
@@ -47,7 +47,7 @@ class TrainerConfig:
         validation_rows: Mapping[str, str | Path],
         *,
         trainer: str = "native",
-        command: str = "",
+        options: Mapping[str, Any] | None = None,
         folder: Path = Path("."),
     ) -> TrainerConfig:
         """Return the configuration with the content hashes of model, settings and rows.
@@ -60,7 +60,7 @@ class TrainerConfig:
 
         how = train.fingerprint
         if trainer != "native":
-            how = fingerprint({"settings": train.to_json(), "trainer": trainer, "command": command})
+            how = fingerprint({"settings": train.to_json(), "trainer": trainer, "options": options or {}})
         inputs = {"model": model_fingerprint(model), "train": how}
         inputs |= {f"data:{name}": TokenRows.open(folder).fingerprint for name, folder in train_rows.items()}
         inputs |= {f"validation:{name}": TokenRows.open(f).fingerprint for name, f in validation_rows.items()}
@@ -71,7 +71,7 @@ class TrainerConfig:
             {name: Path(folder) for name, folder in validation_rows.items()},
             inputs,
             trainer,
-            command,
+            dict(options or {}),
             folder,
         )
 
@@ -93,8 +93,16 @@ class TrainerConfig:
         if self.trainer == "command":
             from mixlaw.train.command import CommandTrainer
 
-            return CommandTrainer(self.command, self.folder, self.model, self.train, train_rows, validation_rows)
-        raise ConfigError(f"Unknown trainer '{self.trainer}'; there are native and command.", "Mend train.trainer.")
+            command = self.options.get("command", "")
+            return CommandTrainer(command, self.folder, self.model, self.train, train_rows, validation_rows)
+        if self.trainer == "trl":
+            from mixlaw.train.trl import TrlSettings, TrlTrainer
+
+            options = TrlSettings(**self.options)
+            return TrlTrainer(self.model, self.train, options, self.folder, train_rows, validation_rows)
+        raise ConfigError(
+            f"Unknown trainer '{self.trainer}'; there are native, trl and command.", "Mend train.trainer."
+        )
 
     def to_json(self, relative_to: Path) -> dict[str, Any]:
         """Return the JSON form; folders inside `relative_to` become relative, so that the study can be moved."""
@@ -104,7 +112,7 @@ class TrainerConfig:
             model["local"] = True
         return {
             "trainer": self.trainer,
-            "command": self.command,
+            "options": dict(self.options),
             "folder": str(self.folder),
             "model": model,
             "train": self.train.to_json(),
@@ -127,7 +135,7 @@ class TrainerConfig:
                 {name: relative_to / folder for name, folder in value["validation_rows"].items()},
                 value["inputs"],
                 value["trainer"],
-                value.get("command", ""),
+                value.get("options", {}),
                 Path(value.get("folder", ".")),
             )
         except (KeyError, TypeError, AttributeError) as error:

@@ -1,0 +1,148 @@
+"""The trainer `trl`: TRL's SFTTrainer, one child process a run, on one GPU or several through `accelerate launch`.
+
+The rows are those that every trainer of mixlaw gets, tokenised and masked once, so that the supervised tokens are the
+same; TRL packs them. `mixlaw.train.trl_run` is the child.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.errors import ConfigError, MissingExtra
+from mixlaw.core.files import write_json
+from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.data.rows import TokenRows
+from mixlaw.train.native import draw_sample, training_order
+from mixlaw.train.program import call, read_result
+from mixlaw.train.settings import ModelSettings, TrainSettings
+from mixlaw.train.trainer import Progress
+
+_CHILD = "mixlaw.train.trl_run"
+
+OWN = (
+    *("output_dir", "max_length", "packing", "seed", "data_seed", "num_train_epochs", "max_steps", "learning_rate"),
+    *("dataset_kwargs", "shuffle_dataset", "save_strategy", "bf16", "lr_scheduler_type", "weight_decay"),
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "warmup_ratio", "warmup_steps", "max_grad_norm"),
+)
+"""SFTConfig's keys that mixlaw sets from `train:`; they cannot be given under `train.sft`."""
+
+
+@dataclass(frozen=True)
+class TrlSettings:
+    """What TRL is told beyond `TrainSettings`; part of a run's identity.
+
+    Attributes:
+        peft: keys of PEFT's LoraConfig, such as `{"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}`; None
+            for full fine-tuning.
+        sft: further keys of TRL's SFTConfig, such as `{"gradient_checkpointing": True}`.
+        launch: what starts several processes, such as `accelerate launch --num_processes 4`; empty for one.
+
+    Raises:
+        ConfigError: a key of `sft` that mixlaw sets itself, or a launcher whose quotes do not match.
+    """
+
+    peft: Mapping[str, Any] | None = None
+    sft: Mapping[str, Any] = field(default_factory=dict)
+    launch: str = ""
+
+    def __post_init__(self) -> None:
+        if taken := sorted(set(self.sft) & set(OWN)):
+            raise ConfigError(
+                f"train.sft sets {taken[0]}, which mixlaw sets itself.", "Set it under train:, or leave it out."
+            )
+        try:
+            shlex.split(self.launch)
+        except ValueError as error:
+            raise ConfigError(f"train.launch cannot be read: {error}.", "Close the quotes.") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+class TrlTrainer:
+    """Trains by starting `mixlaw.train.trl_run`, once a run.
+
+    Args:
+        model: the base model.
+        settings: the training settings.
+        options: what TRL is told beyond them.
+        folder: where launchers run; relative paths in them mean files there.
+        train_rows: domain -> its tokenised training rows.
+        validation_rows: target -> its tokenised validation rows.
+
+    Raises:
+        MissingExtra: TRL, or PEFT where it is asked for, is not installed.
+    """
+
+    def __init__(
+        self,
+        model: ModelSettings,
+        settings: TrainSettings,
+        options: TrlSettings,
+        folder: Path,
+        train_rows: Mapping[str, TokenRows],
+        validation_rows: Mapping[str, TokenRows],
+    ) -> None:
+        for package in ("trl", *(["peft"] if options.peft is not None else [])):
+            if find_spec(package) is None:
+                raise MissingExtra(package, "trl", f"The trainer 'trl'{' with LoRA' if package == 'peft' else ''}")
+        self.model = model
+        self.settings = settings
+        self.options = options
+        self.folder = folder
+        self.train_rows = dict(train_rows)
+        self.validation_rows = dict(validation_rows)
+        self.timing: dict[str, Any] = {}
+
+    def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
+        """Write the run's order, start the child, and read its result.
+
+        Raises:
+            DataError: the spec asks for tokens of a domain that has no rows.
+            ConfigError: the launcher cannot be started.
+            RunFailed: the child ended with an error, or without a usable result.
+        """
+        began = time.perf_counter()
+        sample = draw_sample(spec, self.train_rows, self.settings)
+        given, output = folder / "input", folder / "output"
+        for path in (given, output):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
+        names = sorted(sample.rows)
+        order = training_order(spec, sample, 0)
+        np.save(given / "order.npy", np.array([(names.index(name), row) for name, row in order], np.int64))
+        epochs = self.settings.num_train_epochs
+        write_json(
+            given / "spec.json",
+            {
+                "run": spec.name,
+                "seed": spec.seed,
+                "model": self.model.to_json(),
+                "train": self.settings.to_json(),
+                "trl": self.options.to_json(),
+                "train_rows": [str(self.train_rows[name].folder.resolve()) for name in names],
+                "validation_rows": {name: str(rows.folder.resolve()) for name, rows in self.validation_rows.items()},
+                "supervised_tokens": sum(sample.supervised_tokens.values()) // epochs,
+                "order": str((given / "order.npy").resolve()),
+                "output_dir": str(output.resolve()),
+                "result": str((output / "result.json").resolve()),
+            },
+        )
+        launcher = shlex.split(self.options.launch) or [sys.executable]
+        words = [*launcher, "-m", _CHILD, str((given / "spec.json").resolve())]
+        call(words, self.folder, folder / "trl.log", spec.name, "train.launch")
+        losses, steps, parameters = read_result(output / "result.json", spec.name, list(self.validation_rows))
+        shutil.rmtree(output, ignore_errors=True)  # checkpoints of proxy runs are of no use
+        self.timing = {"train_s": time.perf_counter() - began}
+        return RunRecord(spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, parameters)

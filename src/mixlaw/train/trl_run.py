@@ -1,0 +1,128 @@
+"""The child process of the trainer `trl`: train one run with TRL's SFTTrainer, evaluate it, write result.json.
+
+python -m mixlaw.train.trl_run spec.json        or, on several GPUs,
+accelerate launch --num_processes 4 -m mixlaw.train.trl_run spec.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.files import write_json
+from mixlaw.data.rows import TokenRows
+from mixlaw.train.causal_lm import CausalLM, uses_bfloat16
+from mixlaw.train.evaluation import ValidationSet
+from mixlaw.train.native import rate_factor
+from mixlaw.train.settings import ModelSettings, TrainSettings
+
+_UNSUPERVISED = -100
+
+
+def rows_of(spec: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
+    """Return the token ids and labels of a run's conversations, in training order."""
+    domains = [TokenRows.open(folder) for folder in spec["train_rows"]]
+    ids, labels = [], []
+    for domain, row in np.load(spec["order"]):
+        rows = domains[domain]
+        start, end = int(rows.offsets[row]), int(rows.offsets[row + 1])
+        tokens = np.asarray(rows.ids[start:end], np.int64)
+        label = np.where(np.asarray(rows.supervised[start:end]) > 0, tokens, _UNSUPERVISED)
+        label[:1] = _UNSUPERVISED  # nothing predicts a conversation's first token, packed or not
+        ids.append(tokens.tolist())
+        labels.append(label.tolist())
+    return ids, labels
+
+
+def train(spec: dict[str, Any]) -> None:
+    """Train and evaluate a run; the first process writes the result."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] - its lazy exports
+
+    model, settings = ModelSettings.from_json(spec["model"]), TrainSettings.from_json(spec["train"])
+    options = spec["trl"]
+    ids, labels = rows_of(spec)
+    counted = sum(label != _UNSUPERVISED for row in labels for label in row)
+    if counted != spec["supervised_tokens"]:
+        raise SystemExit(f"{counted} supervised tokens, {spec['supervised_tokens']} were planned")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bfloat16 = uses_bfloat16(model, settings, device)
+    # FlashAttention sees packed conversations apart in half precision; other kernels get a mask from the positions.
+    attention = "sdpa" if model.attn_implementation == "auto" else model.attn_implementation
+    network = AutoModelForCausalLM.from_pretrained(
+        model.name_or_path,
+        revision=model.revision or "main",
+        dtype=torch.float32 if options["peft"] is None else torch.bfloat16 if bfloat16 else torch.float32,
+        attn_implementation=attention,
+        use_safetensors=True,
+    )
+    config = SFTConfig(
+        output_dir=spec["output_dir"],
+        seed=spec["seed"],
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.num_train_epochs,
+        max_length=settings.max_length,
+        packing=settings.packing,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.adam_beta1,
+        adam_beta2=settings.adam_beta2,
+        adam_epsilon=settings.adam_epsilon,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=bfloat16,
+        use_cpu=device.type == "cpu",
+        save_strategy="no",
+        **{"gradient_checkpointing": False, "report_to": "none", "disable_tqdm": True, **options["sft"]},
+    )
+    trainer = _with_schedule(SFTTrainer, settings)(
+        model=network,
+        args=config,
+        train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}),
+        processing_class=AutoTokenizer.from_pretrained(model.name_or_path, revision=model.revision or "main"),
+        peft_config=_lora(options["peft"]),
+    )
+    steps = trainer.train().global_step
+    trained = trainer.model_wrapped if trainer.accelerator.num_processes > 1 else trainer.model
+    trained.eval()
+    lm = CausalLM.around(trained, model, settings, trainer.accelerator.device, bfloat16)
+    losses = {}
+    for name, folder in spec["validation_rows"].items():
+        loss = ValidationSet.of(name, TokenRows.open(folder), settings).evaluate(lm)
+        losses[name] = {"nats": loss.nats, "count": loss.count, "bytes": loss.bytes}
+    if trainer.accelerator.is_main_process:
+        parameters = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+        write_json(spec["result"], {"losses": losses, "steps": steps, "parameters": parameters})
+
+
+def _with_schedule(trainer: Any, settings: TrainSettings) -> Any:
+    """Return the trainer's class with the schedule of `native`: Hugging Face's first step of a warm-up has rate 0."""
+    from torch.optim.lr_scheduler import LambdaLR
+
+    class Scheduled(trainer):
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+            self.lr_scheduler = LambdaLR(
+                optimizer or self.optimizer, lambda step: rate_factor(step, num_training_steps, settings)
+            )
+            return self.lr_scheduler
+
+    return Scheduled
+
+
+def _lora(keys: dict[str, Any] | None) -> Any:
+    if keys is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(**{"task_type": "CAUSAL_LM", **keys})
+
+
+if __name__ == "__main__":
+    train(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
