@@ -43,7 +43,7 @@ def train(spec: dict[str, Any]) -> None:
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage] - its lazy exports
+    from trl import SFTTrainer  # pyright: ignore[reportPrivateImportUsage] - its lazy exports
 
     model, settings = ModelSettings.from_json(spec["model"]), TrainSettings.from_json(spec["train"])
     options = spec["trl"]
@@ -62,29 +62,9 @@ def train(spec: dict[str, Any]) -> None:
         attn_implementation=attention,
         use_safetensors=True,
     )
-    config = SFTConfig(
-        output_dir=spec["output_dir"],
-        seed=spec["seed"],
-        learning_rate=settings.learning_rate,
-        num_train_epochs=settings.num_train_epochs,
-        max_length=settings.max_length,
-        packing=settings.packing,
-        per_device_train_batch_size=settings.per_device_train_batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        lr_scheduler_type=settings.lr_scheduler_type,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.adam_beta1,
-        adam_beta2=settings.adam_beta2,
-        adam_epsilon=settings.adam_epsilon,
-        max_grad_norm=settings.max_grad_norm,
-        bf16=bfloat16,
-        use_cpu=device.type == "cpu",
-        save_strategy="no",
-        **{"gradient_checkpointing": False, "report_to": "none", "disable_tqdm": True, **options["sft"]},
-    )
     trainer = _with_schedule(SFTTrainer, settings)(
         model=network,
-        args=config,
+        args=_config(spec, settings, bfloat16, device.type == "cpu"),
         train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}),
         processing_class=AutoTokenizer.from_pretrained(model.name_or_path, revision=model.revision or "main"),
         peft_config=_lora(options["peft"]),
@@ -100,6 +80,31 @@ def train(spec: dict[str, Any]) -> None:
     if trainer.accelerator.is_main_process:
         parameters = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
         write_json(spec["result"], {"losses": losses, "steps": steps, "parameters": parameters})
+
+
+def _config(spec: dict[str, Any], settings: TrainSettings, bfloat16: bool, cpu: bool) -> Any:
+    from trl import SFTConfig  # pyright: ignore[reportPrivateImportUsage] - its lazy exports
+
+    return SFTConfig(
+        output_dir=spec["output_dir"],
+        seed=spec["seed"],
+        learning_rate=settings.learning_rate,
+        num_train_epochs=settings.num_train_epochs,
+        max_length=settings.max_length,
+        packing=settings.packing,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.adam_beta1,
+        adam_beta2=settings.adam_beta2,
+        adam_epsilon=settings.adam_epsilon,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=bfloat16,
+        use_cpu=cpu,
+        save_strategy="no",
+        **{"gradient_checkpointing": False, "report_to": "none", "disable_tqdm": True, **spec["trl"]["sft"]},
+    )
 
 
 def _with_schedule(trainer: Any, settings: TrainSettings) -> Any:
