@@ -150,12 +150,14 @@ def by_law(world: World, name: str, runs: RunTable, law: str, procedure: str) ->
 
 def sequential(world: World, times: int) -> Found:
     """Return what the sequential design recommends where it stops, and at half of the tokens if it does not stop."""
-    domains, K, law = world.domains, len(world.domains), "auto"
+    domains, K, law = world.domains, len(world.domains), "transfer"
     first, _ = design_runs("sequential", world.available, int(times * N * K), base_tokens=N, seed=world.seed)
-    runs, half, ended = world.measure([dict(run.tokens) for run in first]), None, None
+    runs, half, ended, chosen = world.measure([dict(run.tokens) for run in first]), None, None, 0
     while ended is None or half is None:
-        fit = fit_law(runs, law)
-        law = fit.law if len(runs) >= 8 else law
+        # `mixlaw run` chooses after every batch; here, to save hours, after a third more runs.
+        choosing = len(runs) >= 4 / 3 * chosen
+        fit = fit_law(runs, "auto" if choosing else law)
+        law, chosen = fit.law, len(runs) if choosing else chosen
         solution = world.solve(fit, times)
         spent = float(runs.totals_R.sum())
         now = (weights_of(world, solution), solution.expected_regret["p95"], spent)
@@ -254,6 +256,25 @@ def one_world(task: tuple[int, str, float, int]) -> list[dict]:
     return rows
 
 
+def summary(rows: list[dict]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return cell -> method -> figures."""
+    table: dict[str, dict[str, dict[str, float | None]]] = {}
+    for key in sorted({(r["K"], r["truth"], r["sd"], r["times"], r["method"]) for r in rows}, key=str):
+        cell = [r for r in rows if (r["K"], r["truth"], r["sd"], r["times"], r["method"]) == key]
+        regret = np.array([r["regret"] for r in cell])
+        covered = [r["covered"] for r in cell if r["covered"] is not None]
+        K, kind, sd, times, method = key
+        table.setdefault(f"K {K}, {kind}, sd {sd}, {times}x", {})[method] = {
+            "draws": len(cell),
+            "mean": round(float(regret.mean()), 5),
+            "p95": round(float(np.quantile(regret, 0.95)), 5),
+            "standard_error": round(float(regret.std() / np.sqrt(len(regret))), 5),
+            "covered": round(float(np.mean(covered)), 3) if covered else None,
+            "share_of_tokens": round(float(np.mean([r["share_of_tokens"] for r in cell])), 3),
+        }
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--draws", default="3=24,6=8,12=4")
@@ -266,8 +287,9 @@ def main() -> None:
     noises = [float(sd) for sd in arguments.noises.split(",")]
     tasks = [
         (K, kind, sd, draw)
-        for K, count in counts.items()
-        for draw in range(count)
+        for draw in range(max(counts.values()))
+        for K, count in sorted(counts.items(), reverse=True)
+        if draw < count
         for kind in arguments.truths.split(",")
         for sd in noises
     ]
@@ -275,23 +297,9 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.workers) as pool:
         for done, result in enumerate(pool.map(one_world, tasks), 1):
             rows += result
+            table = summary(rows)
+            arguments.out.write_text(json.dumps({"worlds": done, "regret_percent": table}, indent=1) + "\n")
             print(f"{done} of {len(tasks)}", flush=True)
-    table: dict = {}
-    for key in sorted({(r["K"], r["truth"], r["sd"], r["times"], r["method"]) for r in rows}, key=str):
-        cell = [r for r in rows if (r["K"], r["truth"], r["sd"], r["times"], r["method"]) == key]
-        regret, covered = (
-            np.array([r["regret"] for r in cell]),
-            [r["covered"] for r in cell if r["covered"] is not None],
-        )
-        K, kind, sd, times, method = key
-        table.setdefault(f"K {K}, {kind}, sd {sd}, {times}x", {})[method] = {
-            "mean": round(float(regret.mean()), 5),
-            "p95": round(float(np.quantile(regret, 0.95)), 5),
-            "standard_error": round(float(regret.std() / np.sqrt(len(regret))), 5),
-            "covered": round(float(np.mean(covered)), 3) if covered else None,
-            "share_of_tokens": round(float(np.mean([r["share_of_tokens"] for r in cell])), 3),
-        }
-    arguments.out.write_text(json.dumps({"draws": counts, "regret_percent": table}, indent=1) + "\n")
     for cell, methods in table.items():
         print(cell, {name: (value["mean"], value["covered"]) for name, value in methods.items()})
 

@@ -28,8 +28,9 @@ PROCEDURES = ("joint", "own_curve", "published")
 CANDIDATES = ("transfer", "pairwise")
 """What `auto` chooses from, the simplest first: laws that hold at other budgets and that `solve` solves."""
 
-_FEWEST_TO_CHOOSE = 8
-"""With fewer different mixtures, leaving some out says too little."""
+_MORE_TO_CHOOSE = 5
+"""Different mixtures above the number of domains below which leaving some out says too little: as many as a target's
+curve of `pairwise` has parameters, and one to leave out."""
 
 
 def fit_law(
@@ -138,11 +139,12 @@ def _choose(runs: RunTable, law: str) -> tuple[str, str, LawRow | None]:
     """Return the law's name, the reason where it was chosen, and its figures where they are known."""
     if law != "auto":
         return law, "", None
+    K = len(runs.domains)
     if log_sizes(runs) is not None:
         return "pairwise", "Law 'pairwise': the runs are of several model sizes.", None
     if not set(runs.targets) <= set(runs.domains):
         return "pairwise", "Law 'pairwise': there are targets that are no domains.", None
-    if len(np.unique(runs.tokens_RK, axis=0)) < _FEWEST_TO_CHOOSE or len(runs.domains) < 2:
+    if len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE or K < 2:
         return "transfer", "Law 'transfer': too few different mixtures to choose by leaving some out.", None
     # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
     require_identifiable(runs)

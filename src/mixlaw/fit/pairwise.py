@@ -19,6 +19,8 @@ Shape letters: R runs, K domains, J targets, M other domains, P coordinates, S d
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from mixlaw.core.errors import TooFewRuns
@@ -97,6 +99,25 @@ def _fit_switched(
 ) -> tuple[list[Target], float]:
     """Return the fitted targets, with interference where it is asked for or pays, and the unit of tokens."""
     _require_runs(targets, tokens_RK, losses_RJ)
+    arrays = [
+        None if x is None else np.ascontiguousarray(x, float).tobytes() for x in (tokens_RK, losses_RJ, log_sizes_R)
+    ]
+    return _fit_once(domains, targets, *arrays, interference)
+
+
+@lru_cache(maxsize=1)
+def _fit_once(
+    domains: tuple[str, ...],
+    targets: tuple[str, ...],
+    tokens: bytes,
+    losses: bytes,
+    sizes: bytes | None,
+    interference: bool | None,
+) -> tuple[list[Target], float]:
+    """Do the work of `_fit_switched`; the last answer is kept: leaving runs out and fitting both start from it."""
+    tokens_RK = np.frombuffer(tokens).reshape(-1, len(domains))
+    losses_RJ = np.frombuffer(losses).reshape(-1, len(targets))
+    log_sizes_R = None if sizes is None else np.frombuffer(sizes)
     unit = float(np.exp(np.mean(np.log(np.maximum(tokens_RK.sum(axis=1), 1e-12)))))
     without, with_ = (
         fit_rounds(domains, targets, tokens_RK / unit, losses_RJ, switch, log_sizes_R)
