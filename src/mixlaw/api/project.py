@@ -12,7 +12,7 @@ from typing import Any
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.config import TRAINERS_OF, Config, load_config
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import DataError
+from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
@@ -251,6 +251,21 @@ class Project:
         """Return the finished runs of the plan; raise DataError where there is none."""
         names = list(self.config.domains)
         return records_table(self.study, names, names)
+
+    def require_unchanged(self) -> None:
+        """Raise StudyError where the planned runs were made with another model, other settings or other data.
+
+        A fit and a solution know nothing of that: what is written from them would carry the new configuration's name.
+        """
+        now = self.trainer_config.inputs
+        for spec in self.study.load_plan():
+            changed = sorted(key for key, value in spec.inputs.items() if now.get(key, value) != value)
+            if changed:
+                raise StudyError(
+                    f"The runs of {self.study.folder} were planned with another {', '.join(changed)} than the "
+                    "configuration has now.",
+                    "Run `mixlaw run` to train with it, or undo the change.",
+                )
 
     def solve(self, fitted: Fit, budget_tokens: int | None = None) -> Solution:
         """Return the solution of a fit of the study's runs, under its bounds.

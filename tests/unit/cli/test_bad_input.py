@@ -194,6 +194,15 @@ def test_epoch_caps_that_cannot_be_met_name_the_binding_domains_and_the_remedy(m
     assert "'math'" in error["message"] and "'code'" in error["message"] and "max_epochs" in error["hint"]
 
 
+def test_domains_that_have_nothing_at_all_are_infeasible(mixlaw, fit_json):
+    options = ("--budget", "40M", "--available", "chat=0,math=0,code=0", "--max-epochs", "4")
+    assert_one_error(mixlaw("solve", fit_json, *options), "supply 0", "must have tokens")
+
+
+def test_laws_refuses_an_empty_list_of_names(mixlaw, runs_csv):
+    assert_one_error(mixlaw("laws", runs_csv, "--laws", ","), "No laws were named", "pairwise")
+
+
 def test_floors_that_cannot_be_met_name_the_domains(mixlaw, fit_json):
     result = mixlaw("solve", fit_json, "--budget", "20M", "--min", "chat=0.7,code=0.6")
     assert_one_error(result, "'chat' and 'code'", "1.3")

@@ -69,6 +69,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as caught:
+        write_json(tmp_path, {"a": 1})
+    assert caught.value.filename == str(tmp_path)
+    assert list(tmp_path.iterdir()) == [] and not list(tmp_path.parent.glob("*.tmp"))
+
+
 def test_broken_json_is_refused_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"a": 1,\n oops}')
     with pytest.raises(DataError, match="line 2, column 2"):
