@@ -73,6 +73,22 @@ def test_the_page_loads_without_error_or_request_and_fits_the_window(opened, wid
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_text_of_a_figure_is_cut_off_at_its_edge(opened, width):
+    page, _ = opened(width)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("svg.figure")].flatMap((figure) => {
+          const box = figure.getBoundingClientRect();
+          return [...figure.querySelectorAll("text")].filter((text) => {
+            const own = text.getBoundingClientRect();
+            return own.left < box.left - 1 || own.right > box.right + 1 || own.top < box.top - 1
+              || own.bottom > box.bottom + 1;
+          }).map((text) => text.textContent);
+        })"""
+    )
+    assert cut == []
+
+
 def test_a_hostile_name_shows_as_text_everywhere(opened):
     page, wrong = opened()
     assert page.locator("img").count() == 0 and page.locator("script").count() == 3

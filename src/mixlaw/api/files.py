@@ -94,7 +94,7 @@ def mix(
 
     Raises:
         ConfigError: unknown domains, or weights that do not sum to 1.
-        StudyError: there is no fit yet.
+        StudyError: there is no fit yet, or its runs had another model, other settings or other data.
         DataError: a source file changed since it was counted.
     """
     from mixlaw.core.fingerprints import fingerprint
@@ -122,6 +122,7 @@ def _solved(project: Project, budget: int) -> Solution:
     path = project.study.folder / "fit.json"
     if not path.exists():
         raise StudyError(f"{project.study.folder} has no fit.json yet.", "Run `mixlaw run`, or give --weights.")
+    project.require_unchanged()
     return project.solve(Fit.load(path), budget)
 
 
@@ -134,6 +135,7 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
 
     Raises:
         DataError: no such source, or no finished runs.
+        StudyError: there is no solution yet, or its runs had another model, other settings or other data.
         FitError: the runs carry no fit.
     """
     from mixlaw.report import write_report
@@ -148,6 +150,7 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
     folder = project.study.folder
     if not (folder / "solution.json").exists():
         raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
+    project.require_unchanged()
     fitted, solution = Fit.load(folder / "fit.json"), Solution.from_json(read_json(folder / "solution.json"))
     return write_report(
         Path(out) if out else folder / "report",

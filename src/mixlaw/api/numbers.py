@@ -86,6 +86,8 @@ def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None 
     from mixlaw.fit.lawtable import compare_laws, folds
     from mixlaw.laws import LAWS, REGRESSORS
 
+    if names is not None and not names:
+        raise ConfigError("No laws were named.", f"Choose from: {', '.join((*LAWS, *REGRESSORS))}.")
     stray = [name for name in names or () if name not in (*LAWS, *REGRESSORS)]
     if stray:
         raise ConfigError(f"There is no law '{stray[0]}'.", f"Choose from: {', '.join((*LAWS, *REGRESSORS))}.")

@@ -61,7 +61,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         grid.add_row(*[plain(cell) for cell in row])
     # As wide as its content: a cut-off number is worse than a line that the terminal wraps.
     console = stdout()
-    console.print(grid, width=Measurement.get(console, console.options.update(max_width=10_000), grid).maximum)
+    wide = Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
+    console.width = max(console.width, wide)  # print() takes no width beyond the console's
+    console.print(grid, width=wide)
 
 
 def finish(written: Mapping[str, Any], next_step: str) -> None:

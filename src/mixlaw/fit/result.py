@@ -321,7 +321,7 @@ class Fit:
             )
         try:
             targets = {name: TargetFit.from_json(value, name) for name in value["targets"]}
-            return Fit(
+            fit = Fit(
                 value["law"],
                 value["procedure"],
                 tuple(value["domains"]),
@@ -337,6 +337,8 @@ class Fit:
                 None if value["log_sizes"] is None else np.array(value["log_sizes"], float),
                 bool(value["corrected"]),
             )
+            _require_whole(fit)
+            return fit
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"Not a fit file: {type(error).__name__} {error}.", "Write it with `mixlaw fit`.") from None
 
@@ -348,6 +350,20 @@ class Fit:
     def load(path: str | Path) -> Fit:
         """Read `fit.json`; raise DataError where it is missing or malformed."""
         return Fit.from_json(read_json(path))
+
+
+def _require_whole(fit: Fit) -> None:
+    """Raise ValueError where the parts of a stored fit do not belong together, KeyError where one is missing."""
+    R, K, J = len(fit.run_names), len(fit.domains), len(fit.targets)
+    if not (R and K and J) or fit.tokens_RK.shape != (R, K) or fit.losses_RJ.shape != (R, J):
+        raise ValueError(f"tokens and losses are not of {R} runs, {K} domains and {J} targets")
+    if fit.unique_RK is not None and fit.unique_RK.shape != (R, K):
+        raise ValueError(f"distinct tokens are not of {R} runs and {K} domains")
+    if fit.log_sizes_R is not None and fit.log_sizes_R.shape != (R,):
+        raise ValueError(f"model sizes are not of {R} runs")
+    if fit.law in LAWS:
+        for target in fit.targets:
+            _ = fit.theta(target), fit.theta_draws(target)
 
 
 def _require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:

@@ -277,3 +277,27 @@ def test_a_report_without_its_extra_says_how_to_install_it(runs_csv, tmp_path):
     done = without_extras("report", runs_csv, "--out", tmp_path / "report")
     assert done.returncode == 1 and 'pip install "mixlaw[report]"' in done.stderr
     assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+def test_a_table_wider_than_the_console_is_not_cut(monkeypatch, capsys, columns):
+    from mixlaw.cli.output import table
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table("Laws", ["law", "error %", "note"], [["chinchilla", 12.5, "x" * 300]])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split() == ["chinchilla", "12.5", "x" * 300]
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback():
+    interrupt = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from mixlaw.__main__ import entry\n"
+        "entry()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error Interrupted.\n")
