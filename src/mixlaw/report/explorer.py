@@ -127,7 +127,6 @@ def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
         "ceiling": CEILING * float(np.nanmax(np.abs(column))),
         "point": fit.theta(name).tolist(),
         "draws": [values[0] if np.ptp(values) == 0 else values.tolist() for values in columns],
-        "measured": [float(np.nanmin(column)), float(np.nanmax(column))],
     }
 
 

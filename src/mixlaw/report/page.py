@@ -18,7 +18,7 @@ from mixlaw.report.health import FAIL, PASS, WARN, Check
 from mixlaw.report.sections import Section
 from mixlaw.report.svg import Figure, Markup, stylesheet
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _DATA_SIZE = 1_000_000
 _PANELS_SHOWN = 6
 """Small figures shown at once; the others are folded."""
@@ -55,7 +55,7 @@ def render_page(
         raise MissingExtra("jinja2", "report", "the report") from None
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["kept"] = lambda text: text.replace(" %", "\u00a0%")
     parts = ("law", "map", "explorer", "report") if explorer.get("domains") else ("report",)
@@ -95,7 +95,7 @@ def script_json(value: Any) -> str:
 
 
 def _read(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: Any) -> str:

@@ -1,6 +1,6 @@
 /* The explorer: a slider a weight and one for the budget; the law answers in the page. Names only ever become text. */
 (() => {
-  const host = document.getElementById("explorer");
+  const host = document.getElementById("explorer-host");
   const source = document.getElementById("explorer-data");
   if (!host || !source) return;
   const data = JSON.parse(source.textContent);
@@ -130,10 +130,10 @@
   /* ---- predicted losses ---- */
   const body = host.querySelector("tbody");
   const rows = data.targets.map((target, j) => {
-    const reach = [evaluate(data.mixtures[0].weights, data.budget), evaluate(reference.weights, data.budget)]
+    const reach = data.mixtures.map((mixture) => evaluate(mixture.weights, data.budget))
       .map((found) => mixlaw.band(found.point[j], found.draws[j]));
-    const ends = [...target.measured, ...reach.flatMap((b) => [b.low, b.high])];
-    const [low, high] = [Math.min(...ends), Math.max(...ends)], room = 0.05 * (high - low) || 0.01;
+    const [low, high] = [Math.min(...reach.map((b) => b.low)), Math.max(...reach.map((b) => b.high))];
+    const room = 0.4 * (high - low) || 0.01;
     const cells = { loss: make("td", { class: "num" }), change: make("td", { class: "num" }) };
     const parts = { band: make("i", { class: "span" }), tick: make("i", { class: "tick" }), dot: make("i", { class: "dot" }) };
     const track = make("td", { class: "track", "aria-hidden": "true" }, make("div", {}, parts.band, parts.tick, parts.dot));
@@ -213,7 +213,7 @@
   function yaml(sentence) {
     const shares = apportion(state.weights, 10000), counts = apportion(state.weights, state.budget);
     const block = (values) => data.domains.map(({ name }, i) => `  ${key(name)}: ${values[i]}`).join("\n");
-    return [`# ${sentence.replace(/\s+/g, " ")}`, `budget_tokens: ${state.budget}`,
+    return [`# ${sentence.replace(/\s+/g, " ").replace(/\.$/, "")}`, `budget_tokens: ${state.budget}`,
       "weights:", block(shares.map((share) => (share / 10000).toFixed(4))), "tokens:", block(counts)].join("\n");
   }
 

@@ -20,7 +20,6 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
   figure.append(svg);
   const text = (words, x, y, style = "tick", anchor = "middle") => draw("text", { x, y, class: style, "text-anchor": anchor }, words);
   const shortened = (name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name);
-  const level = (value, best) => LEVELS.filter((edge) => value / best - 1 > edge).length;
 
   /* Which two domains the map shows: those whose halving and doubling changes the objective most. */
   function pair() {
@@ -39,8 +38,9 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
   };
 
   let [A, B] = pair();
-  const extent = () => (K <= 3 ? 1 : Math.min(1, Math.max(0.1,
-    1.6 * Math.max(...data.mixtures.map((m) => m.weights[A] + m.weights[B])))));
+  // A multiple of a fifth, so that the ticks are whole percentages.
+  const extent = () => (K <= 3 ? 1 : Math.min(1, Math.max(0.2,
+    Math.ceil(7 * Math.max(...data.mixtures.map((m) => m.weights[A] + m.weights[B]))) / 5)));
   let most = extent();
   const weightsAt = (a, b) => {
     const rest = state.weights.map((w, k) => (k === A || k === B ? 0 : w)), others = mixlaw.sum(rest);
@@ -58,28 +58,36 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
   /* ---- the triangle ---- */
   const N = K <= 6 ? 34 : 24;
   const corners = [];
-  let cells = [];
+  let triangles = [];
+  const fills = Array.from({ length: LEVELS.length + 1 }, (_, k) => draw("path", { class: `level-${k}` }));
+  layers.cells.append(...fills);
   function build() {
-    layers.cells.replaceChildren();
     corners.length = 0;
-    cells = [];
+    triangles = [];
     const index = new Map();
     for (let p = 0; p <= N; p++) for (let q = 0; p + q <= N; q++) {
       index.set(p * (N + 1) + q, corners.length);
       corners.push([most * p / N, most * q / N]);
     }
-    const add = (...places) => {
-      const three = places.map(([p, q]) => index.get(p * (N + 1) + q));
-      const d = `M${three.map((i) => at(...corners[i]).map((v) => v.toFixed(1)).join(",")).join("L")}Z`;
-      const path = draw("path", { d });
-      layers.cells.append(path);
-      cells.push({ path, three });
-    };
+    const add = (...places) => triangles.push(places.map(([p, q]) => index.get(p * (N + 1) + q)));
     for (let p = 0; p < N; p++) for (let q = 0; p + q < N; q++) {
       add([p, q], [p + 1, q], [p, q + 1]);
       if (p + q < N - 1) add([p + 1, q], [p + 1, q + 1], [p, q + 1]);
     }
     frame();
+  }
+  /* The part of a triangle where the value, linear between its corners, is at least `edge`. */
+  function above(points, values, edge) {
+    const kept = [];
+    for (let i = 0; i < 3; i++) {
+      const [p, q, v, w] = [points[i], points[(i + 1) % 3], values[i], values[(i + 1) % 3]];
+      if (v >= edge) kept.push(p);
+      if ((v >= edge) !== (w >= edge)) {
+        const t = (edge - v) / (w - v);
+        kept.push([p[0] + t * (q[0] - p[0]), p[1] + t * (q[1] - p[1])]);
+      }
+    }
+    return kept;
   }
   function frame() {
     const name = (k) => shortened(data.domains[k].name), share = (f) => Math.round(100 * f * most * 10) / 10;
@@ -90,7 +98,7 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
         lines.push(draw("line", { x1: from[0], y1: from[1], x2: to[0], y2: to[1], class: "mesh" }));
       }
       const [ax, ay] = at(a, 0), [bx, by] = at(most - a, a), [cx, cy] = at(0, most - a);
-      lines.push(text(share(f), ax - 8, ay + 2, "tick", "end"), text(share(f), bx, by + 16), text(Math.round(1000 * (1 - (1 - f) * most)) / 10, cx + 8, cy + 2, "tick", "start"));
+      lines.push(text(share(f), ax - 8, ay + 2, "tick", "end"), text(share(f), bx, by + 20), text(Math.round(1000 * (1 - (1 - f) * most)) / 10, cx + 8, cy + 2, "tick", "start"));
     }
     const third = K === 3 ? name([0, 1, 2].find((k) => k !== A && k !== B)) : "the others";
     const full = K === 3 ? "100 %" : `${share(1)} %`;
@@ -102,7 +110,14 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
     const draws = Math.max(1, Math.floor(WORK / (corners.length * data.targets.length * K)));
     const values = corners.map(([a, b]) => objective(weightsAt(a, b), state.budget, draws));
     const best = Math.min(...values);
-    for (const { path, three } of cells) path.setAttribute("class", `level-${level(mixlaw.sum(three.map((i) => values[i])) / 3, best)}`);
+    const places = corners.map(([a, b]) => at(a, b));
+    fills.forEach((path, k) => {
+      const edge = k ? best * (1 + LEVELS[k - 1]) : -Infinity;
+      path.setAttribute("d", triangles.map((three) => {
+        const part = above(three.map((i) => places[i]), three.map((i) => values[i]), edge);
+        return part.length ? `M${part.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L")}Z` : "";
+      }).join(""));
+    });
     const low = corners[values.indexOf(best)];
     title.textContent = `${TOTAL[0].toUpperCase() + TOTAL.slice(1)} over the mixture, lowest near ${percent(low[0], 0)} ${data.domains[A].name} and ${percent(low[1], 0)} ${data.domains[B].name}`;
   }
@@ -137,7 +152,7 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
     layers.marks.replaceChildren(...shown.flatMap(([mixture, x, y]) => {
       const d = { optimum: "M0,-7l7,7l-7,7l-7,-7Z", natural: "M0,-7l7,12h-14Z" }[mixture.name] || "M-5.5,-5.5h11v11h-11Z";
       // A label goes where no other is: right of its mark, else left, above or below it.
-      const spots = [[11, 4, "start"], [-11, 4, "end"], [0, -13, "middle"], [0, 20, "middle"]];
+      const spots = [[15, 4, "start"], [-15, 4, "end"], [0, -16, "middle"], [0, 24, "middle"]];
       const [dx, dy, anchor] = spots.find(([dx, dy]) => !taken.some(([tx, ty]) => Math.abs(tx - x - 3 * dx) < 56 && Math.abs(ty - y - dy) < 15)) || spots[0];
       taken.push([x + 3 * dx, y + dy]);
       return [draw("path", { d, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`, class: "mixture" }),
