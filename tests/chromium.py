@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,11 @@ def screenshot(page, name: str) -> None:
     """Keep a picture of the whole page among the test's artefacts."""
     ARTIFACTS.mkdir(exist_ok=True)
     page.screenshot(path=str(ARTIFACTS / f"{name}.png"), full_page=True)
+
+
+def until(page, condition: str, seconds: float = 10) -> None:
+    """Wait for a condition in JavaScript; the page's own policy forbids what Playwright would evaluate for that."""
+    ends = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < ends, f"not within {seconds} s: {condition}"
+        page.wait_for_timeout(25)

@@ -26,7 +26,12 @@ def run_logs(runs: RunTable, logs: Mapping[str, Log]) -> list[tuple[str, Figure]
         log = [(step, loss) for step, loss in logs.get(run, ()) if np.isfinite(loss)]
         if len(log) >= 2 and len(found) < _RUNS:
             steps, last = whole(log[-1][0]), nats(log[-1][1], 3)
-            found.append((f"{run} · {format_tokens(runs.totals_R[r])} tokens · {steps} steps · {last} nats", log_figure(run, log)))
+            found.append(
+                (
+                    f"{run} · {format_tokens(runs.totals_R[r])} tokens · {steps} steps · {last} nats",
+                    log_figure(run, log),
+                )
+            )
     return found
 
 

@@ -54,9 +54,7 @@ def render_page(
     except ImportError:
         raise MissingExtra("jinja2", "report", "the report") from None
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["kept"] = lambda text: text.replace(" %", "\u00a0%")
     parts = ("law", "map", "explorer", "report") if explorer.get("domains") else ("report",)
     scripts = {"theme": _read("theme.js"), "report": "".join(_read(f"{name}.js") for name in parts)}

@@ -71,9 +71,7 @@ def write_report(
     few = facts(fit, runs, solution, study)
     matrix = transfer_matrix(fit, solution, study) if solution else None
     explorer = explorer_data(fit, runs, solution, path, study)
-    sections = build_sections(
-        fit, runs, solution, checks, study, path, explorer=explorer, matrix=matrix, logs=logs
-    )
+    sections = build_sections(fit, runs, solution, checks, study, path, explorer=explorer, matrix=matrix, logs=logs)
     document = build_document(title, fit, runs, solution, checks, study, path, notes=notes, matrix=matrix)
     page = render_page(title, sentence, beside, few, sections, checks, document, json_ready(explorer))
     files = {kind: Path(out_dir) / f"report.{kind}" for kind in ("html", "md", "json")}
