@@ -84,7 +84,7 @@ def assert_the_law_says_so(page, fit, weights: dict[str, float], budget: float) 
 
 
 def test_it_opens_at_the_optimum_with_the_report_s_own_numbers(opened, material):
-    _, _, fit, solution = material
+    _, _, _, solution = material
     assert opened.get_by_role("button", name="Optimum").get_attribute("aria-pressed") == "true"
     total, losses = shown(opened)
     assert total == pytest.approx(solution.total_loss, abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,6 @@ def why_not(fit: Fit, solution: Solution | None) -> str:
 
 def explorer_fit(fit: Fit, solution: Solution) -> Fit:
     """Return the fit whose draws the page holds: of the solution's domains, evenly chosen and rounded."""
-    from dataclasses import replace
-
     fit = fit.of_domains(list(solution.weights))
     size = sum(len(fitted.draws) for fitted in fit.targets.values())
     most = min(len(next(iter(f.draws.values()))) for f in fit.targets.values())

@@ -59,7 +59,8 @@ def write_png(path: Path, figures: Sequence[Figure], titled: bool = False) -> No
     for row in rows:
         left = 0.0
         for figure in row:
-            pen.title(figure, left, top) if titled else None
+            if titled:
+                pen.title(figure, left, top)
             pen.figure(figure, left, top + head)
             left += figure.width + _GAP
         top += max(f.height for f in row) + head + _GAP

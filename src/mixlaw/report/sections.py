@@ -217,8 +217,8 @@ def _matrix(matrix: TransferMatrix) -> Section:
     return Section(
         "matrix",
         "Who helps whom",
-        f"Each column adds {step} tokens of one domain to the recommended mixture, a tenth of the budget, and leaves the "
-        "others as they are. A lower loss is help.",
+        f"Each column adds {step} tokens of one domain to the recommended mixture, a tenth of the budget, and leaves "
+        "the others as they are. A lower loss is help.",
         (),
         [matrix_table(matrix)],
         [("help", "helps"), ("hurt", "hurts"), ("open", "may be either: the interval holds 0")],
