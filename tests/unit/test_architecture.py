@@ -39,6 +39,7 @@ LAZY = {
     "pyarrow",
     "pandas",
     "plotly",
+    "matplotlib",
     "jinja2",
     "lightgbm",
 }

@@ -15,12 +15,12 @@ import yaml
 
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
-from mixlaw.core.errors import ConfigError, DataError, StudyError
+from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
 from mixlaw.core.files import read_json, write_text
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
-from mixlaw.solve import Solution
+from mixlaw.solve import Solution, solve_mixture
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,15 @@ def _solved(project: Project, budget: int) -> Solution:
     return project.solve(Fit.load(path), budget)
 
 
-def report(source: str | Path | Project, out: str | Path | None = None) -> dict[str, Path]:
-    """Write report.html, report.md and report.json, and return their paths.
+def report(
+    source: str | Path | Project, out: str | Path | None = None, budget_tokens: float | str | None = None
+) -> dict[str, Path]:
+    """Write report.html, report.md with its figures, and report.json, and return their paths.
 
     Args:
         source: a mix.yaml, its study folder, or a run table.
         out: the folder; None for report/ in the study, or beside a run table.
+        budget_tokens: 20e6 or "20M"; None for the study's, or for the total of a run table's largest run.
 
     Raises:
         DataError: no such source, or no finished runs.
@@ -141,17 +144,17 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
     from mixlaw.report import write_report
 
     project = source if isinstance(source, Project) else _project_of(Path(source))
+    budget = None if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
     if project is None:
-        path = Path(str(source))
-        runs = load_runs(path)
-        folder = Path(out) if out else path.parent / f"{path.stem}-report"
-        return write_report(folder, runs=runs, fit=fit_law(runs), solution=None, title=path.stem, study=None)
+        return _report_on_table(Path(str(source)), out, budget)
     runs = project.run_table()
     folder = project.study.folder
     if not (folder / "solution.json").exists():
         raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
     project.require_unchanged()
     fitted, solution = Fit.load(folder / "fit.json"), Solution.from_json(read_json(folder / "solution.json"))
+    if budget is not None and budget != solution.budget_tokens:
+        solution = project.solve(fitted, budget)
     return write_report(
         Path(out) if out else folder / "report",
         runs=runs,
@@ -159,6 +162,35 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
         solution=solution,
         title=folder.parent.name if folder.name == "study" else folder.name,
         study=study_facts(project),
+        logs=project.study.training_logs(),
+    )
+
+
+def _report_on_table(path: Path, out: str | Path | None, budget: int | None) -> dict[str, Path]:
+    """Write the report on a bare run table: fitted and solved here, without bounds."""
+    from mixlaw.report import write_report
+
+    runs, notes = load_runs(path), []
+    fitted, solution = fit_law(runs), None
+    if budget is not None:
+        solution = solve_mixture(fitted, budget)
+    else:
+        largest = max(1, round(float(runs.totals_R.max())))
+        try:
+            solution = solve_mixture(fitted, largest)
+            notes.append(
+                f"No budget was given: the weights are for {format_tokens(largest)} tokens, the total of the largest "
+                "run. Say yours with --budget 20M."
+            )
+        except (FitError, SolveError) as error:
+            notes.append(f"No weights could be found at {format_tokens(largest)} tokens: {error}")
+    return write_report(
+        Path(out) if out else path.parent / f"{path.stem}-report",
+        runs=runs,
+        fit=fitted,
+        solution=solution,
+        title=path.stem,
+        notes=notes,
     )
 
 

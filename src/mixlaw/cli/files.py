@@ -145,16 +145,19 @@ def mix(
 
 def report(
     source: Annotated[Path, typer.Argument(help="A mix.yaml, its study folder, or a run table.", show_default=False)],
+    budget: Annotated[
+        str | None, typer.Option(help="Such as 20M; default the study's, or a run table's largest run.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder; default report/ in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write report.html, report.md and report.json.
+    """Write report.html, report.md with figures, and report.json.
 
-    Example: mixlaw report mix.yaml
+    Example: mixlaw report runs.csv --budget 20M
     """
     from mixlaw.api.files import report as write_report
 
-    files = write_report(source, out)
+    files = write_report(source, out, budget)
     if as_json:
         print_json({"written": files})
     else:

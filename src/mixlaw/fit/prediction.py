@@ -15,7 +15,7 @@ _BAND = (0.05, 0.95)
 _NORMAL = (-1.7507, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7507)
 """Medians of twelve equally probable pieces of the standard normal distribution."""
 
-_CEILING = 2.0
+CEILING = 2.0
 """No prediction lies above the largest measured loss times this, nor below 0: no law is believed there."""
 
 
@@ -49,7 +49,7 @@ def band(
         scatter: of runs around the law.
         measured: the losses of the fit's runs, which say what can be believed.
     """
-    ceiling = _CEILING * float(np.nanmax(np.abs(measured)))
+    ceiling = CEILING * float(np.nanmax(np.abs(measured)))
     mean, drawn = (np.clip(np.nan_to_num(x, nan=ceiling, posinf=ceiling), 0.0, ceiling) for x in (mean_R, drawn_SR))
     runs = drawn[:, None] + scatter.at(drawn)[:, None] * np.array(_NORMAL)[:, None]
     low, high = np.quantile(runs.reshape(-1, len(mean)), _BAND, axis=0)

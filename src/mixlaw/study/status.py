@@ -99,6 +99,22 @@ def last_metrics(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def training_log(folder: Path) -> list[tuple[int, float]]:
+    """Return (step, training loss in nats) of every step that metrics.jsonl has; empty where there is none."""
+    try:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+            found.append((int(value["step"]), float(value["loss"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
 class SweepProgress:
     """Counts a sweep's runs and tokens and estimates its end.
 
