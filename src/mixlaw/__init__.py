@@ -19,9 +19,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mixlaw.api.adopt import adopt as adopt
     from mixlaw.api.files import check as check
-    from mixlaw.api.files import init as init
     from mixlaw.api.files import mix as mix
     from mixlaw.api.files import report as report
+    from mixlaw.api.init import init as init
     from mixlaw.api.numbers import fit as fit
     from mixlaw.api.numbers import laws as laws
     from mixlaw.api.numbers import load_runs as load_runs
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "adopt": "mixlaw.api.adopt",
     "check": "mixlaw.api.files",
-    "init": "mixlaw.api.files",
+    "init": "mixlaw.api.init",
     "mix": "mixlaw.api.files",
     "report": "mixlaw.api.files",
     "fit": "mixlaw.api.numbers",

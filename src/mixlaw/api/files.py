@@ -1,22 +1,17 @@
-"""Verbs that write files for people and trainers: init, check, mix, report, demo."""
+"""Verbs that write files for people and trainers: check, mix, report, and the example."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
 from mixlaw.core.errors import ConfigError, DataError, StudyError
-from mixlaw.core.files import read_json, write_text
+from mixlaw.core.files import read_json
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
@@ -172,48 +167,6 @@ def _project_of(path: Path) -> Project | None:
     return None
 
 
-def init(paths: list[str], out: str | Path = "mix.yaml", *, model: str | None = None, force: bool = False) -> Path:
-    """Write a commented mix.yaml for data files; look at the first row of each to name its format.
-
-    Args:
-        paths: data files, folders or dataset ids; a domain is named after its file.
-        out: where to write.
-        model: base model; None for a placeholder that must be edited.
-        force: whether an existing file is replaced.
-
-    Raises:
-        ConfigError: the file exists, or two paths give one name.
-        DataError: a file is missing or malformed.
-    """
-    from mixlaw.core.domain import Domain
-    from mixlaw.data.prepare import conversations
-
-    out = Path(out)
-    if out.exists() and not force:
-        raise ConfigError(f"{out} exists.", "Say --force to replace it, or --out for another name.")
-    lines: list[str] = []
-    names: set[str] = set()
-    for path in paths:
-        name = Path(path).name.split(".")[0] or path
-        if name in names:
-            raise ConfigError(f"Two paths give the domain name '{name}'.", "Rename one, or edit mix.yaml by hand.")
-        names.add(name)
-        form = next((f for _, _, f in conversations(Domain(name, path))), None)
-        if form is None:
-            raise DataError(f"{path} has no rows.", "Add rows, or leave it out.")
-        # Paths in a mix.yaml are relative to its folder.
-        there = os.path.relpath(path, out.parent) if Path(path).exists() else path
-        lines.append(f"  {_yaml_text(name)}: {{path: {_yaml_text(there)}}}  # {form}")
-    write_text(out, _TEMPLATE.format(model=_yaml_text(model or "Qwen/Qwen2.5-0.5B"), domains="\n".join(lines)))
-    return out
-
-
-def _yaml_text(text: str) -> str:
-    """Return a text as YAML: bare where that is read as the same text, quoted otherwise."""
-    bare = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text
-    return text if bare else json.dumps(text, ensure_ascii=False)
-
-
 def example_config(out: str | Path, *, force: bool = False, keep: bool = False) -> Path:
     """Copy the demo's mix.yaml with its data and model into a folder, and return the path of mix.yaml.
 
@@ -238,41 +191,3 @@ def example_config(out: str | Path, *, force: bool = False, keep: bool = False) 
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     return out / "mix.yaml"
-
-
-_TEMPLATE = """\
-# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, do it with `mixlaw run`.
-
-study: studies/mix                 # the folder of runs, fits, mixtures and reports; made when first needed
-
-model:
-  name_or_path: {model}   # a folder or a Hugging Face id; its tokenizer and chat template count the tokens
-  # revision: <commit>             # pin it: the runs are cached by it
-
-domains:                           # JSONL(.gz), Parquet, folders of them, or Hugging Face dataset ids
-{domains}
-
-validation: {{rows: 500}}            # held out of each domain by content; at most a fifth of it
-budget_tokens: 20M                 # training tokens of the final run
-
-plan:                              # the proxy runs
-  design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
-                                   # | d_optimal | g_optimal | sequential (batches until the decision is sure)
-  # runs: 13                       # default 1 + 4 per domain; of sequential the most, default twice that
-  # base_tokens: 500k              # tokens of each domain in the base run; default from budget and data
-  # replicates: 2                  # repeats of the base run under other seeds, to measure the noise
-  seed: 0
-
-train:                             # Hugging Face's names
-  learning_rate: 2.0e-5
-  num_train_epochs: 1
-  max_length: 2048
-  per_device_train_batch_size: 4
-  gradient_accumulation_steps: 4
-  eval_rows: 200                   # validation rows per domain after each run
-
-solve:
-  objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
-  max_epochs: 4                    # passes over a domain at most
-  # groups: ["code + math <= 0.5"] # and: min, max, no_worse: {{code: 2}} (percent), prior: natural with prior_strength
-"""

@@ -34,6 +34,11 @@ def _console(stderr: bool) -> Console:
     return console
 
 
+def is_live(console: Console) -> bool:
+    """Whether lines can be drawn anew: a real terminal. FORCE_COLOR makes colours, not a terminal."""
+    return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
+
+
 def plain(text: str) -> str:
     """Return a text of the user's for the terminal: no markup, and no control characters that would steer it."""
     return escape("".join(c if (c >= " " and c != "\x7f") or c in "\n\t" else "\ufffd" for c in text))
@@ -51,6 +56,14 @@ def note(text: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table: text left, numbers right; names are shown as they are, markup in them included."""
+    grid = grid_of(title, columns, rows)
+    # As wide as its content: a cut-off number is worse than a line that the terminal wraps.
+    console = stdout()
+    console.print(grid, width=Measurement.get(console, console.options.update(max_width=10_000), grid).maximum)
+
+
+def grid_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """Return the table that `table` prints."""
     rows = [[_shown(cell) for cell in row] for row in rows]
     grid = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
@@ -59,9 +72,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         grid.add_column(escape(column), justify=justify, style="" if i else "bold", no_wrap=True)
     for row in rows:
         grid.add_row(*[plain(cell) for cell in row])
-    # As wide as its content: a cut-off number is worse than a line that the terminal wraps.
-    console = stdout()
-    console.print(grid, width=Measurement.get(console, console.options.update(max_width=10_000), grid).maximum)
+    return grid
 
 
 def finish(written: Mapping[str, Any], next_step: str) -> None:
