@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mixlaw.api.init import init as init
     from mixlaw.api.numbers import fit as fit
     from mixlaw.api.numbers import laws as laws
+    from mixlaw.api.numbers import load_fit as load_fit
     from mixlaw.api.numbers import load_runs as load_runs
     from mixlaw.api.numbers import predict as predict
     from mixlaw.api.numbers import solve as solve
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from mixlaw.api.sweep import train as train
     from mixlaw.core.errors import MixlawError as MixlawError
     from mixlaw.core.runtable import RunTable as RunTable
+    from mixlaw.fit.result import Fit as Fit
+    from mixlaw.solve.solution import Solution as Solution
 
 # Imported on first use: `import mixlaw` loads neither SciPy nor torch.
 _HOMES = {
@@ -54,18 +57,25 @@ _HOMES = {
     "train": "mixlaw.api.sweep",
     "MixlawError": "mixlaw.core.errors",
     "RunTable": "mixlaw.core.runtable",
+    "Fit": "mixlaw.fit.result",
+    "Solution": "mixlaw.solve.solution",
+    "load_fit": "mixlaw.api.numbers",
 }
 
 __all__ = [
+    "Fit",
     "MixlawError",
     "RunTable",
+    "Solution",
     "__version__",
     "adopt",
     "check",
     "citation",
+    "demo",
     "fit",
     "init",
     "laws",
+    "load_fit",
     "load_runs",
     "mix",
     "plan",

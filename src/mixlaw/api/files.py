@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
 from mixlaw.core.errors import ConfigError, DataError, StudyError
 from mixlaw.core.files import read_json
 from mixlaw.core.mixture import Mixture
+from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
@@ -40,10 +41,51 @@ class Check:
     notes: list[str]
     parameters: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<Check: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        rows: list[list[Any]] = [
+            [name, c["format"], c["train"]["rows"], format_tokens(c["train"]["tokens"]), c["validation"]["rows"]]
+            for name, c in self.domains.items()
+        ]
+        title = f"{len(rows)} domains; {self.proxy_runs} proxy runs of {format_tokens(self.proxy_tokens)} tokens in all"
+        return title, ["domain", "format", "rows", "tokens", "held out"], rows, self.notes
+
     @property
     def proxy_flop(self) -> float | None:
         """Floating-point operations of all proxy runs, 6 per parameter and token."""
         return None if self.parameters is None else 6.0 * self.parameters * self.proxy_tokens
+
+
+class MixtureFiles(NamedTuple):
+    """The training files of a mixture: `manifest, folder = mixlaw.mix(...)`."""
+
+    manifest: dict[str, Any]
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"<MixtureFiles: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+        rows: list[list[Any]] = [
+            [name, f"{100 * d['achieved_share']:.2f} %", format_tokens(d["achieved_tokens"]), d["epochs"], d["rows"]]
+            for name, d in self.manifest["domains"].items()
+        ]
+        title = f"{format_tokens(self.manifest['achieved_tokens'])} tokens in {self.folder}"
+        return title, ["domain", "share", "tokens", "epochs", "rows"], rows
 
 
 def check(config: str | Path, note: Note | None = None) -> Check:
@@ -76,7 +118,7 @@ def mix(
     out: str | Path | None = None,
     file_format: str = "jsonl",
     note: Note | None = None,
-) -> tuple[dict[str, Any], Path]:
+) -> MixtureFiles:
     """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
 
     Args:
@@ -110,7 +152,7 @@ def mix(
     manifest = materialise(
         project.domains, project.prepared, mixture, out, seed=project.config.plan.seed, file_format=file_format
     )
-    return manifest, Path(out)
+    return MixtureFiles(manifest, Path(out))
 
 
 def _solved(project: Project, budget: int) -> Solution:

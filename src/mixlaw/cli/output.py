@@ -14,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from mixlaw.core.errors import MixlawError
+from mixlaw.core.notebook import shown
 
 
 def stdout() -> Console:
@@ -64,7 +65,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
 def grid_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """Return the table that `table` prints."""
-    rows = [[_shown(cell) for cell in row] for row in rows]
+    rows = [[shown(cell) for cell in row] for row in rows]
     grid = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numeric = all(row[i][:1] in "0123456789-+.–" for row in rows)
@@ -96,12 +97,6 @@ def print_error(error: MixlawError, as_json: bool) -> None:
         print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
     else:
         stderr().print(f"[red]error[/] {plain(str(error))}")
-
-
-def _shown(cell: Any) -> str:
-    if isinstance(cell, float):
-        return "–" if math.isnan(cell) else f"{cell:.4g}"
-    return str(cell)
 
 
 def _finite(value: Any) -> Any:
