@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import typer
 
 LAWS = (
     *("mean", "chinchilla", "autoscale", "transfer", "bivariate", "exponential", "additive", "additive_joint"),
@@ -38,23 +37,30 @@ def several_of(*names: str) -> Complete:
     return complete
 
 
-def domains_of_fit(ctx: typer.Context, incomplete: str) -> list[str]:
+def domains_of_fit(incomplete: str) -> list[str]:
     """Return `name=` for each domain of the fit.json on the command line, after the last comma."""
-    before, comma, last = incomplete.rpartition(",")
-    names = _fit(ctx).get("domains", [])
-    return [f"{before}{comma}{name}=" for name in names if f"{name}=".startswith(last)]
+    return _names_of_fit("domains", incomplete)
 
 
-def targets_of_fit(ctx: typer.Context, incomplete: str) -> list[str]:
+def targets_of_fit(incomplete: str) -> list[str]:
     """Return `name=` for each target of the fit.json on the command line, after the last comma."""
+    return _names_of_fit("targets", incomplete)
+
+
+def _names_of_fit(key: str, incomplete: str) -> list[str]:
     before, comma, last = incomplete.rpartition(",")
-    names = _fit(ctx).get("targets", [])
+    names = _fit().get(key, [])
     return [f"{before}{comma}{name}=" for name in names if f"{name}=".startswith(last)]
 
 
-def _fit(ctx: typer.Context) -> dict[str, Any]:
-    try:
-        value = json.loads(Path(ctx.params["fit_file"]).read_text(encoding="utf-8"))
-    except (KeyError, TypeError, OSError, ValueError):
-        return {}  # no such file yet: nothing to offer, and nothing to complain about between two keystrokes
-    return value if isinstance(value, dict) else {}
+def _fit() -> dict[str, Any]:
+    # An option without its value ends the parsing before arguments are assigned, so the words themselves are read.
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    for word in words.split():
+        try:
+            value = json.loads(Path(word).read_text(encoding="utf-8")) if word.endswith(".json") else None
+        except (OSError, ValueError):
+            continue  # no such file yet: nothing to offer, and nothing to complain about between two keystrokes
+        if isinstance(value, dict):
+            return value
+    return {}
