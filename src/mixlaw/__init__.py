@@ -111,10 +111,12 @@ def _verb(name: str) -> Any:
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return _verb(name)
-    raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")
+if not TYPE_CHECKING:  # to a type checker a name that is not above is an error
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return _verb(name)
+        raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

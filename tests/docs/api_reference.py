@@ -29,9 +29,9 @@ INTRODUCTION = """\
 
 Written by `make docs` from signatures and docstrings; a test compares the two.
 
-The verbs of the command line, one to one. They return values that know how to show themselves: a notebook renders tables
-with small figures, `print` the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor torch; the
-package is typed (`py.typed`). Errors are [exceptions with a code](errors.md).
+The verbs of the command line, one to one. They return values that know how to show themselves: a notebook renders
+tables with small figures, `print` the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor
+torch; the package is typed (`py.typed`). Errors are [exceptions with a code](errors.md).
 
 ```python
 import mixlaw

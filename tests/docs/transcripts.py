@@ -2,8 +2,9 @@
 
     python tests/docs/transcripts.py PAGE FOLDER     write what the commands print in FOLDER into the page
 
-In a block ```` ```console ````, a line `$ command` is run by bash, and the lines up to the next command are what it prints
-on stdout; a line `...` stands for any lines. A command without shown lines is run, and must end with status 0.
+In a block ```` ```console ````, a line `$ command` is run by bash, and the lines up to the next command are what it
+prints on stdout; a line `...` stands for any lines. A command without shown lines is run, and must end with status
+0.
 """
 
 import math

@@ -103,7 +103,9 @@ def test_each_worker_has_a_line_with_its_loss_and_the_time_left():
 
 def test_without_a_terminal_finished_runs_are_plain_lines():
     screen = io.StringIO()
-    with SweepLine(console=Console(file=screen, force_terminal=True, width=200, highlight=False)) as line:  # as with FORCE_COLOR
+    with SweepLine(
+        console=Console(file=screen, force_terminal=True, width=200, highlight=False)
+    ) as line:  # as with FORCE_COLOR
         line(event("finished", "fill-2", done=1, losses={"math": 1.5}))
     assert screen.getvalue().count("\n") == 1
     assert "1/3 runs, 10 tokens  fill-2: math 1.500 1 min 5 s left" in screen.getvalue()
