@@ -9,7 +9,7 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, plain, print_json, stdout, table
+from mixlaw.cli.output import finish, near, note, plain, print_json, stdout, table
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import format_tokens
 
@@ -161,7 +161,7 @@ def mix(
         rows.append([name, *shares, f"{entry['achieved_tokens']:,}", f"{entry['epochs']:.2f}", entry["rows"]])
     columns = ["domain", "requested", "achieved", "tokens", "epochs", "rows"]
     table(f"{manifest['achieved_tokens']:,} tokens", columns, rows)
-    finish({"training files": folder}, f"train on {folder / manifest['files'][0]['name']}")
+    finish({"training files": folder}, f"train on {near(folder / manifest['files'][0]['name'])}")
 
 
 def report(
@@ -181,4 +181,4 @@ def report(
     if as_json:
         print_json({"written": files})
     else:
-        finish(files, f"open {files['html']}")
+        finish(files, f"open {near(files['html'])}")

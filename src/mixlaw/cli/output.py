@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -80,9 +81,17 @@ def finish(written: Mapping[str, Any], next_step: str) -> None:
     """Say what was written and what to do next."""
     console = stdout()
     for what, path in written.items():
-        console.print(f"[green]wrote[/] {plain(what)}: {plain(str(path))}")
+        console.print(f"[green]wrote[/] {plain(what)}: {plain(near(path))}")
     if next_step:
         console.print(f"[cyan]next[/]  {plain(next_step)}")
+
+
+def near(path: Any) -> str:
+    """Return a path as it is reached from here: relative where it lies below the working folder."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
 
 
 def warn(warnings: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from rich.live import Live
 
 from mixlaw.cli import options as opt
 from mixlaw.cli.numbers import show_solution
-from mixlaw.cli.output import finish, grid_of, is_live, note, print_json, stderr, stdout, table, warn
+from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, stderr, stdout, table, warn
 from mixlaw.cli.progress import SweepLine, duration
 from mixlaw.core.tokens import format_tokens
 
@@ -77,8 +77,8 @@ def _run(config: Path, workers: int | None, retry_failed: bool, as_json: bool) -
         show_solution(result.solution)
         took = duration(time.monotonic() - began)
         note(f"{len(result.statuses) - len(result.failed)} of {len(result.statuses)} runs done; {took}")
-        report = result.written["report.html"]
-        finish(result.written, f"open {report}, then train on the files in {result.written['mixture']}")
+        report, mixture = near(result.written["report.html"]), near(result.written["mixture"])
+        finish(result.written, f"open {report}, then train on the files in {mixture}")
     if result.failed:
         _show_failures(result.statuses, as_json)
         raise typer.Exit(_SOME_FAILED)

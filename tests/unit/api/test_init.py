@@ -78,7 +78,7 @@ def test_domains_are_named_after_files_or_their_folders(paths, names):
 
 def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path):
     path = write(tmp_path / "a.jsonl", "alpaca", 50)
-    with pytest.raises(ConfigError, match="domain name '.*a'"):
+    with pytest.raises(ConfigError, match=r"domain name '.*a'"):
         mixlaw.init([path, path], tmp_path / "mix.yaml")
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(DataError, match="no rows"):
