@@ -1,23 +1,19 @@
-"""Verbs that write files for people and trainers: init, check, mix, report, demo."""
+"""Verbs that write files for people and trainers: check, mix, report, and the example."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, NamedTuple
 
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
-from mixlaw.core.files import read_json, write_text
+from mixlaw.core.files import read_json
 from mixlaw.core.mixture import Mixture
+from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution, solve_mixture
@@ -45,10 +41,51 @@ class Check:
     notes: list[str]
     parameters: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<Check: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        rows: list[list[Any]] = [
+            [name, c["format"], c["train"]["rows"], format_tokens(c["train"]["tokens"]), c["validation"]["rows"]]
+            for name, c in self.domains.items()
+        ]
+        title = f"{len(rows)} domains; {self.proxy_runs} proxy runs of {format_tokens(self.proxy_tokens)} tokens in all"
+        return title, ["domain", "format", "rows", "tokens", "held out"], rows, self.notes
+
     @property
     def proxy_flop(self) -> float | None:
         """Floating-point operations of all proxy runs, 6 per parameter and token."""
         return None if self.parameters is None else 6.0 * self.parameters * self.proxy_tokens
+
+
+class MixtureFiles(NamedTuple):
+    """The training files of a mixture: `manifest, folder = mixlaw.mix(...)`."""
+
+    manifest: dict[str, Any]
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"<MixtureFiles: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+        rows: list[list[Any]] = [
+            [name, f"{100 * d['achieved_share']:.2f} %", format_tokens(d["achieved_tokens"]), d["epochs"], d["rows"]]
+            for name, d in self.manifest["domains"].items()
+        ]
+        title = f"{format_tokens(self.manifest['achieved_tokens'])} tokens in {self.folder}"
+        return title, ["domain", "share", "tokens", "epochs", "rows"], rows
 
 
 def check(config: str | Path, note: Note | None = None) -> Check:
@@ -81,7 +118,7 @@ def mix(
     out: str | Path | None = None,
     file_format: str = "jsonl",
     note: Note | None = None,
-) -> tuple[dict[str, Any], Path]:
+) -> MixtureFiles:
     """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
 
     Args:
@@ -115,7 +152,7 @@ def mix(
     manifest = materialise(
         project.domains, project.prepared, mixture, out, seed=project.config.plan.seed, file_format=file_format
     )
-    return manifest, Path(out)
+    return MixtureFiles(manifest, Path(out))
 
 
 def _solved(project: Project, budget: int) -> Solution:
@@ -203,50 +240,9 @@ def _project_of(path: Path) -> Project | None:
         resolved = path / "config.resolved.json"
         if not resolved.is_file():
             raise DataError(f"{path} is no study folder.", "Name a study, a mix.yaml or a run table.")
-        return Project(parse_config(read_json(resolved), str(resolved)))
+        # A study that was moved or copied is where it is now, whatever it was told when it began.
+        return Project(parse_config({**read_json(resolved), "study": str(path.resolve())}, str(resolved)))
     return None
-
-
-def init(paths: list[str], out: str | Path = "mix.yaml", *, model: str | None = None, force: bool = False) -> Path:
-    """Write a commented mix.yaml for data files; look at the first row of each to name its format.
-
-    Args:
-        paths: data files, folders or dataset ids; a domain is named after its file.
-        out: where to write.
-        model: base model; None for a placeholder that must be edited.
-        force: whether an existing file is replaced.
-
-    Raises:
-        ConfigError: the file exists, or two paths give one name.
-        DataError: a file is missing or malformed.
-    """
-    from mixlaw.core.domain import Domain
-    from mixlaw.data.prepare import conversations
-
-    out = Path(out)
-    if out.exists() and not force:
-        raise ConfigError(f"{out} exists.", "Say --force to replace it, or --out for another name.")
-    lines: list[str] = []
-    names: set[str] = set()
-    for path in paths:
-        name = Path(path).name.split(".")[0] or path
-        if name in names:
-            raise ConfigError(f"Two paths give the domain name '{name}'.", "Rename one, or edit mix.yaml by hand.")
-        names.add(name)
-        form = next((f for _, _, f in conversations(Domain(name, path))), None)
-        if form is None:
-            raise DataError(f"{path} has no rows.", "Add rows, or leave it out.")
-        # Paths in a mix.yaml are relative to its folder.
-        there = os.path.relpath(path, out.parent) if Path(path).exists() else path
-        lines.append(f"  {_yaml_text(name)}: {{path: {_yaml_text(there)}}}  # {form}")
-    write_text(out, _TEMPLATE.format(model=_yaml_text(model or "Qwen/Qwen2.5-0.5B"), domains="\n".join(lines)))
-    return out
-
-
-def _yaml_text(text: str) -> str:
-    """Return a text as YAML: bare where that is read as the same text, quoted otherwise."""
-    bare = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text
-    return text if bare else json.dumps(text, ensure_ascii=False)
 
 
 def example_config(out: str | Path, *, force: bool = False, keep: bool = False) -> Path:
@@ -273,41 +269,3 @@ def example_config(out: str | Path, *, force: bool = False, keep: bool = False) 
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     return out / "mix.yaml"
-
-
-_TEMPLATE = """\
-# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, do it with `mixlaw run`.
-
-study: studies/mix                 # the folder of runs, fits, mixtures and reports; made when first needed
-
-model:
-  name_or_path: {model}   # a folder or a Hugging Face id; its tokenizer and chat template count the tokens
-  # revision: <commit>             # pin it: the runs are cached by it
-
-domains:                           # JSONL(.gz), Parquet, folders of them, or Hugging Face dataset ids
-{domains}
-
-validation: {{rows: 500}}            # held out of each domain by content; at most a fifth of it
-budget_tokens: 20M                 # training tokens of the final run
-
-plan:                              # the proxy runs
-  design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
-                                   # | d_optimal | g_optimal | sequential (batches until the decision is sure)
-  # runs: 13                       # default 1 + 4 per domain; of sequential the most, default twice that
-  # base_tokens: 500k              # tokens of each domain in the base run; default from budget and data
-  # replicates: 2                  # repeats of the base run under other seeds, to measure the noise
-  seed: 0
-
-train:                             # Hugging Face's names
-  learning_rate: 2.0e-5
-  num_train_epochs: 1
-  max_length: 2048
-  per_device_train_batch_size: 4
-  gradient_accumulation_steps: 4
-  eval_rows: 200                   # validation rows per domain after each run
-
-solve:
-  objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
-  max_epochs: 4                    # passes over a domain at most
-  # groups: ["code + math <= 0.5"] # and: min, max, no_worse: {{code: 2}} (percent), prior: natural with prior_strength
-"""

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mixlaw.cli import files, numbers, sweep
+from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError
 
@@ -21,9 +22,13 @@ app = typer.Typer(
     name="mixlaw",
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
-    help="Decides how much of each dataset goes into a fine-tuning run.\n\nStart with: mixlaw demo",
+    help="Decides how much of each dataset goes into a fine-tuning run.",
+    epilog="[bold]Start[/bold]\n"
+    "[dim]$[/dim] mixlaw demo                 the whole job on bundled data: minutes\n"
+    "[dim]$[/dim] mixlaw init data/*.jsonl    your own data\n"
+    "[dim]$[/dim] mixlaw run mix.yaml",
 )
 for _verb in (
     files.init,
@@ -41,7 +46,7 @@ for _verb in (
     files.report,
     sweep.demo,
 ):
-    app.command(_verb.__name__)(_verb)
+    app.command(_verb.__name__, **described(_verb))(_verb)
 
 
 def _version(wanted: bool) -> None:

@@ -20,7 +20,9 @@ import numpy as np
 
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import write_text
+from mixlaw.core.notebook import html_table, shares, text_table
 from mixlaw.core.run import RunRecord
+from mixlaw.core.tokens import format_tokens
 
 _PREFIXES = ("tokens", "loss", "count", "unique", "metric")
 _MOST = 1e18
@@ -57,6 +59,30 @@ class RunTable:
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    def __repr__(self) -> str:
+        return f"<RunTable: {self._title}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        title, columns, rows = self._table()
+        mixtures = [shares(dict(zip(self.domains, row.tolist(), strict=True))) for row in self.tokens_RK]
+        return html_table(title, [*columns, "mixture"], [[*r, m] for r, m in zip(rows, mixtures, strict=True)])
+
+    @property
+    def _title(self) -> str:
+        low, high = (format_tokens(float(x)) for x in (self.totals_R.min(), self.totals_R.max()))
+        return f"{len(self)} runs of {low} to {high} tokens; domains {', '.join(self.domains)}"
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+        columns = ["run", *(f"tokens:{name}" for name in self.domains), *(f"loss:{name}" for name in self.targets)]
+        rows = [
+            [run, *(format_tokens(float(n)) for n in tokens), *map(float, losses)]
+            for run, tokens, losses in zip(self.runs, self.tokens_RK, self.losses_RJ, strict=True)
+        ]
+        return self._title, columns, rows
 
     @property
     def totals_R(self) -> np.ndarray:
