@@ -17,28 +17,10 @@ def fit(
     runs: Annotated[
         Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
     ],
-    law: Annotated[
-        str,
-        typer.Option(
-            help="auto, or a name from `mixlaw laws`.", autocompletion=completion.one_of("auto", *completion.LAWS)
-        ),
-    ] = "auto",
-    procedure: Annotated[
-        str,
-        typer.Option(
-            "--fit",
-            help="joint (all runs at once), own_curve, or published (the paper's two steps).",
-            autocompletion=completion.one_of("joint", "own_curve", "published"),
-        ),
-    ] = "joint",
+    law: opt.Law = "auto",
+    procedure: opt.Procedure = "joint",
     seed: Annotated[int, typer.Option(help="Of the posterior draws.")] = 0,
-    repetition: Annotated[
-        str,
-        typer.Option(
-            help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.",
-            autocompletion=completion.one_of("auto", "off"),
-        ),
-    ] = "auto",
+    repetition: opt.Repetition = "auto",
     corrected: Annotated[bool, typer.Option(help="Add a Gaussian process on the residuals near the runs.")] = False,
     metric: Annotated[
         list[str] | None, typer.Option(help="name=higher|lower: make the column metric:<name> a target.")

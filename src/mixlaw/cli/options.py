@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import parse_tokens
 
@@ -18,6 +19,27 @@ FitFile = Annotated[
 ]
 Params = Annotated[
     str | None, typer.Option(help="Model size to speak of, such as 7B; needs runs of several (column params).")
+]
+Law = Annotated[
+    str,
+    typer.Option(
+        help="auto, or a name from `mixlaw laws`.", autocompletion=completion.one_of("auto", *completion.LAWS)
+    ),
+]
+Procedure = Annotated[
+    str,
+    typer.Option(
+        "--fit",
+        help="joint (all runs at once), own_curve, or published (the paper's two steps).",
+        autocompletion=completion.one_of("joint", "own_curve", "published"),
+    ),
+]
+Repetition = Annotated[
+    str,
+    typer.Option(
+        help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.",
+        autocompletion=completion.one_of("auto", "off"),
+    ),
 ]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default one a core or GPU.", min=1)]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
