@@ -17,28 +17,10 @@ def fit(
     runs: Annotated[
         Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
     ],
-    law: Annotated[
-        str,
-        typer.Option(
-            help="auto, or a name from `mixlaw laws`.", autocompletion=completion.one_of("auto", *completion.LAWS)
-        ),
-    ] = "auto",
-    procedure: Annotated[
-        str,
-        typer.Option(
-            "--fit",
-            help="joint (all runs at once), own_curve, or published (the paper's two steps).",
-            autocompletion=completion.one_of("joint", "own_curve", "published"),
-        ),
-    ] = "joint",
+    law: opt.Law = "auto",
+    procedure: opt.Procedure = "joint",
     seed: Annotated[int, typer.Option(help="Of the posterior draws.")] = 0,
-    repetition: Annotated[
-        str,
-        typer.Option(
-            help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.",
-            autocompletion=completion.one_of("auto", "off"),
-        ),
-    ] = "auto",
+    repetition: opt.Repetition = "auto",
     corrected: Annotated[bool, typer.Option(help="Add a Gaussian process on the residuals near the runs.")] = False,
     metric: Annotated[
         list[str] | None, typer.Option(help="name=higher|lower: make the column metric:<name> a target.")
@@ -133,62 +115,18 @@ def laws(
 def solve(
     fit_file: opt.FitFile,
     budget: Annotated[str, typer.Option(help="Training tokens: 20M, 1.5B, 2e7.", show_default=False)],
-    objective: Annotated[
-        str | None,
-        typer.Option(
-            help="mean (all targets alike), weighted, or max (the worst target's loss).",
-            autocompletion=completion.one_of("mean", "weighted", "max"),
-        ),
-    ] = None,
-    target_weight: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="target=g: minimise the weighted sum; targets left out count 0.",
-            autocompletion=completion.targets_of_fit,
-        ),
-    ] = None,
-    floor: Annotated[
-        list[str] | None,
-        typer.Option(help="target=nats: its loss must not exceed this.", autocompletion=completion.targets_of_fit),
-    ] = None,
-    no_worse: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="target=percent: its loss may exceed the reference's by at most this.",
-            autocompletion=completion.targets_of_fit,
-        ),
-    ] = None,
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="natural, equal or domain=share...: the mixture of --no-worse.",
-            autocompletion=completion.one_of("natural", "equal"),
-        ),
-    ] = None,
-    group: Annotated[
-        list[str] | None, typer.Option(help='A constraint on shares: "code + math <= 0.5"; may be repeated.')
-    ] = None,
-    prior: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="natural, equal or domain=share...: pull the weights towards it.",
-            autocompletion=completion.one_of("natural", "equal"),
-        ),
-    ] = None,
-    prior_strength: Annotated[float | None, typer.Option(help="Nats of the pull: strength KL(w || prior).")] = None,
-    minimum: Annotated[
-        list[str] | None,
-        typer.Option("--min", help="domain=share: floor of a weight.", autocompletion=completion.domains_of_fit),
-    ] = None,
-    maximum: Annotated[
-        list[str] | None,
-        typer.Option("--max", help="domain=share: cap of a weight.", autocompletion=completion.domains_of_fit),
-    ] = None,
-    available: Annotated[
-        list[str] | None,
-        typer.Option(help="domain=tokens: distinct tokens there are.", autocompletion=completion.domains_of_fit),
-    ] = None,
-    max_epochs: Annotated[float | None, typer.Option(help="Most passes over a domain; needs --available.")] = None,
+    objective: opt.Objective = None,
+    target_weight: opt.TargetWeight = None,
+    floor: opt.Floor = None,
+    no_worse: opt.NoWorse = None,
+    reference: opt.Reference = None,
+    group: opt.Group = None,
+    prior: opt.Prior = None,
+    prior_strength: opt.PriorStrength = None,
+    minimum: opt.Minimum = None,
+    maximum: opt.Maximum = None,
+    available: opt.Available = None,
+    max_epochs: opt.MaxEpochs = None,
     params: opt.Params = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the solution as JSON.")] = None,
     as_json: opt.AsJson = False,

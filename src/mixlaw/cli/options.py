@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import parse_tokens
 
@@ -19,6 +20,81 @@ FitFile = Annotated[
 Params = Annotated[
     str | None, typer.Option(help="Model size to speak of, such as 7B; needs runs of several (column params).")
 ]
+Law = Annotated[
+    str,
+    typer.Option(
+        help="auto, or a name from `mixlaw laws`.", autocompletion=completion.one_of("auto", *completion.LAWS)
+    ),
+]
+Procedure = Annotated[
+    str,
+    typer.Option(
+        "--fit",
+        help="joint (all runs at once), own_curve, or published (the paper's two steps).",
+        autocompletion=completion.one_of("joint", "own_curve", "published"),
+    ),
+]
+Repetition = Annotated[
+    str,
+    typer.Option(
+        help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.",
+        autocompletion=completion.one_of("auto", "off"),
+    ),
+]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        help="mean (all targets alike), weighted, or max (the worst target's loss).",
+        autocompletion=completion.one_of("mean", "weighted", "max"),
+    ),
+]
+TargetWeight = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="target=g: minimise the weighted sum; targets left out count 0.",
+        autocompletion=completion.targets_of_fit,
+    ),
+]
+Floor = Annotated[
+    list[str] | None,
+    typer.Option(help="target=nats: its loss must not exceed this.", autocompletion=completion.targets_of_fit),
+]
+NoWorse = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="target=percent: its loss may exceed the reference's by at most this.",
+        autocompletion=completion.targets_of_fit,
+    ),
+]
+Reference = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="natural, equal or domain=share...: the mixture of --no-worse.",
+        autocompletion=completion.one_of("natural", "equal"),
+    ),
+]
+Group = Annotated[list[str] | None, typer.Option(help='A constraint on shares: "code + math <= 0.5"; may be repeated.')]
+Prior = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="natural, equal or domain=share...: pull the weights towards it.",
+        autocompletion=completion.one_of("natural", "equal"),
+    ),
+]
+PriorStrength = Annotated[float | None, typer.Option(help="Nats of the pull: strength KL(w || prior).")]
+Minimum = Annotated[
+    list[str] | None,
+    typer.Option("--min", help="domain=share: floor of a weight.", autocompletion=completion.domains_of_fit),
+]
+Maximum = Annotated[
+    list[str] | None,
+    typer.Option("--max", help="domain=share: cap of a weight.", autocompletion=completion.domains_of_fit),
+]
+Available = Annotated[
+    list[str] | None,
+    typer.Option(help="domain=tokens: distinct tokens there are.", autocompletion=completion.domains_of_fit),
+]
+MaxEpochs = Annotated[float | None, typer.Option(help="Most passes over a domain; needs --available.")]
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default one a core or GPU.", min=1)]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
 
