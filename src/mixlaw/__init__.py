@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mixlaw.api.adopt import adopt as adopt
     from mixlaw.api.files import check as check
     from mixlaw.api.files import init as init
-    from mixlaw.api.files import mix as mix
     from mixlaw.api.files import report as report
+    from mixlaw.api.mixture import mix as mix
     from mixlaw.api.numbers import fit as fit
     from mixlaw.api.numbers import laws as laws
     from mixlaw.api.numbers import load_runs as load_runs
@@ -40,7 +40,7 @@ _HOMES = {
     "adopt": "mixlaw.api.adopt",
     "check": "mixlaw.api.files",
     "init": "mixlaw.api.files",
-    "mix": "mixlaw.api.files",
+    "mix": "mixlaw.api.mixture",
     "report": "mixlaw.api.files",
     "fit": "mixlaw.api.numbers",
     "laws": "mixlaw.api.numbers",

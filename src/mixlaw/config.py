@@ -45,7 +45,7 @@ class ModelNode(_Node):
 
 
 class DomainNode(_Node):
-    """One dataset; see `mixlaw.core.domain.Domain`."""
+    """One dataset; see `mixlaw.core.domain.Domain`. Its licence is for the cards of what is made from it."""
 
     path: Path_
     subset: str | None = None
@@ -53,6 +53,7 @@ class DomainNode(_Node):
     revision: str | None = None
     format: Literal["auto", "messages", "prompt_completion", "sharegpt", "alpaca"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
+    license: str | None = None
 
 
 class ValidationNode(_Node):
@@ -207,7 +208,7 @@ class Config(_Node):
 
     def domain_values(self) -> dict[str, Domain]:
         """Return name -> Domain."""
-        return {name: Domain(name=name, **node.model_dump()) for name, node in self.domains.items()}
+        return {name: Domain(name=name, **node.model_dump(exclude={"license"})) for name, node in self.domains.items()}
 
 
 def load_config(path: str | Path) -> Config:

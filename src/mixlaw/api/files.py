@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
 from mixlaw.core.errors import ConfigError, DataError, StudyError
 from mixlaw.core.files import read_json, write_text
-from mixlaw.core.mixture import Mixture
-from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
 
@@ -71,58 +68,6 @@ def check(config: str | Path, note: Note | None = None) -> Check:
         notes,
         stored_parameters(Path(project.config.model.name_or_path)),
     )
-
-
-def mix(
-    config: str | Path | Project,
-    *,
-    budget_tokens: str | int | None = None,
-    weights: Mapping[str, float] | None = None,
-    out: str | Path | None = None,
-    file_format: str = "jsonl",
-    note: Note | None = None,
-) -> tuple[dict[str, Any], Path]:
-    """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
-
-    Args:
-        config: a mix.yaml or its project.
-        budget_tokens: None for the configuration's; another one is solved for.
-        weights: domain -> share, instead of the solution's.
-        out: the folder; None for mixtures/<budget>-<hash8> in the study.
-        file_format: `jsonl` or `parquet`.
-        note: called with a sentence about each step.
-
-    Raises:
-        ConfigError: unknown domains, or weights that do not sum to 1.
-        StudyError: there is no fit yet.
-        DataError: a source file changed since it was counted.
-    """
-    from mixlaw.core.fingerprints import fingerprint
-    from mixlaw.data.materialise import materialise
-
-    project = config if isinstance(config, Project) else Project.open(config, note)
-    budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
-    if weights is None:
-        weights = _solved(project, budget).weights
-    elif unknown := sorted(set(weights) - set(project.domains)):
-        raise ConfigError(
-            f"--weights: there is no domain {', '.join(map(repr, unknown))}.", f"Known: {', '.join(project.domains)}."
-        )
-    mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
-    if out is None:
-        name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget, file_format])[:8]}"
-        out = project.study.folder / "mixtures" / name
-    manifest = materialise(
-        project.domains, project.prepared, mixture, out, seed=project.config.plan.seed, file_format=file_format
-    )
-    return manifest, Path(out)
-
-
-def _solved(project: Project, budget: int) -> Solution:
-    path = project.study.folder / "fit.json"
-    if not path.exists():
-        raise StudyError(f"{project.study.folder} has no fit.json yet.", "Run `mixlaw run`, or give --weights.")
-    return project.solve(Fit.load(path), budget)
 
 
 def report(source: str | Path | Project, out: str | Path | None = None) -> dict[str, Path]:

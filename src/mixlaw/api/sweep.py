@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.added import save_added
-from mixlaw.api.files import example_config, mix, report
+from mixlaw.api.files import example_config, report
+from mixlaw.api.mixture import mix
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.core.errors import StudyError
