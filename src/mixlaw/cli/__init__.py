@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mixlaw.cli import files, numbers, sweep
+from mixlaw.cli import files, numbers, results, sweep
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError
 
@@ -38,6 +38,8 @@ for _verb in (
     numbers.solve,
     numbers.predict,
     files.mix,
+    results.compare,
+    results.final,
     files.report,
     sweep.demo,
 ):

@@ -1,0 +1,43 @@
+"""Saving a trained model so that transformers loads it: weights, configuration, tokenizer and chat template."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mixlaw.data.rows import replace_folder
+
+
+def save_model(network: Any, name_or_path: str, revision: str | None, folder: Path) -> None:
+    """Save a network with the tokenizer of the model that it comes from, whole or not at all.
+
+    Weights are saved in the precision of the base model's files. Training keeps float32, of which bfloat16 keeps three
+    digits: the loss of the saved model differs by about a thousandth of a nat.
+
+    Args:
+        network: a transformers model; a PEFT model is merged into its base first (and changed by that).
+        name_or_path: the base model's folder or id.
+        revision: its commit.
+        folder: where to save.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    if hasattr(network, "merge_and_unload"):
+        network = network.merge_and_unload()
+    base = AutoConfig.from_pretrained(name_or_path, revision=revision or "main")
+    dtype = getattr(base, "dtype", None) or next(network.parameters()).dtype
+    weights = {name: tensor.detach().to("cpu", dtype) for name, tensor in network.state_dict().items()}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    was = network.config.dtype
+    try:
+        network.config.dtype = dtype
+        network.save_pretrained(temporary, state_dict=weights)
+        AutoTokenizer.from_pretrained(name_or_path, revision=revision or "main").save_pretrained(temporary)
+        temporary.chmod(0o755)
+        replace_folder(temporary, folder)
+    finally:
+        network.config.dtype = was
+        shutil.rmtree(temporary, ignore_errors=True)
