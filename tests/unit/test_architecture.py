@@ -42,6 +42,7 @@ LAZY = {
     "plotly",
     "jinja2",
     "lightgbm",
+    "lm_eval",
 }
 
 

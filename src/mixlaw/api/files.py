@@ -100,8 +100,15 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
         fit=fitted,
         solution=solution,
         title=folder.parent.name if folder.name == "study" else folder.name,
-        study=study_facts(project),
+        study=_facts(project),
     )
+
+
+def _facts(project: Project) -> dict[str, Any]:
+    from mixlaw.api.evaluate import study_agreement
+
+    found = study_agreement(project.study)
+    return study_facts(project) | ({"downstream": found} if found["models"] else {})
 
 
 def _project_of(path: Path) -> Project | None:

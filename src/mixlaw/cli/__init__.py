@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
     help="Decides how much of each dataset goes into a fine-tuning run.\n\nStart with: mixlaw demo",
 )
+_NAMES = {"evaluate": "eval"}
 for _verb in (
     files.init,
     files.check,
@@ -38,12 +39,14 @@ for _verb in (
     numbers.solve,
     numbers.predict,
     files.mix,
+    results.export,
     results.compare,
     results.final,
+    results.evaluate,
     files.report,
     sweep.demo,
 ):
-    app.command(_verb.__name__)(_verb)
+    app.command(_NAMES.get(_verb.__name__, _verb.__name__))(_verb)
 
 
 def _version(wanted: bool) -> None:

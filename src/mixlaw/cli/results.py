@@ -1,4 +1,4 @@
-"""Verbs that prove and use a solution: compare, final."""
+"""Verbs that use a solution and prove it: export, compare, final, eval."""
 
 from __future__ import annotations
 
@@ -15,6 +15,62 @@ from mixlaw.core.tokens import format_tokens
 Budget = Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")]
 
 
+def export(
+    config: opt.ConfigFile,
+    to: Annotated[str, typer.Option(help="trl, axolotl, llamafactory, open-instruct or nemo.", show_default=False)],
+    by_reference: Annotated[
+        bool, typer.Option("--by-reference", help="Point at the domains' own sources, in the tool's unit.")
+    ] = False,
+    budget: Budget = None,
+    weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
+    file_format: Annotated[str, typer.Option("--format", help="Of the training files: jsonl or parquet.")] = "jsonl",
+    shards: Annotated[int | None, typer.Option(help="Training files.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder; default exports/<tool>-<id> in the study.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Write another trainer's configuration for the solution: ready to start.
+
+    By default it points at the files of `mixlaw mix`, with exact token shares. With --by-reference it points at the
+    sources; tools count rows, so the shares drift by what is printed.
+
+    Example: mixlaw export mix.yaml --to llamafactory
+    """
+    from mixlaw.api.export import export as write_export
+
+    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    result = write_export(
+        config,
+        to,
+        by_reference=by_reference,
+        budget_tokens=budget,
+        weights=given,
+        file_format=file_format,
+        shards=shards,
+        out=out,
+        note=None if as_json else note,
+    )
+    if as_json:
+        print_json(result.facts | {"folder": str(result.folder), "files": sorted(result.recipe.files)})
+        return
+    if result.recipe.drift:
+        rows = [
+            [
+                s["name"],
+                s["wanted_rows"],
+                s["rows"],
+                s["mean_tokens"],
+                f"± {100 * result.recipe.drift[s['name']]:.2f} %",
+            ]
+            for s in result.facts["sources"]
+        ]
+        columns = ["domain", "rows wanted", "rows there", "tokens a row", "drift of its share"]
+        table(f"By reference, in {result.recipe.unit}", columns, rows)
+    for text in result.recipe.notes:
+        note(text)
+    written = {"training files": result.mixture} if result.mixture else {}
+    finish(written | {"configuration": result.folder}, f"cd {result.folder} && {result.recipe.command}")
+
+
 def compare(
     config: opt.ConfigFile,
     budget: Budget = None,
@@ -23,9 +79,7 @@ def compare(
         list[str] | None, typer.Option(help="domain=share,...: a mixture of your own; may be repeated.")
     ] = None,
     grid: Annotated[bool, typer.Option("--grid", help="Also all shares in whole eighths: 21 for 3 domains.")] = False,
-    keep_models: Annotated[
-        bool, typer.Option("--keep-models", help="Keep each run's model, for `mixlaw eval`.")
-    ] = False,
+    keep_models: opt.KeepModels = False,
     workers: opt.Workers = None,
     retry_failed: opt.RetryFailed = False,
     as_json: opt.AsJson = False,
@@ -141,3 +195,51 @@ def final(
     if not result.new:
         note("it was there already")
     finish({"model": result.folder}, f"mixlaw eval {config}")
+
+
+def evaluate(
+    config: opt.ConfigFile,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A kept model's name, or a folder; may be repeated; default all kept.")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Bundled tasks or paths of task YAMLs, with commas; default all but gsm8k.")
+    ] = None,
+    data: Annotated[list[str] | None, typer.Option(help="task=file: JSONL with the bundled rows' fields.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Rows of each task.", min=1)] = None,
+    batch_size: Annotated[int, typer.Option(help="Of the harness.", min=1)] = 16,
+    run_code: Annotated[
+        bool, typer.Option("--run-code", help="Allow humaneval and mbpp: they run what the model wrote, sandboxed.")
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Evaluate kept models on downstream tasks with lm-evaluation-harness, offline.
+
+    Models are kept by `mixlaw final`, and by train and compare with --keep-models. The numbers become the columns
+    metric:<task> of the run table (`mixlaw fit STUDY --metric openbookqa=higher`). Does only what is missing.
+
+    Example: mixlaw eval mix.yaml --tasks openbookqa,sql --limit 100
+    """
+    from mixlaw.api.evaluate import evaluate as evaluate_models
+    from mixlaw.evaluate.downstream import DEFAULT_TASKS
+
+    result = evaluate_models(
+        config,
+        models=model or (),
+        tasks=[name.strip() for name in tasks.split(",")] if tasks else DEFAULT_TASKS,
+        data=opt.pairs(data, "--data", str),
+        limit=limit,
+        batch_size=batch_size,
+        run_code=run_code,
+        note=None if as_json else note,
+    )
+    if as_json:
+        print_json(result)
+        return
+    names = list(next(iter(result["models"].values())))
+    rows = [[m, *(f"{values[name]['value']:.3f}" for name in names)] for m, values in result["models"].items()]
+    table("Downstream", ["model", *names], rows)
+    for name, task in result["agreement"]["tasks"].items():
+        if task["spearman_total"] is not None:
+            note(f"{name}: rank correlation with total validation loss {task['spearman_total']:.2f}")
+    finish({}, f"mixlaw report {config}")

@@ -13,6 +13,7 @@ from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, facts
 from mixlaw.report.budgets import solution_path
 from mixlaw.report.document import build_document, json_ready
+from mixlaw.report.downstream import downstream_markdown
 from mixlaw.report.health import health_checks
 from mixlaw.report.markdown import render_markdown
 from mixlaw.report.page import render_page
@@ -63,7 +64,7 @@ def write_report(
     sections = build_sections(fit, runs, solution, checks, study, path)
     document = build_document(title, fit, runs, solution, checks, study, path)
     page = render_page(title, sentence, beside, few, sections, checks, document)
-    text = render_markdown(title, sentence, beside, few, sections, solution)
+    text = render_markdown(title, sentence, beside, few, sections, solution) + downstream_markdown(study)
     files = {kind: Path(out_dir) / f"report.{kind}" for kind in ("html", "md", "json")}
     write_json(files["json"], document)
     write_text(files["md"], text)
