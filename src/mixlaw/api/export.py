@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mixlaw.api.mixture import Wanted, mix, wanted_mixture
 from mixlaw.api.project import Note, Project
@@ -88,6 +90,10 @@ def export(
             shares=tuple(n / sum(rows) for n in rows),
         )
     recipe = export_recipe(to, training)
+    if by_reference and (dropped := {n: d.dropped for n, d in project.prepared.items() if d.dropped}):
+        rows = ", ".join(f"{count} of '{name}'" for name, count in dropped.items())
+        note_dropped = f"Sources hold rows whose answer lies beyond max_length ({rows}): they count and teach nothing."
+        recipe = replace(recipe, notes=(*recipe.notes, note_dropped))
     kind = f"{to}-by-reference" if by_reference else to
     folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"
     facts = {
@@ -123,7 +129,9 @@ def _sources(project: Project, wanted: Wanted) -> tuple[Source, ...]:
         if tokens[name] == 0:
             continue
         prepared = project.prepared[name]
-        row_tokens = prepared.train.row_tokens
+        # Tools read every row of the source: held-out ones, and those that mixlaw drops since their answer is cut off.
+        cut_off = np.full(prepared.dropped, project.config.train.max_length)
+        row_tokens = np.concatenate([prepared.train.row_tokens, prepared.validation.row_tokens, cut_off])
         files = source_files(domain)
         found.append(
             Source(
