@@ -162,7 +162,7 @@ def test_the_final_model_is_loaded_by_transformers_and_has_the_loss_that_was_mea
     lm = CausalLM.around(network.eval(), project.model_settings, project.train_settings, torch.device("cpu"), False)
     rows = project.prepared["math"].validation
     loss = ValidationSet.of("math", rows, project.train_settings).evaluate(lm).loss_nats
-    # Weights are saved in the base's bfloat16; the base itself is more than half a nat worse.
+    # Weights are saved in the base's half precision; the base itself is more than half a nat worse.
     assert loss == pytest.approx(facts["losses"]["math"]["loss_nats"], abs=0.02)
     assert facts["predicted"]["math"]["low"] < facts["predicted"]["math"]["high"]
     card = (folder / "README.md").read_text()

@@ -125,15 +125,16 @@ def _harness(
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from lm_eval import simple_evaluate
+    import lm_eval
 
+    evaluate: Any = lm_eval.simple_evaluate  # wrapped: its own signature is hidden from type checkers
     cache = tempfile.mkdtemp(prefix="mixlaw-eval-")
     try:
         configs = []
         for config in tasks.values():
             used = {**config, "dataset_kwargs": {**config["dataset_kwargs"], "cache_dir": cache}}
             configs.append(used)
-        found = simple_evaluate(
+        found = evaluate(
             model="hf",
             model_args={"pretrained": str(model), "trust_remote_code": False},
             tasks=configs,
@@ -147,7 +148,7 @@ def _harness(
     finally:
         shutil.rmtree(cache, ignore_errors=True)
     assert found is not None
-    results = dict(found)
+    results: dict[str, Any] = dict(found)
     return results, results.pop("samples", {})
 
 
