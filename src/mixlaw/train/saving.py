@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.files import read_json, write_json
 from mixlaw.data.rows import replace_folder
 
 
@@ -36,13 +37,13 @@ def save_model(network: Any, name_or_path: str, revision: str | None, folder: Pa
         weights[name] = converted[tensor.data_ptr()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    was = network.config.dtype
     try:
-        network.config.dtype = dtype
         network.save_pretrained(temporary, state_dict=weights)
+        # It notes the network's own precision; the files are in the base's.
+        config = read_json(temporary / "config.json")
+        write_json(temporary / "config.json", config | {"dtype": str(dtype).removeprefix("torch.")})
         AutoTokenizer.from_pretrained(name_or_path, revision=revision or "main").save_pretrained(temporary)
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
     finally:
-        network.config.dtype = was
         shutil.rmtree(temporary, ignore_errors=True)
