@@ -15,20 +15,21 @@ INSTALLED_TEST := .venv/.installed-test-$(HERE)
 # Workers train with one thread each; tests share the cores the same way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint format docs installed installed-test venv
+.PHONY: help demo test lint format docs site installed installed-test venv
 
 help:
 	@echo "make demo    set up .venv and run the whole job on bundled data: a few minutes on two cores"
-	@echo "make test    set up .venv with the test tools; lint, types, tests"
+	@echo "make test    set up .venv with the test tools; lint, types, documentation, tests"
 	@echo "make lint    only lint and types"
 	@echo "make format  format the code and fix what can be fixed"
-	@echo "make docs    write docs/cli.md again from --help"
+	@echo "make docs    write docs/cli.md, api.md and errors.md again from the code"
+	@echo "make site    build the documentation into build/site; a warning is an error"
 
 demo: installed
 	@$(BIN)/python -m mixlaw demo
 	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
 
-test: lint
+test: lint site
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: installed-test
@@ -41,7 +42,13 @@ format: installed-test
 	$(BIN)/python -m ruff check --fix .
 
 docs: installed-test
-	$(BIN)/python tests/docs/cli_reference.py docs/cli.md
+	@for page in cli api errors; do \
+		PYTHONPATH=tests $(BIN)/python tests/docs/$${page}_reference.py docs/$$page.md || exit 1; \
+	done
+
+site: installed-test
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation: $(CURDIR)/build/site/index.html"
 
 # A make of its own: only then is a stamp seen to be gone that `venv` has deleted with a broken environment.
 installed: venv
@@ -73,6 +80,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 $(INSTALLED_TEST): pyproject.toml constraints.txt
-	@echo "installing mixlaw[train,report,test] into .venv (the first time some minutes)"
-	@$(PIP) -e ".[train,report,test]"
+	@echo "installing mixlaw[train,report,docs,test] into .venv (the first time some minutes)"
+	@$(PIP) -e ".[train,report,docs,test]"
 	@touch $(INSTALLED) $@

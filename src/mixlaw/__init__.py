@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from mixlaw.api.compare import compare as compare
     from mixlaw.api.export import export as export
     from mixlaw.api.files import check as check
-    from mixlaw.api.files import init as init
     from mixlaw.api.files import report as report
     from mixlaw.api.final import final as final
+    from mixlaw.api.init import init as init
     from mixlaw.api.mixture import mix as mix
     from mixlaw.api.numbers import fit as fit
     from mixlaw.api.numbers import laws as laws
+    from mixlaw.api.numbers import load_fit as load_fit
     from mixlaw.api.numbers import load_runs as load_runs
     from mixlaw.api.numbers import predict as predict
     from mixlaw.api.numbers import solve as solve
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from mixlaw.api.sweep import train as train
     from mixlaw.core.errors import MixlawError as MixlawError
     from mixlaw.core.runtable import RunTable as RunTable
+    from mixlaw.fit.result import Fit as Fit
+    from mixlaw.solve.solution import Solution as Solution
 
 # Imported on first use: `import mixlaw` loads neither SciPy nor torch.
 _HOMES = {
@@ -45,7 +48,7 @@ _HOMES = {
     "compare": "mixlaw.api.compare",
     "export": "mixlaw.api.export",
     "final": "mixlaw.api.final",
-    "init": "mixlaw.api.files",
+    "init": "mixlaw.api.init",
     "mix": "mixlaw.api.mixture",
     "report": "mixlaw.api.files",
     "fit": "mixlaw.api.numbers",
@@ -60,21 +63,28 @@ _HOMES = {
     "train": "mixlaw.api.sweep",
     "MixlawError": "mixlaw.core.errors",
     "RunTable": "mixlaw.core.runtable",
+    "Fit": "mixlaw.fit.result",
+    "Solution": "mixlaw.solve.solution",
+    "load_fit": "mixlaw.api.numbers",
 }
 
 __all__ = [
+    "Fit",
     "MixlawError",
     "RunTable",
+    "Solution",
     "__version__",
     "adopt",
     "check",
     "citation",
     "compare",
+    "demo",
     "export",
     "final",
     "fit",
     "init",
     "laws",
+    "load_fit",
     "load_runs",
     "mix",
     "plan",
@@ -110,10 +120,12 @@ def _verb(name: str) -> Any:
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return _verb(name)
-    raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")
+if not TYPE_CHECKING:  # to a type checker a name that is not above is an error
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return _verb(name)
+        raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mixlaw.core.domain import Domain
+from mixlaw.core.domain import COLUMNS, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear import LinearConstraint
 from mixlaw.core.tokens import parse_tokens
@@ -28,7 +28,15 @@ def _tokens(value: Any) -> int:
 Tokens = Annotated[int, BeforeValidator(_tokens)]
 TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 Share = Annotated[float, Field(ge=0, le=1)]
-Path_ = Annotated[str, Field(min_length=1)]
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str) and any(ord(character) < 32 for character in value):
+        raise ValueError("a path has no control characters")
+    return value
+
+
+Path_ = Annotated[str, Field(min_length=1), BeforeValidator(_path)]
 
 
 class _Node(BaseModel):
@@ -54,6 +62,14 @@ class DomainNode(_Node):
     format: Literal["auto", "messages", "prompt_completion", "sharegpt", "alpaca"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
     license: str | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name not in COLUMNS:
+                raise ValueError(f"no format has a column '{name}'{_suggest(name, COLUMNS)}")
+        return value
 
 
 class ValidationNode(_Node):
@@ -171,7 +187,7 @@ class SolveNode(_Node):
     prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     min: dict[str, Share] = Field(default_factory=dict)
     max: dict[str, Share] = Field(default_factory=dict)
-    max_epochs: Annotated[float, Field(gt=0)] | None = 4.0
+    max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 4.0
 
 
 class ExecutorNode(_Node):
@@ -226,6 +242,8 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(f"{path} is a folder; a YAML file is needed.", "Name the file in it.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text.", "Write it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
     try:
         tree = yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:

@@ -1,39 +1,55 @@
-"""The commands and the Python of README.md run, in order, beside a finished (small) demo."""
+"""README.md: few words before the first command, and every command runs and prints what is shown.
+
+`make demo` runs in a copy of the checkout's set-up, beside the demo's runs that were trained once (`demo_study`).
+"""
 
 import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from small_demo import write_small_demo
+from demo_study import place_runs
+from docs.transcripts import difference, environment, run, steps
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+STEPS = steps(README)
 
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [
-    line.removeprefix("$ ").split("  #")[0].strip()
-    for block in blocks("console")
-    for line in block.splitlines()
-    if line.startswith("$ ")
-]
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """Return a folder with the Makefile, this environment as .venv, and the demo's runs."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    venv = folder / ".venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", venv)
+    (venv / "lib").symlink_to(Path(sys.prefix) / "lib")
+    stamp = subprocess.run(["sh", "-c", "pwd | cksum | cut -d' ' -f1"], capture_output=True, text=True, cwd=folder)
+    (venv / f".installed-{stamp.stdout.strip()}").touch()
+    place_runs(folder / "mixlaw-demo" / "study")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def beside_a_demo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("readme")
-    config = write_small_demo(folder / "mixlaw-demo")
-    command = [sys.executable, "-m", "mixlaw", "run", str(config), "--workers", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr
-    return folder
+def variables(checkout):
+    return environment(checkout / ".bin")
+
+
+def test_at_most_120_words_come_before_the_first_command():
+    before = README[: README.index("```console")]
+    assert len(re.sub(r"[#*`]", " ", before).split()) <= 120
 
 
 def test_the_first_screen_names_the_two_commands():
@@ -41,29 +57,54 @@ def test_the_first_screen_names_the_two_commands():
     assert "make demo" in first_screen and "make test" in first_screen
 
 
-def test_every_command_of_the_readme_is_known():
-    assert COMMANDS and {command.split()[0] for command in COMMANDS} <= {"make", "mixlaw", "pip"}
+def test_every_command_is_known():
+    assert {step.command.split()[0] for step in STEPS} == {"make", "mixlaw", "pip"}
 
 
-def test_the_commands_run(beside_a_demo):
-    commands = [c for c in COMMANDS if c.startswith("mixlaw ") and not c.startswith("mixlaw demo")]
-    assert commands
-    for command in commands:
-        arguments = [sys.executable, "-m", "mixlaw", *shlex.split(command)[1:]]
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=200, cwd=beside_a_demo)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+@pytest.mark.skipif(not Path(sys.prefix, "pyvenv.cfg").is_file(), reason="needs a virtual environment")
+def test_make_demo_ends_as_shown(checkout, variables):
+    assert STEPS[0].command == "make demo"
+    printed = run("make demo", checkout, variables)
+    shown = ["...", *blocks("text")[0].splitlines(), "..."]
+    assert not difference(shown, printed), difference(shown, printed)
 
 
-def test_the_python_runs(beside_a_demo):
+def test_make_test_is_a_target_that_lints_builds_and_tests(checkout, variables):
+    assert STEPS[1].command == "make test"
+    said = run("make -n test", checkout, variables)
+    assert all(word in said for word in ("ruff check", "pyright", "mkdocs build", "pytest"))
+
+
+def test_the_pip_command_finds_the_package_and_its_extras(variables):
+    command = next(step.command for step in STEPS if step.command.startswith("pip"))
+    # Resolved against what is installed here, and nothing is changed.
+    dry = {
+        "PIP_DRY_RUN": "1",
+        "PIP_NO_BUILD_ISOLATION": "false",
+        "PIP_NO_INDEX": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    said = run(command.replace("pip ", f'"{sys.executable}" -m pip ', 1), ROOT, variables | dry)
+    assert "Would install mixlaw" in said
+
+
+def test_the_other_commands_print_what_is_shown(checkout, variables):
+    run("mixlaw demo", checkout, variables)  # done already where `make demo` was
+    for step in STEPS:
+        if step.command.startswith("mixlaw "):
+            printed = run(step.command, checkout, variables)
+            assert not (found := difference(step.shown, printed)), f"$ {step.command}\n{found}\n\n{printed}"
+
+
+def test_the_python_runs(checkout):
     for block in blocks("python"):
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [sys.executable, "-c", block],
             capture_output=True,
             text=True,
             timeout=200,
-            cwd=beside_a_demo,
-            env=environment,
+            cwd=checkout,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stderr
 
@@ -79,4 +120,4 @@ def test_the_configuration_is_valid(tmp_path):
 
 def test_the_files_it_links_to_exist():
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (Path(__file__).parents[2] / link).exists(), link
+        assert (ROOT / link).exists(), link

@@ -54,6 +54,25 @@ def test_the_run_ends_with_what_was_written_and_the_next_step(demo):
     assert "13/13 runs" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_the_report_gives_the_time_of_the_runs_for_what_it_is(demo):
+    cost = json.loads((demo[0] / "study" / "report" / "report.json").read_text())["cost"]
+    assert cost["train_wall_s"] > 0 and "wall_s" not in cost
+
+
+@pytest.mark.parametrize("verb", ["mix", "report"])
+def test_a_changed_setting_is_refused_until_the_runs_are_trained_with_it(demo, verb, capsys):
+    config = demo[0] / "mix.yaml"
+    text, before = config.read_text(), contents(demo[0] / "study")
+    try:
+        config.write_text(text.replace("learning_rate: ", "weight_decay: 0.01\n  learning_rate: "))
+        assert config.read_text() != text
+        assert main([verb, str(config)]) == 1
+        assert "planned with another train" in capsys.readouterr().err
+    finally:
+        config.write_text(text)
+    assert contents(demo[0] / "study") == before
+
+
 def test_the_training_files_are_the_solution_within_one_row(demo):
     study = demo[0] / "study"
     solution = json.loads((study / "solution.json").read_text())

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chromium import NEEDED, browser, open_file, screenshot, until
 from mixlaw.report import write_report
 from mixlaw.solve.solving import solve_mixture
 from report_examples import HOSTILE, example
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
+__all__ = ["browser"]
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +34,8 @@ def opened(browser, report):
     contexts = []
 
     def open_page(width: int = 1280, scheme: str = "light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context, page, wrong = open_file(browser, report, width, scheme)
         contexts.append(context)
-        page, wrong = context.new_page(), []
-        page.on("console", lambda message: wrong.append(message.text))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: (wrong.append("dialog"), dialog.dismiss()))
-        page.on("request", lambda request: wrong.append(request.url) if request.url != report.as_uri() else None)
-        page.goto(report.as_uri())
         return page, wrong
 
     yield open_page
@@ -67,19 +48,38 @@ def opened(browser, report):
 def test_the_page_loads_without_error_or_request_and_fits_the_window(opened, width, scheme):
     page, wrong = opened(width, scheme)
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    if folder := os.environ.get("MIXLAW_SCREENSHOTS"):
-        page.screenshot(path=str(Path(folder) / f"report-{width}-{scheme}.png"), full_page=True)
+    screenshot(page, f"report-{width}-{scheme}")
     assert wrong == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_text_of_a_figure_is_cut_off_at_its_edge(opened, width):
+    page, _ = opened(width)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("svg.figure")].flatMap((figure) => {
+          const box = figure.getBoundingClientRect();
+          return [...figure.querySelectorAll("text")].filter((text) => {
+            const own = text.getBoundingClientRect();
+            return own.left < box.left - 1 || own.right > box.right + 1 || own.top < box.top - 1
+              || own.bottom > box.bottom + 1;
+          }).map((text) => text.textContent);
+        })"""
+    )
+    assert cut == []
+
+
 def test_a_hostile_name_shows_as_text_everywhere(opened):
     page, wrong = opened()
-    assert page.locator("img").count() == 0 and page.locator("script").count() == 3
+    assert page.locator("img").count() == 0 and page.locator("script").count() == 4
     assert page.title().startswith(HOSTILE)
     assert HOSTILE in page.locator("#weights table").inner_text()
     data = page.evaluate("JSON.parse(document.getElementById('report-data').textContent)")
     assert data["title"] == HOSTILE
+    assert HOSTILE in page.locator("#explorer .sliders").inner_text()
+    assert HOSTILE in page.locator("#explorer-yaml").inner_text()
+    explorer = page.evaluate("JSON.parse(document.getElementById('explorer-data').textContent)")
+    assert explorer["domains"][0]["name"] == HOSTILE
     page.locator(f"#weights rect[data-tip^='{HOSTILE}']").hover()
     assert page.locator("#tip").inner_text().startswith(HOSTILE)
     assert wrong == []
@@ -125,8 +125,8 @@ def test_text_has_the_contrast_that_readers_need(opened):
 
 def test_copying_a_command_says_so(opened):
     page, wrong = opened()
-    page.get_by_role("button", name="Copy").first.click()
-    page.wait_for_function("document.getElementById('copied').textContent !== ''")
+    page.locator("#again").get_by_role("button", name="Copy").first.click()
+    until(page, "document.getElementById('copied').textContent !== ''")
     assert wrong == []
 
 
@@ -136,11 +136,14 @@ CONTRAST = """() => {
     .map((v) => (v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4))
     .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
   const paper = (node) => {
+    const layers = [];
     for (let at = node; at; at = at.parentElement) {
       const color = rgb(getComputedStyle(at).backgroundColor);
-      if (color.length === 3 || color[3] > 0) return color;
+      layers.push(color.length === 3 ? [...color, 1] : color);
+      if (layers.at(-1)[3] === 1) break;
     }
-    return [255, 255, 255];
+    const over = (under, [r, g, b, a]) => [r, g, b].map((v, i) => a * v + (1 - a) * under[i]);
+    return layers.reverse().reduce(over, [255, 255, 255]);
   };
   let worst = 21;
   for (const node of document.querySelectorAll("p, td, th, small, dt, dd, a, summary, li, button, figure text")) {

@@ -40,6 +40,7 @@ LAZY = {
     "pyarrow",
     "pandas",
     "plotly",
+    "matplotlib",
     "jinja2",
     "lightgbm",
     "lm_eval",

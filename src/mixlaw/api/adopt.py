@@ -13,7 +13,7 @@ from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
 from mixlaw.core.runtable import csv_columns
-from mixlaw.study.status import RunStatus
+from mixlaw.study.status import RunStatuses
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def adopt(
     run_column: str = "run",
     losses: Mapping[str, str] | None = None,
     note: Note | None = None,
-) -> list[RunStatus]:
+) -> RunStatuses:
     """Take over the results of planned runs, all of the table's or none, and return the states of all runs.
 
     A run that is done already stays as it is. Rows whose loss cells are all empty are runs that are not finished yet.
@@ -78,7 +78,7 @@ def adopt(
     project.study.save_plan(specs)
     taken = [_take(project, record, source) for record in records.values()]
     project.note(f"{sum(taken)} runs adopted, {len(taken) - sum(taken)} were done already.")
-    return project.study.status(specs)
+    return RunStatuses(project.study.status(specs))
 
 
 def _rows(table: str | Path | Mapping[str, Sequence[Any]]) -> tuple[list[_Row], str]:

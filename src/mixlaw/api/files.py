@@ -1,23 +1,20 @@
-"""Verbs that write files for people and trainers: init, check, mix, report, demo."""
+"""Verbs that write files for people and trainers: check, mix, report, and the example."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
-from mixlaw.core.errors import ConfigError, DataError, StudyError
-from mixlaw.core.files import read_json, write_text
+from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
+from mixlaw.core.files import read_json
+from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
-from mixlaw.solve import Solution
+from mixlaw.solve import Solution, solve_mixture
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,23 @@ class Check:
     budget_tokens: int
     notes: list[str]
     parameters: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Check: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        rows: list[list[Any]] = [
+            [name, c["format"], c["train"]["rows"], format_tokens(c["train"]["tokens"]), c["validation"]["rows"]]
+            for name, c in self.domains.items()
+        ]
+        title = f"{len(rows)} domains; {self.proxy_runs} proxy runs of {format_tokens(self.proxy_tokens)} tokens in all"
+        return title, ["domain", "format", "rows", "tokens", "held out"], rows, self.notes
 
     @property
     def proxy_flop(self) -> float | None:
@@ -70,30 +84,35 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     )
 
 
-def report(source: str | Path | Project, out: str | Path | None = None) -> dict[str, Path]:
-    """Write report.html, report.md and report.json, and return their paths.
+def report(
+    source: str | Path | Project, out: str | Path | None = None, budget_tokens: float | str | None = None
+) -> dict[str, Path]:
+    """Write report.html, report.md with its figures, and report.json, and return their paths.
 
     Args:
         source: a mix.yaml, its study folder, or a run table.
         out: the folder; None for report/ in the study, or beside a run table.
+        budget_tokens: 20e6 or "20M"; None for the study's, or for the total of a run table's largest run.
 
     Raises:
         DataError: no such source, or no finished runs.
+        StudyError: there is no solution yet, or its runs had another model, other settings or other data.
         FitError: the runs carry no fit.
     """
     from mixlaw.report import write_report
 
     project = source if isinstance(source, Project) else _project_of(Path(source))
+    budget = None if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
     if project is None:
-        path = Path(str(source))
-        runs = load_runs(path)
-        folder = Path(out) if out else path.parent / f"{path.stem}-report"
-        return write_report(folder, runs=runs, fit=fit_law(runs), solution=None, title=path.stem, study=None)
+        return _report_on_table(Path(str(source)), out, budget)
     runs = project.run_table()
     folder = project.study.folder
     if not (folder / "solution.json").exists():
         raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
+    project.require_unchanged()
     fitted, solution = Fit.load(folder / "fit.json"), Solution.from_json(read_json(folder / "solution.json"))
+    if budget is not None and budget != solution.budget_tokens:
+        solution = project.solve(fitted, budget)
     return write_report(
         Path(out) if out else folder / "report",
         runs=runs,
@@ -101,6 +120,35 @@ def report(source: str | Path | Project, out: str | Path | None = None) -> dict[
         solution=solution,
         title=folder.parent.name if folder.name == "study" else folder.name,
         study=_facts(project),
+        logs=project.study.training_logs(),
+    )
+
+
+def _report_on_table(path: Path, out: str | Path | None, budget: int | None) -> dict[str, Path]:
+    """Write the report on a bare run table: fitted and solved here, without bounds."""
+    from mixlaw.report import write_report
+
+    runs, notes = load_runs(path), []
+    fitted, solution = fit_law(runs), None
+    if budget is not None:
+        solution = solve_mixture(fitted, budget)
+    else:
+        largest = max(1, round(float(runs.totals_R.max())))
+        try:
+            solution = solve_mixture(fitted, largest)
+            notes.append(
+                f"No budget was given: the weights are for {format_tokens(largest)} tokens, the total of the largest "
+                "run. Say yours with --budget 20M."
+            )
+        except (FitError, SolveError) as error:
+            notes.append(f"No weights could be found at {format_tokens(largest)} tokens: {error}")
+    return write_report(
+        Path(out) if out else path.parent / f"{path.stem}-report",
+        runs=runs,
+        fit=fitted,
+        solution=solution,
+        title=path.stem,
+        notes=notes,
     )
 
 
@@ -120,50 +168,9 @@ def _project_of(path: Path) -> Project | None:
         resolved = path / "config.resolved.json"
         if not resolved.is_file():
             raise DataError(f"{path} is no study folder.", "Name a study, a mix.yaml or a run table.")
-        return Project(parse_config(read_json(resolved), str(resolved)))
+        # A study that was moved or copied is where it is now, whatever it was told when it began.
+        return Project(parse_config({**read_json(resolved), "study": str(path.resolve())}, str(resolved)))
     return None
-
-
-def init(paths: list[str], out: str | Path = "mix.yaml", *, model: str | None = None, force: bool = False) -> Path:
-    """Write a commented mix.yaml for data files; look at the first row of each to name its format.
-
-    Args:
-        paths: data files, folders or dataset ids; a domain is named after its file.
-        out: where to write.
-        model: base model; None for a placeholder that must be edited.
-        force: whether an existing file is replaced.
-
-    Raises:
-        ConfigError: the file exists, or two paths give one name.
-        DataError: a file is missing or malformed.
-    """
-    from mixlaw.core.domain import Domain
-    from mixlaw.data.prepare import conversations
-
-    out = Path(out)
-    if out.exists() and not force:
-        raise ConfigError(f"{out} exists.", "Say --force to replace it, or --out for another name.")
-    lines: list[str] = []
-    names: set[str] = set()
-    for path in paths:
-        name = Path(path).name.split(".")[0] or path
-        if name in names:
-            raise ConfigError(f"Two paths give the domain name '{name}'.", "Rename one, or edit mix.yaml by hand.")
-        names.add(name)
-        form = next((f for _, _, f in conversations(Domain(name, path))), None)
-        if form is None:
-            raise DataError(f"{path} has no rows.", "Add rows, or leave it out.")
-        # Paths in a mix.yaml are relative to its folder.
-        there = os.path.relpath(path, out.parent) if Path(path).exists() else path
-        lines.append(f"  {_yaml_text(name)}: {{path: {_yaml_text(there)}}}  # {form}")
-    write_text(out, _TEMPLATE.format(model=_yaml_text(model or "Qwen/Qwen2.5-0.5B"), domains="\n".join(lines)))
-    return out
-
-
-def _yaml_text(text: str) -> str:
-    """Return a text as YAML: bare where that is read as the same text, quoted otherwise."""
-    bare = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text
-    return text if bare else json.dumps(text, ensure_ascii=False)
 
 
 def example_config(out: str | Path, *, force: bool = False, keep: bool = False) -> Path:
@@ -190,41 +197,3 @@ def example_config(out: str | Path, *, force: bool = False, keep: bool = False) 
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     return out / "mix.yaml"
-
-
-_TEMPLATE = """\
-# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, do it with `mixlaw run`.
-
-study: studies/mix                 # the folder of runs, fits, mixtures and reports; made when first needed
-
-model:
-  name_or_path: {model}   # a folder or a Hugging Face id; its tokenizer and chat template count the tokens
-  # revision: <commit>             # pin it: the runs are cached by it
-
-domains:                           # JSONL(.gz), Parquet, folders of them, or Hugging Face dataset ids
-{domains}
-
-validation: {{rows: 500}}            # held out of each domain by content; at most a fifth of it
-budget_tokens: 20M                 # training tokens of the final run
-
-plan:                              # the proxy runs
-  design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
-                                   # | d_optimal | g_optimal | sequential (batches until the decision is sure)
-  # runs: 13                       # default 1 + 4 per domain; of sequential the most, default twice that
-  # base_tokens: 500k              # tokens of each domain in the base run; default from budget and data
-  # replicates: 2                  # repeats of the base run under other seeds, to measure the noise
-  seed: 0
-
-train:                             # Hugging Face's names
-  learning_rate: 2.0e-5
-  num_train_epochs: 1
-  max_length: 2048
-  per_device_train_batch_size: 4
-  gradient_accumulation_steps: 4
-  eval_rows: 200                   # validation rows per domain after each run
-
-solve:
-  objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
-  max_epochs: 4                    # passes over a domain at most
-  # groups: ["code + math <= 0.5"] # and: min, max, no_worse: {{code: 2}} (percent), prior: natural with prior_strength
-"""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixlaw.api.numbers import prediction_json
 from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.mixture import Mixture
+from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit
 
@@ -56,6 +57,7 @@ def wanted_mixture(
                 f"{project.study.folder} has no fit.json yet, so there is no solution.",
                 "Run `mixlaw run`, or give --weights.",
             )
+        project.require_unchanged()
         fit = Fit.load(path)
         solution = project.solve(fit, budget)
         mixture = Mixture({name: float(solution.weights.get(name, 0.0)) for name in project.domains}, budget)
@@ -77,6 +79,30 @@ def _predicted(path: Path, mixture: Mixture) -> tuple[str | None, Mapping[str, M
     return fit.law, prediction_json(fit, fit.predict({name: tokens[name] for name in fit.domains}))
 
 
+class MixtureFiles(NamedTuple):
+    """The training files of a mixture: `manifest, folder = mixlaw.mix(...)`."""
+
+    manifest: dict[str, Any]
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"<MixtureFiles: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+        rows: list[list[Any]] = [
+            [name, f"{100 * d['achieved_share']:.2f} %", format_tokens(d["achieved_tokens"]), d["epochs"], d["rows"]]
+            for name, d in self.manifest["domains"].items()
+        ]
+        title = f"{format_tokens(self.manifest['achieved_tokens'])} tokens in {self.folder}"
+        return title, ["domain", "share", "tokens", "epochs", "rows"], rows
+
+
 def mix(
     config: str | Path | Project,
     *,
@@ -87,7 +113,7 @@ def mix(
     shards: int | None = None,
     workers: int = 1,
     note: Note | None = None,
-) -> tuple[dict[str, Any], Path]:
+) -> MixtureFiles:
     """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
 
     Args:
@@ -125,4 +151,4 @@ def mix(
         workers=workers,
         card=lambda manifest: mixture_card(manifest, project.config, wanted.law, wanted.predicted, wanted.given),
     )
-    return manifest, Path(out)
+    return MixtureFiles(manifest, Path(out))

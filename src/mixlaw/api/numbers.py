@@ -10,10 +10,11 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.files import read_json
+from mixlaw.core.linear import LinearConstraint
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
-from mixlaw.fit.lawtable import LawRow
+from mixlaw.fit.lawtable import LawTable
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, solve_mixture
 
@@ -71,7 +72,7 @@ def fit(
     return result
 
 
-def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None = None) -> list[LawRow]:
+def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None = None) -> LawTable:
     """Return every law's errors on left-out mixtures of the same runs, best first; see `mixlaw.fit.lawtable`.
 
     Args:
@@ -86,6 +87,8 @@ def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None 
     from mixlaw.fit.lawtable import compare_laws, folds
     from mixlaw.laws import LAWS, REGRESSORS
 
+    if names is not None and not names:
+        raise ConfigError("No laws were named.", f"Choose from: {', '.join((*LAWS, *REGRESSORS))}.")
     stray = [name for name in names or () if name not in (*LAWS, *REGRESSORS)]
     if stray:
         raise ConfigError(f"There is no law '{stray[0]}'.", f"Choose from: {', '.join((*LAWS, *REGRESSORS))}.")
@@ -123,22 +126,66 @@ def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
     return dict(zip(fit.targets, map(float, bootstrap_ratios(fit, samples=samples)), strict=True))
 
 
-def solve(fit: Fit | str | Path, budget_tokens: float | str, **constraints: Any) -> Solution:
-    """Return the best weights at a budget; see `mixlaw.solve.solve_mixture` for the constraints.
+def solve(
+    fit: Fit | str | Path,
+    budget_tokens: float | str,
+    *,
+    objective: str | None = None,
+    target_weights: Mapping[str, float] | None = None,
+    minimum: Mapping[str, float] | None = None,
+    maximum: Mapping[str, float] | None = None,
+    available: Mapping[str, float | str] | None = None,
+    max_epochs: float | None = None,
+    groups: Sequence[str | LinearConstraint] = (),
+    ceilings: Mapping[str, float] | None = None,
+    no_worse: Mapping[str, float] | None = None,
+    reference: str | Mapping[str, float] | None = None,
+    prior: str | Mapping[str, float] | None = None,
+    prior_strength: float | None = None,
+) -> Solution:
+    """Return the best weights at a budget; see `mixlaw.solve.solve_mixture`.
 
     Args:
         fit: a fit or the path of fit.json.
         budget_tokens: 20e6 or "20M".
-        constraints: what is minimised: objective (`mean`, `weighted`, `max`), target_weights {target: g}, prior and
-            prior_strength (nats); what losses may be: ceilings {target: nats}, no_worse {target: percent} against a
-            reference (`natural`, `equal` or {domain: share}); what weights may be: minimum and maximum
-            {domain: share}, groups (["code + math <= 0.5"]), available {domain: tokens} with max_epochs.
+        objective: `mean`, `weighted` or `max` (the worst target).
+        target_weights: target -> g; targets left out count 0.
+        minimum: domain -> smallest share.
+        maximum: domain -> largest share.
+        available: domain -> distinct tokens there are, 3e6 or "3M".
+        max_epochs: most passes over a domain; needs `available`.
+        groups: further constraints on shares, such as "code + math <= 0.5".
+        ceilings: target -> nats that its loss must not exceed (`--floor` on the command line).
+        no_worse: target -> percent by which its loss may exceed the reference's.
+        reference: `natural`, `equal` or {domain: share}.
+        prior: `natural`, `equal` or {domain: share}: pull the weights towards it.
+        prior_strength: nats of the pull.
 
     Raises:
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
         Infeasible: no mixture meets the constraints; names those that bind.
     """
-    return solve_mixture(load_fit(fit), parse_tokens(budget_tokens, "the budget"), **constraints)
+    tokens = {name: _count(value, name) for name, value in (available or {}).items()}
+    return solve_mixture(
+        load_fit(fit),
+        parse_tokens(budget_tokens, "the budget"),
+        objective=objective,
+        target_weights=target_weights,
+        minimum=minimum,
+        maximum=maximum,
+        available=None if available is None else tokens,
+        max_epochs=max_epochs,
+        groups=groups,
+        ceilings=ceilings,
+        no_worse=no_worse,
+        reference=reference,
+        prior=prior,
+        prior_strength=prior_strength,
+    )
+
+
+def _count(value: float | str, name: str) -> float:
+    return parse_tokens(value, f"available tokens of '{name}'") if isinstance(value, str) else value
 
 
 def predict(fit: Fit | str | Path, tokens: RunTable | Mapping[str, float] | np.ndarray) -> Prediction:

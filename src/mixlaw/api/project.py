@@ -15,7 +15,7 @@ import numpy as np
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.config import TRAINERS_OF, Config, load_config
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import DataError
+from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
@@ -96,7 +96,7 @@ class Project:
     def prepared(self) -> dict[str, DomainTokens]:
         """Name -> token rows; the first time they are read, tokenised and counted."""
         if not self.study.domains_path.exists():
-            self._read_all()
+            self._require_possible()
         prepared = {}
         for name, domain in self.domains.items():
             prepared[name] = prepare_domain(
@@ -109,14 +109,31 @@ class Project:
             self.note(f"{name}: {prepared[name].train.tokens:,} training tokens, format {prepared[name].format}")
         return prepared
 
-    def _read_all(self) -> None:
-        """Read every local row once: a malformed one must surface before any domain is tokenised or written."""
+    def _require_possible(self) -> None:
+        """Raise for what can be known to be wrong before any domain is tokenised or written.
+
+        Every local row is read once, so that a malformed one surfaces here, and the bounds are held against each other.
+        """
+        wishes = self.config.solve
+        Constraints(wishes.min, wishes.max, groups=wishes.groups).region(
+            tuple(self.config.domains), self.config.budget_tokens
+        )
         for domain in self.domains.values():
             if (files := source_files(domain)) is None:
                 continue
-            if sum(1 for _ in conversations(domain, files)) == 0:
+            first, rows, differ = None, 0, False
+            for _, messages, _ in conversations(domain, files):
+                first, rows = first or messages, rows + 1
+                differ = differ or messages != first
+            if rows == 0:
                 raise DataError(
                     f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain."
+                )
+            if not differ:
+                raise DataError(
+                    f"Domain '{domain.name}' has {rows} rows and only one conversation: {domain.path}. Some "
+                    "must be held out for validation and others left to train on.",
+                    "Add other rows, or drop the domain.",
                 )
 
     @property
@@ -239,6 +256,21 @@ class Project:
         names = list(self.config.domains)
         return records_table(self.study, names, names)
 
+    def require_unchanged(self) -> None:
+        """Raise StudyError where the planned runs were made with another model, other settings or other data.
+
+        A fit and a solution know nothing of that: what is written from them would carry the new configuration's name.
+        """
+        now = self.trainer_config.inputs
+        for spec in self.study.load_plan():
+            changed = sorted(key for key, value in spec.inputs.items() if now.get(key, value) != value)
+            if changed:
+                raise StudyError(
+                    f"The runs of {self.study.folder} were planned with another {', '.join(changed)} than the "
+                    "configuration has now.",
+                    "Run `mixlaw run` to train with it, or undo the change.",
+                )
+
     def solve(self, fitted: Fit, budget_tokens: int | None = None) -> Solution:
         """Return the solution of a fit of the study's runs, under its bounds.
 
@@ -314,7 +346,7 @@ def study_facts(project: Project) -> dict[str, Any]:
     config, inputs = project.config, project.trainer_config.inputs
     return {
         "model": config.model.name_or_path,
-        "wall_s": sum(s.wall_s for s in statuses if s.wall_s is not None),
+        "train_wall_s": sum(s.wall_s for s in statuses if s.wall_s is not None),
         "failed": [s.name for s in statuses if s.state == "failed"],
         "commands": ["mixlaw run mix.yaml"],
         "versions": versions(),

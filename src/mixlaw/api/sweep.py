@@ -15,14 +15,16 @@ from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
+from mixlaw.core.notebook import html_table, shares, text_table
 from mixlaw.core.run import RunSpec
+from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.optimal import laws_for
 from mixlaw.design.planning import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
-from mixlaw.study.status import RunEvent, RunStatus
+from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
 
 _DOMAINS_OF_A_CURVE = 40
 """With more domains the expected regret of a plan takes longer than planning should."""
@@ -48,6 +50,26 @@ class Plan:
     notes: list[str]
     estimated_s: float | None
     regret_nats: list[float] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<Plan: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        title, columns, rows, notes = self._table()
+        drawn = [[*row, shares(run.tokens)] for row, run in zip(rows, self.runs, strict=True)]
+        return html_table(title, [*columns, "mixture"], drawn, notes)
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        rows: list[list[Any]] = [
+            [run.name, *map(format_tokens, run.tokens.values()), format_tokens(status.tokens), status.state]
+            for run, status in zip(self.runs, self.statuses, strict=True)
+        ]
+        domains = list(self.runs[0].tokens) if self.runs else []
+        title = f"{len(rows)} runs, {format_tokens(self.spent[-1])} training tokens"
+        return title, ["run", *domains, "total", "state"], rows, self.notes
 
     @property
     def spent(self) -> list[int]:
@@ -90,6 +112,16 @@ class RunResult:
     manifest: dict[str, Any]
     written: dict[str, Path] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<RunResult: {RunStatuses(self.statuses).title} runs; {self.solution!r}>"
+
+    def __str__(self) -> str:
+        return "\n\n".join((str(self.solution), *(f"{what}: {path}" for what, path in self.written.items())))
+
+    def _repr_html_(self) -> str:
+        rows = [[what, str(path)] for what, path in self.written.items()]
+        return self.solution._repr_html_() + html_table("Written", ["what", "where"], rows)
+
     @property
     def failed(self) -> list[RunStatus]:
         """Runs that failed."""
@@ -118,7 +150,7 @@ def train(
     keep_models: bool = False,
     on_event: OnEvent | None = None,
     note: Note | None = None,
-) -> list[RunStatus]:
+) -> RunStatuses:
     """Train the planned runs that are missing, and return the states of all.
 
     With `keep_models` each run keeps its model for `mixlaw eval`; finished runs without one are trained again.
@@ -135,16 +167,17 @@ def train(
         project.study.save_plan(specs)
         for spec in specs:
             project.study.discard_without_model(spec)
-    return run_pending(
+    statuses = run_pending(
         project.study,
         project.trainer_config,
         workers=workers or project.config.executor.workers,
         on_event=on_event,
         retry_failed=retry_failed,
     )
+    return RunStatuses(statuses)
 
 
-def status(config: str | Path) -> list[RunStatus]:
+def status(config: str | Path) -> RunStatuses:
     """Return the states of a study's planned runs; needs no tokenizer and no model.
 
     Args:
@@ -154,7 +187,7 @@ def status(config: str | Path) -> list[RunStatus]:
 
     path = Path(config)
     study = Study(path) if path.is_dir() else Project.open(path).study
-    return study.status()
+    return RunStatuses(study.status())
 
 
 def run(

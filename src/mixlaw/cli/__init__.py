@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mixlaw.cli import files, numbers, results, sweep
+from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError
 
@@ -21,9 +22,13 @@ app = typer.Typer(
     name="mixlaw",
     add_completion=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
-    help="Decides how much of each dataset goes into a fine-tuning run.\n\nStart with: mixlaw demo",
+    help="Decides how much of each dataset goes into a fine-tuning run.",
+    epilog="[bold]Start[/bold]\n"
+    "[dim]$[/dim] mixlaw demo                 the whole job on bundled data: minutes\n"
+    "[dim]$[/dim] mixlaw init data/*.jsonl    your own data\n"
+    "[dim]$[/dim] mixlaw run mix.yaml",
 )
 _NAMES = {"evaluate": "eval"}
 for _verb in (
@@ -46,7 +51,7 @@ for _verb in (
     files.report,
     sweep.demo,
 ):
-    app.command(_NAMES.get(_verb.__name__, _verb.__name__))(_verb)
+    app.command(_NAMES.get(_verb.__name__, _verb.__name__), **described(_verb))(_verb)
 
 
 def _version(wanted: bool) -> None:
@@ -95,8 +100,22 @@ def main(arguments: list[str] | None = None) -> int:
         _traceback(debug)
         print_error(error, as_json)
         return _ERROR
+    except OSError as error:
+        # A path that cannot be read or written, a full disk: facts about the machine, whichever step met them.
+        _traceback(debug)
+        print_error(_file_error(error), as_json)
+        return _ERROR
     except Exception as error:
         return _unexpected(error, debug, as_json)
+
+
+def _file_error(error: OSError) -> MixlawError:
+    what = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    reason = error.strerror or str(error) or type(error).__name__
+    return _File(
+        f"{what or 'A file'} cannot be used: {reason}.",
+        "Check the path, its permissions and the free space, then run the command again.",
+    )
 
 
 def _interrupted(as_json: bool) -> int:
@@ -133,6 +152,10 @@ class _Interrupted(MixlawError):
 
 class _Usage(MixlawError):
     code = "usage"
+
+
+class _File(MixlawError):
+    code = "file"
 
 
 class _Internal(MixlawError):

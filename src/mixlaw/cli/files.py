@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, plain, print_json, stdout, table
+from mixlaw.cli.output import finish, near, note, plain, print_json, stdout, table
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import format_tokens
 
@@ -18,30 +19,42 @@ _SHOWN_CHARACTERS = 800
 def init(
     paths: Annotated[list[str] | None, typer.Argument(help="Data files, folders or dataset ids, one a domain.")] = None,
     out: Annotated[Path, typer.Option(help="Where to write.")] = Path("mix.yaml"),
-    model: Annotated[str | None, typer.Option(help="Base model: a folder or a Hugging Face id.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Base model: a folder or a Hugging Face id; default the bundled one.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Training tokens of the final run; default all of them once.")
+    ] = None,
     example: Annotated[
         bool, typer.Option("--example", help="Copy the demo's mix.yaml, data and model instead.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write a commented mix.yaml from dataset paths.
+    """Look at data files and write a commented mix.yaml that runs as it is.
 
-    Example: mixlaw init data/chat.jsonl data/code.jsonl --model Qwen/Qwen2.5-0.5B
+    It detects each file's format, counts its rows, names a domain after it, and derives budget and size of the runs
+    from the data. Without --model it uses the bundled model of 1M parameters, for a first answer in minutes.
+
+    Examples:
+        mixlaw init data/chat.jsonl data/code.jsonl
+        mixlaw init data/*.jsonl --model Qwen/Qwen2.5-0.5B --budget 20M
+        mixlaw init --example --out my-mix/mix.yaml
     """
     from mixlaw.api.files import example_config
-    from mixlaw.api.files import init as write_config
+    from mixlaw.api.init import init as write_config
 
+    say = None if as_json else note
     if example:
         written = example_config(out.parent, force=force)
     elif paths:
-        written = write_config(paths, out, model=model, force=force)
+        written = write_config(paths, out, model=model, budget_tokens=budget, force=force, note=say)
     else:
         raise ConfigError("No dataset paths were given.", "Say `mixlaw init data/*.jsonl`, or --example.")
     if as_json:
         print_json({"written": str(written)})
     else:
-        finish({"configuration": written}, f"edit it, then: mixlaw check {written}")
+        finish({"configuration": written}, f"mixlaw check {written}")
 
 
 def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
@@ -49,7 +62,9 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
 
     What the model learns from, the supervised part of the chat, is marked.
 
-    Example: mixlaw check mix.yaml
+    Examples:
+        mixlaw check mix.yaml
+        mixlaw check mix.yaml --json
     """
     from mixlaw.api.files import check as check_config
 
@@ -117,7 +132,10 @@ def mix(
     config: opt.ConfigFile,
     budget: Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")] = None,
     weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
-    file_format: Annotated[str, typer.Option("--format", help="jsonl or parquet.")] = "jsonl",
+    file_format: Annotated[
+        str,
+        typer.Option("--format", help="jsonl or parquet.", autocompletion=completion.one_of("jsonl", "parquet")),
+    ] = "jsonl",
     out: Annotated[Path | None, typer.Option(help="The folder; default mixtures/<id> in the study.")] = None,
     shards: Annotated[
         int | None, typer.Option(help="Files; default one, or more where it would exceed about 100 MB.", min=1)
@@ -130,7 +148,10 @@ def mix(
     Shares are exact to within one conversation; text is never held in memory as a whole. A command that was killed goes
     on where it stopped.
 
-    Example: mixlaw mix mix.yaml --budget 20M --weights chat=0.5,code=0.5
+    Examples:
+        mixlaw mix mix.yaml
+        mixlaw mix mix.yaml --budget 20M --format parquet
+        mixlaw mix mix.yaml --weights chat=0.5,code=0.5 --out equal
     """
     from mixlaw.api.mixture import mix as write_mixture
 
@@ -154,22 +175,27 @@ def mix(
         rows.append([name, *shares, f"{entry['achieved_tokens']:,}", f"{entry['epochs']:.2f}", entry["rows"]])
     columns = ["domain", "requested", "achieved", "tokens", "epochs", "rows"]
     table(f"{manifest['achieved_tokens']:,} tokens", columns, rows)
-    finish({"training files": folder}, f"mixlaw export {config} --to trl, or train on {folder}")
+    finish({"training files": folder}, f"mixlaw export {near(config)} --to trl, or train on {near(folder)}")
 
 
 def report(
     source: Annotated[Path, typer.Argument(help="A mix.yaml, its study folder, or a run table.", show_default=False)],
+    budget: Annotated[
+        str | None, typer.Option(help="Such as 20M; default the study's, or a run table's largest run.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder; default report/ in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write report.html, report.md and report.json.
+    """Write report.html, report.md with figures, and report.json.
 
-    Example: mixlaw report mix.yaml
+    Examples:
+        mixlaw report mix.yaml
+        mixlaw report runs.csv --budget 20M --out report
     """
     from mixlaw.api.files import report as write_report
 
-    files = write_report(source, out)
+    files = write_report(source, out, budget)
     if as_json:
         print_json({"written": files})
     else:
-        finish(files, f"open {files['html']}")
+        finish(files, f"open {near(files['html'])}")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.cli import options as opt
 from mixlaw.cli.output import finish, note, print_json, table, warn
 from mixlaw.core.tokens import format_tokens
@@ -16,13 +17,27 @@ def fit(
     runs: Annotated[
         Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
     ],
-    law: Annotated[str, typer.Option(help="auto, or a name from `mixlaw laws`.")] = "auto",
+    law: Annotated[
+        str,
+        typer.Option(
+            help="auto, or a name from `mixlaw laws`.", autocompletion=completion.one_of("auto", *completion.LAWS)
+        ),
+    ] = "auto",
     procedure: Annotated[
-        str, typer.Option("--fit", help="joint (all runs at once), own_curve, or published (the paper's two steps).")
+        str,
+        typer.Option(
+            "--fit",
+            help="joint (all runs at once), own_curve, or published (the paper's two steps).",
+            autocompletion=completion.one_of("joint", "own_curve", "published"),
+        ),
     ] = "joint",
     seed: Annotated[int, typer.Option(help="Of the posterior draws.")] = 0,
     repetition: Annotated[
-        str, typer.Option(help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.")
+        str,
+        typer.Option(
+            help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.",
+            autocompletion=completion.one_of("auto", "off"),
+        ),
     ] = "auto",
     corrected: Annotated[bool, typer.Option(help="Add a Gaussian process on the residuals near the runs.")] = False,
     metric: Annotated[
@@ -36,7 +51,10 @@ def fit(
 ) -> None:
     """Fit a loss law to runs.
 
-    Example: mixlaw fit runs.csv --out fit.json
+    Examples:
+        mixlaw fit runs.csv --out fit.json
+        mixlaw fit studies/mix --law pairwise
+        mixlaw fit runs.csv --metric accuracy=higher
     """
     from mixlaw.api.numbers import fit as fit_runs
     from mixlaw.api.numbers import spread_ratios
@@ -70,7 +88,8 @@ def fit(
     warn(result.warnings)
     where = out or "fit.json"
     finish(
-        {"fit": out} if out else {}, f"mixlaw solve {where} --budget 20M" if out else "mixlaw fit ... --out fit.json"
+        {"fit": out} if out else {},
+        f"mixlaw solve {where} --budget 20M" if out else f"mixlaw fit {runs} --out fit.json",
     )
 
 
@@ -78,13 +97,22 @@ def laws(
     runs: Annotated[
         Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
     ],
-    names: Annotated[str | None, typer.Option("--laws", help="Only these: transfer,pairwise,gbdt.")] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            "--laws",
+            help="Only these: transfer,pairwise,gbdt.",
+            autocompletion=completion.several_of(*completion.LAWS),
+        ),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Folder for figures: predicted against measured, SVG.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Compare every law on left-out mixtures of the same runs.
 
-    Example: mixlaw laws runs.csv --plot figures
+    Examples:
+        mixlaw laws runs.csv
+        mixlaw laws studies/mix --laws transfer,pairwise,gbdt --plot figures
     """
     from mixlaw.api.numbers import laws as compare
 
@@ -106,28 +134,60 @@ def solve(
     fit_file: opt.FitFile,
     budget: Annotated[str, typer.Option(help="Training tokens: 20M, 1.5B, 2e7.", show_default=False)],
     objective: Annotated[
-        str | None, typer.Option(help="mean (all targets alike), weighted, or max (the worst target's loss).")
+        str | None,
+        typer.Option(
+            help="mean (all targets alike), weighted, or max (the worst target's loss).",
+            autocompletion=completion.one_of("mean", "weighted", "max"),
+        ),
     ] = None,
     target_weight: Annotated[
-        list[str] | None, typer.Option(help="target=g: minimise the weighted sum; targets left out count 0.")
+        list[str] | None,
+        typer.Option(
+            help="target=g: minimise the weighted sum; targets left out count 0.",
+            autocompletion=completion.targets_of_fit,
+        ),
     ] = None,
-    floor: Annotated[list[str] | None, typer.Option(help="target=nats: its loss must not exceed this.")] = None,
+    floor: Annotated[
+        list[str] | None,
+        typer.Option(help="target=nats: its loss must not exceed this.", autocompletion=completion.targets_of_fit),
+    ] = None,
     no_worse: Annotated[
-        list[str] | None, typer.Option(help="target=percent: its loss may exceed the reference's by at most this.")
+        list[str] | None,
+        typer.Option(
+            help="target=percent: its loss may exceed the reference's by at most this.",
+            autocompletion=completion.targets_of_fit,
+        ),
     ] = None,
     reference: Annotated[
-        list[str] | None, typer.Option(help="natural, equal or domain=share...: the mixture of --no-worse.")
+        list[str] | None,
+        typer.Option(
+            help="natural, equal or domain=share...: the mixture of --no-worse.",
+            autocompletion=completion.one_of("natural", "equal"),
+        ),
     ] = None,
     group: Annotated[
         list[str] | None, typer.Option(help='A constraint on shares: "code + math <= 0.5"; may be repeated.')
     ] = None,
     prior: Annotated[
-        list[str] | None, typer.Option(help="natural, equal or domain=share...: pull the weights towards it.")
+        list[str] | None,
+        typer.Option(
+            help="natural, equal or domain=share...: pull the weights towards it.",
+            autocompletion=completion.one_of("natural", "equal"),
+        ),
     ] = None,
     prior_strength: Annotated[float | None, typer.Option(help="Nats of the pull: strength KL(w || prior).")] = None,
-    minimum: Annotated[list[str] | None, typer.Option("--min", help="domain=share: floor of a weight.")] = None,
-    maximum: Annotated[list[str] | None, typer.Option("--max", help="domain=share: cap of a weight.")] = None,
-    available: Annotated[list[str] | None, typer.Option(help="domain=tokens: distinct tokens there are.")] = None,
+    minimum: Annotated[
+        list[str] | None,
+        typer.Option("--min", help="domain=share: floor of a weight.", autocompletion=completion.domains_of_fit),
+    ] = None,
+    maximum: Annotated[
+        list[str] | None,
+        typer.Option("--max", help="domain=share: cap of a weight.", autocompletion=completion.domains_of_fit),
+    ] = None,
+    available: Annotated[
+        list[str] | None,
+        typer.Option(help="domain=tokens: distinct tokens there are.", autocompletion=completion.domains_of_fit),
+    ] = None,
     max_epochs: Annotated[float | None, typer.Option(help="Most passes over a domain; needs --available.")] = None,
     params: opt.Params = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the solution as JSON.")] = None,
@@ -135,7 +195,10 @@ def solve(
 ) -> None:
     """Find the best weights at a budget.
 
-    Example: mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
+    Examples:
+        mixlaw solve fit.json --budget 20M
+        mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
+        mixlaw solve fit.json --budget 20M --target-weight medical=1 --no-worse chat=1
     """
     from mixlaw.api.numbers import load_fit
     from mixlaw.api.numbers import solve as solve_fit
@@ -163,7 +226,16 @@ def solve(
         print_json(solution.to_json())
         return
     show_solution(solution)
-    finish({"solution": out} if out else {}, "mixlaw mix mix.yaml writes the training files of a study's solution")
+    finish({"solution": out} if out else {}, _after_solve(solution))
+
+
+def _after_solve(solution: Any) -> str:
+    """Return the command that writes training files with these weights."""
+    shares = {name: round(weight, 4) for name, weight in solution.weights.items()}
+    largest = max(shares, key=lambda name: shares[name])
+    shares[largest] += 1 - sum(shares.values())  # they must sum to 1
+    said = ",".join(f"{name}={share:.4g}" for name, share in shares.items())
+    return f"mixlaw mix mix.yaml --budget {format_tokens(solution.budget_tokens)} --weights {said}"
 
 
 def _mixture(texts: list[str] | None, option: str) -> str | dict[str, float] | None:
@@ -229,21 +301,29 @@ def _regret(regret: Any) -> str:
 def predict(
     fit_file: opt.FitFile,
     tokens: Annotated[
-        list[str], typer.Option(help="domain=tokens, one mixture: if=2M,math=1M,code=1M.", show_default=False)
+        list[str],
+        typer.Option(
+            help="domain=tokens, one mixture: chat=2M,math=1M,code=1M.",
+            show_default=False,
+            autocompletion=completion.domains_of_fit,
+        ),
     ],
     params: opt.Params = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Predict the losses of a mixture.
 
-    Example: mixlaw predict fit.json --tokens if=2M,math=1M,code=1M
+    Examples:
+        mixlaw predict fit.json --tokens chat=2M,math=1M,code=1M
     """
     from mixlaw.api.numbers import load_fit, prediction_json
 
     fitted = load_fit(fit_file, params)
-    predicted = prediction_json(fitted, fitted.predict(opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))))
+    mixture = opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))
+    predicted = prediction_json(fitted, fitted.predict(mixture))
     if as_json:
         print_json({"predicted": predicted})
         return
     rows = [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()]
     table("Predicted loss, nats per supervised token (90 % interval of a run)", ["target", "mean", "low", "high"], rows)
+    finish({}, f"mixlaw solve {fit_file} --budget {format_tokens(sum(mixture.values()))}")

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from mixlaw.core.errors import MixlawError
+from mixlaw.core.notebook import shown
 
 
 def stdout() -> Console:
@@ -34,6 +36,11 @@ def _console(stderr: bool) -> Console:
     return console
 
 
+def is_live(console: Console) -> bool:
+    """Whether lines can be drawn anew: a real terminal. FORCE_COLOR makes colours, not a terminal."""
+    return console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
+
+
 def plain(text: str) -> str:
     """Return a text of the user's for the terminal: no markup, and no control characters that would steer it."""
     return escape("".join(c if (c >= " " and c != "\x7f") or c in "\n\t" else "\ufffd" for c in text))
@@ -51,7 +58,17 @@ def note(text: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table: text left, numbers right; names are shown as they are, markup in them included."""
-    rows = [[_shown(cell) for cell in row] for row in rows]
+    grid = grid_of(title, columns, rows)
+    # As wide as its content: a cut-off number is worse than a line that the terminal wraps.
+    console = stdout()
+    wide = Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
+    console.width = max(console.width, wide)  # print() takes no width beyond the console's
+    console.print(grid, width=wide)
+
+
+def grid_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """Return the table that `table` prints."""
+    rows = [[shown(cell) for cell in row] for row in rows]
     grid = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numeric = all(row[i][:1] in "0123456789-+.–" for row in rows)
@@ -59,18 +76,24 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         grid.add_column(escape(column), justify=justify, style="" if i else "bold", no_wrap=True)
     for row in rows:
         grid.add_row(*[plain(cell) for cell in row])
-    # As wide as its content: a cut-off number is worse than a line that the terminal wraps.
-    console = stdout()
-    console.print(grid, width=Measurement.get(console, console.options.update(max_width=10_000), grid).maximum)
+    return grid
 
 
 def finish(written: Mapping[str, Any], next_step: str) -> None:
     """Say what was written and what to do next."""
     console = stdout()
     for what, path in written.items():
-        console.print(f"[green]wrote[/] {plain(what)}: {plain(str(path))}")
+        console.print(f"[green]wrote[/] {plain(what)}: {plain(near(path))}")
     if next_step:
         console.print(f"[cyan]next[/]  {plain(next_step)}")
+
+
+def near(path: Any) -> str:
+    """Return a path as it is reached from here: relative where it lies below the working folder."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
 
 
 def warn(warnings: Iterable[str]) -> None:
@@ -85,12 +108,6 @@ def print_error(error: MixlawError, as_json: bool) -> None:
         print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
     else:
         stderr().print(f"[red]error[/] {plain(str(error))}")
-
-
-def _shown(cell: Any) -> str:
-    if isinstance(cell, float):
-        return "–" if math.isnan(cell) else f"{cell:.4g}"
-    return str(cell)
 
 
 def _finite(value: Any) -> Any:

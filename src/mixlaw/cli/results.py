@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, table
+from mixlaw.cli.output import finish, near, note, print_json, table
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.tokens import format_tokens
 
@@ -33,7 +33,8 @@ def export(
     By default it points at the files of `mixlaw mix`, with exact token shares. With --by-reference it points at the
     sources; tools count rows, so the shares drift by what is printed.
 
-    Example: mixlaw export mix.yaml --to llamafactory
+    Examples:
+        mixlaw export mix.yaml --to llamafactory
     """
     from mixlaw.api.export import export as write_export
 
@@ -68,7 +69,7 @@ def export(
     for text in result.recipe.notes:
         note(text)
     written = {"training files": result.mixture} if result.mixture else {}
-    finish(written | {"configuration": result.folder}, f"cd {result.folder} && {result.recipe.command}")
+    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
 
 
 def compare(
@@ -89,7 +90,8 @@ def compare(
     Rivals are equal tokens, equal rows, natural, UniMax, temperature 0.5, and --weights. Differences are paired by
     seed; intervals are 90 %. Does only what is missing.
 
-    Example: mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
+    Examples:
+        mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
     """
     from mixlaw.api.compare import compare as train_and_compare
 
@@ -114,7 +116,7 @@ def compare(
         print_json(result)
     else:
         _show_comparison(result)
-        finish({}, f"mixlaw final {config}")
+        finish({}, f"mixlaw final {near(config)}")
 
 
 def _show_comparison(result: dict[str, Any]) -> None:
@@ -167,7 +169,8 @@ def final(
 ) -> None:
     """Train the model at the solution with the study's trainer, and save it for transformers, with a card.
 
-    Example: mixlaw final mix.yaml --budget 20M --out my-model
+    Examples:
+        mixlaw final mix.yaml --budget 20M --out my-model
     """
     from mixlaw.api.final import final as train_model
 
@@ -194,7 +197,7 @@ def final(
     table("Validation loss, nats per supervised token", ["target", "measured", "predicted"], rows)
     if not result.new:
         note("it was there already")
-    finish({"model": result.folder}, f"mixlaw eval {config}")
+    finish({"model": result.folder}, f"mixlaw eval {near(config)}")
 
 
 def evaluate(
@@ -218,7 +221,8 @@ def evaluate(
     Models are kept by `mixlaw final`, and by train and compare with --keep-models. The numbers become the columns
     metric:<task> of the run table (`mixlaw fit STUDY --metric openbookqa=higher`). Does only what is missing.
 
-    Example: mixlaw eval mix.yaml --tasks openbookqa,sql --limit 100
+    Examples:
+        mixlaw eval mix.yaml --tasks openbookqa,sql --limit 100
     """
     from mixlaw.api.evaluate import evaluate as evaluate_models
     from mixlaw.evaluate.downstream import DEFAULT_TASKS
@@ -242,4 +246,4 @@ def evaluate(
     for name, task in result["agreement"]["tasks"].items():
         if task["spearman_total"] is not None:
             note(f"{name}: rank correlation with total validation loss {task['spearman_total']:.2f}")
-    finish({}, f"mixlaw report {config}")
+    finish({}, f"mixlaw report {near(config)}")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.live import Live
 
 from mixlaw.cli import options as opt
 from mixlaw.cli.numbers import show_solution
-from mixlaw.cli.output import finish, note, print_json, stderr, table, warn
+from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, stderr, stdout, table, warn
 from mixlaw.cli.progress import SweepLine, duration
 from mixlaw.core.tokens import format_tokens
 
 _SOME_FAILED = 3
+_WATCH_EVERY_S = 2.0
 
 
 def run(
@@ -25,7 +29,9 @@ def run(
 ) -> None:
     """Do the whole job: plan, train, fit, solve, write the training files and the report. Does only what is missing.
 
-    Example: mixlaw run mix.yaml
+    Examples:
+        mixlaw run mix.yaml
+        mixlaw run mix.yaml --workers 2 --retry-failed
     """
     _run(config, workers, retry_failed, as_json)
 
@@ -37,7 +43,9 @@ def demo(
 ) -> None:
     """Run the whole job on bundled data and a bundled tiny model: minutes on two cores.
 
-    Example: mixlaw demo
+    Examples:
+        mixlaw demo
+        mixlaw demo --out somewhere --workers 2
     """
     from mixlaw.api.files import example_config
 
@@ -69,8 +77,8 @@ def _run(config: Path, workers: int | None, retry_failed: bool, as_json: bool) -
         show_solution(result.solution)
         took = duration(time.monotonic() - began)
         note(f"{len(result.statuses) - len(result.failed)} of {len(result.statuses)} runs done; {took}")
-        report = result.written["report.html"]
-        finish(result.written, f"open {report}, then train on the files in {result.written['mixture']}")
+        report, mixture = near(result.written["report.html"]), near(result.written["mixture"])
+        finish(result.written, f"open {report}, then train on the files in {mixture}")
     if result.failed:
         _show_failures(result.statuses, as_json)
         raise typer.Exit(_SOME_FAILED)
@@ -79,7 +87,9 @@ def _run(config: Path, workers: int | None, retry_failed: bool, as_json: bool) -
 def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
     """Show the proxy runs to do, with their tokens; trains nothing.
 
-    Example: mixlaw plan mix.yaml
+    Examples:
+        mixlaw plan mix.yaml
+        mixlaw plan mix.yaml --json > runs.json
     """
     from mixlaw.api.sweep import plan as plan_runs
 
@@ -119,7 +129,9 @@ def train(
 ) -> None:
     """Train the planned runs that are missing.
 
-    Example: mixlaw train mix.yaml --workers 2
+    Examples:
+        mixlaw train mix.yaml --workers 2
+        mixlaw train mix.yaml --retry-failed
     """
     from mixlaw.api.sweep import train as train_runs
 
@@ -153,7 +165,9 @@ def adopt(
 
     Run lists exported from Weights & Biases or MLflow will do: say which columns to read.
 
-    Example: mixlaw adopt mix.yaml wandb.csv --run-column Name --loss code=eval/code_loss,math=eval/math_loss
+    Examples:
+        mixlaw adopt mix.yaml results.csv
+        mixlaw adopt mix.yaml wandb.csv --run-column Name --loss code=eval/code_loss,math=eval/math_loss
     """
     from mixlaw.api.adopt import adopt as take_over
 
@@ -162,32 +176,71 @@ def adopt(
     if as_json:
         print_json({"runs": [status.to_json() for status in statuses]})
     else:
+        table(*_states(statuses))
         finish({}, f"mixlaw run {config}")
 
 
 def status(
     config: Annotated[Path, typer.Argument(help="The mix.yaml or its study folder.", show_default=False)],
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds until all is done.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew every two seconds until all is done; leave with Ctrl-C.")
+    ] = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Show what is done, running, failed and why.
 
-    Example: mixlaw status mix.yaml --watch
+    Examples:
+        mixlaw status mix.yaml
+        mixlaw status mix.yaml --watch
     """
     from mixlaw.api.sweep import status as states
 
-    while True:
-        statuses = states(config)
-        if as_json:
-            print_json({"runs": [status.to_json() for status in statuses]})
-            return
-        _show_states(statuses)
-        if not watch or all(s.state in ("done", "failed") for s in statuses):
-            return
-        time.sleep(2)
+    statuses = states(config)
+    if watch and not as_json and is_live(stdout()):
+        statuses = _watch(lambda: states(config), statuses)
+    elif watch:
+        while not _settled(statuses):
+            time.sleep(_WATCH_EVERY_S)
+            statuses = states(config)
+    if as_json:
+        print_json({"runs": [status.to_json() for status in statuses]})
+        return
+    table(*_states(statuses))
+    finish({}, _after_status(config, statuses))
 
 
-def _show_states(statuses: list[Any]) -> None:
+def _watch(states: Callable[[], list[Any]], statuses: list[Any]) -> list[Any]:
+    """Show the states in place until all runs are done or failed, or Ctrl-C; return the last ones."""
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Live(grid_of(*_states(statuses)), console=stdout(), transient=True, auto_refresh=False) as live,
+    ):
+        while not _settled(statuses):
+            time.sleep(_WATCH_EVERY_S)
+            statuses = states()
+            live.update(grid_of(*_states(statuses)), refresh=True)
+    return statuses
+
+
+def _settled(statuses: list[Any]) -> bool:
+    return all(status.state in ("done", "failed") for status in statuses)
+
+
+def _after_status(config: Path, statuses: list[Any]) -> str:
+    """Return what to do next: a study folder names no mix.yaml."""
+    if any(status.state == "running" for status in statuses):
+        return f"mixlaw status {config} --watch"
+    if any(status.state == "failed" for status in statuses):
+        return f"mend the cause, then: mixlaw run {_yaml_of(config)} --retry-failed"
+    return f"mixlaw run {_yaml_of(config)}"
+
+
+def _yaml_of(config: Path) -> str:
+    return "mix.yaml" if config.is_dir() else str(config)
+
+
+def _states(statuses: list[Any]) -> tuple[str, list[str], list[list[Any]]]:
+    """Return title, columns and rows of the runs' states."""
     rows = []
     for s in statuses:
         detail = s.reason
@@ -198,7 +251,7 @@ def _show_states(statuses: list[Any]) -> None:
         )
     counts = {state: sum(s.state == state for s in statuses) for state in ("done", "running", "pending", "failed")}
     title = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    table(title, ["run", "state", "tokens", "took", ""], rows)
+    return title, ["run", "state", "tokens", "took", "now"], rows
 
 
 def _show_failures(statuses: list[Any], as_json: bool) -> None:

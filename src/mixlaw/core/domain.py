@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+COLUMNS = ("messages", "conversations", "prompt", "completion", "instruction", "input", "output", "system")
+"""Standard names of columns, in all formats: what `Domain.columns` may rename."""
+
 
 @dataclass(frozen=True)
 class Domain:

@@ -20,9 +20,13 @@ import numpy as np
 
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import write_text
+from mixlaw.core.notebook import html_table, shares, text_table
 from mixlaw.core.run import RunRecord
+from mixlaw.core.tokens import format_tokens
 
 _PREFIXES = ("tokens", "loss", "count", "unique", "metric")
+_MOST = 1e18
+"""Of any number in a table. Beyond it squares and products overflow, and no token count or loss is that large."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,30 @@ class RunTable:
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    def __repr__(self) -> str:
+        return f"<RunTable: {self._title}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        title, columns, rows = self._table()
+        mixtures = [shares(dict(zip(self.domains, row.tolist(), strict=True))) for row in self.tokens_RK]
+        return html_table(title, [*columns, "mixture"], [[*r, m] for r, m in zip(rows, mixtures, strict=True)])
+
+    @property
+    def _title(self) -> str:
+        low, high = (format_tokens(float(x)) for x in (self.totals_R.min(), self.totals_R.max()))
+        return f"{len(self)} runs of {low} to {high} tokens; domains {', '.join(self.domains)}"
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+        columns = ["run", *(f"tokens:{name}" for name in self.domains), *(f"loss:{name}" for name in self.targets)]
+        rows = [
+            [run, *(format_tokens(float(n)) for n in tokens), *map(float, losses)]
+            for run, tokens, losses in zip(self.runs, self.tokens_RK, self.losses_RJ, strict=True)
+        ]
+        return self._title, columns, rows
 
     @property
     def totals_R(self) -> np.ndarray:
@@ -158,6 +186,8 @@ class RunTable:
         """
         place = place or (lambda i: f"row {i + 1}")
         names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES}
+        if unnamed := next((f"{prefix}:" for prefix, found in names.items() if not all(map(str.strip, found))), ""):
+            raise DataError(f"{source} has a column '{unnamed}' without a name behind the colon.", "Name it.")
         if not names["tokens"] or not names["loss"]:
             lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
             raise DataError(
@@ -174,9 +204,9 @@ class RunTable:
             )
 
         def block(prefix: str, over: list[str], rule: str, empty: bool) -> np.ndarray | None:
-            if not all(f"{prefix}:{name}" in columns for name in over):
-                return None
-            return np.column_stack([numbers(f"{prefix}:{name}", 0, rule, empty) for name in over])
+            # Read before it is known whether all are there: a malformed value is an error even in a block left out.
+            given = [numbers(c, 0, rule, empty) for name in over if (c := f"{prefix}:{name}") in columns]
+            return np.column_stack(given) if len(given) == len(over) else None
 
         for prefix, over in (("count", "loss"), ("unique", "tokens")):
             if stray := set(names[prefix]) - set(names[over]):
@@ -217,15 +247,17 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
         raise DataError(f"No such run table: {path}.", "Check the path.") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV text file: {error}.", "Write it as UTF-8 CSV.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
     if not lines:
         raise DataError(f"{path} is empty.", "A run table has a header line and one line a run.")
-    header, body = lines[0], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
+    header, body = [name.strip() for name in lines[0]], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
     for number, row in body:
         if len(row) != len(header):
             raise DataError(
                 f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Mend that line."
             )
-    columns: dict[str, list[str]] = {name.strip(): [row[i].strip() for _, row in body] for i, name in enumerate(header)}
+    columns: dict[str, list[str]] = {name: [row[i].strip() for _, row in body] for i, name in enumerate(header)}
     if len(columns) != len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or drop one.")
@@ -249,7 +281,7 @@ def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not math.isfinite(number) or number < lower:
+    if not (math.isfinite(number) and lower <= number <= _MOST):
         raise DataError(
             f"{source}, {place}, column '{column}': {value!r}; {rule}.",
             "Mend the value, or drop that run from the table.",

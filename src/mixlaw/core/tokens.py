@@ -8,6 +8,9 @@ import re
 from mixlaw.core.errors import ConfigError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+_MOST = 1e18
+"""More tokens than were ever written: a mistyped number, and beyond what arithmetic on counts is exact for."""
+
 _PATTERN = re.compile(r"([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([kKmMbBtT]?)")
 
 
@@ -19,25 +22,25 @@ def parse_tokens(text: str | int | float, what: str = "token count") -> int:
         what: the name of the quantity, for the message.
 
     Raises:
-        ConfigError: not a number, or not positive.
+        ConfigError: not a number, not positive, or beyond 1e18.
     """
     if isinstance(text, bool):
         value = math.nan
     elif isinstance(text, (int, float)):
-        value = float(text)
+        value = math.inf if text > _MOST else float(max(text, -1))  # whole numbers may be too long for a float
     else:
         match = _PATTERN.fullmatch(text.strip())
         value = math.nan
         if match:
             value = float(match[1].replace("_", "").replace(",", "")) * _UNITS[match[2].lower()]
-    if math.isnan(value) or math.isinf(value):
+    if math.isnan(value):
         raise ConfigError(
             f"{what} is {text!r}, which is not a number of tokens.", "Write it like 20M, 1.5B, 660k or 2e7."
         )
-    if value < 0.5:
-        raise ConfigError(
-            f"{what} is {text!r}; it must be at least one token.", "Write it like 20M, 1.5B, 660k or 2e7."
-        )
+    if not 0.5 <= value <= _MOST:
+        rule = "at least one token" if value < 0.5 else "at most 1e18 tokens"
+        shown = repr(text) if len(str(text)) <= 40 else f"a number of {len(str(text))} digits"
+        raise ConfigError(f"{what} is {shown}; it must be {rule}.", "Write it like 20M, 1.5B, 660k or 2e7.")
     return round(value)
 
 

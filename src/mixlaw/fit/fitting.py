@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from mixlaw.core.errors import ConfigError, DataError, TooFewRuns
+from mixlaw.core.errors import ConfigError, DataError, NotIdentifiable, TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curves import own_curve_rows
 from mixlaw.fit.fitted import Fitted
@@ -63,7 +63,7 @@ def fit_law(
         DataError: a target was never measured.
         FitError: a target is not a domain where the law needs it, or the procedure does not fit the design.
         TooFewRuns: too few distinct mixtures for the law.
-        NotIdentifiable: the runs leave parameters open.
+        NotIdentifiable: the runs leave parameters open, or a target has one and the same loss in all of them.
 
     Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-5. Differs: see `mixlaw.fit.joint`, `mixlaw.fit.pairwise`.
     """
@@ -131,8 +131,15 @@ def _warnings(targets: Mapping[str, TargetFit]) -> tuple[str, ...]:
 
 def _require_losses(runs: RunTable) -> None:
     for target, column in zip(runs.targets, runs.losses_RJ.T, strict=True):
-        if not np.isfinite(column).any():
+        known = np.isfinite(column)
+        if not known.any():
             raise DataError(f"Target '{target}' has no loss in any run.", "Drop its column, or measure it.")
+        if known.sum() > 1 and np.ptp(column[known]) == 0 and len(np.unique(runs.tokens_RK[known], axis=0)) > 1:
+            raise NotIdentifiable(
+                f"Target '{target}' has the loss {column[known][0]:.6g} in all of its {known.sum()} runs: they say "
+                "nothing about what changes it.",
+                "Write losses with all of their digits, or drop its column.",
+            )
 
 
 def _choose(runs: RunTable, law: str) -> tuple[str, str, LawRow | None]:

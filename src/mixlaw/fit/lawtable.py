@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.core.errors import MixlawError
+from mixlaw.core.notebook import bar, html_table, text_table
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.crossvalidation import spearman
 from mixlaw.fit.fitted import Fitter
@@ -68,7 +69,31 @@ class LawRow:
         }
 
 
-def compare_laws(runs: RunTable, laws: Sequence[str] | None = None) -> list[LawRow]:
+class LawTable(list[LawRow]):
+    """Laws side by side, best first: a list of `LawRow` that notebooks show as a table."""
+
+    def __repr__(self) -> str:
+        best = self[0].name if self else "none"
+        return f"<{len(self)} laws on left-out mixtures, best: {best}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        title, columns, rows = self._table()
+        worst = max((row.mre for row in self if np.isfinite(row.mre)), default=1.0) or 1.0
+        drawn = [bar(row.mre / worst) if np.isfinite(row.mre) else "" for row in self]
+        return html_table(title, [*columns, ""], [[*row, figure] for row, figure in zip(rows, drawn, strict=True)])
+
+    def _table(self) -> tuple[str, list[str], list[list[str | float]]]:
+        columns = ["law", "error %", "rank correlation", "r2", "bias, nats", "seconds", "note"]
+        rows: list[list[str | float]] = [
+            [r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in self
+        ]
+        return "Laws on left-out mixtures, best first", columns, rows
+
+
+def compare_laws(runs: RunTable, laws: Sequence[str] | None = None) -> LawTable:
     """Return the laws' figures, best first; laws that do not apply last, with the reason.
 
     Args:
@@ -77,7 +102,7 @@ def compare_laws(runs: RunTable, laws: Sequence[str] | None = None) -> list[LawR
     """
     names = list(laws) if laws is not None else [*LAWS, *REGRESSORS]
     rows = [left_out(runs, name) for name in dict.fromkeys([*names, "mean"])]
-    return sorted(rows, key=lambda row: (not np.isfinite(row.mre), row.mre if np.isfinite(row.mre) else 0.0))
+    return LawTable(sorted(rows, key=lambda row: (not np.isfinite(row.mre), row.mre if np.isfinite(row.mre) else 0.0)))
 
 
 def left_out(runs: RunTable, name: str) -> LawRow:

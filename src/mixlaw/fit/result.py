@@ -14,8 +14,10 @@ import numpy as np
 
 from mixlaw.core.errors import DataError, FitError
 from mixlaw.core.files import read_json, write_json
+from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.prediction import Prediction, band
+from mixlaw.fit.shown import fit_table
 from mixlaw.fit.size import at_size
 from mixlaw.fit.targetfit import TargetFit, number, to_float
 from mixlaw.laws import LAWS, REGRESSORS
@@ -76,6 +78,25 @@ class Fit:
 
     def __len__(self) -> int:
         return len(self.run_names)
+
+    def __repr__(self) -> str:
+        return f"<Fit: {fit_table(self)[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*fit_table(self))
+
+    def _repr_html_(self) -> str:
+        return html_table(*fit_table(self))
+
+    @property
+    def parameters(self) -> dict[str, dict[str, float]]:
+        """Target -> parameter -> value, tokens in millions."""
+        return {name: dict(fitted.parameters) for name, fitted in self.targets.items()}
+
+    @property
+    def status(self) -> dict[str, str]:
+        """Target -> `converged`, `at_bound`, `not_identifiable` or `worse_than_mean`."""
+        return {name: fitted.status for name, fitted in self.targets.items()}
 
     @property
     def counted_RK(self) -> np.ndarray:
@@ -211,7 +232,8 @@ class Fit:
             if self.log_sizes_R is not None and tokens.params_R is not None:
                 log_sizes = np.nan_to_num(np.log(np.maximum(tokens.params_R, 1e-300) / self.params))
         columns = [self._predict_one(target, tokens_RK, available, log_sizes) for target in self.targets]
-        return Prediction(*(np.column_stack(part) for part in zip(*columns, strict=True)))
+        parts = (np.column_stack(part) for part in zip(*columns, strict=True))
+        return Prediction(*parts, targets=tuple(self.targets))
 
     def _unique(self, runs: RunTable) -> np.ndarray | None:
         """Return the table's distinct tokens in the order of the fit's domains."""
@@ -321,7 +343,7 @@ class Fit:
             )
         try:
             targets = {name: TargetFit.from_json(value, name) for name in value["targets"]}
-            return Fit(
+            fit = Fit(
                 value["law"],
                 value["procedure"],
                 tuple(value["domains"]),
@@ -337,6 +359,8 @@ class Fit:
                 None if value["log_sizes"] is None else np.array(value["log_sizes"], float),
                 bool(value["corrected"]),
             )
+            _require_whole(fit)
+            return fit
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"Not a fit file: {type(error).__name__} {error}.", "Write it with `mixlaw fit`.") from None
 
@@ -348,6 +372,20 @@ class Fit:
     def load(path: str | Path) -> Fit:
         """Read `fit.json`; raise DataError where it is missing or malformed."""
         return Fit.from_json(read_json(path))
+
+
+def _require_whole(fit: Fit) -> None:
+    """Raise ValueError where the parts of a stored fit do not belong together, KeyError where one is missing."""
+    R, K, J = len(fit.run_names), len(fit.domains), len(fit.targets)
+    if not (R and K and J) or fit.tokens_RK.shape != (R, K) or fit.losses_RJ.shape != (R, J):
+        raise ValueError(f"tokens and losses are not of {R} runs, {K} domains and {J} targets")
+    if fit.unique_RK is not None and fit.unique_RK.shape != (R, K):
+        raise ValueError(f"distinct tokens are not of {R} runs and {K} domains")
+    if fit.log_sizes_R is not None and fit.log_sizes_R.shape != (R,):
+        raise ValueError(f"model sizes are not of {R} runs")
+    if fit.law in LAWS:
+        for target in fit.targets:
+            _ = fit.theta(target), fit.theta_draws(target)
 
 
 def _require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:

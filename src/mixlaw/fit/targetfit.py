@@ -68,18 +68,28 @@ class TargetFit:
 
     @staticmethod
     def from_json(value: Mapping[str, Any], name: str) -> TargetFit:
-        """Return the fit of one target from the JSON form of the whole (`Fit.to_json`)."""
+        """Return the fit of one target from the JSON form of the whole (`Fit.to_json`).
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: something is missing, of the wrong kind, or does not fit.
+        """
+        parameters = {p: float(v) for p, v in value["parameters"][name].items()}
+        draws = {p: np.array(values, float) for p, values in value["draws"][name].items()}
+        shapes = {values.shape for values in draws.values()}
+        if set(draws) != set(parameters) or len(shapes) > 1 or any(len(shape) != 1 or not shape[0] for shape in shapes):
+            raise ValueError(f"the draws of '{name}' are not of its parameters")
+        power, base, span = map(float, value["scatter"][name])
         diagnostics = value["diagnostics"][name]
         known = diagnostics["information"]
         return TargetFit(
-            value["parameters"][name],
-            {p: np.array(values, float) for p, values in value["draws"][name].items()},
-            value["noise"][name],
-            value["status"][name],
-            value["messages"][name],
+            parameters,
+            draws,
+            float(value["noise"][name]),
+            str(value["status"][name]),
+            str(value["messages"][name]),
             tuple(diagnostics["at_bound"]),
             *(to_float(diagnostics[key]) for key in _CHECKED),
-            scatter_shape=tuple(value["scatter"][name]),
+            scatter_shape=(power, base, span),
             information=None if known is None else Information.from_json(known),
         )
 

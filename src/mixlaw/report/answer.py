@@ -24,7 +24,7 @@ from mixlaw.solve.solution import Solution
 _NAMED = 6
 """Domains that the sentence names; the others are counted."""
 
-_BASELINES = {"equal": "equal weights", "natural": "the natural mixture"}
+_BASELINES = {"equal": "equal weights", "natural": "your natural mix"}
 
 
 def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
@@ -41,13 +41,14 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
             ["Solve for the best weights at your budget: mixlaw solve fit.json --budget 20M"],
         )
     changes = total_changes(fit, solution)
-    first, *others = changes
+    # What people would train otherwise, where that is known.
+    first, *others = sorted(changes, key=lambda name: name != "natural")
     what = loss_name(solution)
     head = f"Train on {_shares(solution.weights)} at {format_tokens(solution.budget_tokens)} tokens: "
     sentence = head + _promise(changes[first], _BASELINES.get(first, first), what) + "."
     beside = [f"Against {_BASELINES.get(name, name)}: {_short(changes[name])}." for name in others]
     if any(change.has_interval for change in changes.values()):
-        beside.append("All intervals are 90 %.")
+        beside.append(f"Predicted from {len(fit.run_names)} runs; all intervals are 90 %.")
     else:
         beside.append(f"The procedure '{fit.procedure}' gives no intervals: take these figures as a point estimate.")
     return sentence, beside
@@ -76,17 +77,17 @@ def _promise(change: Change, baseline: str, what: str) -> str:
     size = percent(abs(change.mean), digits)
     if change.sure and change.mean < 0:
         interval = percent_interval(-change.high, -change.low, digits).removesuffix(" %")
-        return f"predicted {what} {size} ({interval}) below {baseline}"
+        return f"{what} {size} ({interval}) below {baseline}"
     if change.sure:
         interval = percent_interval(change.low, change.high, digits).removesuffix(" %")
-        return f"predicted {what} {size} ({interval}) above {baseline}"
+        return f"{what} {size} ({interval}) above {baseline}"
     side = "below" if change.mean < 0 else "above"
     if not change.has_interval:
         if abs(change.mean) < 5e-7:
-            return f"predicted {what} the same as with {baseline}"
-        return f"predicted {what} {size} {side} {baseline}, interval unknown"
+            return f"{what} the same as with {baseline}"
+        return f"{what} {size} {side} {baseline}, interval unknown"
     interval = percent_interval(change.low, change.high, digits, True)
-    return f"predicted {what} {size} {side} {baseline}, but anything from {interval} fits the runs: no gain is shown"
+    return f"{what} {size} {side} {baseline}, but anything from {interval} fits the runs: no gain is shown"
 
 
 def _short(change: Change) -> str:

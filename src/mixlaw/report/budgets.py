@@ -7,6 +7,7 @@ from typing import Any
 
 from mixlaw.core.errors import Infeasible
 from mixlaw.fit.result import Fit
+from mixlaw.report.comparison import available_of
 from mixlaw.solve.solution import Solution
 from mixlaw.solve.solving import solve_mixture
 
@@ -23,10 +24,11 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
     Args:
         fit: the fit.
         solution: the report's solution.
-        study: with `config` (its `solve` part) and `available_tokens`.
+        study: with `config` (its `solve` part) and `available_tokens`; without, the supplies are those that the
+            solution was solved with.
     """
     wishes = (study.get("config") or {}).get("solve") or {}
-    available = study.get("available_tokens") or {}
+    available = available_of(solution, study)
     path, fit = [], fit.of_domains(list(solution.weights))
     for factor in _FACTORS:
         try:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mixlaw.core.mixture import Mixture
 from mixlaw.fit.result import TOKEN_UNIT, Fit
+from mixlaw.laws import REGRESSORS
 from mixlaw.solve.solution import Solution
 
 LEVEL = 0.02
@@ -47,11 +49,33 @@ class Change:
         """Whether the interval lies on one side of zero."""
         return self.has_interval and self.low * self.high > 0
 
+    def to_json(self) -> dict[str, float | None]:
+        """Return the JSON form; an end of an interval that does not exist is None."""
+        ends = (self.low, self.high) if self.has_interval else (None, None)
+        return {"mean": self.mean, "low": ends[0], "high": ends[1], "median_of_draws": self.median}
 
-def losses_by_draw(fit: Fit, tokens: Mapping[str, float]) -> np.ndarray:
-    """Return (S, J) losses of one mixture in every posterior draw, nats."""
+
+def available_of(solution: Solution, study: Mapping[str, Any] | None = None) -> dict[str, float]:
+    """Return domain -> distinct tokens there are: as the study says, else as the solution's epochs do."""
+    if (study or {}).get("available_tokens"):
+        return {d: float(n) for d, n in (study or {})["available_tokens"].items() if d in solution.weights}
+    found: dict[str, float] = {}
+    # Equal first: there every domain has tokens, and hence epochs that tell how many there are.
+    for name in sorted(solution.baselines, key=lambda name: name != "equal"):
+        baseline = solution.baselines[name]
+        tokens = Mixture(baseline["weights"], solution.budget_tokens).tokens
+        for domain, epochs in baseline.get("epochs", {}).items():
+            if epochs > 0:
+                found.setdefault(domain, tokens[domain] / epochs)
+    return found
+
+
+def losses_by_draw(fit: Fit, tokens: Mapping[str, float], available: Mapping[str, float] | None = None) -> np.ndarray:
+    """Return (S, J) losses of one mixture in every posterior draw, nats; `available` as in `Fit.predict`."""
     tokens_RK = np.array([[tokens.get(domain, 0.0) for domain in fit.domains]]) / TOKEN_UNIT
-    columns = [fit.law_of(target).predict(fit.theta_draws(target), tokens_RK)[:, 0] for target in fit.targets]
+    columns = [
+        fit.law_of(target, available).predict(fit.theta_draws(target), tokens_RK)[:, 0] for target in fit.targets
+    ]
     size = min(len(column) for column in columns)
     return np.column_stack([column[:size] for column in columns])
 
@@ -66,32 +90,34 @@ def mixtures(solution: Solution) -> dict[str, dict[str, int]]:
 
 def total_changes(fit: Fit, solution: Solution) -> dict[str, Change]:
     """Return baseline -> change of the weighted total loss when the solution takes its place."""
-    tokens = mixtures(solution)
+    tokens, available = mixtures(solution), available_of(solution)
     g_J = np.array([solution.target_weights.get(target, 1.0) for target in fit.targets])
-    drawn = {name: losses_by_draw(fit, t) @ g_J for name, t in tokens.items()}
-    point = {name: float(fit.predict(t).mean[0] @ g_J) for name, t in tokens.items()}
+    drawn = {name: losses_by_draw(fit, t, available) @ g_J for name, t in tokens.items()}
+    point = {name: float(fit.predict(t, available).mean[0] @ g_J) for name, t in tokens.items()}
     return {
-        name: _change(point["recommended"], point[name], drawn["recommended"], drawn[name])
+        name: change_of(point["recommended"], point[name], drawn["recommended"], drawn[name])
         for name in solution.baselines
     }
 
 
 def target_changes(fit: Fit, solution: Solution, against: str = "equal") -> dict[str, dict[str, Change]]:
     """Return mixture -> target -> change of that target's loss against a baseline."""
-    tokens = mixtures(solution)
-    base_drawn, base_point = losses_by_draw(fit, tokens[against]), fit.predict(tokens[against]).mean[0]
+    tokens, available = mixtures(solution), available_of(solution)
+    base_drawn = losses_by_draw(fit, tokens[against], available)
+    base_point = fit.predict(tokens[against], available).mean[0]
     changes: dict[str, dict[str, Change]] = {}
     for name, mixture in tokens.items():
         if name != against:
-            drawn, point = losses_by_draw(fit, mixture), fit.predict(mixture).mean[0]
+            drawn, point = losses_by_draw(fit, mixture, available), fit.predict(mixture, available).mean[0]
             changes[name] = {
-                target: _change(float(point[j]), float(base_point[j]), drawn[:, j], base_drawn[:, j])
+                target: change_of(float(point[j]), float(base_point[j]), drawn[:, j], base_drawn[:, j])
                 for j, target in enumerate(fit.targets)
             }
     return changes
 
 
-def _change(point: float, base: float, drawn_S: np.ndarray, base_S: np.ndarray) -> Change:
+def change_of(point: float, base: float, drawn_S: np.ndarray, base_S: np.ndarray) -> Change:
+    """Return the change from a base, at the point estimate and within each of S draws."""
     mean = point / base - 1
     low, median, high = map(float, np.quantile(drawn_S / base_S - 1, (_BAND[0], 0.5, _BAND[1])))
     return Change(mean, min(low, mean), max(high, mean), median)
@@ -116,6 +142,9 @@ def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -
     shares = shares / max(float(shares.sum()), 1e-300)
     along, level = (own, others_tokens * shares) if own.any() else (shares, 0.0)
     tokens_RK = own_tokens[:, None] * along + level
+    if fit.law in REGRESSORS:
+        found, j = fit.predict(tokens_RK), list(fit.targets).index(target)
+        return found.mean[:, j], found.mean_low[:, j], found.mean_high[:, j]
     law, tokens_RK = fit.law_of(target), tokens_RK / TOKEN_UNIT
     mean = law.predict(fit.theta(target), tokens_RK)
     low, high = np.quantile(law.predict(fit.theta_draws(target), tokens_RK), _BAND, axis=0)

@@ -30,7 +30,10 @@ from mixlaw.report.svg import (
 from mixlaw.solve.solution import Solution
 
 WIDTH, HEIGHT = 350, 262
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 44
+_LETTER = 8.6
+"""Pixels of a bold letter, in the widest of the usual fonts."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 26, 44
 
 
 def curve_figure(
@@ -133,8 +136,8 @@ def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) ->
     domains = list(path[0].weights)
     at = min(path, key=lambda s: abs(np.log(s.budget_tokens / (budget_tokens or path[-1].budget_tokens))))
     series = series_of(domains, at.weights)
-    width, height, right = 440, 290, 118
-    x = _token_scale([s.budget_tokens for s in path], room=1.0, end=width - right)
+    height, end = 290, 322
+    x = _token_scale([s.budget_tokens for s in path], room=1.0, end=end)
     top = max(w for s in path for w in s.weights.values())
     y = Scale(0, min(1.0, top * 1.08), height - _BOTTOM, _TOP)
     marks = []
@@ -149,12 +152,11 @@ def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) ->
             marks.append(_dot(a, b, f"full {series[domain]}", tip, 2.5))
     named = [d for d in domains if series[d] != "series-rest"]
     labels = _apart({d: y(path[-1].weights[d]) for d in named}, 16, y.end, y.start)
-    names = [
-        words(f"{shortened(d, 13)} {percent(path[-1].weights[d], 0)}", x.end + 9, at_y + 4, f"name ink {series[d]}")
-        for d, at_y in labels.items()
-    ]
+    said_of = {d: f"{shortened(d, 13)} {percent(path[-1].weights[d], 0)}" for d in named}
+    names = [words(said_of[d], end + 9, at_y + 4, f"name ink {series[d]}") for d, at_y in labels.items()]
     if len(named) < len(domains):
-        names.append(words(f"grey: {len(domains) - len(named)} others", x.end + 9, height - 10, "tick"))
+        names.append(words(f"grey: {len(domains) - len(named)} others", end + 9, height - 10, "tick"))
+    width = end + 14 + _LETTER * max(12, *map(len, said_of.values()))
     axes = frame(
         Axis(x, "budget, tokens", format_tokens, 6), Axis(y, "share of the budget, %", lambda v: f"{100 * v:g}")
     )

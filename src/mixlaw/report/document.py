@@ -12,8 +12,9 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import BAND, Fit
 from mixlaw.report.answer import answer, cost
-from mixlaw.report.comparison import Change, base_level, intervals, target_changes, total_changes
+from mixlaw.report.comparison import base_level, intervals, target_changes, total_changes
 from mixlaw.report.health import Check
+from mixlaw.report.matrix import TransferMatrix
 from mixlaw.solve.solution import Solution
 
 
@@ -25,15 +26,18 @@ def build_document(
     checks: list[Check],
     study: Mapping[str, Any] | None,
     path: Sequence[Solution],
+    *,
+    notes: Sequence[str] = (),
+    matrix: TransferMatrix | None = None,
 ) -> dict[str, Any]:
-    """Return all numbers of the report; a number that does not exist is None."""
+    """Return all numbers of the report; a number that does not exist is None (docs/report.md names every key)."""
     sentence, beside = answer(fit, solution)
     ends = intervals(fit)
     value: dict[str, Any] = {
         "format": 1,
         "title": title,
         "answer": sentence,
-        "answer_notes": beside,
+        "answer_notes": [*notes, *beside],
         "cost": cost(runs, study),
         "solution": _solution(solution) if solution else None,
         "fit": fit.summary(),
@@ -42,14 +46,15 @@ def build_document(
         "predicted_runs": _predictions(fit, runs),
         "runs": runs.to_rows(),
         "path": [{"budget": s.budget_tokens, "weights": dict(s.weights), "total_loss": s.total_loss} for s in path],
+        "transfer": matrix.to_json() if matrix else None,
         "health": [asdict(check) for check in checks],
         "study": study,
     }
     if solution:
-        value["change_of_total"] = {name: _change(c) for name, c in total_changes(fit, solution).items()}
+        value["change_of_total"] = {name: c.to_json() for name, c in total_changes(fit, solution).items()}
         if "equal" in solution.baselines:
             value["change_from_equal"] = {
-                mixture: {target: _change(c) for target, c in of.items()}
+                mixture: {target: c.to_json() for target, c in of.items()}
                 for mixture, of in target_changes(fit, solution).items()
             }
     return json_ready(value)
@@ -62,11 +67,6 @@ def _solution(solution: Solution) -> dict[str, Any]:
             return value
     value["perplexity"] = {t: {k: math.exp(v) for k, v in p.items()} for t, p in value["predicted"].items()}
     return value
-
-
-def _change(change: Change) -> dict[str, float | None]:
-    ends = (change.low, change.high) if change.has_interval else (None, None)
-    return {"mean": change.mean, "low": ends[0], "high": ends[1], "median_of_draws": change.median}
 
 
 def _levels(fit: Fit, runs: RunTable) -> dict[str, float]:

@@ -1,9 +1,9 @@
-"""report.md: fit for a pull request; no HTML but the fold around the long table, all names escaped."""
+"""report.md: fit for a pull request, with the figures as PNG beside it; no HTML but folds, all names escaped."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mixlaw.report.figures import in_order
 from mixlaw.report.sections import Section
@@ -31,16 +31,29 @@ def render_markdown(
     facts: Sequence[tuple[str, str]],
     sections: Sequence[Section],
     solution: Solution | None,
+    pictures: Mapping[str, tuple[str, str]] | None = None,
 ) -> str:
-    """Return the report as Markdown (GitHub's flavour)."""
+    """Return the report as Markdown (GitHub's flavour).
+
+    Args:
+        title: heading.
+        sentence: the answer.
+        beside: sentences beside it.
+        facts: (name, value).
+        sections: what to say.
+        solution: for the bars beside the weights.
+        pictures: section -> the name of its file in figures/, and what it shows.
+    """
     lines = [f"# {escaped(title)}", "", f"**{escaped(sentence)}**", ""]
     lines += [escaped(" ".join(beside)), ""] if beside else []
     lines += [" · ".join(f"{escaped(name)}: {escaped(value)}" for name, value in facts), ""]
     for section in sections:
-        if not (section.tables or section.code):
+        file, what = (pictures or {}).get(section.id, ("", ""))
+        if not (section.tables or section.code or file):
             continue
         lines += [f"## {escaped(section.heading)}", ""]
         lines += [escaped(section.lead), ""] if section.lead else []
+        lines += [f"![{escaped(what)}](figures/{file})", ""] if file else []
         for table in section.tables:
             bars = solution.weights if solution and section.id == "weights" else None
             lines += _folded(table, _table(table, bars))

@@ -18,7 +18,7 @@ from mixlaw.report.health import FAIL, PASS, WARN, Check
 from mixlaw.report.sections import Section
 from mixlaw.report.svg import Figure, Markup, stylesheet
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _DATA_SIZE = 1_000_000
 _PANELS_SHOWN = 6
 """Small figures shown at once; the others are folded."""
@@ -32,8 +32,19 @@ def render_page(
     sections: Sequence[Section],
     checks: Sequence[Check],
     document: dict[str, Any],
+    explorer: dict[str, Any],
 ) -> str:
     """Return the HTML text of the report.
+
+    Args:
+        title: heading.
+        sentence: the answer.
+        beside: sentences beside it.
+        facts: (name, value).
+        sections: what to say.
+        checks: the health checks, for their count.
+        document: report.json.
+        explorer: the data of the explorer, or why there is none.
 
     Raises:
         MissingExtra: Jinja is not installed.
@@ -43,11 +54,10 @@ def render_page(
     except ImportError:
         raise MissingExtra("jinja2", "report", "the report") from None
 
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["kept"] = lambda text: text.replace(" %", "\u00a0%")
-    scripts = {name: _read(f"{name}.js") for name in ("theme", "report")}
+    parts = ("law", "map", "explorer", "report") if explorer.get("domains") else ("report",)
+    scripts = {"theme": _read("theme.js"), "report": "".join(_read(f"{name}.js") for name in parts)}
     return environment.get_template("report.html.j2").render(
         title=title,
         sentence=sentence,
@@ -56,7 +66,9 @@ def render_page(
         sections=sections,
         counts=[(status, sum(c.status == status for c in checks)) for status in (PASS, WARN, FAIL)],
         data=Markup(_data(document)),
-        style=Markup(stylesheet() + _read("report.css")),
+        explorer=Markup(script_json(explorer)) if explorer.get("domains") else "",
+        reference=next((m["name"] for m in explorer.get("mixtures", ()) if m["name"] != "optimum"), ""),
+        style=Markup(stylesheet() + _read("report.css") + _read("explorer.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
         policy=_policy(scripts.values()),
         panels_shown=_PANELS_SHOWN,
@@ -81,7 +93,7 @@ def script_json(value: Any) -> str:
 
 
 def _read(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: Any) -> str:
@@ -105,6 +117,9 @@ def _key(kind: str) -> Markup:
         "band": f'<rect x="1" y="3" width="22" height="12" class="band{style}"/>',
         "diamond": f'<path d="M12,3l6,6l-6,6l-6,-6Z" class="diamond{style}"/>',
         "whisker": f'<line x1="1" y1="9" x2="23" y2="9" class="whisker{style}"/>',
+        "help": '<rect x="1" y="3" width="22" height="12" rx="3" class="tone help-3"/>',
+        "hurt": '<rect x="1" y="3" width="22" height="12" rx="3" class="tone hurt-3"/>',
+        "open": '<rect x="1" y="3" width="22" height="12" rx="3" class="tone open"/>',
         "edge": '<line x1="12" y1="1" x2="12" y2="17" class="edge"/>',
         "diagonal": '<line x1="1" y1="16" x2="23" y2="2" class="diagonal"/>',
     }

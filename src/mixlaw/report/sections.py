@@ -16,6 +16,8 @@ from mixlaw.report.answer import loss_name
 from mixlaw.report.curves import curve_figure, parity_figure, path_figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
 from mixlaw.report.health import Check
+from mixlaw.report.logs import Log, run_logs
+from mixlaw.report.matrix import TransferMatrix, matrix_table
 from mixlaw.report.palette import series_of
 from mixlaw.report.svg import Figure
 from mixlaw.report.tables import (
@@ -53,6 +55,7 @@ class Section:
         folded: (summary, sentences) shown on demand.
         short: the heading's short form for the navigation.
         layout: `beside` (a figure next to its table), `panels` (many small figures), `stacked` or `wide`.
+        logs: (summary, figure) of single runs, each folded.
     """
 
     id: str
@@ -66,6 +69,7 @@ class Section:
     folded: tuple[str, Sequence[str]] = ("", ())
     short: str = ""
     layout: str = "wide"
+    logs: Sequence[tuple[str, Figure]] = ()
 
 
 def build_sections(
@@ -75,21 +79,43 @@ def build_sections(
     checks: list[Check],
     study: Mapping[str, Any] | None,
     path: Sequence[Solution],
+    *,
+    explorer: Mapping[str, Any] | None = None,
+    matrix: TransferMatrix | None = None,
+    logs: Mapping[str, Log] | None = None,
 ) -> list[Section]:
-    """Return the sections that the material allows."""
+    """Return the sections that the material allows.
+
+    Args:
+        fit: the fit.
+        runs: the runs.
+        solution: the solution.
+        checks: the health checks.
+        study: what the study says of itself.
+        path: the best weights at other budgets.
+        explorer: its data, or why there is none.
+        matrix: who helps whom.
+        logs: run -> its training log.
+    """
     few = _thinned(runs, _POINTS // len(fit.targets))
     series = series_of(fit.domains, solution.weights if solution else None)
     sections = []
     if solution:
-        sections += [_weights(solution, series), _losses(fit, solution)]
+        sections.append(_weights(solution, series))
+    if explorer:
+        sections.append(_explorer(explorer))
+    if solution:
+        sections.append(_losses(fit, solution))
     sections.append(_health(fit, checks, solution))
-    sections.append(_curves(fit, few, solution, series))
     if path:
         sections.append(_path(path, solution))
+    sections.append(_curves(fit, few, solution, series))
+    if matrix:
+        sections.append(_matrix(matrix))
     sections.append(_parity(fit, few, series))
     if solution and solution.marginal:
         sections.append(_marginal(solution, series))
-    sections += [_parameters(fit), _runs(fit, runs)]
+    sections += [_parameters(fit), _runs(fit, runs, logs or {})]
     if study:
         sections.append(_again(study))
     return sections
@@ -106,6 +132,13 @@ def _weights(solution: Solution, series: Mapping[str, str]) -> Section:
         [("bar", "recommended"), *((f"mark-{name}", marks.get(name, name)) for name in solution.baselines)],
         layout="beside",
     )
+
+
+def _explorer(explorer: Mapping[str, Any]) -> Section:
+    if reason := explorer.get("why_not", ""):
+        return Section("explorer", "Explorer", reason)
+    lead = "Move one weight and the others give way in proportion; the law answers at once, with its band."
+    return Section("explorer", "Explorer", lead, layout="explorer")
 
 
 def _losses(fit: Fit, solution: Solution) -> Section:
@@ -179,6 +212,20 @@ def _path(path: Sequence[Solution], solution: Solution | None) -> Section:
     )
 
 
+def _matrix(matrix: TransferMatrix) -> Section:
+    step = format_tokens(matrix.step_tokens)
+    return Section(
+        "matrix",
+        "Who helps whom",
+        f"Each column adds {step} tokens of one domain to the recommended mixture, a tenth of the budget, and leaves "
+        "the others as they are. A lower loss is help.",
+        (),
+        [matrix_table(matrix)],
+        [("help", "helps"), ("hurt", "hurts"), ("open", "may be either: the interval holds 0")],
+        short="Transfer",
+    )
+
+
 def _parity(fit: Fit, runs: RunTable, series: Mapping[str, str]) -> Section:
     return Section(
         "measured",
@@ -233,12 +280,12 @@ def _parameters(fit: Fit) -> Section:
     )
 
 
-def _runs(fit: Fit, runs: RunTable) -> Section:
+def _runs(fit: Fit, runs: RunTable, logs: Mapping[str, Log]) -> Section:
     few = _thinned(runs, _CELLS // (len(runs.domains) + len(runs.targets)))
     lead = f"{len(runs)} runs."
     if len(few) < len(runs):
         lead += f" The table has {len(few)} of them, the figures fewer still; all are in report.json."
-    return Section("runs", "Every run", lead, (), [runs_table(few, fit)], short="Runs")
+    return Section("runs", "Every run", lead, (), [runs_table(few, fit)], short="Runs", logs=run_logs(runs, logs))
 
 
 def _again(study: Mapping[str, Any]) -> Section:

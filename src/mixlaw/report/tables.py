@@ -31,12 +31,14 @@ class Cell:
         note: smaller text under it (an interval, say).
         series: colour class of a swatch before the text.
         status: `pass`, `warn` or `fail`: the text is a badge.
+        tone: class of the cell's background.
     """
 
     text: str
     note: str = ""
     series: str = ""
     status: str = ""
+    tone: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,13 @@ from mixlaw.report.answer import answer, facts
 from mixlaw.report.budgets import solution_path
 from mixlaw.report.document import build_document, json_ready
 from mixlaw.report.downstream import downstream_markdown
+from mixlaw.report.explorer import explorer_data
 from mixlaw.report.health import health_checks
+from mixlaw.report.logs import Log
 from mixlaw.report.markdown import render_markdown
+from mixlaw.report.matrix import transfer_matrix
 from mixlaw.report.page import render_page
+from mixlaw.report.png import write_pictures
 from mixlaw.report.sections import build_sections
 from mixlaw.solve.solution import Solution
 
@@ -30,8 +34,10 @@ def write_report(
     title: str,
     study: Mapping[str, Any] | None = None,
     path: Sequence[Solution] | None = None,
+    logs: Mapping[str, Log] | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Path]:
-    """Write report.html, report.md and report.json, each atomically.
+    """Write report.html, report.md with its figures in figures/, and report.json; each file atomically.
 
     Args:
         out_dir: folder, made where it is missing.
@@ -44,29 +50,35 @@ def write_report(
             `available_tokens`; `commands`, the lines that make it again; `versions`, `inputs` and `hashes`, name ->
             text. Other texts and numbers are listed as they are; everything is kept in report.json.
         path: solutions of the same fit at other budgets, for the chart over the budget; None to solve them under the
-            bounds of the study's `config`, where there is one.
+            bounds of the study's `config`.
+        logs: run -> (step, training loss) pairs, where a training log is known.
+        notes: sentences to say beside the answer.
 
     Returns:
         `html`, `md`, `json` -> the file.
 
     Raises:
-        MissingExtra: Jinja is not installed.
+        MissingExtra: Jinja or Matplotlib is not installed.
         DataError: the runs lack a domain or target of the fit.
     """
     _require(runs, fit)
     study = json_ready(study) if study else None
-    if path is None and solution and study and study.get("config"):
-        path = solution_path(fit, solution, study)
+    if path is None and solution:
+        path = solution_path(fit, solution, study or {})
     path = list(path or ())
     checks = health_checks(fit, runs, solution, study)
     sentence, beside = answer(fit, solution)
+    beside = [*notes, *beside]
     few = facts(fit, runs, solution, study)
-    sections = build_sections(fit, runs, solution, checks, study, path)
-    document = build_document(title, fit, runs, solution, checks, study, path)
-    page = render_page(title, sentence, beside, few, sections, checks, document)
-    text = render_markdown(title, sentence, beside, few, sections, solution) + downstream_markdown(study)
+    matrix = transfer_matrix(fit, solution, study) if solution else None
+    explorer = explorer_data(fit, runs, solution, path, study)
+    sections = build_sections(fit, runs, solution, checks, study, path, explorer=explorer, matrix=matrix, logs=logs)
+    document = build_document(title, fit, runs, solution, checks, study, path, notes=notes, matrix=matrix)
+    page = render_page(title, sentence, beside, few, sections, checks, document, json_ready(explorer))
     files = {kind: Path(out_dir) / f"report.{kind}" for kind in ("html", "md", "json")}
+    pictures = write_pictures(Path(out_dir) / "figures", sections)
     write_json(files["json"], document)
+    text = render_markdown(title, sentence, beside, few, sections, solution, pictures) + downstream_markdown(study)
     write_text(files["md"], text)
     write_text(files["html"], page)
     return files

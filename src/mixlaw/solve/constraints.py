@@ -187,7 +187,9 @@ class Constraints:
             verb = "bind" if len(by_supply) + len(by_maximum) > 1 else "binds"
             feasible = self._largest_budget(domains)
             hint = f"Lower the budget to {format_tokens(math.floor(feasible))}" if feasible >= 1 else "Raise a maximum"
-            if not by_maximum:
+            if total == 0:
+                hint = "Some domain must have tokens"
+            if not by_maximum and total > 0:
                 hint += f", or raise max_epochs to {math.ceil(10 * self.max_epochs / total) / 10:g}"  # type: ignore[operator]
             return Infeasible(
                 f"No mixture meets the caps. At {format_tokens(budget_tokens)} tokens and max_epochs="

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mixlaw.core.notebook import bar, html_table, text_table
+from mixlaw.core.tokens import format_tokens
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -73,6 +76,37 @@ class Solution:
     objective: str = "weighted"
     objective_value: float = float("nan")
     marginal_interval: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name} {100 * weight:.1f} %" for name, weight in self.weights.items())
+        return f"<Solution, {self.status}: {said} of {format_tokens(self.budget_tokens)} tokens>"
+
+    def __str__(self) -> str:
+        return "\n\n".join((text_table(*self._weights_table()), text_table(*self._losses_table())))
+
+    def _repr_html_(self) -> str:
+        title, columns, rows = self._weights_table()
+        drawn = [bar(weight, i) for i, weight in enumerate(self.weights.values())]
+        weights = html_table(title, [*columns, ""], [[*row, figure] for row, figure in zip(rows, drawn, strict=True)])
+        return weights + html_table(*self._losses_table())
+
+    def _weights_table(self) -> tuple[str, list[str], list[list[Any]]]:
+        columns = ["domain", "weight", "tokens", "epochs", "nats per further million"]
+        rows: list[list[Any]] = []
+        for name, weight in self.weights.items():
+            numbers = (float(self.epochs.get(name, float("nan"))), float(self.marginal[name]))
+            rows.append([name, f"{100 * weight:.1f} %", format_tokens(self.tokens[name]), *numbers])
+        return f"Best mixture at {format_tokens(self.budget_tokens)} tokens ({self.status})", columns, rows
+
+    def _losses_table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        parts = [self.predicted, *(baseline["predicted"] for baseline in self.baselines.values())]
+        rows: list[list[Any]] = [
+            [target, *(float(part[target]["mean"]) for part in parts)] for target in self.predicted
+        ]
+        rows.append(["total", self.total_loss, *(float(b["total_loss"]) for b in self.baselines.values())])
+        regret = "expected regret {mean:.4f} nats (95th percentile {p95:.4f})".format(**self.expected_regret)
+        notes = [regret, *(f"warning: {text}" for text in self.warnings)]
+        return "Predicted loss, nats per supervised token", ["target", "best", *self.baselines], rows, notes
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, the keys that `mixlaw solve --json` prints."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.tokens import format_tokens
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -40,6 +43,32 @@ class RunStatus:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
         return self.__dict__.copy()
+
+
+class RunStatuses(list[RunStatus]):
+    """The states of a study's runs: a list of `RunStatus` that notebooks show as a table."""
+
+    def __repr__(self) -> str:
+        return f"<{self.title or 'no'} runs>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    @property
+    def title(self) -> str:
+        """How many runs there are in each state."""
+        counts = {state: sum(s.state == state for s in self) for state in ("done", "running", "pending", "failed")}
+        return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+        rows = [
+            [s.name, s.state, format_tokens(s.tokens), float("nan") if s.wall_s is None else s.wall_s, s.reason]
+            for s in self
+        ]
+        return self.title, ["run", "state", "tokens", "took, s", "reason"], rows
 
 
 @dataclass(frozen=True)
@@ -97,6 +126,22 @@ def last_metrics(folder: Path) -> dict[str, Any]:
             left = (time.time() - began) * (steps - step) / step
             return {"step": step, "steps": steps, "loss": value["loss"], "eta_s": round(left, 1)}
     return {}
+
+
+def training_log(folder: Path) -> list[tuple[int, float]]:
+    """Return (step, training loss in nats) of every step that metrics.jsonl has; empty where there is none."""
+    try:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+            found.append((int(value["step"]), float(value["loss"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 class SweepProgress:

@@ -22,7 +22,7 @@ from mixlaw.core.errors import DataError, MixlawError, StudyError
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
-from mixlaw.study.status import RunStatus, last_metrics
+from mixlaw.study.status import RunStatus, last_metrics, training_log
 from mixlaw.train.trainer import MODEL
 from mixlaw.train.trainer_config import TrainerConfig
 
@@ -172,6 +172,11 @@ class Study:
             with contextlib.suppress(MixlawError, AttributeError, TypeError, ValueError):
                 found.append(RunRecord.from_json(read_json(path)))
         return sorted(found, key=lambda record: (record.spec.name, record.spec.id))
+
+    def training_logs(self) -> dict[str, list[tuple[int, float]]]:
+        """Return the training log of every finished run that has one, by the run's name; see `training_log`."""
+        logs = {r.spec.name: training_log(self.run_folder(r.spec)) for r in self.records()}
+        return {name: log for name, log in logs.items() if log}
 
     def failure(self, spec: RunSpec) -> dict[str, Any] | None:
         """Return error.json of a failed run (`code`, `message`, `hint`, `retry`), or None."""

@@ -74,6 +74,23 @@ def test_an_empty_domain_is_named(mixlaw, verb, mix_yaml):
     refuse(mixlaw, verb, mix_yaml, "'math' is empty")
 
 
+def test_a_domain_of_one_conversation_is_named_before_anything_is_written(mixlaw, verb, mix_yaml):
+    path = mix_yaml.parent / "data" / "math.jsonl"
+    path.write_text(5 * (path.read_text().splitlines()[0] + "\n"))
+    refuse(mixlaw, verb, mix_yaml, "'math' has 5 rows and only one conversation")
+
+
+@pytest.mark.parametrize("bounds", ["max: {chat: 0.3, math: 0.4}", "min: {chat: 0.6, math: 0.5}"])
+def test_bounds_that_cannot_be_met_are_refused_before_anything_is_written(mixlaw, verb, mix_yaml, bounds):
+    mix_yaml.write_text(mix_yaml.read_text() + f"solve: {{{bounds}}}\n")
+    refuse(mixlaw, verb, mix_yaml, "'chat' and 'math'", "sum to")
+
+
+@pytest.mark.parametrize("study", ["data/chat.jsonl", "data/chat.jsonl/study", "/proc/study", 300 * "x"])
+def test_a_study_folder_that_cannot_be_written(mixlaw, verb, mix_yaml, study):
+    refuse(mixlaw, verb, replaced(mix_yaml, "study: study", f"study: {study}"), study, "permissions")
+
+
 def test_an_unknown_key_gets_a_suggestion(mixlaw, verb, mix_yaml):
     refuse(
         mixlaw, verb, replaced(mix_yaml, "max_length", "max_lenght"), "train.max_lenght", "did you mean 'max_length'"
@@ -144,6 +161,26 @@ def test_solve_refuses_a_budget_that_is_not_positive(mixlaw, fit_json, tmp_path,
     assert not out.exists()
 
 
+@pytest.mark.parametrize("out", ["runs.csv/fit.json", "folder"])
+def test_a_result_that_cannot_be_written(mixlaw, runs_csv, tmp_path, out):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "runs.csv").write_bytes(runs_csv.read_bytes())
+    before = files_below(tmp_path)
+    assert_one_error(mixlaw("fit", runs_csv, "--out", tmp_path / out), out.split("/")[0], "permissions")
+    assert files_below(tmp_path) == before
+
+
+def test_a_loss_that_is_the_same_in_all_runs(mixlaw, runs_csv, tmp_path):
+    lines = [line.split(",") for line in runs_csv.read_text().splitlines()]
+    for line in lines[1:]:
+        line[lines[0].index("loss:math")] = "1.25"
+    (tmp_path / "flat.csv").write_text("\n".join(",".join(line) for line in lines) + "\n")
+    for law in ("auto", "transfer", "pairwise", "ridge"):
+        assert_one_error(
+            mixlaw("fit", tmp_path / "flat.csv", "--law", law), "'math' has the loss 1.25 in all of its 13"
+        )
+
+
 def test_caps_that_cannot_be_met_name_the_domains(mixlaw, fit_json):
     result = mixlaw("solve", fit_json, "--budget", "20M", "--max", "chat=0.1,math=0.2", "--max", "code=0.3")
     assert_one_error(result, "'chat', 'math' and 'code'", "0.6")
@@ -155,6 +192,15 @@ def test_epoch_caps_that_cannot_be_met_name_the_binding_domains_and_the_remedy(m
     error = result.json["error"]
     assert result.code == 1 and error["code"] == "infeasible"
     assert "'math'" in error["message"] and "'code'" in error["message"] and "max_epochs" in error["hint"]
+
+
+def test_domains_that_have_nothing_at_all_are_infeasible(mixlaw, fit_json):
+    options = ("--budget", "40M", "--available", "chat=0,math=0,code=0", "--max-epochs", "4")
+    assert_one_error(mixlaw("solve", fit_json, *options), "supply 0", "must have tokens")
+
+
+def test_laws_refuses_an_empty_list_of_names(mixlaw, runs_csv):
+    assert_one_error(mixlaw("laws", runs_csv, "--laws", ","), "No laws were named", "pairwise")
 
 
 def test_floors_that_cannot_be_met_name_the_domains(mixlaw, fit_json):

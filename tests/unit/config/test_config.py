@@ -156,3 +156,24 @@ def test_only_what_is_supported_is_accepted(tmp_path):
 def test_the_resolved_configuration_reads_back_as_itself(tmp_path):
     config = load_config(write(tmp_path, GOOD))
     assert parse_config(config.model_dump()) == config
+
+
+def test_a_file_that_cannot_be_opened_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be read: Not a directory"):
+        load_config(tmp_path / "file" / "mix.yaml")
+
+
+def test_a_path_with_a_control_character_is_refused(tmp_path):
+    text = message(tmp_path, GOOD.replace("data/chat.jsonl", '"data/\\0.jsonl"').replace("studies/mix", '"a\\nb"'))
+    assert "domains.chat.path" in text and "study" in text and "control characters" in text
+
+
+def test_a_rename_of_a_column_that_no_format_has_gets_a_suggestion(tmp_path):
+    text = message(tmp_path, GOOD.replace("chat.jsonl}", "chat.jsonl, columns: {mesages: turns}}"))
+    assert "domains.chat.columns: no format has a column 'mesages', did you mean 'messages'?" in text
+
+
+def test_endless_epochs_are_said_with_null(tmp_path):
+    assert "solve.max_epochs" in message(tmp_path, GOOD + "solve: {max_epochs: .inf}\n")
+    assert load_config(write(tmp_path, GOOD + "solve: {max_epochs: null}\n")).solve.max_epochs is None

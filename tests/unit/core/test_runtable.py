@@ -47,6 +47,11 @@ def test_writing_and_reading_gives_the_same_table(tmp_path: Path) -> None:
         (GOOD.replace("300,0", "0,0"), "no domain has any tokens"),
         (GOOD.replace("r1", "r0"), "the run 'r0' is already in line 2"),
         (GOOD.replace("tokens:b", "tokens:a"), "'tokens:a' appears twice"),
+        (GOOD.replace("tokens:b", " tokens:a"), "'tokens:a' appears twice"),
+        (GOOD.replace("tokens:b", "tokens: "), "'tokens:' without a name"),
+        (GOOD.replace("2.5", "1e300"), r"line 2, column 'loss:b': '1e300'"),
+        (GOOD.replace("note", "count:b").replace(",x", ",-3"), r"line 2, column 'count:b': '-3'"),
+        (GOOD.replace("note", "metric:m").replace(",x", ",-inf"), r"line 2, column 'metric:m': '-inf'"),
         (GOOD.replace("tokens:", "t_"), "no column 'tokens:<domain>'"),
         (GOOD.replace("loss:", "l_"), "no column 'loss:<target>'"),
         (GOOD + "r2,1,3\n", "line 4: 3 cells, the header has 7"),
@@ -57,6 +62,12 @@ def test_writing_and_reading_gives_the_same_table(tmp_path: Path) -> None:
 def test_a_malformed_table_is_refused_with_row_and_column(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(tmp_path, text)
+
+
+def test_a_table_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be read: Not a directory"):
+        RunTable.from_csv(tmp_path / "file" / "runs.csv")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

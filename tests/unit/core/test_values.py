@@ -24,10 +24,17 @@ def test_token_counts_read_as_people_write_them(text: str | int, value: int) -> 
     assert parse_tokens(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "many", "20X", "-5M", "0", 0, -1, "nan", float("inf"), True])
+@pytest.mark.parametrize("text", ["", "many", "20X", "-5M", "0", 0, -1, "nan", float("nan"), -(10**400), True])
 def test_what_is_no_positive_token_count_is_refused(text: str | int) -> None:
     with pytest.raises(ConfigError):
         parse_tokens(text)
+
+
+@pytest.mark.parametrize("text", ["1e30", "1e400", 1e30, 10**400, "9" * 400])
+def test_a_token_count_beyond_any_data_is_refused_shortly(text: str | float) -> None:
+    with pytest.raises(ConfigError, match="at most 1e18") as caught:
+        parse_tokens(text)
+    assert len(str(caught.value)) < 150
 
 
 def test_token_counts_are_shown_in_three_digits() -> None:
@@ -62,10 +69,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as caught:
+        write_json(tmp_path, {"a": 1})
+    assert caught.value.filename == str(tmp_path)
+    assert list(tmp_path.iterdir()) == [] and not list(tmp_path.parent.glob("*.tmp"))
+
+
 def test_broken_json_is_refused_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"a": 1,\n oops}')
     with pytest.raises(DataError, match="line 2, column 2"):
         read_json(tmp_path / "x.json")
+
+
+def test_a_path_that_is_no_json_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[" * 200_000)
+    for path, words in ((tmp_path / "x.json", "cannot be read as JSON"), (tmp_path / "x.json" / "y", "cannot be read")):
+        with pytest.raises(DataError, match=words):
+            read_json(path)
 
 
 def test_errors_survive_the_way_between_processes() -> None:

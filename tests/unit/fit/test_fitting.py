@@ -96,6 +96,30 @@ def test_a_fit_survives_its_json_form(fit: Fit) -> None:
     assert np.array_equal(again.predict(MIXTURES).low, fit.predict(MIXTURES).low)
 
 
+@pytest.mark.parametrize("junk", ["absent", None, "x", [], {}, -1])
+def test_a_damaged_fit_file_is_refused_or_still_predicts(fit: Fit, junk: object) -> None:
+    whole = json.dumps(fit.to_json())
+    places = [(key,) for key in fit.to_json()] + [
+        (key, target) for key in ("parameters", "draws", "noise", "scatter", "diagnostics", "status") for target in "ab"
+    ]
+    places += [("parameters", "b", name) for name in ("C", "beta")] + [("draws", "b", name) for name in ("C", "beta")]
+    refused = 0
+    for *parents, last in places:
+        value = json.loads(whole)
+        part = value
+        for key in parents:
+            part = part[key]
+        del part[last]
+        if junk != "absent":
+            part[last] = junk
+        try:
+            Fit.from_json(value).predict(MIXTURES)
+        except DataError as error:
+            assert "Not a fit file" in error.message or "The fit file has" in error.message
+            refused += 1
+    assert refused >= 15
+
+
 def test_one_broken_run_does_not_bend_the_law() -> None:
     # Fitted by least squares these predictions would move by .1 to .2 nats.
     runs = planted(runs=17)

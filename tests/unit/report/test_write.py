@@ -78,7 +78,7 @@ def test_hostile_names_stay_text_in_page_script_and_markdown(tmp_path):
     study = {"commands": [f"echo ``` {HOSTILE}"], "note": HOSTILE, "failed": [HOSTILE]}
     files = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title=HOSTILE, study=study)
     reader = read(files["html"])
-    assert reader.tags.count("script") == 3 and "img" not in reader.tags
+    assert reader.tags.count("script") == 4 and "img" not in reader.tags
     text = files["md"].read_text()
     outside = re.sub(r"^````\n.*?^````$", "", text, flags=re.S | re.M)
     assert "<img" not in outside and "<script" not in outside

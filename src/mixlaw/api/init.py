@@ -1,0 +1,282 @@
+"""`init`: look at data files and write a commented mix.yaml that runs as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixlaw.core.errors import ConfigError, DataError, MissingExtra
+from mixlaw.core.files import write_text
+from mixlaw.core.tokens import format_tokens, parse_tokens
+
+Note = Callable[[str], None]
+
+BASE_TOKENS = 30_000
+"""Of each domain in the base run, where the data allow: with fewer, seeds differ as much as mixtures (docs/lab.md)."""
+
+_SAMPLE_ROWS = 200
+_COMMENT = 34
+"""Where comments begin."""
+
+_MEAN_RUN = 1.2
+"""Mean of a domain's tokens over base_tokens, where they are spread evenly in their logarithm from a third to 3."""
+
+_CHARACTERS_A_TOKEN = 4.0
+_TOKENS_A_TURN = 6
+"""What a chat template adds to a turn, about."""
+
+_VALIDATION_ROWS = 500
+_LARGEST_HELD_OUT = 0.2
+_GENERIC = re.compile(
+    r"(?i)(train|test|valid|validation|data|dataset|part|chunk|shard|split|default)?[-_.\d]*(of[-_\d]+)?"
+)
+_SUFFIX = re.compile(r"(?i)\.(jsonl|json|ndjson|parquet|csv|gz|zst)\b")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was seen in one source.
+
+    Attributes:
+        name: proposed for the domain.
+        path: as it was given.
+        form: format of its rows.
+        rows: how many it has.
+        tokens: about how many tokens they have.
+    """
+
+    name: str
+    path: str
+    form: str
+    rows: int
+    tokens: int
+
+    @property
+    def training_tokens(self) -> float:
+        """About how many are left when the validation rows are held out."""
+        held = min(_VALIDATION_ROWS, int(_LARGEST_HELD_OUT * self.rows))
+        return self.tokens * (1 - max(held, 1) / self.rows)
+
+
+def init(
+    paths: Sequence[str],
+    out: str | Path = "mix.yaml",
+    *,
+    model: str | None = None,
+    budget_tokens: str | int | None = None,
+    force: bool = False,
+    note: Note | None = None,
+) -> Path:
+    """Write a commented mix.yaml for data files: their formats, rows and tokens, and defaults that follow from them.
+
+    Args:
+        paths: data files, folders or dataset ids; a domain is named after its file.
+        out: where to write.
+        model: base model; None for the bundled one of 1M parameters, which is copied beside the file: good for a
+            first answer in minutes, not for weights to use.
+        budget_tokens: of the final run; None for one pass over all of the data.
+        force: whether an existing file is replaced.
+        note: called with a sentence about each source.
+
+    Raises:
+        ConfigError: the file exists, or two paths give one name.
+        DataError: a file is missing or malformed.
+    """
+    note = note or (lambda text: None)
+    out = Path(out)
+    if out.exists() and not force:
+        raise ConfigError(f"{out} exists.", "Say --force to replace it, or --out for another name.")
+    bundled = Path(__file__).parents[1] / "demo" / "tiny_base"
+    count = _token_counter(bundled if model is None else Path(model))
+    found = []
+    for path, name in zip(paths, domain_names(paths), strict=True):
+        found.append(_look(path, name, count))
+        note(f"{name}: {found[-1].rows:,} rows, {found[-1].form}, about {format_tokens(found[-1].tokens)} tokens")
+    if len(found) == 1:
+        note("One domain leaves nothing to mix: give one path a domain.")
+    budget = _round(sum(f.training_tokens for f in found)) if budget_tokens is None else parse_tokens(budget_tokens)
+    base = _base_tokens(found, budget)
+    if model is None:
+        _copy_model(bundled, out.parent / "tiny_base", force)
+    write_text(out, _text(found, out.parent, model, budget, base))
+    return out
+
+
+def domain_names(paths: Sequence[str]) -> list[str]:
+    """Return a name for each path: its file's, or its folder's where the file's says nothing, such as train.jsonl.
+
+    Raises:
+        ConfigError: two paths give one name.
+    """
+    names = [_name(Path(path)) for path in paths]
+    twice = {name for name, times in Counter(names).items() if times > 1}
+    if twice:
+        names = [
+            f"{Path(path).parent.name}-{name}" if name in twice and Path(path).parent.name else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+    if left := [name for name, times in Counter(names).items() if times > 1]:
+        raise ConfigError(f"Two paths give the domain name '{left[0]}'.", "Rename one, or edit mix.yaml by hand.")
+    return names
+
+
+def _name(path: Path) -> str:
+    stem = _SUFFIX.sub("", path.name).strip(" .") or path.name
+    folder = path.parent.name
+    return folder if folder and _GENERIC.fullmatch(stem) else stem
+
+
+def _look(path: str, name: str, count: Callable[[str], float]) -> Found:
+    from mixlaw.core.domain import Domain
+    from mixlaw.data.prepare import conversations
+
+    rows, characters, turns, form, sample = 0, 0, 0, "", []
+    for _, messages, written_as in conversations(Domain(name, path)):
+        rows, form = rows + 1, written_as
+        turns += len(messages)
+        characters += sum(len(message["content"]) for message in messages)
+        if rows <= _SAMPLE_ROWS:
+            sample.append("\n".join(message["content"] for message in messages))
+    if rows == 0:
+        raise DataError(f"{path} has no rows.", "Add rows, or leave it out.")
+    seen = sum(map(len, sample))
+    per_character = sum(map(count, sample)) / seen if seen else 1 / _CHARACTERS_A_TOKEN
+    return Found(name, path, form, rows, round(characters * per_character + _TOKENS_A_TURN * turns))
+
+
+def _token_counter(folder: Path) -> Callable[[str], float]:
+    """Return text -> tokens: by the model's tokenizer where it is at hand, else by its length."""
+    try:
+        from tokenizers import Tokenizer
+
+        tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception:  # the library raises bare Exception; an estimate is all that is wanted
+        return lambda text: len(text) / _CHARACTERS_A_TOKEN
+    return lambda text: len(tokenizer.encode(text).ids)
+
+
+def _base_tokens(found: Sequence[Found], budget: int) -> int:
+    """Return tokens a domain of the base run: the design's default, but not fewer than show a difference."""
+    from mixlaw.design.planning import default_base_tokens
+    from mixlaw.design.ranges import SPAN
+
+    available = {f.name: max(1, int(f.training_tokens)) for f in found}
+    room = min(budget / len(found), min(available.values())) / SPAN
+    return _round(max(default_base_tokens(available, budget), min(BASE_TOKENS, room)))
+
+
+def _round(tokens: float) -> int:
+    """Return a count rounded down to two digits, at least 1."""
+    tokens = max(1, int(tokens))
+    unit = 10 ** max(0, len(str(tokens)) - 2)
+    return tokens // unit * unit
+
+
+def _copy_model(bundled: Path, folder: Path, force: bool) -> None:
+    if not bundled.is_dir():
+        raise MissingExtra("mixlaw.demo.tiny_base", "train", "The bundled base model")
+    for source in sorted(file for file in bundled.iterdir() if file.is_file()):
+        target = folder / source.name
+        if target.exists() and not force and target.read_bytes() != source.read_bytes():
+            raise ConfigError(
+                f"{target} exists and is not the bundled model's.", "Say --model, --out elsewhere, or --force."
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _text(found: Sequence[Found], folder: Path, model: str | None, budget: int, base: int) -> str:
+    lines = []
+    for f in found:
+        # Paths in a mix.yaml are relative to its folder.
+        there = os.path.relpath(f.path, folder) if Path(f.path).exists() else f.path
+        seen = f"{f.form}, {f.rows:,} rows, about {format_tokens(f.tokens)} tokens"
+        lines.append(f"  {_yaml_text(f.name)}: {{path: {_yaml_text(there)}}}  # {seen}")
+    if model is None:
+        named = _MODEL_BUNDLED
+    else:
+        local = os.path.relpath(model, folder) if Path(model).is_dir() else model
+        if Path(model).is_dir() and not local.startswith("."):
+            local = f"./{local}"
+        named = _MODEL_GIVEN.format(model=_yaml_text(local))
+    runs = 1 + 4 * len(found)
+    return _TEMPLATE.format(
+        model=named,
+        domains="\n".join(lines),
+        budget=f"budget_tokens: {format_tokens(budget)}".ljust(_COMMENT),
+        base=f"  base_tokens: {format_tokens(base)}".ljust(_COMMENT),
+        more=f"# runs: {runs}".ljust(_COMMENT - 2),
+        runs=runs,
+        spent=format_tokens(runs * len(found) * base * _MEAN_RUN),
+        train=_TRAIN_BUNDLED if model is None else _TRAIN_GIVEN,
+    )
+
+
+def _yaml_text(text: str) -> str:
+    """Return a text as YAML: bare where that is read as the same text, quoted otherwise."""
+    bare = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text
+    return text if bare else json.dumps(text, ensure_ascii=False)
+
+
+_MODEL_BUNDLED = """\
+  name_or_path: ./tiny_base        # the bundled model of 1M parameters: a rehearsal, minutes on a laptop
+  # name_or_path: Qwen/Qwen2.5-0.5B  # for weights to use, name the model that you will train, or a small one
+                                   # of its family; a folder or a Hugging Face id. And: the train settings below"""
+
+_MODEL_GIVEN = """\
+  name_or_path: {model}   # a folder or a Hugging Face id; its tokenizer and chat template count the tokens
+  # revision: <commit>             # pin it: the runs are cached by it"""
+
+_TRAIN_BUNDLED = """\
+  learning_rate: 1.0e-3            # a model this small wants fifty times the usual rate: 2.0e-5 for yours
+  max_length: 512                  # 2048 for yours; longer rows are cut
+  per_device_train_batch_size: 4
+  # gradient_accumulation_steps: 4"""
+
+_TRAIN_GIVEN = """\
+  learning_rate: 2.0e-5
+  max_length: 2048                 # longer rows are cut
+  per_device_train_batch_size: 4
+  gradient_accumulation_steps: 4"""
+
+_TEMPLATE = """\
+# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, do it with `mixlaw run`.
+
+study: studies/mix                 # the folder of runs, fits, mixtures and reports; made when first needed
+
+model:
+{model}
+
+domains:                           # JSONL(.gz), Parquet, folders of them, or Hugging Face dataset ids
+{domains}
+
+validation: {{rows: 500}}            # held out of each domain by content; at most a fifth of it
+{budget} # training tokens of the final run; `mixlaw solve` answers for others, too
+
+plan:                              # the proxy runs: {runs} of them, about {spent} tokens in all
+  design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
+                                   # | d_optimal | g_optimal | sequential (batches until the decision is sure)
+{base} # of each domain in the middle of the design; the runs go to a third and to 3 times
+  {more} # default 1 + 4 per domain; of sequential the most, default twice that
+  # replicates: 2                  # repeats of the base run under other seeds, to measure the noise
+  seed: 0
+
+train:                             # Hugging Face's names
+{train}
+  num_train_epochs: 1
+  eval_rows: 200                   # validation rows per domain after each run
+
+solve:
+  objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
+  max_epochs: 4                    # passes over a domain at most
+  # groups: ["code + math <= 0.5"] # and: min, max, no_worse: {{code: 2}} (percent), prior: natural with prior_strength
+"""

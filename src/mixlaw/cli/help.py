@@ -1,0 +1,33 @@
+"""What --help says of a verb: its docstring as text, the examples in it at the end, where Rich sets them apart."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from rich.markup import escape
+
+_PANELS = {
+    "Whole job": ("demo", "init", "check", "run"),
+    "Runs": ("plan", "train", "status", "adopt"),
+    "Numbers": ("fit", "laws", "solve", "predict"),
+    "Results": ("mix", "report", "export", "compare", "final", "evaluate"),
+}
+_EXAMPLES = "\n\nExamples:\n"
+
+
+def described(verb: Callable[..., None]) -> dict[str, Any]:
+    """Return the keywords that Typer's `command` takes for a verb: its help, its examples and its panel.
+
+    Examples are the indented lines after `Examples:`, which ends the docstring.
+
+    Raises:
+        ValueError: the docstring has no examples.
+    """
+    text, found, examples = (inspect.getdoc(verb) or "").partition(_EXAMPLES)
+    if not found:
+        raise ValueError(f"The docstring of the verb '{verb.__name__}' does not end with 'Examples:'.")
+    lines = ["[bold]Examples[/bold]", *(f"[dim]$[/dim] {escape(line.strip())}" for line in examples.splitlines())]
+    panel = next((name for name, verbs in _PANELS.items() if verb.__name__ in verbs), None)
+    return {"help": escape(text), "epilog": "\n".join(lines), "rich_help_panel": panel}

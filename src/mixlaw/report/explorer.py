@@ -1,0 +1,162 @@
+"""The data of the explorer: the law's parameters, posterior draws and mixtures, for `templates/law.js` to evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.prediction import CEILING
+from mixlaw.fit.result import TOKEN_UNIT, Fit
+from mixlaw.laws import REGRESSORS
+from mixlaw.report.comparison import available_of
+from mixlaw.report.palette import series_of
+from mixlaw.solve.solution import Solution
+
+EVALUATED = (
+    "transfer", "pairwise", "exponential", "autoscale", "bivariate", "additive", "additive_joint", "chinchilla", "mean",
+)  # fmt: skip
+"""Laws that `law.js` has."""
+
+_NUMBERS = 60_000
+"""Drawn parameters in the page, about 0.7 MB; all draws where they are no more than that."""
+
+_DIGITS = 9
+"""Significant digits of a drawn parameter: as many as nobody can see, in half of the room."""
+
+_RUNS = 400
+_SPAN = 10.0
+
+
+def why_not(fit: Fit, solution: Solution | None) -> str:
+    """Return why there is no explorer, in a sentence; empty where there is one."""
+    if fit.law in REGRESSORS:
+        return f"There is no explorer: '{fit.law}' predicts without an equation that a browser could evaluate."
+    if fit.corrected:
+        return "There is no explorer: the correction by a Gaussian process is not evaluated in the browser."
+    if fit.law not in EVALUATED:
+        return f"There is no explorer: the law '{fit.law}' is not evaluated in the browser."
+    if solution is None:
+        return "There is no explorer, since no weights were asked for. Say at which budget: mixlaw report --budget 20M."
+    if len(solution.weights) < 2:
+        return "There is no explorer: one domain takes the whole budget."
+    return ""
+
+
+def explorer_fit(fit: Fit, solution: Solution) -> Fit:
+    """Return the fit whose draws the page holds: of the solution's domains, evenly chosen and rounded."""
+    fit = fit.of_domains(list(solution.weights))
+    size = sum(len(fitted.draws) for fitted in fit.targets.values())
+    most = min(len(next(iter(f.draws.values()))) for f in fit.targets.values())
+    count = int(np.clip(_NUMBERS // size, 10, most))
+    rows = np.linspace(0, most - 1, count).round().astype(int)
+    return replace(
+        fit,
+        targets={
+            name: replace(fitted, draws={p: _rounded(values[rows]) for p, values in fitted.draws.items()})
+            for name, fitted in fit.targets.items()
+        },
+        _predictors={},
+    )
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return np.array([float(f"{value:.{_DIGITS - 1}e}") for value in values])
+
+
+def explorer_data(
+    fit: Fit,
+    runs: RunTable,
+    solution: Solution | None,
+    path: Sequence[Solution],
+    study: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what the explorer needs, or `{"why_not": sentence}` where there can be none.
+
+    Args:
+        fit: the fit.
+        runs: the runs, for the map.
+        solution: the solution.
+        path: the best weights at other budgets.
+        study: with `available_tokens` and `config`.
+    """
+    reason = why_not(fit, solution)
+    if reason or solution is None:
+        return {"why_not": reason}
+    fit = explorer_fit(fit, solution)
+    domains = list(fit.domains)
+    available = available_of(solution, study)
+    supplies = [available.get(domain) for domain in domains]
+    series = series_of(list(solution.weights), solution.weights)
+    wishes = ((study or {}).get("config") or {}).get("solve") or {}
+    return {
+        "law": fit.law,
+        "unit": TOKEN_UNIT,
+        "domains": [{"name": domain, "series": series[domain]} for domain in domains],
+        "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],
+        "draws": len(next(iter(next(iter(fit.targets.values())).draws.values()))),
+        "decay": None if np.isinf(fit.decay) else fit.decay,
+        "unique": supplies if any(supplies) else None,
+        "max_epochs": wishes.get("max_epochs"),
+        "objective": solution.objective,
+        "budget": solution.budget_tokens,
+        "budget_text": format_tokens(solution.budget_tokens),
+        "budgets": _budgets(fit, solution, path),
+        "largest_run": float(runs.totals_R.max()),
+        "mixtures": _mixtures(solution, domains),
+        "path": [
+            {"budget": s.budget_tokens, "text": format_tokens(s.budget_tokens), "weights": _shares(s.weights, domains)}
+            for s in path
+        ],
+        "runs": _runs(runs, domains),
+    }
+
+
+def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
+    column = fit.losses_RJ[:, j]
+    columns = fit.theta_draws(name).T
+    return {
+        "name": name,
+        "own": fit.domains.index(name) if name in fit.domains else -1,
+        "importance": solution.target_weights.get(name, 1.0),
+        "ceiling": CEILING * float(np.nanmax(np.abs(column))),
+        "point": fit.theta(name).tolist(),
+        "draws": [values[0] if np.ptp(values) == 0 else values.tolist() for values in columns],
+    }
+
+
+def _shares(weights: Mapping[str, float], domains: Sequence[str]) -> list[float]:
+    return [float(weights[domain]) for domain in domains]
+
+
+def _mixtures(solution: Solution, domains: list[str]) -> list[dict[str, Any]]:
+    """Return the optimum first, then the baselines: natural, equal, others."""
+    found = [{"name": "optimum", "weights": _shares(solution.weights, domains), "budget": solution.budget_tokens}]
+    order = sorted(solution.baselines, key=lambda name: name != "natural")
+    return found + [{"name": name, "weights": _shares(solution.baselines[name]["weights"], domains)} for name in order]
+
+
+def _budgets(fit: Fit, solution: Solution, path: Sequence[Solution]) -> list[float]:
+    """Return the range of the budget slider: the path, the report's budget and the runs are within it."""
+    totals = fit.tokens_RK.sum(axis=1)
+    known = [solution.budget_tokens, *(s.budget_tokens for s in path), float(totals[totals > 0].min())]
+    return [min(*known, solution.budget_tokens / _SPAN), max(*known, solution.budget_tokens * _SPAN)]
+
+
+def _runs(runs: RunTable, domains: Sequence[str]) -> list[dict[str, Any]]:
+    columns = [runs.domains.index(domain) for domain in domains]
+    tokens_RK = runs.tokens_RK[:, columns]
+    some = np.flatnonzero(tokens_RK.sum(axis=1) > 0)
+    some = some[np.linspace(0, len(some) - 1, min(len(some), _RUNS)).round().astype(int)]
+    return [
+        {
+            "name": runs.runs[r],
+            "tokens": format_tokens(float(tokens_RK[r].sum())),
+            "weights": [round(float(share), 5) for share in tokens_RK[r] / tokens_RK[r].sum()],
+        }
+        for r in some
+    ]

@@ -1,0 +1,151 @@
+"use strict";
+/* The laws of src/mixlaw/laws in JavaScript: what `Fit.predict` says of a mixture, from the data in the page.
+
+   A law is (theta, N, own) -> nats: theta its parameters in the order of the Python law, N the tokens of every domain in
+   millions, own the place of the target's domain or -1. Every line has its twin in Python; a test compares them in the
+   browser, mean and band, to 1e-9. */
+const mixlaw = (() => {
+  const FLOOR = 1e-6; // added to every share
+  const ONE_TOKEN = 1e-6; // in millions
+  const BAND = [0.05, 0.95];
+
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+  /* D = N_j + k R^alpha, L = C D^-beta + E */
+  function transfer([C, k, alpha, beta, E], N, own) {
+    const total = sum(N);
+    const mine = N[own] + FLOOR * total;
+    const others = Math.max(total - N[own], 0) + FLOOR * total;
+    const worth = others > 0 ? k * Math.pow(Math.max(others, 1e-300), alpha) : 0;
+    return C * Math.pow(Math.max(mine + worth, ONE_TOKEN), -beta) + E;
+  }
+
+  /* D = (n0^a + sum t_i N_i^(a + e_i))^(1/a), L = C D^-beta prod (1 + N_i / D)^h_i + E; t = 1, e = h = 0 for the own */
+  function pairwise(theta, N, own) {
+    const [C, n0, a, beta, E] = theta;
+    const n = N.length - (own >= 0 ? 1 : 0);
+    const place = (i) => (own >= 0 && i > own ? i - 1 : i);
+    let Q = Math.pow(n0, a);
+    for (let i = 0; i < N.length; i++) {
+      if (N[i] <= 0) continue;
+      const [t, e] = i === own ? [1, 0] : [theta[5 + place(i)], theta[5 + n + place(i)]];
+      Q += t * Math.exp((a + e) * Math.log(N[i]));
+    }
+    const logD = Math.log(Math.max(Q, 1e-300)) / a;
+    const shrink = Math.exp(-logD);
+    let interference = 0;
+    for (let i = 0; i < N.length; i++) {
+      if (i !== own) interference += theta[5 + 2 * n + place(i)] * Math.log1p(N[i] * shrink);
+    }
+    return C * Math.exp(Math.min(-beta * logD + interference, 600)) + E;
+  }
+
+  /* L = c + exp(sum t_i w_i) */
+  function exponential(theta, N) {
+    const total = sum(N);
+    let power = 0;
+    for (let i = 0; i < N.length; i++) power += theta[1 + i] * (N[i] / total);
+    return theta[0] + Math.exp(power);
+  }
+
+  /* L = E + C (N_eq + N_j)^-b */
+  function autoscale([E, C, equivalent, b], N, own) {
+    return E + C * Math.pow(equivalent + N[own] + FLOOR * sum(N), -b);
+  }
+
+  /* L = w_j^-a (B S^-b + C) */
+  function bivariate([a, B, b, C], N, own) {
+    const total = sum(N);
+    return Math.pow(N[own] / total + FLOOR, -a) * (B * Math.pow(total, -b) + C);
+  }
+
+  /* L = E + 1 / sum C_i w_i^g + B D^-b, the coefficient B a function of the shares in the joint form */
+  function additiveWith(coefficient) {
+    return (theta, N) => {
+      const total = sum(N), K = N.length;
+      const shares = N.map((tokens) => tokens / total + FLOOR);
+      let terms = 0;
+      for (let i = 0; i < K; i++) terms += theta[1 + i] * Math.pow(shares[i], theta[K + 1]);
+      return theta[0] + 1 / terms + coefficient(theta, shares) * Math.pow(total, -theta[theta.length - 1]);
+    };
+  }
+  const additive = additiveWith((theta, shares) => theta[shares.length + 2]);
+  const additive_joint = additiveWith((theta, shares) => {
+    const K = shares.length, p = theta[2 * K + 2];
+    const B = shares.map((_, i) => Math.max(theta[K + 2 + i], 1e-300));
+    const top = Math.max(...B);
+    return top * Math.pow(sum(shares.map((share, i) => share * Math.exp(Math.log(B[i] / top) / p))), p);
+  });
+
+  /* L = E + B D^-b */
+  const chinchilla = ([E, B, b], N) => E + B * Math.pow(sum(N), -b);
+  const mean = ([value]) => value;
+
+  const laws = {
+    transfer, pairwise, exponential, autoscale, bivariate, additive, additive_joint, chinchilla, mean,
+  };
+
+  /* Tokens beyond the first epoch, in fresh ones: N' = U + U R* (1 - exp(-(N / U - 1) / R*)) */
+  function counted(N, unique, decay) {
+    if (decay === null || !unique) return N;
+    return N.map((tokens, i) => {
+      if (unique[i] === null) return tokens;
+      const first = Math.min(tokens, unique[i]);
+      const repeats = first > 0 ? tokens / first - 1 : 0;
+      return first * (1 + decay * -Math.expm1(-repeats / decay));
+    });
+  }
+
+  /* The quantile of sorted values, linear between them (NumPy's default). */
+  function quantile(sorted, q) {
+    const at = q * (sorted.length - 1), low = Math.floor(at);
+    return low + 1 < sorted.length ? sorted[low] + (sorted[low + 1] - sorted[low]) * (at - low) : sorted[low];
+  }
+
+  /* Mean and 90 % band of a value at the point estimate and in every draw; the band always holds the mean. */
+  function band(point, draws) {
+    const sorted = Float64Array.from(draws).sort();
+    return {
+      mean: point,
+      low: Math.min(quantile(sorted, BAND[0]), point),
+      high: Math.max(quantile(sorted, BAND[1]), point),
+    };
+  }
+
+  /* Returns the model of the page's data, with `losses(tokens, draws)` -> {point: (J), draws: (J)(S)}. */
+  function model(data) {
+    const law = laws[data.law];
+    const unique = data.unique && data.unique.map((tokens) => (tokens === null ? null : tokens / data.unit));
+    const targets = data.targets.map(({ own, point, draws, ceiling }) => {
+      const value = (theta, N) => {
+        const loss = law(theta, N, own);
+        return Number.isNaN(loss) ? ceiling : Math.min(Math.max(loss, 0), ceiling);
+      };
+      const rows = Array.from({ length: data.draws }, (_, s) => draws.map((c) => (Array.isArray(c) ? c[s] : c)));
+      return { value, point, rows };
+    });
+    // Evenly chosen draws where fewer are wanted: neighbours in a chain are alike.
+    const choices = new Map();
+    function chosen(count) {
+      const size = Math.min(count, data.draws);
+      if (!choices.has(size)) {
+        choices.set(size, Array.from({ length: size }, (_, i) => Math.floor((i * data.draws) / size)));
+      }
+      return choices.get(size);
+    }
+    function losses(tokens, draws = data.draws) {
+      const N = counted(tokens.map((count) => count / data.unit), unique, data.decay);
+      return {
+        point: targets.map(({ value, point }) => value(point, N)),
+        draws: targets.map(({ value, rows }) => chosen(draws).map((s) => value(rows[s], N))),
+      };
+    }
+    const predict = (tokens) => {
+      const { point, draws } = losses(tokens);
+      return point.map((loss, j) => band(loss, draws[j]));
+    };
+    return { losses, predict };
+  }
+
+  return { laws, model, band, quantile, sum };
+})();

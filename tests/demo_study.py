@@ -1,0 +1,37 @@
+"""The demo's runs, trained once and kept: `mixlaw demo` beside them has nothing left to train.
+
+    python tests/demo_study.py mixlaw-demo/study     keep the runs of a finished demo (after the bundle changed)
+
+A record counts only for the spec that it belongs to, so that records of another bundle are no use to anybody.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+KEPT = Path(__file__).parent / "data" / "demo_study.json"
+FILES = ("spec.json", "record.json", "timing.json")
+
+
+def place_runs(study: Path) -> None:
+    """Write the kept runs into a study folder."""
+    for name, files in json.loads(KEPT.read_text(encoding="utf-8")).items():
+        folder = study / "runs" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, value in files.items():
+            (folder / file).write_text(json.dumps(value), encoding="utf-8")
+
+
+def keep_runs(study: Path) -> None:
+    """Keep the finished runs of a study."""
+    runs = {}
+    for folder in sorted((study / "runs").iterdir()):
+        files = {name: json.loads((folder / name).read_text(encoding="utf-8")) for name in FILES}
+        files["timing.json"] = {"wall_s": files["timing.json"]["wall_s"]}
+        runs[folder.name] = files
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    keep_runs(Path(sys.argv[1]))

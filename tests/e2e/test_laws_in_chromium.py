@@ -1,0 +1,68 @@
+"""The laws of the page's script against the laws of the package: mean and band at a thousand random mixtures."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from chromium import NEEDED, browser
+from mixlaw.report.explorer import EVALUATED, explorer_data, explorer_fit
+from mixlaw.report.page import TEMPLATES
+from report_fits import AVAILABLE, planted, runs_of, solution_of
+
+__all__ = ["browser"]
+pytestmark = NEEDED
+
+CASES = {
+    **{law: {} for law in EVALUATED},
+    "pairwise with interference": {"interference": True},
+    "pairwise with interference and repetition": {"interference": True, "decay": 4.0},
+    "pairwise of targets that are no domains": {"targets": ("helpfulness", "math")},
+    "transfer with repetition": {"decay": 2.5},
+}
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    page = browser.new_page()
+    page.evaluate((TEMPLATES / "law.js").read_text(encoding="utf-8").replace("const mixlaw", "globalThis.mixlaw"))
+    yield page
+    page.close()
+
+
+def difference(page, fit) -> float:
+    """Return the largest relative difference of mean, low and high at a thousand mixtures."""
+    solution = solution_of(fit, {"chat": 0.5, "code": 0.3, "math": 0.2}, 20_000_000)
+    data = explorer_data(fit, runs_of(fit), solution, [], {"available_tokens": AVAILABLE})
+    generator = np.random.default_rng(3)
+    weights = generator.dirichlet([0.5, 0.5, 0.5], 1000)
+    weights[:20] = np.eye(3)[np.arange(20) % 3]  # all of one domain, none of the others
+    tokens = weights * np.exp(generator.uniform(np.log(1e5), np.log(1e10), (1000, 1)))
+    code = "([data, tokens]) => { const m = mixlaw.model(JSON.parse(data)); return tokens.map((t) => m.predict(t)); }"
+    answers = page.evaluate(code, [json.dumps(data), tokens.tolist()])
+    found = np.array([[[a["mean"], a["low"], a["high"]] for a in row] for row in answers])
+    available = AVAILABLE if np.isfinite(fit.decay) else None
+    expected = explorer_fit(fit, solution).predict(tokens, available)
+    expected = np.stack([expected.mean, expected.mean_low, expected.mean_high], axis=-1)
+    assert found.shape == (1000, len(fit.targets), 3)
+    assert np.ptp(expected[..., 0]) > 0.1 or fit.law == "mean"
+    return float(np.max(np.abs(found / expected - 1)))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_script_says_what_the_law_says(page, case):
+    """Errors a constant would make: tens of per cent. The largest seen is 4e-16."""
+    assert difference(page, planted(case.split()[0], **CASES[case])) < 1e-9
+
+
+def test_fits_of_real_runs_agree_too(page, fitted_for_real):
+    assert difference(page, fitted_for_real) < 1e-9
+
+
+@pytest.fixture(scope="module", params=["transfer", "pairwise"])
+def fitted_for_real(request):
+    from mixlaw.fit import fit_law
+
+    return fit_law(runs_of(planted("transfer")), law=request.param)

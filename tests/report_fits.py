@@ -1,0 +1,61 @@
+"""Fits of every law that the report's explorer evaluates, with parameters drawn at random: nothing is fitted here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.result import Fit
+from mixlaw.fit.targetfit import TargetFit
+from mixlaw.laws import LAWS
+from mixlaw.solve.solution import Certificate, Solution
+
+DRAWS = 120
+AVAILABLE = {"chat": 9e6, "code": 2e6, "math": 700e3}
+RANGES = {
+    "C": (0.3, 1.0), "k": (0.05, 0.5), "alpha": (0.3, 0.95), "beta": (0.08, 0.35), "E": (0.4, 1.3), "n0": (0.01, 0.5),
+    "a": (0.4, 1.0), "t": (0.01, 0.6), "e": (-0.1, 0.1), "h": (0.0, 0.0), "c": (0.3, 1.0), "B": (0.2, 1.0),
+    "b": (0.05, 0.4), "g": (0.2, 0.9), "p": (0.5, 2.0), "N_eq": (0.05, 0.5), "mean": (1.0, 2.0),
+}  # fmt: skip
+
+
+def planted(law: str, *, interference: bool = False, decay: float = np.inf, targets: tuple[str, ...] = ()) -> Fit:
+    """Return a fit of `law` on three domains whose point and draws are random within `RANGES`.
+
+    Args:
+        law: its name.
+        interference: whether h of `pairwise` is other than 0.
+        decay: R* of repeated tokens.
+        targets: by default the domains.
+    """
+    generator, domains = np.random.default_rng(7), tuple(AVAILABLE)
+    ranges = RANGES | ({"h": (-0.15, 0.3)} if interference else {})
+    if law == "additive":
+        ranges = ranges | {"C": (1.0, 4.0)}
+    fits = {}
+    for target in targets or domains:
+        names = [parameter.name for parameter in LAWS[law](domains, target).parameters]
+        low, high = np.array([ranges[name.partition("[")[0]] for name in names]).T
+        values = generator.uniform(low, high, (DRAWS + 1, len(names)))
+        values[1:] = values[0] + 0.1 * (values[1:] - values[0])
+        draws = dict(zip(names, values[1:].T, strict=True))
+        fits[target] = TargetFit(dict(zip(names, map(float, values[0]), strict=True)), draws, 0.01, "converged", "")
+    tokens = np.exp(generator.uniform(np.log(2e5), np.log(3e6), (14, 3)))
+    fit = Fit(law, "joint", domains, fits, tokens, np.ones((14, len(fits))), tuple(f"run-{r}" for r in range(14)))
+    losses = np.column_stack([fit.law_of(t).predict(fit.theta(t), tokens / 1e6) for t in fits])
+    return Fit(law, "joint", domains, fits, tokens, losses, fit.run_names, decay=decay)
+
+
+def runs_of(fit: Fit) -> RunTable:
+    """Return the runs of a fit."""
+    return RunTable(fit.run_names, fit.domains, tuple(fit.targets), fit.tokens_RK, fit.losses_RJ)
+
+
+def solution_of(fit: Fit, weights: dict[str, float], budget: int) -> Solution:
+    """Return a solution that says these weights, without solving; the baseline is equal."""
+    equal = {"weights": dict.fromkeys(weights, 1 / len(weights))}
+    tokens = {domain: round(share * budget) for domain, share in weights.items()}
+    return Solution(
+        "optimal", budget, weights, tokens, {}, {}, {}, {"equal": equal}, 0.0, {}, Certificate(0, 0, 0), 1.0,
+        objective="mean", target_weights=dict.fromkeys(fit.targets, 1.0),
+    )  # fmt: skip

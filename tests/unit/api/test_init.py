@@ -1,0 +1,101 @@
+"""`init` looks at files and writes a configuration that runs as it is."""
+
+import gzip
+import json
+
+import pytest
+
+import mixlaw
+from mixlaw.api.init import domain_names
+from mixlaw.config import load_config
+from mixlaw.core.errors import ConfigError, DataError
+
+ROWS = {
+    "messages": lambda i: {
+        "messages": [{"role": "user", "content": f"q {i}"}, {"role": "assistant", "content": f"a {i}"}]
+    },
+    "sharegpt": lambda i: {"conversations": [{"from": "human", "value": f"q {i}"}, {"from": "gpt", "value": f"a {i}"}]},
+    "prompt_completion": lambda i: {"prompt": f"q {i}", "completion": f"a {i}"},
+    "alpaca": lambda i: {"instruction": f"q {i}", "input": "", "output": f"a {i}"},
+}
+
+
+def write(path, form, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(ROWS[form](i)) + "\n" for i in range(rows))
+    return str(path)
+
+
+def test_formats_rows_and_tokens_are_found_and_the_file_passes_check(tmp_path):
+    paths = [write(tmp_path / f"data/{form}.jsonl", form, 200 + i) for i, form in enumerate(ROWS)]
+    said = []
+    out = mixlaw.init(paths, tmp_path / "mix.yaml", note=said.append)
+    text = out.read_text()
+    for i, form in enumerate(ROWS):
+        assert f"{form}: {{path: data/{form}.jsonl}}  # {form}, {200 + i} rows, about" in text
+    assert len(said) == 4 and said[0].startswith("messages: 200 rows, messages, about")
+    found = mixlaw.check(out)
+    config = load_config(out)
+    assert found.domains["alpaca"]["format"] == "alpaca"
+    tokens = sum(counts["train"]["tokens"] for counts in found.domains.values())
+    assert 0.8 * tokens < config.budget_tokens < 1.2 * tokens
+    smallest = min(counts["train"]["tokens"] for counts in found.domains.values())
+    assert config.plan.base_tokens is not None and 3 * config.plan.base_tokens <= 1.2 * smallest
+
+
+def test_more_data_give_larger_runs_up_to_30k_a_domain(tmp_path):
+    paths = [write(tmp_path / f"{name}.jsonl", "messages", 12_000) for name in ("a", "b")]
+    config = load_config(mixlaw.init(paths, tmp_path / "mix.yaml"))
+    assert config.plan.base_tokens == 30_000
+    large = load_config(mixlaw.init(paths, tmp_path / "large.yaml", budget_tokens="10M"))
+    assert large.budget_tokens == 10_000_000 and (large.plan.base_tokens or 0) > 30_000
+
+
+def test_a_model_that_is_named_is_used_and_no_other_is_copied(tmp_path):
+    path = write(tmp_path / "a.jsonl", "alpaca", 50)
+    config = load_config(
+        mixlaw.init([path, path.replace("a.jsonl", "b.jsonl")][:1], tmp_path / "m.yaml", model="org/m")
+    )
+    assert config.model.name_or_path == "org/m" and config.train.learning_rate == 2e-5
+    assert not (tmp_path / "tiny_base").exists()
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["data/chat.jsonl", "b/code.jsonl.gz"], ["chat", "code"]),
+        (["chat/train.jsonl", "code/train-00000-of-00004.parquet"], ["chat", "code"]),
+        (["x/math.jsonl", "y/math.jsonl"], ["x-math", "y-math"]),
+        (["org/code-sft", "data/my.notes.v2.jsonl"], ["code-sft", "my.notes.v2"]),
+        (["train.jsonl"], ["train"]),
+    ],
+)
+def test_domains_are_named_after_files_or_their_folders(paths, names):
+    assert domain_names(paths) == names
+
+
+def test_what_cannot_work_is_refused_before_anything_is_written(tmp_path):
+    path = write(tmp_path / "a.jsonl", "alpaca", 50)
+    with pytest.raises(ConfigError, match=r"domain name '.*a'"):
+        mixlaw.init([path, path], tmp_path / "mix.yaml")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DataError, match="no rows"):
+        mixlaw.init([str(tmp_path / "empty.jsonl")], tmp_path / "mix.yaml")
+    (tmp_path / "bad.jsonl").write_text('{"text": 1}\n')
+    with pytest.raises(DataError, match="no known format"):
+        mixlaw.init([str(tmp_path / "bad.jsonl")], tmp_path / "mix.yaml")
+    assert not (tmp_path / "mix.yaml").exists() and not (tmp_path / "tiny_base").exists()
+
+
+def test_someone_elses_tiny_base_and_mix_yaml_are_kept(tmp_path):
+    path = write(tmp_path / "a.jsonl.gz", "alpaca", 50)
+    (tmp_path / "tiny_base").mkdir()
+    (tmp_path / "tiny_base" / "config.json").write_text("mine")
+    with pytest.raises(ConfigError, match="not the bundled"):
+        mixlaw.init([path], tmp_path / "mix.yaml")
+    assert (tmp_path / "tiny_base" / "config.json").read_text() == "mine" and not (tmp_path / "mix.yaml").exists()
+    (tmp_path / "mix.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match="exists"):
+        mixlaw.init([path], tmp_path / "mix.yaml", model="m")

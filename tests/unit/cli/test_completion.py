@@ -1,0 +1,50 @@
+"""What the shell is offered, and that what it is offered exists."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mixlaw.cli import completion
+from mixlaw.laws import LAWS, REGRESSORS
+
+
+def completed(*words, cwd=None):
+    """Return what bash is offered for the last of the words."""
+    environment = os.environ | {
+        "_MIXLAW_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(("mixlaw", *map(str, words))),
+        "COMP_CWORD": str(len(words)),
+    }
+    command = [sys.executable, "-m", "mixlaw"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, cwd=cwd)
+    return done.stdout.split()
+
+
+def test_the_names_of_laws_are_all_there():
+    assert set(completion.LAWS) == {*LAWS, *REGRESSORS}
+
+
+def test_verbs_options_and_laws_are_completed(fit_json):
+    assert {"fit", "solve", "status"} <= set(completed(""))
+    assert completed("sta") == ["status"]
+    assert "--watch" in completed("status", "--w")
+    assert completed("fit", "runs.csv", "--law", "pa") == ["pairwise"]
+    assert completed("fit", "runs.csv", "--fit", "o") == ["own_curve"]
+    assert completed("laws", "runs.csv", "--laws", "gp,transfer,pa") == ["gp,transfer,pairwise"]
+    assert completed("solve", fit_json, "--objective", "m") == ["mean", "max"]
+
+
+def test_the_domains_of_a_fit_are_completed(fit_json):
+    assert completed("predict", fit_json, "--tokens", "chat=1M,m") == ["chat=1M,math="]
+    assert completed("solve", fit_json, "--max", "c") == ["chat=", "code="]
+    assert completed("solve", fit_json.parent / "nosuch.json", "--max", "c") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_is_printed(shell):
+    environment = os.environ | {"_MIXLAW_COMPLETE": f"source_{shell}"}
+    command = [sys.executable, "-m", "mixlaw"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0 and "_MIXLAW_COMPLETE" in done.stdout
