@@ -18,10 +18,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from mixlaw.api.adopt import adopt as adopt
+    from mixlaw.api.compare import compare as compare
+    from mixlaw.api.export import export as export
     from mixlaw.api.files import check as check
-    from mixlaw.api.files import mix as mix
     from mixlaw.api.files import report as report
+    from mixlaw.api.final import final as final
     from mixlaw.api.init import init as init
+    from mixlaw.api.mixture import mix as mix
     from mixlaw.api.numbers import fit as fit
     from mixlaw.api.numbers import laws as laws
     from mixlaw.api.numbers import load_fit as load_fit
@@ -42,8 +45,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "adopt": "mixlaw.api.adopt",
     "check": "mixlaw.api.files",
+    "compare": "mixlaw.api.compare",
+    "export": "mixlaw.api.export",
+    "final": "mixlaw.api.final",
     "init": "mixlaw.api.init",
-    "mix": "mixlaw.api.files",
+    "mix": "mixlaw.api.mixture",
     "report": "mixlaw.api.files",
     "fit": "mixlaw.api.numbers",
     "laws": "mixlaw.api.numbers",
@@ -71,7 +77,10 @@ __all__ = [
     "adopt",
     "check",
     "citation",
+    "compare",
     "demo",
+    "export",
+    "final",
     "fit",
     "init",
     "laws",

@@ -53,7 +53,7 @@ class ModelNode(_Node):
 
 
 class DomainNode(_Node):
-    """One dataset; see `mixlaw.core.domain.Domain`."""
+    """One dataset; see `mixlaw.core.domain.Domain`. Its licence is for the cards of what is made from it."""
 
     path: Path_
     subset: str | None = None
@@ -61,6 +61,7 @@ class DomainNode(_Node):
     revision: str | None = None
     format: Literal["auto", "messages", "prompt_completion", "sharegpt", "alpaca"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
+    license: str | None = None
 
     @field_validator("columns")
     @classmethod
@@ -223,7 +224,7 @@ class Config(_Node):
 
     def domain_values(self) -> dict[str, Domain]:
         """Return name -> Domain."""
-        return {name: Domain(name=name, **node.model_dump()) for name, node in self.domains.items()}
+        return {name: Domain(name=name, **node.model_dump(exclude={"license"})) for name, node in self.domains.items()}
 
 
 def load_config(path: str | Path) -> Config:

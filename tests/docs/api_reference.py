@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import mixlaw
-from mixlaw.api.files import Check, MixtureFiles
+from mixlaw.api.files import Check
+from mixlaw.api.mixture import MixtureFiles
 from mixlaw.api.sweep import Plan, RunResult
 from mixlaw.fit.lawtable import LawRow, LawTable
 from mixlaw.fit.prediction import Prediction
@@ -16,7 +17,8 @@ from mixlaw.study.status import RunEvent, RunStatus
 
 VERBS = (
     *("init", "check", "plan", "train", "status", "adopt", "run", "demo"),
-    *("load_runs", "fit", "load_fit", "laws", "solve", "predict", "mix", "report", "citation"),
+    *("load_runs", "fit", "load_fit", "laws", "solve", "predict", "mix", "export", "compare", "final"),
+    *("report", "citation"),
 )
 VALUES = (
     *(mixlaw.RunTable, mixlaw.Fit, Prediction, mixlaw.Solution, Certificate, LawTable, LawRow),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 VERBS = (
     *("init", "check", "run", "plan", "train", "status", "adopt"),
-    *("fit", "laws", "solve", "predict", "mix", "report", "demo"),
+    *("fit", "laws", "solve", "predict", "mix", "export", "compare", "final", "eval", "report", "demo"),
 )
 INTRODUCTION = """\
 # Command line

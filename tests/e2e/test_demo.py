@@ -151,3 +151,146 @@ def test_ctrl_c_ends_the_sweep_cleanly_and_the_next_run_goes_on(tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(list(records.glob("*/record.json"))) == 13
     assert all(path.read_bytes() == content for path, content in finished.items())
+
+
+@pytest.fixture(scope="module")
+def final_model(demo):
+    """The model trained at the solution, at a third of the budget."""
+    folder = demo[0] / "model"
+    words = command("final", demo[0] / "mix.yaml", "--budget", "10k", "--out", folder, "--json")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_the_final_model_is_loaded_by_transformers_and_has_the_loss_that_was_measured(demo, final_model):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from mixlaw.api.project import Project
+    from mixlaw.train.causal_lm import CausalLM
+    from mixlaw.train.evaluation import ValidationSet
+
+    folder, facts = final_model
+    assert {"model.safetensors", "tokenizer.json", "README.md", "mixlaw.json"} <= {p.name for p in folder.iterdir()}
+    assert abs(sum(facts["tokens"].values()) - 10_000) <= 3 * 192
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+    project = Project.open(demo[0] / "mix.yaml")
+    lm = CausalLM.around(network.eval(), project.model_settings, project.train_settings, torch.device("cpu"), False)
+    rows = project.prepared["math"].validation
+    loss = ValidationSet.of("math", rows, project.train_settings).evaluate(lm).loss_nats
+    # Weights are saved in the base's half precision; the base itself is more than half a nat worse.
+    assert loss == pytest.approx(facts["losses"]["math"]["loss_nats"], abs=0.02)
+    assert facts["predicted"]["math"]["low"] < facts["predicted"]["math"]["high"]
+    card = (folder / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers") and "mixlaw final mix.yaml --budget 10000" in card
+    assert str(demo[0]) not in card
+
+
+def test_a_final_model_is_found_again_and_never_overwritten(demo, final_model, capsys):
+    folder, facts = final_model
+    config = str(demo[0] / "mix.yaml")
+    assert main(["final", config, "--budget", "10k", "--out", str(folder), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert not again["new"] and again["id"] == facts["id"]
+    assert main(["final", config, "--budget", "20k", "--out", str(folder)]) == 1
+    assert "a model is never overwritten" in capsys.readouterr().err
+
+
+def test_lm_eval_runs_offline_on_the_final_model_and_keeps_its_own_results(demo, final_model, tmp_path):
+    pytest.importorskip("lm_eval")
+    words = command("eval", demo[0] / "mix.yaml", "--model", final_model[0], "--tasks", "openbookqa,shell")
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    words += ["--limit", "8", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["models"]["model"]
+    assert {name: (task["metric"], task["rows"]) for name, task in found.items()} == {
+        "openbookqa": ("acc_norm", 8),
+        "shell": ("exact_match", 8),
+    }
+    assert all(0 <= task["value"] <= 1 for task in found.values())
+    results = json.loads((final_model[0] / "evaluation" / "openbookqa" / "results.json").read_text())
+    assert results["results"]["mixlaw_openbookqa"]["acc_norm,none"] == found["openbookqa"]["value"]
+    samples = (final_model[0] / "evaluation" / "openbookqa" / "samples.jsonl").read_text().splitlines()
+    assert len(samples) == 8
+    began = time.monotonic()
+    subprocess.run(words, capture_output=True, timeout=300, env=environment, check=True)  # nothing is missing
+    assert time.monotonic() - began < 60
+
+
+def test_compare_trains_what_the_solution_must_beat_and_no_fit_sees_it(demo):
+    folder = demo[0]
+    before = mixlaw.load_runs(folder / "study").runs
+    own = "instruction=0.2,math=0.2,code=0.6"
+    words = command("compare", folder / "mix.yaml", "--budget", "3k", "--seeds", 2, "--weights", own, "--json")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    names = {"solution", "own", "equal", "equal_rows", "natural", "unimax", "temperature_0.5"}
+    assert set(found["mixtures"]) | set(found["same_as"]) == names
+    for name, mixture in found["mixtures"].items():
+        assert set(mixture["losses"]) == {"instruction", "math", "code"} and mixture["seeds"] == 2
+        assert sum(mixture["tokens"].values()) == 3000
+        assert ("minus_solution" in mixture) == (name != "solution")
+        total = sum(loss["mean"] for loss in mixture["losses"].values())
+        assert mixture["total"]["mean"] == pytest.approx(total)
+    assert found["mixtures"][found["best"]]["total"]["mean"] == min(
+        m["total"]["mean"] for m in found["mixtures"].values()
+    )
+    assert mixlaw.load_runs(folder / "study").runs == before
+    stored = json.loads((folder / "study" / "confirmation" / "comparison-3k.json").read_text())
+    assert stored["mixtures"] == found["mixtures"]
+    records = list((folder / "study" / "confirmation" / "runs").glob("*/record.json"))
+    times = {path: path.stat().st_mtime_ns for path in records}
+    again = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert json.loads(again.stdout) == found and {p: p.stat().st_mtime_ns for p in records} == times
+
+
+@pytest.mark.parametrize("tool", ["trl", "llamafactory", "nemo"])
+def test_export_points_at_the_mixtures_files(demo, capsys, tool):
+    config = str(demo[0] / "mix.yaml")
+    assert main(["export", config, "--to", tool, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    text = "".join(
+        (demo[0] / "study" / "exports" / value["folder"].rsplit("/", 1)[1] / f).read_text() for f in value["files"]
+    )
+    assert os.path.join(value["mixture"], "train.jsonl") in text
+
+
+def test_the_mixture_has_a_card_that_datasets_reads(demo):
+    import yaml
+    from datasets import load_dataset
+
+    (mixture,) = (demo[0] / "study" / "mixtures").iterdir()
+    card = (mixture / "README.md").read_text()
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front["configs"][0]["data_files"] == [{"split": "train", "path": ["train.jsonl"]}]
+    for part in ("| math |", "predicts", "SHA-256", "LICENSES.txt", "$ mixlaw mix mix.yaml --budget 30000 --weights"):
+        assert part in card, part
+    assert str(demo[0]) not in card
+    rows = load_dataset(str(mixture), split="train", cache_dir=str(demo[0] / "hf-cache"))
+    assert len(rows) == json.loads((mixture / "manifest.json").read_text())["files"][0]["rows"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["export", "--to", "unsloth"], "there is no tool 'unsloth'. Known: trl, axolotl"),
+        (["export", "--to", "llamafactory", "--by-reference"], "LLaMA-Factory reads .jsonl"),
+        (["mix", "--budget", "0"], "must be at least one token"),
+        (["mix", "--weights", "math=0.5"], "The weights sum to 0.5"),
+        (["final", "--weights", "maths=1"], "there is no domain 'maths'"),
+        (["compare", "--weights", "math=2"], "The weights sum to 2"),
+        (["eval", "--tasks", "mmlu"], "There is no task 'mmlu'"),
+        (["eval", "--tasks", "humaneval"], "runs code that the model wrote"),
+        (["eval", "--model", "nosuch", "--tasks", "sql"], "There is no kept model 'nosuch'"),
+    ],
+)
+def test_every_error_is_one_line_with_the_way_out(demo, capsys, words, message):
+    verb, *rest = words
+    assert main([verb, str(demo[0] / "mix.yaml"), *rest]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error ") and message in line

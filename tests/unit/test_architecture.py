@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "mixlaw"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# core <- laws <- {design, fit <- solve}; core <- data <- train <- study; all <- report <- api <- cli.
+# core <- laws <- {design, fit <- solve}; core <- data <- train <- study <- evaluate; all <- report <- api <- cli.
 BELOW = {
     "core": set(),
     "laws": {"core"},
@@ -22,6 +22,7 @@ BELOW = {
     "data": {"core"},
     "train": {"core", "data"},
     "study": {"core", "data", "train"},
+    "evaluate": {"core", "data", "train", "study"},
     "config": {"core"},
     "testing": {"core", "laws"},
 }
@@ -42,6 +43,7 @@ LAZY = {
     "matplotlib",
     "jinja2",
     "lightgbm",
+    "lm_eval",
 }
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
 from mixlaw.core.files import read_json
-from mixlaw.core.mixture import Mixture
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
@@ -64,30 +62,6 @@ class Check:
         return None if self.parameters is None else 6.0 * self.parameters * self.proxy_tokens
 
 
-class MixtureFiles(NamedTuple):
-    """The training files of a mixture: `manifest, folder = mixlaw.mix(...)`."""
-
-    manifest: dict[str, Any]
-    folder: Path
-
-    def __repr__(self) -> str:
-        return f"<MixtureFiles: {self._table()[0]}>"
-
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table())
-
-    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
-        rows: list[list[Any]] = [
-            [name, f"{100 * d['achieved_share']:.2f} %", format_tokens(d["achieved_tokens"]), d["epochs"], d["rows"]]
-            for name, d in self.manifest["domains"].items()
-        ]
-        title = f"{format_tokens(self.manifest['achieved_tokens'])} tokens in {self.folder}"
-        return title, ["domain", "share", "tokens", "epochs", "rows"], rows
-
-
 def check(config: str | Path, note: Note | None = None) -> Check:
     """Validate everything, count the tokens, render a chat of each domain, and price the plan; trains nothing.
 
@@ -108,59 +82,6 @@ def check(config: str | Path, note: Note | None = None) -> Check:
         notes,
         stored_parameters(Path(project.config.model.name_or_path)),
     )
-
-
-def mix(
-    config: str | Path | Project,
-    *,
-    budget_tokens: str | int | None = None,
-    weights: Mapping[str, float] | None = None,
-    out: str | Path | None = None,
-    file_format: str = "jsonl",
-    note: Note | None = None,
-) -> MixtureFiles:
-    """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
-
-    Args:
-        config: a mix.yaml or its project.
-        budget_tokens: None for the configuration's; another one is solved for.
-        weights: domain -> share, instead of the solution's.
-        out: the folder; None for mixtures/<budget>-<hash8> in the study.
-        file_format: `jsonl` or `parquet`.
-        note: called with a sentence about each step.
-
-    Raises:
-        ConfigError: unknown domains, or weights that do not sum to 1.
-        StudyError: there is no fit yet, or its runs had another model, other settings or other data.
-        DataError: a source file changed since it was counted.
-    """
-    from mixlaw.core.fingerprints import fingerprint
-    from mixlaw.data.materialise import materialise
-
-    project = config if isinstance(config, Project) else Project.open(config, note)
-    budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
-    if weights is None:
-        weights = _solved(project, budget).weights
-    elif unknown := sorted(set(weights) - set(project.domains)):
-        raise ConfigError(
-            f"--weights: there is no domain {', '.join(map(repr, unknown))}.", f"Known: {', '.join(project.domains)}."
-        )
-    mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
-    if out is None:
-        name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget, file_format])[:8]}"
-        out = project.study.folder / "mixtures" / name
-    manifest = materialise(
-        project.domains, project.prepared, mixture, out, seed=project.config.plan.seed, file_format=file_format
-    )
-    return MixtureFiles(manifest, Path(out))
-
-
-def _solved(project: Project, budget: int) -> Solution:
-    path = project.study.folder / "fit.json"
-    if not path.exists():
-        raise StudyError(f"{project.study.folder} has no fit.json yet.", "Run `mixlaw run`, or give --weights.")
-    project.require_unchanged()
-    return project.solve(Fit.load(path), budget)
 
 
 def report(
@@ -198,7 +119,7 @@ def report(
         fit=fitted,
         solution=solution,
         title=folder.parent.name if folder.name == "study" else folder.name,
-        study=study_facts(project),
+        study=_facts(project),
         logs=project.study.training_logs(),
     )
 
@@ -229,6 +150,13 @@ def _report_on_table(path: Path, out: str | Path | None, budget: int | None) -> 
         title=path.stem,
         notes=notes,
     )
+
+
+def _facts(project: Project) -> dict[str, Any]:
+    from mixlaw.api.evaluate import study_agreement
+
+    found = study_agreement(project.study)
+    return study_facts(project) | ({"downstream": found} if found["models"] else {})
 
 
 def _project_of(path: Path) -> Project | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.config import TRAINERS_OF, Config, load_config
@@ -23,6 +26,7 @@ from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
 from mixlaw.design.extend import extend_design
 from mixlaw.design.planning import default_base_tokens
+from mixlaw.evaluate.downstream import stored_metrics
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, solve_mixture
 from mixlaw.study.store import Study
@@ -299,7 +303,10 @@ def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTa
     if not records:
         raise DataError(f"The study {study.folder} has no finished runs.", "Train them: mixlaw train mix.yaml.")
     gone = sorted({name for r in records for name, n in r.tokens.items() if n > 0} - set(domains))
-    return RunTable.from_records(records, [*domains, *gone], targets)
+    table = RunTable.from_records(records, [*domains, *gone], targets)
+    found = [stored_metrics(study.run_folder(record.spec)) for record in records]
+    names = sorted({name for metrics in found for name in metrics})
+    return replace(table, metrics={name: np.array([m.get(name, math.nan) for m in found]) for name in names})
 
 
 def is_study(path: Path) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mixlaw.api.added import save_added
-from mixlaw.api.files import example_config, mix, report
+from mixlaw.api.files import example_config, report
+from mixlaw.api.mixture import mix
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.core.errors import StudyError
@@ -146,10 +147,13 @@ def train(
     *,
     workers: int | None = None,
     retry_failed: bool = False,
+    keep_models: bool = False,
     on_event: OnEvent | None = None,
     note: Note | None = None,
 ) -> RunStatuses:
     """Train the planned runs that are missing, and return the states of all.
+
+    With `keep_models` each run keeps its model for `mixlaw eval`; finished runs without one are trained again.
 
     Raises:
         ConfigError, DataError, DesignError, StudyError, MissingExtra: see the parts; a failed run is no exception.
@@ -157,7 +161,12 @@ def train(
     from mixlaw.study.executor_local import run_pending
 
     project = _project(config, note)
-    plan(project)
+    specs = plan(project).runs
+    if keep_models:
+        specs = [replace(spec, keep_model=True) for spec in specs]
+        project.study.save_plan(specs)
+        for spec in specs:
+            project.study.discard_without_model(spec)
     statuses = run_pending(
         project.study,
         project.trainer_config,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from mixlaw.cli import files, numbers, sweep
+from mixlaw.cli import files, numbers, results, sweep
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError
@@ -30,6 +30,7 @@ app = typer.Typer(
     "[dim]$[/dim] mixlaw init data/*.jsonl    your own data\n"
     "[dim]$[/dim] mixlaw run mix.yaml",
 )
+_NAMES = {"evaluate": "eval"}
 for _verb in (
     files.init,
     files.check,
@@ -43,10 +44,14 @@ for _verb in (
     numbers.solve,
     numbers.predict,
     files.mix,
+    results.export,
+    results.compare,
+    results.final,
+    results.evaluate,
     files.report,
     sweep.demo,
 ):
-    app.command(_verb.__name__, **described(_verb))(_verb)
+    app.command(_NAMES.get(_verb.__name__, _verb.__name__), **described(_verb))(_verb)
 
 
 def _version(wanted: bool) -> None:

@@ -137,20 +137,34 @@ def mix(
         typer.Option("--format", help="jsonl or parquet.", autocompletion=completion.one_of("jsonl", "parquet")),
     ] = "jsonl",
     out: Annotated[Path | None, typer.Option(help="The folder; default mixtures/<id> in the study.")] = None,
+    shards: Annotated[
+        int | None, typer.Option(help="Files; default one, or more where it would exceed about 100 MB.", min=1)
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write the training files of the solution, or of given weights, with a manifest.
+    """Write the training files of the solution, or of given weights, with a manifest and a card.
+
+    Shares are exact to within one conversation; text is never held in memory as a whole. A command that was killed goes
+    on where it stopped.
 
     Examples:
         mixlaw mix mix.yaml
         mixlaw mix mix.yaml --budget 20M --format parquet
         mixlaw mix mix.yaml --weights chat=0.5,code=0.5 --out equal
     """
-    from mixlaw.api.files import mix as write_mixture
+    from mixlaw.api.mixture import mix as write_mixture
 
     given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
     manifest, folder = write_mixture(
-        config, budget_tokens=budget, weights=given, out=out, file_format=file_format, note=None if as_json else note
+        config,
+        budget_tokens=budget,
+        weights=given,
+        out=out,
+        file_format=file_format,
+        shards=shards,
+        workers=workers,
+        note=None if as_json else note,
     )
     if as_json:
         print_json(manifest | {"folder": str(folder)})
@@ -161,7 +175,7 @@ def mix(
         rows.append([name, *shares, f"{entry['achieved_tokens']:,}", f"{entry['epochs']:.2f}", entry["rows"]])
     columns = ["domain", "requested", "achieved", "tokens", "epochs", "rows"]
     table(f"{manifest['achieved_tokens']:,} tokens", columns, rows)
-    finish({"training files": folder}, f"train on {near(folder / manifest['files'][0]['name'])}")
+    finish({"training files": folder}, f"mixlaw export {near(config)} --to trl, or train on {near(folder)}")
 
 
 def report(

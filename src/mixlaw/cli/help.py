@@ -12,7 +12,7 @@ _PANELS = {
     "Whole job": ("demo", "init", "check", "run"),
     "Runs": ("plan", "train", "status", "adopt"),
     "Numbers": ("fit", "laws", "solve", "predict"),
-    "Results": ("mix", "report", "export", "compare", "final"),
+    "Results": ("mix", "report", "export", "compare", "final", "evaluate"),
 }
 _EXAMPLES = "\n\nExamples:\n"
 

@@ -98,6 +98,8 @@ MaxEpochs = Annotated[float | None, typer.Option(help="Most passes over a domain
 Workers = Annotated[int | None, typer.Option(help="Worker processes; default one a core or GPU.", min=1)]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
 
+KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep each run's model on disk, for `mixlaw eval`.")]
+
 
 def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
     """Return {name: value} from `name=value` texts, each option given once or with commas.

@@ -124,6 +124,7 @@ def train(
     config: opt.ConfigFile,
     workers: opt.Workers = None,
     retry_failed: opt.RetryFailed = False,
+    keep_models: opt.KeepModels = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Train the planned runs that are missing.
@@ -136,7 +137,9 @@ def train(
 
     say = (lambda text: None) if as_json else note
     with SweepLine(as_json) as line:
-        statuses = train_runs(config, workers=workers, retry_failed=retry_failed, on_event=line, note=say)
+        statuses = train_runs(
+            config, workers=workers, retry_failed=retry_failed, keep_models=keep_models, on_event=line, note=say
+        )
     if as_json:
         print_json({"runs": [status.to_json() for status in statuses]})
     else:

@@ -20,7 +20,8 @@ class RunSpec:
         seed: of the samples, their order and whatever is random in training.
         inputs: name -> content hash of everything else that determines the result: `model`, `train`
             (settings), `data:<domain>` and `validation:<target>`.
-        role: `proxy` (feeds the fit) or `confirmation` (never does); not part of the identity.
+        role: `proxy` (feeds the fit), `confirmation` or `final` (never do); not part of the identity.
+        keep_model: whether the trainer saves the trained model in the run's folder; not part of the identity.
     """
 
     name: str
@@ -28,6 +29,7 @@ class RunSpec:
     seed: int
     inputs: Mapping[str, str] = field(default_factory=dict)
     role: str = "proxy"
+    keep_model: bool = False
 
     @property
     def id(self) -> str:
@@ -47,7 +49,7 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, the identity included."""
-        return {
+        value = {
             "name": self.name,
             "id": self.id,
             "role": self.role,
@@ -55,12 +57,20 @@ class RunSpec:
             "tokens": {name: int(n) for name, n in self.tokens.items()},
             "inputs": dict(self.inputs),
         }
+        return value | ({"keep_model": True} if self.keep_model else {})
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> RunSpec:
         """Return the spec; raise DataError where a key is missing or the identity does not fit the content."""
         try:
-            spec = RunSpec(value["name"], value["tokens"], value["seed"], value["inputs"], value["role"])
+            spec = RunSpec(
+                value["name"],
+                value["tokens"],
+                value["seed"],
+                value["inputs"],
+                value["role"],
+                value.get("keep_model", False),
+            )
         except (KeyError, TypeError) as error:
             raise DataError(f"A run spec lacks {error}.", "Plan the runs again.") from None
         if value.get("id", spec.id) != spec.id:

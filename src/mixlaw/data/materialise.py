@@ -1,28 +1,36 @@
-"""Training files of a mixture: whole conversations, globally shuffled, the same bytes every time, with a manifest."""
+"""Training files of a mixture: whole conversations, globally shuffled, the same bytes every time, with a manifest.
+
+The work is done in a folder beside the result, `.<name>.<id>.partial`, which becomes the result at the end. A process
+that was killed leaves it behind; the next one with the same wish goes on in it (see `mixlaw.data.mixture_files`).
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import ConfigError, DataError, MissingExtra, StudyError
-from mixlaw.core.files import read_json, write_json
+from mixlaw.core.errors import ConfigError, DataError, StudyError
+from mixlaw.core.files import read_json, write_json, write_text
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.core.mixture import Mixture
-from mixlaw.core.seeds import generator
-from mixlaw.data.prepare import DomainTokens, conversations, hashed_sources
+from mixlaw.data.mixture_files import write_files, write_plan
+from mixlaw.data.mixture_plan import MixturePlan, plan_mixture
+from mixlaw.data.prepare import DomainTokens, hashed_sources
 from mixlaw.data.reading import source_files
-from mixlaw.data.rows import replace_folder, sample_rows
+from mixlaw.data.rows import replace_folder
 
 FILE_FORMATS = ("jsonl", "parquet")
-_VERSION = 1
+CARD = "README.md"
+_VERSION = 2
+
+Card = Callable[[Mapping[str, Any]], str]
+"""Turns a manifest into the text of the mixture's README.md."""
 
 
 def materialise(
@@ -33,6 +41,9 @@ def materialise(
     *,
     seed: int = 0,
     file_format: str = "jsonl",
+    shards: int | None = None,
+    workers: int = 1,
+    card: Card | None = None,
 ) -> dict[str, Any]:
     """Write the training files of a mixture into a new folder, whole or not at all.
 
@@ -46,21 +57,21 @@ def materialise(
         out_dir: the folder to write; an earlier one is replaced, the same one is left as it is.
         seed: of the sample and of the order.
         file_format: `jsonl` or `parquet`.
+        shards: how many files; None for one, or more where it would be larger than about 100 MB.
+        workers: processes; the bytes do not depend on it.
+        card: writes the folder's README.md; None for none.
 
     Returns:
         The manifest, as written to manifest.json.
 
     Raises:
-        ConfigError: an unknown format or domain.
+        ConfigError: an unknown format or domain, or fewer than one file or process.
         DataError: a source file is not the one whose tokens were counted.
-        StudyError: the folder is not one that mixlaw wrote, or cannot be written.
+        StudyError: the folder is not one that mixlaw wrote, cannot be written, or is being written by another process.
     """
-    if file_format not in FILE_FORMATS:
-        raise ConfigError(f"There is no file format '{file_format}'.", f"Choose one of: {', '.join(FILE_FORMATS)}.")
-    if unknown := sorted(set(mixture.weights) - set(domains)):
-        raise ConfigError(f"The mixture has unknown domains: {', '.join(unknown)}.", "Mend the names.")
+    _check(domains, mixture, file_format, shards, workers)
     out_dir, tokens = Path(out_dir), mixture.tokens
-    wanted = {name: tokens[name] for name in tokens if tokens[name] > 0}
+    wanted = {name: tokens[name] for name in sorted(tokens) if tokens[name] > 0}
     identity = fingerprint(
         {
             "version": _VERSION,
@@ -70,30 +81,77 @@ def materialise(
             "sources": {name: [s["sha256"] for s in prepared[name].sources] for name in wanted},
             "seed": seed,
             "format": file_format,
+            "shards": shards,
         }
     )
     if (existing := _existing(out_dir, identity)) is not None:
+        _write_card(card, existing, out_dir)
         return existing
-    samples = {name: sample_rows(prepared[name].train, count, seed, name) for name, count in wanted.items()}
-    texts = {name: _texts(domains[name], prepared[name], samples[name]) for name in samples}
-    order = _shuffled(samples, seed)
+    sources = [(domains[name], _unchanged(domains[name], prepared[name])) for name in wanted]
+    plan = plan_mixture({name: prepared[name].train.row_tokens for name in wanted}, wanted, seed, shards)
+    with _working_folder(out_dir, identity) as folder:
+        if not (folder / "plan.json").exists():
+            write_plan(plan, dict(prepared), folder)
+            write_json(folder / "plan.json", {"id": identity, "rows": plan.rows, "shards": plan.shards})
+        files = write_files(plan, sources, file_format, folder, workers)
+        manifest = _manifest(identity, mixture, prepared, plan, seed) | {"files": files}
+        write_json(folder / "files" / "manifest.json", manifest)
+        _write_card(card, manifest, folder / "files")
+        replace_folder(folder / "files", out_dir)
+        shutil.rmtree(folder, ignore_errors=True)
+    return manifest
+
+
+def _check(domains: Mapping[str, Domain], mixture: Mixture, file_format: str, shards: int | None, workers: int) -> None:
+    if file_format not in FILE_FORMATS:
+        raise ConfigError(f"There is no file format '{file_format}'.", f"Choose one of: {', '.join(FILE_FORMATS)}.")
+    if unknown := sorted(set(mixture.weights) - set(domains)):
+        raise ConfigError(f"The mixture has unknown domains: {', '.join(unknown)}.", "Mend the names.")
+    for name, value in (("shards", shards), ("workers", workers)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1.", "Mend it.")
+
+
+@contextlib.contextmanager
+def _working_folder(out_dir: Path, identity: str) -> Iterator[Path]:
+    """Hold the folder in which a mixture is made; those of other mixtures for the same place are removed."""
+    import fcntl
+
+    folder = out_dir.parent / f".{out_dir.name}.{identity[:12]}.partial"
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+        folder.mkdir(exist_ok=True)
+        lock = open(folder / "lock", "a")  # noqa: SIM115 - closed below
     except OSError as error:
         raise StudyError(f"{out_dir} cannot be written: {error.strerror}.", "Choose another folder.") from None
-    try:
-        file = temporary / f"train.{file_format}"
-        (_write_jsonl if file_format == "jsonl" else _write_parquet)(file, order, texts)
-        manifest = _manifest(identity, mixture, prepared, samples, seed) | {
-            "files": [{"name": file.name, "sha256": file_fingerprint(file), "rows": len(order)}]
-        }
-        write_json(temporary / "manifest.json", manifest)
-        temporary.chmod(0o755)
-        replace_folder(temporary, out_dir)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return manifest
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StudyError(
+                f"Another process is writing {out_dir}.", "Wait for it, or choose another folder with --out."
+            ) from None
+        for other in out_dir.parent.glob(f".{out_dir.name}.*.partial"):
+            if other != folder and _free(other):
+                shutil.rmtree(other, ignore_errors=True)
+        yield folder
+
+
+def _free(folder: Path) -> bool:
+    import fcntl
+
+    with contextlib.suppress(OSError), open(folder / "lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _write_card(card: Card | None, manifest: Mapping[str, Any], folder: Path) -> None:
+    if card is None:
+        return
+    text = card(manifest)
+    if not (folder / CARD).exists() or (folder / CARD).read_text(encoding="utf-8") != text:
+        write_text(folder / CARD, text)
 
 
 def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
@@ -109,7 +167,8 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
     if manifest["id"] == identity and all(p.is_file() and file_fingerprint(p) == sha for p, sha in paths.items()):
         return manifest
     # The whole folder is replaced, so it must hold nothing but the mixture.
-    if others := sorted(path.name for path in out_dir.iterdir() if path not in {*paths, out_dir / "manifest.json"}):
+    own = {*paths, out_dir / "manifest.json", out_dir / CARD}
+    if others := sorted(path.name for path in out_dir.iterdir() if path not in own):
         raise StudyError(
             f"{out_dir} holds another mixture, and files that mixlaw did not write: {', '.join(others[:5])}.",
             "Choose another folder, or move them away.",
@@ -117,8 +176,8 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
     return None
 
 
-def _texts(domain: Domain, prepared: DomainTokens, sample: np.ndarray) -> dict[int, str]:
-    """Return the JSON text of every sampled row, once."""
+def _unchanged(domain: Domain, prepared: DomainTokens) -> list[Path] | None:
+    """Return a domain's source files, or raise DataError where they are not those whose tokens were counted."""
     files = source_files(domain)
     now = [source["sha256"] for source in hashed_sources(domain, files)]
     if now != [source["sha256"] for source in prepared.sources]:
@@ -127,47 +186,17 @@ def _texts(domain: Domain, prepared: DomainTokens, sample: np.ndarray) -> dict[i
             "counted.",
             "Run the step again.",
         )
-    by_source_row = {int(prepared.train.source_rows[row]): int(row) for row in np.unique(sample)}
-    texts = {}
-    for row, messages, _ in conversations(domain, files):
-        if row.number in by_source_row:
-            value = {"messages": messages, "domain": domain.name}
-            texts[by_source_row[row.number]] = json.dumps(value, ensure_ascii=False)
-    return texts
-
-
-def _shuffled(samples: Mapping[str, np.ndarray], seed: int) -> list[tuple[str, int]]:
-    rows = [(name, int(row)) for name in sorted(samples) for row in samples[name]]
-    return [rows[i] for i in generator("mixture order", seed).permutation(len(rows))]
-
-
-def _write_jsonl(file: Path, order: list[tuple[str, int]], texts: Mapping[str, Mapping[int, str]]) -> None:
-    with open(file, "w", encoding="utf-8", newline="\n") as stream:
-        for name, row in order:
-            stream.write(texts[name][row] + "\n")
-
-
-def _write_parquet(file: Path, order: list[tuple[str, int]], texts: Mapping[str, Mapping[int, str]]) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "train", "Writing Parquet") from None
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    schema = pa.schema([("messages", pa.list_(message)), ("domain", pa.string())])
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        for start in range(0, len(order), 2048):
-            rows = [json.loads(texts[name][row]) for name, row in order[start : start + 2048]]
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+    return files
 
 
 def _manifest(
     identity: str,
     mixture: Mixture,
     prepared: Mapping[str, DomainTokens],
-    samples: Mapping[str, np.ndarray],
+    plan: MixturePlan,
     seed: int,
 ) -> dict[str, Any]:
+    samples = plan.samples
     achieved = {name: int(prepared[name].train.row_tokens[rows].sum()) for name, rows in samples.items()}
     total, tokens = sum(achieved.values()), mixture.tokens
     entries = {}

@@ -155,13 +155,18 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def sample_rows(rows: TokenRows, tokens: int, *names: str | int) -> np.ndarray:
+    """Return indices of rows with `tokens` training tokens in all; see `sample_indices`."""
+    return sample_indices(rows.row_tokens if len(rows) else np.zeros(0, np.int64), tokens, *names)
+
+
+def sample_indices(row_tokens: np.ndarray, tokens: int, *names: str | int) -> np.ndarray:
     """Return indices of rows with `tokens` training tokens in all, to within half a row at the end.
 
     Rows come in an order that depends on the names alone, so the sample of n tokens is a prefix of the sample of
     2 n tokens. Beyond the end the rows start over in a new order: every row appears p times or p + 1 times.
 
     Args:
-        rows: the domain's training rows.
+        row_tokens: (R,) tokens of the domain's training rows.
         tokens: training tokens wanted; 0 gives an empty sample, a positive number at least one row.
         names: seed and domain name, for `mixlaw.core.seeds.generator`.
 
@@ -170,16 +175,18 @@ def sample_rows(rows: TokenRows, tokens: int, *names: str | int) -> np.ndarray:
     """
     if tokens <= 0:
         return np.zeros(0, np.int64)
-    if len(rows) == 0 or rows.tokens == 0:
+    count, total = len(row_tokens), int(row_tokens.sum())
+    if total == 0:
         raise DataError(f"{tokens} tokens are wanted from a domain without training rows.", "Add rows to it.")
-    passes, rest = divmod(int(tokens), rows.tokens)
-    parts = [generator("sample", *names, p).permutation(len(rows)) for p in range(passes + 1)]
-    reached = np.cumsum(rows.row_tokens[parts[-1]])
-    count = int(np.searchsorted(reached, rest))  # rows before the one that reaches `rest`
-    before = int(reached[count - 1]) if count else 0
-    if rest and reached[count] - rest < rest - before:
-        count += 1
-    parts[-1] = parts[-1][:count]
-    if passes == 0 and count == 0:
-        parts[-1] = generator("sample", *names, 0).permutation(len(rows))[:1]
+    passes, rest = divmod(int(tokens), total)
+    parts = [generator("sample", *names, p).permutation(count) for p in range(passes + 1)]
+    reached = np.cumsum(row_tokens[parts[-1]])
+    taken = int(np.searchsorted(reached, rest))  # rows before the one that reaches `rest`
+    before = int(reached[taken - 1]) if taken else 0
+    if rest and reached[taken] - rest < rest - before:
+        taken += 1
+    last = parts[-1]
+    parts[-1] = last[:taken]
+    if passes == 0 and taken == 0:
+        parts[-1] = last[:1]
     return np.concatenate(parts)

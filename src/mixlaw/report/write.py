@@ -13,6 +13,7 @@ from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, facts
 from mixlaw.report.budgets import solution_path
 from mixlaw.report.document import build_document, json_ready
+from mixlaw.report.downstream import downstream_markdown
 from mixlaw.report.explorer import explorer_data
 from mixlaw.report.health import health_checks
 from mixlaw.report.logs import Log
@@ -77,7 +78,8 @@ def write_report(
     files = {kind: Path(out_dir) / f"report.{kind}" for kind in ("html", "md", "json")}
     pictures = write_pictures(Path(out_dir) / "figures", sections)
     write_json(files["json"], document)
-    write_text(files["md"], render_markdown(title, sentence, beside, few, sections, solution, pictures))
+    text = render_markdown(title, sentence, beside, few, sections, solution, pictures) + downstream_markdown(study)
+    write_text(files["md"], text)
     write_text(files["html"], page)
     return files
 

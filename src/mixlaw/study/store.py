@@ -1,7 +1,7 @@
 """The study folder: plan, runs, records. The folder is the state; there is nothing else.
 
     config.resolved.json domains.json plan.json trainer.json lock logs/
-    runs/<name>-<hash8>/ spec.json lease.json metrics.jsonl timing.json record.json | error.json
+    runs/<name>-<hash8>/ spec.json lease.json metrics.jsonl timing.json record.json | error.json  model/ where kept
 
 `record.json` is written last and atomically, so that its presence means "done"; its spec must have the id that
 is asked for, so that a record of other settings, data or models is never taken for it.
@@ -23,6 +23,7 @@ from mixlaw.core.files import read_json, write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
 from mixlaw.study.status import RunStatus, last_metrics, training_log
+from mixlaw.train.trainer import MODEL
 from mixlaw.train.trainer_config import TrainerConfig
 
 _log = logging.getLogger(__name__)
@@ -143,6 +144,17 @@ class Study:
             problem = str(error)
         _log.warning("%s is not used, the run will be trained again: %s", path, problem)
         return None
+
+    def model_folder(self, spec: RunSpec) -> Path | None:
+        """Return where a finished run has kept its model, or None."""
+        folder = self.run_folder(spec) / MODEL
+        return folder if self.record(spec) is not None and (folder / "config.json").is_file() else None
+
+    def discard_without_model(self, spec: RunSpec) -> None:
+        """Return a finished run that has kept no model to pending, so that it is trained again with one."""
+        with self.locked(), self._writing():
+            if self.record(spec) is not None and self.model_folder(spec) is None:
+                (self.run_folder(spec) / "record.json").unlink(missing_ok=True)
 
     def records(self, specs: Iterable[RunSpec] | None = None) -> list[RunRecord]:
         """Return the records of the runs that are done, in the plan's order.

@@ -7,12 +7,14 @@ that packed conversations don't see one another, that logits may be computed on 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.train.packing import PackedBatch, collate
+from mixlaw.train.saving import save_model
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class CausalLM:
         self.parameters = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
         self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
         _check_length(self.network.config, train.max_length, model.name_or_path)
+        self._origin = model
         self._on_supervised_only = False
         self._probe(model, train)
 
@@ -71,7 +74,7 @@ class CausalLM:
         lm.attention = str(getattr(network.config, "_attn_implementation", "sdpa"))
         lm.vocabulary = network.get_input_embeddings().weight.shape[0]
         lm.parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        lm._base, lm._on_supervised_only = {}, False
+        lm._base, lm._on_supervised_only, lm._origin = {}, False, model
         return lm
 
     def reset(self) -> None:
@@ -81,6 +84,10 @@ class CausalLM:
             for name, tensor in _tensors(self.network):
                 tensor.copy_(self._base[name])
         self.network.zero_grad(set_to_none=True)
+
+    def save(self, folder: Path) -> None:
+        """Save the model and its tokenizer as they are now, whole or not at all, in the base model's precision."""
+        save_model(self.network, self._origin.name_or_path, self._origin.revision, folder)
 
     def sum_nats(self, batch: PackedBatch) -> torch.Tensor:
         """Return the summed negative log-likelihood of the batch's supervised tokens, nats, float32, with gradient."""

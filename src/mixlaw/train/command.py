@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.errors import ConfigError
+from mixlaw.core.errors import ConfigError, RunFailed
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows
@@ -29,7 +29,7 @@ from mixlaw.data.texts import TextRows
 from mixlaw.train.native import draw_sample, training_order
 from mixlaw.train.program import call, read_result
 from mixlaw.train.settings import ModelSettings, TrainSettings
-from mixlaw.train.trainer import Progress
+from mixlaw.train.trainer import MODEL, Progress
 
 PLACEHOLDERS = ("train_file", "spec", "output_dir", "result", "model", "seed", "run")
 """What a command may name in braces."""
@@ -130,10 +130,22 @@ class CommandTrainer:
         }
         words = [word.format(**values) for word in self.words]
         call(words, self.folder, folder / "command.log", spec.name, "train.command")
+        if spec.keep_model:
+            self._keep_model(spec, output, folder)
         losses, steps, parameters = read_result(result, spec.name, list(self.validation))
         train_file.unlink()  # as large as the data, and made again from the spec
         self.timing = {"train_s": time.perf_counter() - began}
         return RunRecord(spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, parameters)
+
+    def _keep_model(self, spec: RunSpec, output: Path, folder: Path) -> None:
+        """Take over the model that the program has left in `output/model`."""
+        if not (output / MODEL / "config.json").is_file():
+            raise RunFailed(
+                f"Run '{spec.name}': the model was to be kept, and the command left none in {output / MODEL}.",
+                "Save it there as transformers does (`keep_model` in spec.json says when), or leave the model out.",
+            )
+        shutil.rmtree(folder / MODEL, ignore_errors=True)
+        (output / MODEL).rename(folder / MODEL)
 
     def _write_spec(self, spec: RunSpec, path: Path, train_file: Path, output: Path, tokens: Mapping[str, int]) -> None:
         write_json(
@@ -150,5 +162,6 @@ class CommandTrainer:
                 "validation_files": {name: str(rows.path) for name, rows in self.validation.items()},
                 "output_dir": str(output),
                 "result": str(output / "result.json"),
+                "keep_model": spec.keep_model,
             },
         )

@@ -29,7 +29,7 @@ from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
 from mixlaw.train.packing import PackedBatch, collate, pack
 from mixlaw.train.settings import ModelSettings, TrainSettings
-from mixlaw.train.trainer import Progress
+from mixlaw.train.trainer import MODEL, Progress
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +94,8 @@ class NativeTrainer:
                 line = {"step": steps, "validation": {name: loss.loss_nats for name, loss in losses.items()}}
                 metrics.write(json.dumps(line) + "\n")
             ended = time.perf_counter()
+            if spec.keep_model:
+                self.lm.save(folder / MODEL)
         for target, loss in losses.items():
             if not math.isfinite(loss.nats):
                 raise _not_finite(spec, f"the validation loss of '{target}'", loss.nats, self.settings)

@@ -12,13 +12,18 @@ Progress = Callable[[int, int, float], None]
 """Called as `progress(step, steps, loss)` after each optimiser step; loss in nats per supervised token."""
 
 
+MODEL = "model"
+"""The folder, in a run's own, of the model that a run with `keep_model` leaves."""
+
+
 @runtime_checkable
 class Trainer(Protocol):
     """Trains one run at a time and may keep the base model loaded between runs.
 
     Contract: `run` returns the same record for the same spec in any process, whatever ran before. It may write
-    logs and curves into `folder`, never `record.json`. It raises RunFailed instead of returning a loss that is
-    not finite.
+    logs and curves into `folder`, never `record.json`. With `spec.keep_model` it leaves the trained model in
+    `folder/model`, as transformers saves one, or raises RunFailed where it cannot. It raises RunFailed instead of
+    returning a loss that is not finite.
     """
 
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:

@@ -21,11 +21,11 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
-from mixlaw.data.rows import TokenRows
+from mixlaw.data.rows import TokenRows, replace_folder
 from mixlaw.train.native import draw_sample, training_order
 from mixlaw.train.program import call, read_result
 from mixlaw.train.settings import ModelSettings, TrainSettings
-from mixlaw.train.trainer import Progress
+from mixlaw.train.trainer import MODEL, Progress
 
 _CHILD = "mixlaw.train.trl_run"
 
@@ -137,12 +137,15 @@ class TrlTrainer:
                 "order": str((given / "order.npy").resolve()),
                 "output_dir": str(output.resolve()),
                 "result": str((output / "result.json").resolve()),
+                "model_folder": str((output / MODEL).resolve()) if spec.keep_model else None,
             },
         )
         launcher = shlex.split(self.options.launch) or [sys.executable]
         words = [*launcher, "-m", _CHILD, str((given / "spec.json").resolve())]
         call(words, self.folder, folder / "trl.log", spec.name, "train.launch")
         losses, steps, parameters = read_result(output / "result.json", spec.name, list(self.validation_rows))
+        if spec.keep_model:
+            replace_folder(output / MODEL, folder / MODEL)
         shutil.rmtree(output, ignore_errors=True)  # checkpoints of proxy runs are of no use
         self.timing = {"train_s": time.perf_counter() - began}
         return RunRecord(spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, parameters)

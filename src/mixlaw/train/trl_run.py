@@ -18,6 +18,7 @@ from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM, uses_bfloat16
 from mixlaw.train.evaluation import ValidationSet
 from mixlaw.train.native import rate_factor
+from mixlaw.train.saving import save_model
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
 _UNSUPERVISED = -100
@@ -77,6 +78,9 @@ def train(spec: dict[str, Any]) -> None:
     for name, folder in spec["validation_rows"].items():
         loss = ValidationSet.of(name, TokenRows.open(folder), settings).evaluate(lm)
         losses[name] = {"nats": loss.nats, "count": loss.count, "bytes": loss.bytes}
+    if spec.get("model_folder") and trainer.accelerator.is_main_process:
+        network = trainer.accelerator.unwrap_model(trainer.model)
+        save_model(network, model.name_or_path, model.revision, Path(spec["model_folder"]))
     if trainer.accelerator.is_main_process:
         parameters = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
         write_json(spec["result"], {"losses": losses, "steps": steps, "parameters": parameters})

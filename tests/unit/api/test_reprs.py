@@ -23,7 +23,8 @@ def runs_of(names):
 
 @pytest.fixture(scope="module")
 def values():
-    from mixlaw.api.files import Check, MixtureFiles
+    from mixlaw.api.files import Check
+    from mixlaw.api.mixture import MixtureFiles
     from mixlaw.api.sweep import Plan
     from mixlaw.study.status import RunStatus, RunStatuses
 

@@ -14,7 +14,7 @@ from mixlaw.study.status import RunStatus
 
 VERBS = (
     *("init", "check", "run", "demo", "plan", "train", "status", "adopt"),
-    *("fit", "laws", "solve", "predict", "mix", "report"),
+    *("fit", "laws", "solve", "predict", "mix", "export", "compare", "final", "eval", "report"),
 )
 
 

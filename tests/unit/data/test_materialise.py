@@ -200,15 +200,18 @@ def test_an_empty_folder_is_filled_and_a_file_in_the_way_is_an_error(mix, tmp_pa
         mix(out="file/mix")
 
 
-def test_a_failure_while_writing_leaves_the_earlier_mixture_and_nothing_else(mix, tmp_path, monkeypatch):
+def test_a_failure_while_writing_leaves_the_earlier_mixture_and_work_to_go_on_with(mix, tmp_path, monkeypatch):
     manifest = mix()
-    monkeypatch.setattr(materialise_module, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        mix(9000)
-    with pytest.raises(OSError, match="disk full"):
-        mix(out="new")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "data", "mix"]
+    with monkeypatch.context() as broken:
+        broken.setattr(materialise_module, "_manifest", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        for more in ({"budget": 9000}, {"out": "new"}):
+            with pytest.raises(OSError, match="disk full"):
+                mix(**more)
+    assert sorted(p.name for p in tmp_path.iterdir() if not p.name.endswith(".partial")) == ["cache", "data", "mix"]
     assert json.loads((tmp_path / "mix" / "manifest.json").read_text()) == manifest
+    mix(10_000)
+    mix(out="new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "data", "mix", "new"]
 
 
 def test_a_source_that_changed_since_it_was_counted_is_an_error(mix, domains, tmp_path):

@@ -1,0 +1,191 @@
+"""The verb `compare`: train the solution and what it should beat, at the budget, and say what came out.
+
+The runs lie in `confirmation/` of the study, a study of its own with the same inputs, so that executors, leases and
+resuming are those of every sweep and no fit ever sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.api.mixture import wanted_mixture
+from mixlaw.api.numbers import prediction_json
+from mixlaw.api.project import Note, Project
+from mixlaw.core.errors import ConfigError, StudyError
+from mixlaw.core.files import write_json
+from mixlaw.core.mixture import Mixture
+from mixlaw.core.run import RunSpec
+from mixlaw.core.tokens import format_tokens, parse_tokens
+from mixlaw.evaluate.baselines import baselines, grid
+from mixlaw.evaluate.confirmation import SOLUTION, summarise
+from mixlaw.fit import Fit
+from mixlaw.study.status import RunEvent
+from mixlaw.study.store import Study
+
+FIRST_SEED = 1000
+"""Of the confirmation runs: proxy runs count from the plan's seed, so no sample is used twice."""
+
+SEEDS = 3
+
+
+def confirmation_study(study: Study) -> Study:
+    """Return where a study's confirmation runs are."""
+    return Study(study.folder / "confirmation")
+
+
+def compare(
+    config: str | Path | Project,
+    *,
+    budget_tokens: str | int | None = None,
+    seeds: int = SEEDS,
+    weights: Mapping[str, Mapping[str, float]] | None = None,
+    with_grid: bool = False,
+    keep_models: bool = False,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    on_event: Callable[[RunEvent], None] | None = None,
+    note: Note | None = None,
+) -> dict[str, Any]:
+    """Train the solution and its rivals at a budget, with several seeds each, and return the comparison.
+
+    Args:
+        config: a mix.yaml or its project.
+        budget_tokens: None for the configuration's.
+        seeds: runs of each mixture.
+        weights: name -> {domain: share}: mixtures of the user's own.
+        with_grid: whether the grid of the paper is trained as well.
+        keep_models: whether each run keeps its model, for `mixlaw eval`.
+        workers: worker processes.
+        retry_failed: whether failed runs are tried again.
+        on_event: called for everything that happens.
+        note: called with a sentence about each step.
+
+    Returns:
+        As written to `confirmation/comparison-<budget>.json`: see `mixlaw.evaluate.confirmation.summarise`; with
+        budget_tokens, law, the weights, tokens, epochs and predictions of each mixture, and names that are `same_as`
+        another.
+
+    Raises:
+        StudyError: there is no fit, or a run failed.
+        ConfigError: a budget, a number of seeds or weights that cannot be.
+    """
+    from mixlaw.study.executor_local import run_pending
+
+    project = config if isinstance(config, Project) else Project.open(config, note)
+    if seeds < 1:
+        raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Mend it.")
+    budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
+    chosen, same_as = _distinct(_mixtures(project, budget, weights or {}, with_grid))
+    text, inputs = format_tokens(budget), project.trainer_config.inputs
+    specs = {
+        (name, seed): RunSpec(
+            f"{name}-{text}-s{seed}", mixture.tokens, FIRST_SEED + seed, inputs, "confirmation", keep_models
+        )
+        for name, mixture in chosen.items()
+        for seed in range(seeds)
+    }
+    study = confirmation_study(project.study)
+    _plan(study, list(specs.values()), keep_models)
+    statuses = run_pending(
+        study,
+        project.trainer_config,
+        workers or project.config.executor.workers,
+        on_event,
+        specs=list(specs.values()),
+        retry_failed=retry_failed,
+    )
+    if failed := [status for status in statuses if status.state == "failed"]:
+        raise StudyError(
+            f"{len(failed)} of {len(statuses)} confirmation runs failed; the first, '{failed[0].name}': "
+            f"{failed[0].reason}",
+            "Mend the cause, then say --retry-failed.",
+        )
+    result = _result(project, study, budget, chosen, specs, same_as)
+    write_json(study.folder / f"comparison-{text}.json", result)
+    return result
+
+
+def _mixtures(
+    project: Project, budget: int, weights: Mapping[str, Mapping[str, float]], with_grid: bool
+) -> dict[str, Mixture]:
+    """Return all mixtures by name, the solution first."""
+    domains = list(project.config.domains)
+    found = {SOLUTION: wanted_mixture(project, budget).mixture}
+    for name, shares in weights.items():
+        if name in found or not re.fullmatch(r"[\w.=+-]+", name):
+            raise ConfigError(f"--weights: '{name}' cannot name a mixture.", "Use letters, digits, - and _.")
+        found[name] = wanted_mixture(project, budget, shares).mixture
+    rows = {name: len(tokens.train) for name, tokens in project.prepared.items()}
+    usual = baselines(project.available_tokens, rows, budget, project.config.solve.max_epochs)
+    for name, shares in (usual | (grid(domains) if with_grid else {})).items():
+        if name in found:
+            raise ConfigError(f"--weights: '{name}' is the name of a baseline.", "Give your mixture another name.")
+        found[name] = Mixture(shares, budget)
+    return found
+
+
+def _distinct(mixtures: Mapping[str, Mixture]) -> tuple[dict[str, Mixture], dict[str, str]]:
+    """Return mixtures with different tokens, and name -> the one that it is the same as."""
+    first: dict[tuple[tuple[str, int], ...], str] = {}
+    same_as = {}
+    for name, mixture in mixtures.items():
+        key = tuple(sorted(mixture.tokens.items()))
+        if (other := first.setdefault(key, name)) != name:
+            same_as[name] = other
+    return {name: mixture for name, mixture in mixtures.items() if name not in same_as}, same_as
+
+
+def _plan(study: Study, specs: list[RunSpec], keep_models: bool) -> None:
+    """Add the runs to those of earlier comparisons; a finished run without the model that is wanted starts over."""
+    names = {spec.name for spec in specs}
+    earlier = study.load_plan() if study.plan_path.exists() else []
+    study.save_plan([*(spec for spec in earlier if spec.name not in names), *specs])
+    if keep_models:
+        for spec in specs:
+            study.discard_without_model(spec)
+
+
+def _result(
+    project: Project,
+    study: Study,
+    budget: int,
+    chosen: Mapping[str, Mixture],
+    specs: Mapping[tuple[str, int], RunSpec],
+    same_as: Mapping[str, str],
+) -> dict[str, Any]:
+    fit = Fit.load(project.study.folder / "fit.json").of_domains(list(project.config.domains))
+    solution = project.solve(fit, budget)
+    targets = list(project.config.domains)
+    records = {key: study.record(spec) for key, spec in specs.items()}
+    losses: dict[str, list[list[float]]] = {}
+    for (name, _), record in records.items():
+        if record is None:
+            raise StudyError(f"Run '{name}' has no record.", "Run the step again.")
+        losses.setdefault(name, []).append([record.losses[target].loss_nats for target in targets])
+    weights = dict(solution.target_weights) or dict.fromkeys(targets, 1.0)
+    summary = summarise({name: np.array(values) for name, values in losses.items()}, targets, weights)
+    available = project.available_tokens
+    for name, mixture in chosen.items():
+        tokens = mixture.tokens
+        predicted = prediction_json(fit, fit.predict(tokens))
+        summary["mixtures"][name] |= {
+            "weights": dict(mixture.weights),
+            "tokens": tokens,
+            "epochs": {domain: n / available[domain] for domain, n in tokens.items()},
+            "predicted": predicted,
+            "predicted_total": sum(weights.get(target, 0.0) * p["mean"] for target, p in predicted.items()),
+        }
+    return {
+        "budget_tokens": budget,
+        "law": fit.law,
+        "targets": targets,
+        "target_weights": weights,
+        "same_as": dict(same_as),
+        **summary,
+        "runs": {spec.name: study.run_folder(spec).name for spec in specs.values()},
+    }

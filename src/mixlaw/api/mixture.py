@@ -1,0 +1,154 @@
+"""The verb `mix`: the training files of a solution, or of given weights, with a manifest and a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mixlaw.api.numbers import prediction_json
+from mixlaw.api.project import Note, Project
+from mixlaw.core.errors import ConfigError, StudyError
+from mixlaw.core.fingerprints import fingerprint
+from mixlaw.core.mixture import Mixture
+from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.tokens import format_tokens, parse_tokens
+from mixlaw.fit import Fit
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A mixture that is to be written or trained.
+
+    Attributes:
+        mixture: weights of all domains, and the budget.
+        law: that gave the weights, or predicts their losses; None without a fit.
+        predicted: target -> {mean, low, high}, nats; empty without a fit.
+        given: whether the weights are the user's.
+        name: a folder name that stands for it, such as 240k-8cf1166a.
+    """
+
+    mixture: Mixture
+    law: str | None
+    predicted: Mapping[str, Mapping[str, float]]
+    given: bool
+    name: str
+
+
+def wanted_mixture(
+    project: Project, budget_tokens: str | float | None = None, weights: Mapping[str, float] | None = None
+) -> Wanted:
+    """Return the study's solution at a budget, or given weights with what the fit predicts of them.
+
+    Raises:
+        ConfigError: unknown domains, weights that do not sum to 1, or a budget that is not positive.
+        StudyError: there is no fit, and no weights were given.
+    """
+    budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
+    path = project.study.folder / "fit.json"
+    if weights is not None and (unknown := sorted(set(weights) - set(project.domains))):
+        raise ConfigError(
+            f"--weights: there is no domain {', '.join(map(repr, unknown))}.", f"Known: {', '.join(project.domains)}."
+        )
+    if weights is None:
+        if not path.exists():
+            raise StudyError(
+                f"{project.study.folder} has no fit.json yet, so there is no solution.",
+                "Run `mixlaw run`, or give --weights.",
+            )
+        project.require_unchanged()
+        fit = Fit.load(path)
+        solution = project.solve(fit, budget)
+        mixture = Mixture({name: float(solution.weights.get(name, 0.0)) for name in project.domains}, budget)
+        law, predicted = fit.law, solution.predicted
+    else:
+        mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
+        law, predicted = _predicted(path, mixture)
+    name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget])[:8]}"
+    return Wanted(mixture, law, predicted, weights is not None, name)
+
+
+def _predicted(path: Path, mixture: Mixture) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
+    if not path.exists():
+        return None, {}
+    fit = Fit.load(path)
+    if not set(fit.domains) <= set(mixture.weights):
+        return None, {}
+    tokens = mixture.tokens
+    return fit.law, prediction_json(fit, fit.predict({name: tokens[name] for name in fit.domains}))
+
+
+class MixtureFiles(NamedTuple):
+    """The training files of a mixture: `manifest, folder = mixlaw.mix(...)`."""
+
+    manifest: dict[str, Any]
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"<MixtureFiles: {self._table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+        rows: list[list[Any]] = [
+            [name, f"{100 * d['achieved_share']:.2f} %", format_tokens(d["achieved_tokens"]), d["epochs"], d["rows"]]
+            for name, d in self.manifest["domains"].items()
+        ]
+        title = f"{format_tokens(self.manifest['achieved_tokens'])} tokens in {self.folder}"
+        return title, ["domain", "share", "tokens", "epochs", "rows"], rows
+
+
+def mix(
+    config: str | Path | Project,
+    *,
+    budget_tokens: str | int | None = None,
+    weights: Mapping[str, float] | None = None,
+    out: str | Path | None = None,
+    file_format: str = "jsonl",
+    shards: int | None = None,
+    workers: int = 1,
+    note: Note | None = None,
+) -> MixtureFiles:
+    """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
+
+    Args:
+        config: a mix.yaml or its project.
+        budget_tokens: None for the configuration's; another one is solved for.
+        weights: domain -> share, instead of the solution's.
+        out: the folder; None for mixtures/<budget>-<hash8> in the study.
+        file_format: `jsonl` or `parquet`.
+        shards: files; None for one, or more where it would be larger than about 100 MB.
+        workers: processes; the bytes do not depend on it.
+        note: called with a sentence about each step.
+
+    Raises:
+        ConfigError: unknown domains, or weights that do not sum to 1.
+        StudyError: there is no fit yet.
+        DataError: a source file changed since it was counted.
+    """
+    from mixlaw.data.materialise import materialise
+    from mixlaw.report.cards import mixture_card
+
+    project = config if isinstance(config, Project) else Project.open(config, note)
+    wanted = wanted_mixture(project, budget_tokens, weights)
+    if out is None:
+        form = {} if (file_format, shards) == ("jsonl", None) else {"format": file_format, "shards": shards}
+        name = f"{wanted.name}-{fingerprint(form)[:4]}" if form else wanted.name
+        out = project.study.folder / "mixtures" / name
+    manifest = materialise(
+        project.domains,
+        project.prepared,
+        wanted.mixture,
+        out,
+        seed=project.config.plan.seed,
+        file_format=file_format,
+        shards=shards,
+        workers=workers,
+        card=lambda manifest: mixture_card(manifest, project.config, wanted.law, wanted.predicted, wanted.given),
+    )
+    return MixtureFiles(manifest, Path(out))

@@ -1,0 +1,249 @@
+"""Verbs that use a solution and prove it: export, compare, final, eval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mixlaw.cli import options as opt
+from mixlaw.cli.output import finish, near, note, print_json, table
+from mixlaw.cli.progress import SweepLine
+from mixlaw.core.tokens import format_tokens
+
+Budget = Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")]
+
+
+def export(
+    config: opt.ConfigFile,
+    to: Annotated[str, typer.Option(help="trl, axolotl, llamafactory, open-instruct or nemo.", show_default=False)],
+    by_reference: Annotated[
+        bool, typer.Option("--by-reference", help="Point at the domains' own sources, in the tool's unit.")
+    ] = False,
+    budget: Budget = None,
+    weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
+    file_format: Annotated[str, typer.Option("--format", help="Of the training files: jsonl or parquet.")] = "jsonl",
+    shards: Annotated[int | None, typer.Option(help="Training files.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder; default exports/<tool>-<id> in the study.")] = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Write another trainer's configuration for the solution: ready to start.
+
+    By default it points at the files of `mixlaw mix`, with exact token shares. With --by-reference it points at the
+    sources; tools count rows, so the shares drift by what is printed.
+
+    Examples:
+        mixlaw export mix.yaml --to llamafactory
+    """
+    from mixlaw.api.export import export as write_export
+
+    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    result = write_export(
+        config,
+        to,
+        by_reference=by_reference,
+        budget_tokens=budget,
+        weights=given,
+        file_format=file_format,
+        shards=shards,
+        out=out,
+        note=None if as_json else note,
+    )
+    if as_json:
+        print_json(result.facts | {"folder": str(result.folder), "files": sorted(result.recipe.files)})
+        return
+    if result.recipe.drift:
+        rows = [
+            [
+                s["name"],
+                s["wanted_rows"],
+                s["rows"],
+                s["mean_tokens"],
+                f"± {100 * result.recipe.drift[s['name']]:.2f} %",
+            ]
+            for s in result.facts["sources"]
+        ]
+        columns = ["domain", "rows wanted", "rows there", "tokens a row", "drift of its share"]
+        table(f"By reference, in {result.recipe.unit}", columns, rows)
+    for text in result.recipe.notes:
+        note(text)
+    written = {"training files": result.mixture} if result.mixture else {}
+    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
+
+
+def compare(
+    config: opt.ConfigFile,
+    budget: Budget = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each mixture.", min=1)] = 3,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="domain=share,...: a mixture of your own; may be repeated.")
+    ] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="Also all shares in whole eighths: 21 for 3 domains.")] = False,
+    keep_models: opt.KeepModels = False,
+    workers: opt.Workers = None,
+    retry_failed: opt.RetryFailed = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Train the solution and the usual mixtures at the budget, and report the gaps; the runs never enter a fit.
+
+    Rivals are equal tokens, equal rows, natural, UniMax, temperature 0.5, and --weights. Differences are paired by
+    seed; intervals are 90 %. Does only what is missing.
+
+    Examples:
+        mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
+    """
+    from mixlaw.api.compare import compare as train_and_compare
+
+    own = {
+        f"own{f'-{i}' if i > 1 else ''}": opt.pairs([text], "--weights", opt.number("--weights"))
+        for i, text in enumerate(weights or [], 1)
+    }
+    with SweepLine(as_json) as line:
+        result = train_and_compare(
+            config,
+            budget_tokens=budget,
+            seeds=seeds,
+            weights=own,
+            with_grid=grid,
+            keep_models=keep_models,
+            workers=workers,
+            retry_failed=retry_failed,
+            on_event=line,
+            note=None if as_json else note,
+        )
+    if as_json:
+        print_json(result)
+    else:
+        _show_comparison(result)
+        finish({}, f"mixlaw final {near(config)}")
+
+
+def _show_comparison(result: dict[str, Any]) -> None:
+    targets, mixtures = result["targets"], result["mixtures"]
+    ranked = sorted(mixtures, key=lambda name: mixtures[name]["total"]["mean"])
+    rows = []
+    for name in ranked:
+        entry = mixtures[name]
+        losses = [f"{entry['losses'][t]['mean']:.3f}" for t in targets]
+        worse = _signed(entry["minus_solution"]) if "minus_solution" in entry else "–"
+        perplexity = f"{entry['mean_perplexity']['mean']:.2f}"
+        rows.append([name, *losses, _interval(entry["total"]), worse, perplexity, f"{entry['predicted_total']:.3f}"])
+    seeds = max(entry["seeds"] for entry in mixtures.values())
+    table(
+        f"Validation loss at {format_tokens(result['budget_tokens'])} tokens, nats per supervised token, {seeds} seeds",
+        ["mixture", *targets, "total (90 %)", "minus solution (90 %)", "mean perplexity", "predicted"],
+        rows,
+    )
+    for name, other in result["same_as"].items():
+        note(f"{name} has the same tokens as {other}")
+    gap = result["gap_to_best"]
+    own = ", ".join(f"{t} {value:.2f} %" for t, value in gap["own_best_perplexity_percent"].items())
+    note(
+        f"best here: {result['best']}; the solution is {gap['total_nats']['mean']:.4f} nats "
+        f"({gap['total_percent']:.2f} %) above it, {gap['mean_perplexity_percent']:.2f} % above the lowest mean "
+        f"perplexity; above each domain's own best perplexity: {own}"
+    )
+
+
+def _interval(value: dict[str, Any]) -> str:
+    if value["low"] is None:
+        return f"{value['mean']:.3f}"
+    return f"{value['mean']:.3f} ± {value['high'] - value['mean']:.3f}"
+
+
+def _signed(value: dict[str, Any]) -> str:
+    if value["low"] is None:
+        return f"{value['mean']:+.3f}"
+    return f"{value['mean']:+.3f} ± {value['high'] - value['mean']:.3f}"
+
+
+def final(
+    config: opt.ConfigFile,
+    budget: Budget = None,
+    weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder; default models/<id> in the study.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of samples and training; default plan.seed.")] = None,
+    retry_failed: opt.RetryFailed = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Train the model at the solution with the study's trainer, and save it for transformers, with a card.
+
+    Examples:
+        mixlaw final mix.yaml --budget 20M --out my-model
+    """
+    from mixlaw.api.final import final as train_model
+
+    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    with SweepLine(as_json) as line:
+        result = train_model(
+            config,
+            budget_tokens=budget,
+            weights=given,
+            out=out,
+            seed=seed,
+            retry_failed=retry_failed,
+            on_event=line,
+            note=None if as_json else note,
+        )
+    if as_json:
+        print_json({"folder": str(result.folder), "new": result.new, **result.facts})
+        return
+    predicted = result.facts["predicted"]
+    rows = [
+        [target, loss["loss_nats"], predicted.get(target, {}).get("mean", float("nan"))]
+        for target, loss in result.facts["losses"].items()
+    ]
+    table("Validation loss, nats per supervised token", ["target", "measured", "predicted"], rows)
+    if not result.new:
+        note("it was there already")
+    finish({"model": result.folder}, f"mixlaw eval {near(config)}")
+
+
+def evaluate(
+    config: opt.ConfigFile,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A kept model's name, or a folder; may be repeated; default all kept.")
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="Bundled tasks or paths of task YAMLs, with commas; default all but gsm8k.")
+    ] = None,
+    data: Annotated[list[str] | None, typer.Option(help="task=file: JSONL with the bundled rows' fields.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Rows of each task.", min=1)] = None,
+    batch_size: Annotated[int, typer.Option(help="Of the harness.", min=1)] = 16,
+    run_code: Annotated[
+        bool, typer.Option("--run-code", help="Allow humaneval and mbpp: they run what the model wrote, sandboxed.")
+    ] = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Evaluate kept models on downstream tasks with lm-evaluation-harness, offline.
+
+    Models are kept by `mixlaw final`, and by train and compare with --keep-models. The numbers become the columns
+    metric:<task> of the run table (`mixlaw fit STUDY --metric openbookqa=higher`). Does only what is missing.
+
+    Examples:
+        mixlaw eval mix.yaml --tasks openbookqa,sql --limit 100
+    """
+    from mixlaw.api.evaluate import evaluate as evaluate_models
+    from mixlaw.evaluate.downstream import DEFAULT_TASKS
+
+    result = evaluate_models(
+        config,
+        models=model or (),
+        tasks=[name.strip() for name in tasks.split(",")] if tasks else DEFAULT_TASKS,
+        data=opt.pairs(data, "--data", str),
+        limit=limit,
+        batch_size=batch_size,
+        run_code=run_code,
+        note=None if as_json else note,
+    )
+    if as_json:
+        print_json(result)
+        return
+    names = list(next(iter(result["models"].values())))
+    rows = [[m, *(f"{values[name]['value']:.3f}" for name in names)] for m, values in result["models"].items()]
+    table("Downstream", ["model", *names], rows)
+    for name, task in result["agreement"]["tasks"].items():
+        if task["spearman_total"] is not None:
+            note(f"{name}: rank correlation with total validation loss {task['spearman_total']:.2f}")
+    finish({}, f"mixlaw report {near(config)}")

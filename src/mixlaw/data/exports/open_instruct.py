@@ -1,0 +1,56 @@
+"""open-instruct: a script with `--dataset_mixer_list path rows path rows ...`; a number without a point is rows."""
+
+from __future__ import annotations
+
+import shlex
+
+from mixlaw.data.exports.recipe import HELD_OUT, ONE_EPOCH, Recipe, Training, drift, require
+
+
+def recipe(training: Training) -> Recipe:
+    """Return finetune.sh."""
+    mixer: list[str] = []
+    splits: list[str] = []
+    if training.by_reference:
+        require(
+            "open-instruct", training.sources, formats=("messages",), suffixes=(".jsonl", ".parquet"), renames=False
+        )
+        for source in training.sources:
+            places = source.files or (str(source.dataset["path"]),)
+            for place in places:
+                mixer += [place, str(max(1, round(source.wanted_rows / len(places))))]
+                splits.append(source.dataset.get("split") or "train")
+    else:
+        mixer = [word for file in training.files for word in (file, "1.0")]
+        splits = ["train"] * len(training.files)
+    train = training.train
+    words = {
+        "model_name_or_path": training.model,
+        "tokenizer_name_or_path": training.model,
+        "dataset_mixer_list": shlex.join(mixer),
+        "dataset_mixer_list_splits": " ".join(splits),
+        "max_seq_length": train["max_length"],
+        "per_device_train_batch_size": train["per_device_train_batch_size"],
+        "gradient_accumulation_steps": train["gradient_accumulation_steps"],
+        "learning_rate": train["learning_rate"],
+        "lr_scheduler_type": train["lr_scheduler_type"],
+        "warmup_ratio": train["warmup_ratio"],
+        "weight_decay": train["weight_decay"],
+        "num_train_epochs": 1,
+        "seed": training.seed,
+        "output_dir": "'{folder}/output'",
+    }
+    plain = {"dataset_mixer_list", "dataset_mixer_list_splits", "output_dir"}
+    lines = [f"    --{k} {v if k in plain else shlex.quote(str(v))}" for k, v in words.items()]
+    if train["packing"]:
+        lines.append("    --packing")
+    text = "#!/usr/bin/env bash\nset -euo pipefail\n\naccelerate launch open_instruct/finetune.py \\\n"
+    text += " \\\n".join(lines) + "\n"
+    notes = (ONE_EPOCH, "Start it in a checkout of open-instruct.", *([HELD_OUT] if training.by_reference else []))
+    return Recipe(
+        {"finetune.sh": text},
+        "bash finetune.sh",
+        "rows (dataset_mixer_list)" if training.by_reference else "files",
+        drift(training.sources, replacement=False) if training.by_reference else {},
+        notes,
+    )

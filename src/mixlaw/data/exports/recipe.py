@@ -1,0 +1,161 @@
+"""What an exporter gets and returns, and how weights in tokens become a tool's own unit.
+
+By reference, domain i of w_i N tokens becomes n_i = w_i N / m_i rows, m_i its measured tokens a row. The tokens of n_i
+rows vary: by s_i sqrt(n (1 - n / R_i)) for n rows of R_i drawn without replacement (whole passes are exact), by
+s_i sqrt(n) with replacement, s_i the standard deviation of a row's tokens. The stated drift of a share is three
+standard deviations and the rounding to whole rows; it takes the order of the source for random.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixlaw.core.errors import ConfigError
+
+_DEVIATIONS = 3.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A domain by reference.
+
+    Attributes:
+        name: the domain's.
+        files: its local files; empty for a data set of the Hugging Face hub.
+        dataset: id, subset, split and revision of that.
+        format: how its rows are written: `messages`, `prompt_completion`, `sharegpt` or `alpaca`.
+        columns: renames of columns, standard name -> name in the file.
+        rows: rows of the source, held-out ones included.
+        mean_tokens: tokens a row, as the model's tokenizer and chat template count them.
+        sd_tokens: their standard deviation.
+        tokens: w_i N, training tokens wanted.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    dataset: Mapping[str, str | None]
+    format: str
+    columns: Mapping[str, str]
+    rows: int
+    mean_tokens: float
+    sd_tokens: float
+    tokens: int
+
+    @property
+    def wanted_rows(self) -> int:
+        """Rows that hold the wanted tokens on average, at least one."""
+        return max(1, round(self.tokens / self.mean_tokens))
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is to be trained.
+
+    Attributes:
+        model: name or path, and revision, of the base model.
+        train: keys of `train:` in mix.yaml.
+        seed: of the training.
+        files: the mixture's files; empty by reference.
+        shares: the files' rows, each as a part of all.
+        domains: names of the mixture's domains.
+        sources: the domains by reference; empty for materialised files.
+    """
+
+    model: str
+    revision: str | None
+    train: Mapping[str, Any]
+    seed: int
+    files: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def by_reference(self) -> bool:
+        """Whether sources are meant, not a mixture's files."""
+        return bool(self.sources)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A tool's configuration.
+
+    Attributes:
+        files: name -> text of the files to write; `{folder}` in a text stands for the folder they lie in.
+        command: what starts the training, in that folder.
+        unit: in which the shares are said.
+        drift: domain -> how far its token share may be from the wanted one, in shares; empty for materialised files.
+        notes: what else must be known.
+    """
+
+    files: Mapping[str, str]
+    command: str
+    unit: str
+    drift: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+HELD_OUT = "Sources hold the rows that mixlaw held out for validation: losses on those are no validation any more."
+ONE_EPOCH = "num_train_epochs is 1: a budget counts every pass already."
+
+
+def drift(sources: Sequence[Source], *, replacement: bool) -> dict[str, float]:
+    """Return how far each domain's token share may be off: three standard deviations, and the rounding to whole rows.
+
+    Args:
+        sources: the domains.
+        replacement: whether rows beyond whole passes are drawn with replacement.
+    """
+    total = sum(source.tokens for source in sources)
+    variances = {source.name: _variance(source, replacement) for source in sources}
+    rounding = max(source.mean_tokens for source in sources) / total
+    found = {}
+    for source in sources:
+        share = source.tokens / total
+        others = sum(v for name, v in variances.items() if name != source.name)
+        sd = math.sqrt((1 - share) ** 2 * variances[source.name] + share**2 * others) / total
+        found[source.name] = _DEVIATIONS * sd + rounding
+    return found
+
+
+def _variance(source: Source, replacement: bool) -> float:
+    passes, rest = divmod(source.wanted_rows, source.rows)
+    if replacement and passes:
+        # All rows once, whatever is beyond drawn with replacement.
+        return source.sd_tokens**2 * (source.wanted_rows - source.rows)
+    return source.sd_tokens**2 * rest * (1 - rest / source.rows)
+
+
+def passes(source: Source) -> list[int]:
+    """Return the rows of each pass over a source: all of them again and again, then the remainder."""
+    whole, rest = divmod(source.wanted_rows, source.rows)
+    return [source.rows] * whole + ([rest] if rest else [])
+
+
+def require(
+    tool: str, sources: Sequence[Source], *, formats: Sequence[str], suffixes: Sequence[str], renames: bool = True
+) -> None:
+    """Refuse sources that a tool cannot read.
+
+    Args:
+        tool: its name, for messages.
+        sources: the domains.
+        formats: of rows that it reads.
+        suffixes: of local files that it reads.
+        renames: whether it reads a messages column of another name.
+
+    Raises:
+        ConfigError: a source is of another kind.
+    """
+    remedy = "Export the materialised files: leave out --by-reference."
+    for source in sources:
+        if source.format not in formats:
+            raise ConfigError(
+                f"'{source.name}' is written as {source.format}; {tool} reads {' or '.join(formats)}.", remedy
+            )
+        if not renames and source.columns:
+            raise ConfigError(f"'{source.name}' renames columns, which {tool} cannot.", remedy)
+        if wrong := [file for file in source.files if not file.endswith(tuple(suffixes))]:
+            raise ConfigError(f"'{source.name}': {tool} reads {' or '.join(suffixes)} files, not {wrong[0]}.", remedy)

@@ -1,0 +1,182 @@
+"""Cards: the README.md of a mixture and of a trained model, with the YAML front matter that Hugging Face reads.
+
+They hold no date and no place of this machine, so that the same mixture has the same card everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixlaw.config import Config
+from mixlaw.report.markdown import escaped
+from mixlaw.report.numbers import nats, percent, perplexity
+
+_NOTICES = ("license", "licence", "notice", "copying")
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+
+
+def mixture_card(
+    manifest: Mapping[str, Any],
+    config: Config,
+    law: str | None,
+    predicted: Mapping[str, Mapping[str, float]],
+    given: bool,
+) -> str:
+    """Return the README.md of a mixture's folder.
+
+    Args:
+        manifest: of the mixture, its `files` included.
+        config: of the study.
+        law: that gave the weights or predicts their losses; None without a fit.
+        predicted: target -> {mean, low, high}, nats.
+        given: whether the weights are the user's and not the solution's.
+    """
+    used = {name: entry for name, entry in manifest["domains"].items() if entry["rows"]}
+    rows, files = sum(entry["rows"] for entry in used.values()), manifest["files"]
+    licences = {name: _licence(config, name) for name in used}
+    front: dict[str, Any] = {
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": [f["name"] for f in files]}]}],
+        "task_categories": ["text-generation"],
+        "tags": ["mixlaw", "supervised-fine-tuning"],
+        "size_categories": [next((text for most, text in _SIZES if rows < most), "n>10M")],
+    }
+    known = sorted({licence for licence, _ in licences.values() if licence})
+    if len(known) == 1 and all(licence for licence, _ in licences.values()):
+        front["license"] = known[0]
+    else:
+        front |= {"license": "other", "license_name": "mixed", "license_link": "#sources"}
+    origin = "were given by the user" if given else f"minimise the loss that the law `{law}` predicts"
+    lines = [
+        _front(front),
+        "# A training mixture",
+        "",
+        f"{manifest['achieved_tokens']:,} training tokens (asked for: {manifest['budget_tokens']:,}) of "
+        f"{len(used)} domains, {rows:,} conversations in {_files(files)}, shuffled. The shares {origin}. A row is "
+        '`{"messages": [...], "domain": ...}`; tokens are those of '
+        f"`{escaped(_model(config))}` with its chat template.",
+        "",
+        "| domain | share asked for | share | tokens | rows | epochs |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, entry in manifest["domains"].items():
+        shares = " | ".join(percent(entry[f"{kind}_share"], 2) for kind in ("requested", "achieved"))
+        numbers = f"{entry['achieved_tokens']:,} | {entry['rows']:,} | {entry['epochs']:.3f}"
+        lines.append(f"| {escaped(name)} | {shares} | {numbers} |")
+    lines += ["", *_predictions(law, predicted), "## Sources", ""]
+    lines += ["| domain | source | rows there | SHA-256 | licence |", "|---|---|---:|---|---|"]
+    for name, entry in used.items():
+        for source in entry["sources"]:
+            licence, where = licences[name]
+            text = f"{licence or 'not known'}{f' ({where})' if where else ''}"
+            cells = [name, Path(source["path"]).name if _local(source["path"]) else source["path"]]
+            digest = source["sha256"][:16]
+            lines.append(f"| {' | '.join(map(escaped, cells))} | {source['rows']:,} | `{digest}` | {escaped(text)} |")
+    lines += ["", "Validation conversations were held out, and all copies of them.", "", "## Make it again", ""]
+    lines += ["```console", f"$ {mix_command(manifest)}", "```", ""]
+    lines += ["With the same mix.yaml, model and sources the files are the same, byte for byte (`manifest.json`).", ""]
+    return "\n".join(lines)
+
+
+def mix_command(manifest: Mapping[str, Any], config: str = "mix.yaml") -> str:
+    """Return the command that writes a mixture again."""
+    weights = ",".join(f"{name}={entry['requested_share']!r}" for name, entry in manifest["domains"].items())
+    weights = f"'{weights}'" if re.search(r"[^\w.=,+-]", weights) else weights
+    files = manifest["files"]
+    shape = " --format parquet" if files[0]["name"].endswith(".parquet") else ""
+    shape += f" --shards {len(files)}" if len(files) > 1 else ""
+    return f"mixlaw mix {config} --budget {manifest['budget_tokens']} --weights {weights}{shape}"
+
+
+def model_card(
+    config: Config,
+    tokens: Mapping[str, int],
+    losses: Mapping[str, float],
+    predicted: Mapping[str, Mapping[str, float]],
+    law: str | None,
+    command: str,
+) -> str:
+    """Return the README.md of a model that was trained at a mixture.
+
+    Args:
+        config: of the study.
+        tokens: domain -> training tokens that it has seen.
+        losses: target -> measured validation loss, nats.
+        predicted: target -> {mean, low, high}, nats; empty without a fit.
+        law: that predicted them.
+        command: that trains it again.
+    """
+    total = sum(tokens.values())
+    front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["mixlaw"]}
+    if not Path(config.model.name_or_path).expanduser().is_dir():
+        front["base_model"] = config.model.name_or_path
+    lines = [
+        _front(front),
+        f"# {escaped(_model(config))}, fine-tuned",
+        "",
+        f"Trained on {total:,} tokens with the trainer `{config.train.trainer}` (learning rate "
+        f"{config.train.learning_rate:g}, {config.train.num_train_epochs} epochs, rows of {config.train.max_length} "
+        "tokens).",
+        "",
+        "| domain | tokens | share |",
+        "|---|---:|---:|",
+        *(f"| {escaped(name)} | {n:,} | {percent(n / total, 2)} |" for name, n in tokens.items()),
+        "",
+        "Validation loss, nats per supervised token"
+        + (f", beside what the law `{law}` predicted (90 % interval of a run)" if predicted else "")
+        + ":",
+        "",
+        "| target | measured | perplexity | predicted |",
+        "|---|---:|---:|---:|",
+    ]
+    for target, loss in losses.items():
+        p = predicted.get(target)
+        band = f"{nats(p['mean'])} ({nats(p['low'])} to {nats(p['high'])})" if p else "–"
+        lines.append(f"| {escaped(target)} | {nats(loss)} | {perplexity(loss)} | {band} |")
+    lines += ["", "Made with mixlaw:", "", "```console", f"$ {command}", "```", ""]
+    return "\n".join(lines)
+
+
+def _predictions(law: str | None, predicted: Mapping[str, Mapping[str, float]]) -> list[str]:
+    if not predicted:
+        return []
+    lines = [f"What the law `{law}` predicts of a model trained on it, nats per supervised token (90 %):", ""]
+    lines += ["| target | loss | low | high | perplexity |", "|---|---:|---:|---:|---:|"]
+    for target, p in predicted.items():
+        cells = [nats(p["mean"]), nats(p["low"]), nats(p["high"]), perplexity(p["mean"])]
+        lines.append(f"| {escaped(target)} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _licence(config: Config, name: str) -> tuple[str | None, str]:
+    """Return a domain's licence, where mix.yaml says it, and the notice that lies beside its file."""
+    node = config.domains[name]
+    path = Path(node.path)
+    folder = path if path.is_dir() else path.parent
+    notices = _notices(folder) if _local(node.path) and folder.is_dir() else []
+    return node.license, f"see {notices[0]} beside the source" if notices else ""
+
+
+def _notices(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir() if file.name.lower().startswith(_NOTICES))
+
+
+def _local(path: str) -> bool:
+    return Path(path).is_absolute()
+
+
+def _model(config: Config) -> str:
+    name = config.model.name_or_path
+    return Path(name).name if _local(name) else name
+
+
+def _files(files: list[Mapping[str, Any]]) -> str:
+    return f"`{files[0]['name']}`" if len(files) == 1 else f"{len(files)} files"
+
+
+def _front(value: Mapping[str, Any]) -> str:
+    return f"---\n{yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)}---\n"

@@ -1,0 +1,36 @@
+"""What the report says of downstream metrics: how well validation loss predicted them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mixlaw.report.markdown import escaped
+from mixlaw.report.numbers import MISSING, significant
+
+
+def downstream_markdown(study: Mapping[str, Any] | None) -> str:
+    """Return a section of report.md on the `downstream` of a study (`mixlaw.evaluate.agreement`); empty without one."""
+    tasks = ((study or {}).get("downstream") or {}).get("tasks") or {}
+    if not tasks:
+        return ""
+    lines = [
+        "",
+        "## Downstream",
+        "",
+        "Rank correlation of falling validation loss with the metric, over the evaluated models (1: loss ranks them "
+        "as the metric does).",
+        "",
+        "| task | models | lowest | highest | total loss | best single target |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for name, task in tasks.items():
+        best = task["best_target"]
+        beside = f"{escaped(best)} ({significant(task['spearman'][best], 2)})" if best else MISSING
+        numbers = [
+            significant(task["lowest"], 3),
+            significant(task["highest"], 3),
+            significant(task["spearman_total"], 2),
+        ]
+        lines.append(f"| {escaped(name)} | {task['models']} | {' | '.join(numbers)} | {beside} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,49 @@
+"""Saving a trained model so that transformers loads it: weights, configuration, tokenizer and chat template."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mixlaw.core.files import read_json, write_json
+from mixlaw.data.rows import replace_folder
+
+
+def save_model(network: Any, name_or_path: str, revision: str | None, folder: Path) -> None:
+    """Save a network with the tokenizer of the model that it comes from, whole or not at all.
+
+    Weights are saved in the precision of the base model's files. Training keeps float32, of which half precision
+    keeps three digits: the loss of the saved model differs a little from the one that was measured.
+
+    Args:
+        network: a transformers model; a PEFT model is merged into its base first (and changed by that).
+        name_or_path: the base model's folder or id.
+        revision: its commit.
+        folder: where to save.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    if hasattr(network, "merge_and_unload"):
+        network = network.merge_and_unload()
+    base = AutoConfig.from_pretrained(name_or_path, revision=revision or "main")
+    dtype = getattr(base, "dtype", None) or next(network.parameters()).dtype
+    converted: dict[int, Any] = {}  # tied tensors stay one, so that they are saved once
+    weights = {}
+    for name, tensor in network.state_dict().items():
+        if tensor.data_ptr() not in converted:
+            converted[tensor.data_ptr()] = tensor.detach().to("cpu", dtype)
+        weights[name] = converted[tensor.data_ptr()]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        network.save_pretrained(temporary, state_dict=weights)
+        # It notes the network's own precision; the files are in the base's.
+        config = read_json(temporary / "config.json")
+        write_json(temporary / "config.json", config | {"dtype": str(dtype).removeprefix("torch.")})
+        AutoTokenizer.from_pretrained(name_or_path, revision=revision or "main").save_pretrained(temporary)
+        temporary.chmod(0o755)
+        replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
