@@ -25,6 +25,7 @@ def demo(tmp_path_factory):
     return folder
 
 
+@pytest.mark.timeout(1500)  # minutes on a busy machine
 @pytest.mark.parametrize("page", [p for p, found in PAGES.items() if found], ids=lambda p: str(p.relative_to(DOCS)))
 def test_the_commands_print_what_is_shown(page, demo, tmp_path):
     shutil.copytree(demo / "mixlaw-demo", tmp_path / "mixlaw-demo")
