@@ -2,6 +2,8 @@
 
     python bench/laws/run.py [--laws pairwise,gbdt] [--sizes 32,64,128,256,512] [--draws 5] [--workers 2]
 
+Figures of laws and sizes that are not run again are kept.
+
 RegMix swarm: fitted to n of 512 runs of a 1M-parameter model over 17 domains, scored on 256 held-out mixtures;
 mean over 13 targets of the mean relative error (%) and of Spearman's rank correlation (x 100). Then the 64 mixtures at
 1B parameters are ranked by the fit to all 512: how far the recommended one is from the true best, nats.
@@ -161,7 +163,11 @@ def main() -> None:
             regmix.append(result)
             print(f"{len(regmix)} of {len(tasks)}: {result['law']} {result['size']} {result['draw']}", flush=True)
         rest = list(pool.map(one_other, others))
-    summary: dict = {"regmix": {}, "swarm": {}, "rank_at_1b": {}}
+    written = HERE / "results.json"
+    summary: dict = json.loads(written.read_text()) if written.exists() else {}
+    summary = {key: summary.get(key, {}) for key in ("regmix", "swarm", "rank_at_1b")} | {
+        "runs": summary.get("runs", [])
+    }
     for law in laws:
         for n in sizes:
             done = [r for r in regmix if r["law"] == law and r["size"] == n]
@@ -176,10 +182,11 @@ def main() -> None:
     for what, law, value in rest:
         summary[what][law] = value
         print(what, law, json.dumps(value))
-    summary["runs"] = [
+    again = {(result["law"], result["size"]) for result in regmix}
+    summary["runs"] = [run for run in summary["runs"] if (run["law"], run["size"]) not in again] + [
         {key: number(value) if isinstance(value, float) else value for key, value in run.items()} for run in regmix
     ]
-    (HERE / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
+    written.write_text(json.dumps(summary, indent=1) + "\n")
 
 
 if __name__ == "__main__":
