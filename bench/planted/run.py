@@ -2,6 +2,8 @@
 
     python bench/planted/run.py [--draws 3=24,6=8,12=4] [--workers 2]
 
+Worlds that decide.jsonl has are kept, so that a run that was stopped goes on; delete it to begin anew.
+
 K domains; truth `transfer`, `pairwise`, or `misspecified` (saturating data and an interaction of shares, which no law
 of the package has); noise sd .001, .004, .016 nats; budgets 10 and 100 times the base mixture. Each method may train at
 most as many tokens as the published design of 1 + 4 K runs around n = 660,000 tokens a domain, and as many runs; the
@@ -293,13 +295,18 @@ def main() -> None:
         for kind in arguments.truths.split(",")
         for sd in noises
     ]
-    rows: list[dict] = []
+    kept = arguments.out.with_suffix(".jsonl")
+    rows: list[dict] = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = {(row["K"], row["truth"], row["sd"], row["draw"]) for row in rows}
+    left = [task for task in tasks if task not in done]
+    table = summary(rows)
     with ProcessPoolExecutor(arguments.workers) as pool:
-        for done, result in enumerate(pool.map(one_world, tasks), 1):
+        for n, result in enumerate(pool.map(one_world, left), 1):
             rows += result
             table = summary(rows)
-            arguments.out.write_text(json.dumps({"worlds": done, "regret_percent": table}, indent=1) + "\n")
-            print(f"{done} of {len(tasks)}", flush=True)
+            kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            arguments.out.write_text(json.dumps({"worlds": len(done) + n, "regret_percent": table}, indent=1) + "\n")
+            print(f"{n} of {len(left)}", flush=True)
     for cell, methods in table.items():
         print(cell, {name: (value["mean"], value["covered"]) for name, value in methods.items()})
 
