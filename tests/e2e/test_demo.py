@@ -135,7 +135,12 @@ def test_mix_takes_another_budget_other_weights_and_parquet(demo, capsys, tmp_pa
 def test_ctrl_c_ends_the_sweep_cleanly_and_the_next_run_goes_on(tmp_path):
     config = write_small_demo(tmp_path)
     process = subprocess.Popen(
-        command("train", config, "--workers", 1), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("train", config, "--workers", 1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests started with `&` from a script inherit an ignored SIGINT, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     records = tmp_path / "study" / "runs"
     deadline = time.monotonic() + 200
