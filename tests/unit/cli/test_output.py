@@ -288,7 +288,7 @@ def test_a_table_wider_than_the_console_is_not_cut(monkeypatch, capsys, columns)
     monkeypatch.setenv("COLUMNS", str(columns))
     table("Laws", ["law", "error %", "note"], [["chinchilla", 12.5, "x" * 300]])
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.split() == ["chinchilla", "12.5", "x" * 300]
+    assert last.split() == ["chinchilla", "12.50", "x" * 300]
 
 
 def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback():
