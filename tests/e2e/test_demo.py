@@ -43,7 +43,12 @@ def test_the_study_folder_holds_what_the_design_says(demo):
     for name in ("config.resolved.json", "domains.json", "plan.json", "fit.json", "solution.json"):
         assert (study / name).is_file(), name
     assert len(list((study / "runs").glob("*/record.json"))) == 13
-    assert {path.name for path in (study / "report").iterdir()} == {"report.html", "report.md", "report.json", "figures"}
+    assert {path.name for path in (study / "report").iterdir()} == {
+        "report.html",
+        "report.md",
+        "report.json",
+        "figures",
+    }
 
 
 def test_the_run_ends_with_what_was_written_and_the_next_step(demo):
