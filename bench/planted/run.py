@@ -165,8 +165,10 @@ def sequential(world: World, times: int) -> Found:
         now = (weights_of(world, solution), solution.expected_regret["p95"], spent)
         if ended is None and solution.expected_regret["p95"] <= THRESHOLD * solution.total_loss:
             ended = now
-        count, mixtures = min(max(K, 3), most_runs(K) - len(runs)), []
+        left = most_runs(K) - len(runs)
+        count, mixtures = min(max(K, 3), left), []
         ask = partial(propose, fit, solution, N, count, available=world.available, threshold=0.0, seed=world.seed)
+        ask = partial(ask, runs_left=left)
         if half is None:
             mixtures = ask(most_tokens=0.5 * world.limit - spent).mixtures
             half = None if mixtures else now

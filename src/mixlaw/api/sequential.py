@@ -43,6 +43,7 @@ def propose(
     *,
     available: Mapping[str, float] | None = None,
     most_tokens: float = np.inf,
+    runs_left: int | None = None,
     threshold: float = THRESHOLD,
     seed: int = 0,
 ) -> Proposal:
@@ -54,7 +55,8 @@ def propose(
         base_tokens: n, the middle of every domain's range in the candidates.
         count: how many runs at most.
         available: domain -> distinct tokens there are.
-        most_tokens: of the new runs together.
+        most_tokens: of all runs that there may still be.
+        runs_left: how many these are, the ones of this batch included (see `mixlaw.design.decision.next_runs`).
         threshold: largest 95th percentile of the regret, as a share of the total loss.
         seed: of the candidates.
     """
@@ -82,7 +84,7 @@ def propose(
         seed=seed,
         candidates=[dict(zip(fit.domains, row, strict=True)) for row in tokens_NK.tolist()],
     )
-    mixtures, regret = next_runs(decision, count, most_tokens)
+    mixtures, regret = next_runs(decision, count, most_tokens, runs_left)
     if not mixtures:
         return Proposal([], regret, "The tokens that may be spent are spent.")
     return Proposal(mixtures, regret, f"The 95th percentile of the regret is {100 * p95:.2g} %: {len(mixtures)} more.")

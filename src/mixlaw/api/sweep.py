@@ -263,6 +263,7 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
         min(wishes.batch or max(3, len(domains)), most - len(runs)),
         available=domains,
         most_tokens=limit - sum(sum(run.tokens.values()) for run in runs),
+        runs_left=most - len(runs),
         threshold=wishes.threshold or THRESHOLD,
         seed=plan.seed,
     )

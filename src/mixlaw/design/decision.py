@@ -80,7 +80,7 @@ def expected_regret(decision: Decision, posteriors: Sequence[Posterior], matters
 
 
 def next_runs(
-    decision: Decision, count: int, most_tokens: float = np.inf, cost_power: float = 1.0
+    decision: Decision, count: int, most_tokens: float = np.inf, runs_left: int | None = None
 ) -> tuple[list[dict[str, int]], list[float]]:
     """Return up to `count` mixtures chosen one by one, and the expected regret (nats) before them and after each.
 
@@ -88,7 +88,9 @@ def next_runs(
         decision: what is to be decided.
         count: how many runs at most.
         most_tokens: of all of them together.
-        cost_power: how much tokens count: the gain in regret is divided by tokens^cost_power; 0: they are free.
+        runs_left: how many runs there may still be, these included. What a run costs is then the share that it takes
+            of the tokens that are left plus the share of the runs, so that neither is spent long before the other;
+            None: its tokens.
     """
     choice = decision.choice
     posteriors, matters = choice.posteriors(), decision.matters()
@@ -96,7 +98,10 @@ def next_runs(
     mixtures, regret, left = [], [expected_regret(decision, posteriors, matters)], most_tokens
     for _ in range(count):
         gain_N = np.sum([_gain(p, A) for p, A in zip(posteriors, matters, strict=True)], axis=0)
-        value_N = np.where(cost_N <= left, gain_N / cost_N**cost_power, -np.inf)
+        price_N = cost_N
+        if runs_left is not None and np.isfinite(left) and left > 0:
+            price_N = cost_N / left + 1 / max(runs_left - len(mixtures), 1)
+        value_N = np.where(cost_N <= left, gain_N / price_N, -np.inf)
         best = int(np.argmax(value_N))
         if not np.isfinite(value_N[best]):
             break
