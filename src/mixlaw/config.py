@@ -79,7 +79,10 @@ class ValidationNode(_Node):
 
 
 class PlanNode(_Node):
-    """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`."""
+    """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
+
+    With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
+    """
 
     design: Literal[
         "auto",
@@ -102,6 +105,7 @@ class PlanNode(_Node):
     proxy_tokens: Tokens | None = None
     batch: Annotated[int, Field(ge=1)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    match_epochs: bool = True
     seed: int = 0
 
 

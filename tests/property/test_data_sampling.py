@@ -99,3 +99,15 @@ def test_rows_written_and_opened_are_the_same(values):
             part = slice(rows.offsets[r], rows.offsets[r + 1])
             assert rows.ids[part].tolist() == ids.tolist() and rows.supervised[part].tolist() == supervised.tolist()
         assert rows.row_supervised.tolist() == [int(supervised.sum()) for _, supervised in arrays]
+
+
+@untimed
+@given(LENGTHS, NAMES, TOKENS, TOKENS)
+def test_a_pool_holds_all_that_is_drawn_from_it_and_grows_with_its_tokens(lengths, names, tokens, pool):
+    rows = rows_of(lengths)
+    held = set(sample_rows(rows, min(pool, sum(lengths)), *names).tolist())
+    drawn = Counter(sample_rows(rows, tokens, *names, pool=pool).tolist())
+    assert set(drawn) <= held
+    assert max(drawn.values()) - min(drawn[row] for row in held) <= 1
+    reached = sum(lengths[row] * times for row, times in drawn.items())
+    assert abs(reached - tokens) <= max(lengths) / 2 or len(drawn) == 1

@@ -133,7 +133,7 @@ def _record(project: Project, spec: RunSpec, row: _Row, columns: Mapping[str, st
         for domain, planned in spec.tokens.items()
     }
     there = project.available_tokens
-    unique = {domain: min(count, there.get(domain, count)) for domain, count in tokens.items()}
+    unique = {domain: min(count, (there | spec.pools).get(domain, count)) for domain, count in tokens.items()}
     return RunRecord(spec, tokens, {}, unique, losses, 0, 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
 from mixlaw.design.extend import extend_design
 from mixlaw.design.planning import default_base_tokens
+from mixlaw.design.repetition import matched_pools
 from mixlaw.evaluate.downstream import stored_metrics
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, solve_mixture
@@ -197,7 +198,7 @@ class Project:
             Infeasible: no mixture meets the bounds of `solve`; better said now than after the training.
             DesignError: the runs are impossible.
         """
-        inputs, seed = self.trainer_config.inputs, self.config.plan.seed
+        seed = self.config.plan.seed
         added, kept = self.added, self._kept
         specs: list[RunSpec] = []
         if added.instead:
@@ -205,10 +206,26 @@ class Project:
             specs = [record.spec for record in kept]
         else:
             runs, notes = self._designed
-            specs = [RunSpec(run.name, run.tokens, seed + run.replicate, inputs) for run in runs]
+            specs = [self._proxy(run.name, run.tokens, seed + run.replicate) for run in runs]
         there = {spec.id for spec in specs}
-        more = [RunSpec(name, tokens, seed, inputs) for name, tokens in added.runs]
-        return [*specs, *(spec for spec in more if spec.id not in there)], [*notes, *added.reasons]
+        more = [self._proxy(name, tokens, seed) for name, tokens in added.runs]
+        specs += [spec for spec in more if spec.id not in there]
+        return specs, [*notes, *added.reasons, *self._repeating(specs)]
+
+    def _proxy(self, name: str, tokens: Mapping[str, int], seed: int) -> RunSpec:
+        config, pools = self.config, {}
+        if config.plan.match_epochs:
+            pools = matched_pools(tokens, self.available_tokens, config.budget_tokens, config.solve.max_epochs)
+        return RunSpec(name, tokens, seed, self.trainer_config.inputs, pools=pools)
+
+    def _repeating(self, specs: list[RunSpec]) -> list[str]:
+        most = {d: max((s.tokens[d] / s.pools[d] for s in specs if d in s.pools), default=0) for d in self.domains}
+        return [
+            f"'{domain}' would repeat at the budget: runs draw from a part of it, so that it repeats as often in them "
+            f"(up to {epochs:.2g} times)."
+            for domain, epochs in most.items()
+            if epochs
+        ]
 
     @property
     def added(self) -> Added:

@@ -22,6 +22,7 @@ class RunSpec:
             (settings), `data:<domain>` and `validation:<target>`.
         role: `proxy` (feeds the fit), `confirmation` or `final` (never do); not part of the identity.
         keep_model: whether the trainer saves the trained model in the run's folder; not part of the identity.
+        pools: domain -> distinct training tokens that the run may draw from, where these are fewer than there are.
     """
 
     name: str
@@ -30,17 +31,20 @@ class RunSpec:
     inputs: Mapping[str, str] = field(default_factory=dict)
     role: str = "proxy"
     keep_model: bool = False
+    pools: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
-        """The run's identity: SHA-256 over tokens, seed and the inputs that this mixture touches."""
+        """The run's identity: SHA-256 over tokens, pools, seed and the inputs that this mixture touches."""
         used = {name: int(n) for name, n in self.tokens.items() if n > 0}
         inputs = {
             key: value
             for key, value in self.inputs.items()
             if not key.startswith("data:") or key.removeprefix("data:") in used
         }
-        return fingerprint({"tokens": used, "seed": self.seed, "inputs": inputs})
+        pools = {name: int(n) for name, n in self.pools.items() if name in used}
+        content = {"tokens": used, "seed": self.seed, "inputs": inputs}
+        return fingerprint(content | ({"pools": pools} if pools else {}))
 
     @property
     def folder(self) -> str:
@@ -57,6 +61,7 @@ class RunSpec:
             "tokens": {name: int(n) for name, n in self.tokens.items()},
             "inputs": dict(self.inputs),
         }
+        value |= {"pools": {name: int(n) for name, n in self.pools.items()}} if self.pools else {}
         return value | ({"keep_model": True} if self.keep_model else {})
 
     @staticmethod
@@ -70,6 +75,7 @@ class RunSpec:
                 value["inputs"],
                 value["role"],
                 value.get("keep_model", False),
+                value.get("pools", {}),
             )
         except (KeyError, TypeError) as error:
             raise DataError(f"A run spec lacks {error}.", "Plan the runs again.") from None

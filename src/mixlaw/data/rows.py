@@ -154,27 +154,32 @@ def replace_folder(new: Path, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def sample_rows(rows: TokenRows, tokens: int, *names: str | int) -> np.ndarray:
+def sample_rows(rows: TokenRows, tokens: int, *names: str | int, pool: int | None = None) -> np.ndarray:
     """Return indices of rows with `tokens` training tokens in all; see `sample_indices`."""
-    return sample_indices(rows.row_tokens if len(rows) else np.zeros(0, np.int64), tokens, *names)
+    return sample_indices(rows.row_tokens if len(rows) else np.zeros(0, np.int64), tokens, *names, pool=pool)
 
 
-def sample_indices(row_tokens: np.ndarray, tokens: int, *names: str | int) -> np.ndarray:
+def sample_indices(row_tokens: np.ndarray, tokens: int, *names: str | int, pool: int | None = None) -> np.ndarray:
     """Return indices of rows with `tokens` training tokens in all, to within half a row at the end.
 
     Rows come in an order that depends on the names alone, so the sample of n tokens is a prefix of the sample of
-    2 n tokens. Beyond the end the rows start over in a new order: every row appears p times or p + 1 times.
+    2 n tokens. Beyond the end the rows start over in a new order: every row appears p times or p + 1 times. With a
+    pool, that holds of the rows in the sample of `pool` tokens, and the others do not appear; pools nest as well.
 
     Args:
         row_tokens: (R,) tokens of the domain's training rows.
         tokens: training tokens wanted; 0 gives an empty sample, a positive number at least one row.
         names: seed and domain name, for `mixlaw.core.seeds.generator`.
+        pool: distinct training tokens to draw from; None for all.
 
     Raises:
         DataError: tokens are wanted from a domain without rows.
     """
     if tokens <= 0:
         return np.zeros(0, np.int64)
+    if pool is not None:
+        kept = sample_indices(row_tokens, min(max(pool, 1), int(row_tokens.sum())), *names)
+        return kept[sample_indices(row_tokens[kept], tokens, *names)]
     count, total = len(row_tokens), int(row_tokens.sum())
     if total == 0:
         raise DataError(f"{tokens} tokens are wanted from a domain without training rows.", "Add rows to it.")

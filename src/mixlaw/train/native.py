@@ -211,7 +211,8 @@ def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: Tr
                 f"'{name}' has a conversation of {longest} tokens; train.max_length is {settings.max_length}.",
                 "Prepare the data again with this max_length.",
             )
-        chosen = sample_rows(domain, max(1, round(requested / epochs)), spec.seed, name)
+        wanted = max(1, round(requested / epochs))
+        chosen = sample_rows(domain, wanted, spec.seed, name, pool=spec.pools.get(name))
         rows[name] = chosen
         tokens[name] = epochs * int(domain.row_tokens[chosen].sum())
         supervised[name] = epochs * int(_predicted_tokens(domain)[chosen].sum())
