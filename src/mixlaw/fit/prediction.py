@@ -5,12 +5,15 @@ Shape letters: R mixtures, J targets, S posterior draws.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mixlaw.core.errors import DataError
 from mixlaw.core.notebook import html_table, interval, text_table
+from mixlaw.core.runtable import RunTable
 from mixlaw.fit.fitted import Scatter
 
 _BAND = (0.05, 0.95)
@@ -87,3 +90,39 @@ def band(
         np.minimum(mean_low, mean),
         np.maximum(mean_high, mean),
     )
+
+
+def token_array(tokens: RunTable | Mapping[str, float] | np.ndarray, domains: tuple[str, ...]) -> np.ndarray:
+    """Return the (R, K) tokens of mixtures in the order of the domains.
+
+    Raises:
+        DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
+    """
+    if isinstance(tokens, RunTable):
+        require_domains(tokens.domains, domains)
+        missing = [domain for domain in domains if domain not in tokens.domains]
+        if missing:
+            raise DataError(f"The table lacks the domains {missing}.", "Add a tokens column for each.")
+        array = tokens.tokens_RK[:, [tokens.domains.index(domain) for domain in domains]]
+    elif isinstance(tokens, Mapping):
+        require_domains(tuple(tokens), domains)
+        array = np.array([[float(tokens.get(domain, 0.0)) for domain in domains]])
+    else:
+        array = np.atleast_2d(np.asarray(tokens, float))
+        if array.ndim != 2 or array.shape[1] != len(domains):
+            raise DataError(
+                f"The token array has shape {array.shape}; the fit has {len(domains)} domains.",
+                "Pass (R, K), columns in the order of fit.domains.",
+            )
+    if not np.all(np.isfinite(array) & (array >= 0)):
+        raise DataError("A token count is negative or not finite; it must be a number >= 0.", "Mend it.")
+    return array
+
+
+def require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    stray = [domain for domain in given if domain not in known]
+    if stray:
+        raise DataError(
+            f"The fit has no domain {', '.join(map(repr, stray))}; it has {', '.join(map(repr, known))}.",
+            "Mend the name, or fit runs that have it.",
+        )

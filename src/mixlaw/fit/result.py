@@ -16,7 +16,8 @@ from mixlaw.core.errors import DataError, FitError
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.prediction import Prediction, band
+from mixlaw.fit.drift import distance, drifted, drifted_losses, standard_normals
+from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
 from mixlaw.fit.shown import fit_table
 from mixlaw.fit.size import at_size
 from mixlaw.fit.targetfit import TargetFit, number, to_float
@@ -180,7 +181,7 @@ class Fit:
             DataError: an unknown domain.
             FitError: the fit is more than a law's equation, so that domains without tokens still count.
         """
-        _require_domains(tuple(domains), self.domains)
+        require_domains(tuple(domains), self.domains)
         places = [k for k, domain in enumerate(self.domains) if domain in set(domains)]
         if len(places) == len(self.domains):
             return self
@@ -204,9 +205,33 @@ class Fit:
         """Return the (P,) point estimate of one target's parameters, tokens in millions."""
         return np.array([self.targets[target].parameters[p.name] for p in self._equation(target).parameters])
 
-    def theta_draws(self, target: str) -> np.ndarray:
-        """Return (S, P) posterior draws of one target's parameters, tokens in millions."""
-        return np.column_stack([self.targets[target].draws[p.name] for p in self._equation(target).parameters])
+    def theta_draws(self, target: str, total_tokens: float | None = None) -> np.ndarray:
+        """Return (S, P) posterior draws of one target's parameters, tokens in millions.
+
+        With a total, they are those for mixtures of so many tokens: beyond the largest run, amplitudes drift
+        (`mixlaw.fit.drift`).
+        """
+        law = self._equation(target)
+        theta_SP = np.column_stack([self.targets[target].draws[p.name] for p in law.parameters])
+        if total_tokens is None:
+            return theta_SP
+        return drifted(law, theta_SP, self.drift(target), float(self.distance(total_tokens)))
+
+    def losses_by_draw(
+        self, target: str, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """Return (S, R) losses of mixtures in every posterior draw, nats; tokens as counts, the rest as `predict`."""
+        law, distance_R = self.law_of(target, available), self.distance(tokens_RK.sum(axis=1))
+        return drifted_losses(law, self.theta_draws(target), self.drift(target), tokens_RK / TOKEN_UNIT, distance_R)
+
+    def distance(self, totals_R: np.ndarray | float) -> np.ndarray:
+        """Return how far totals lie beyond the largest run's tokens, in powers of e."""
+        return distance(totals_R, float(self.tokens_RK.sum(axis=1).max()))
+
+    def drift(self, target: str) -> np.ndarray:
+        """Return the (S,) standard normals of one target's draws (`mixlaw.fit.drift`)."""
+        draws = len(next(iter(self.targets[target].draws.values())))
+        return standard_normals(self.losses_RJ, list(self.targets).index(target), draws)
 
     def _equation(self, target: str) -> Law:
         return replace(self, corrected=False, decay=float("inf")).law_of(target)
@@ -224,14 +249,15 @@ class Fit:
         Raises:
             DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
         """
-        tokens_RK, log_sizes = self._tokens(tokens) / TOKEN_UNIT, None
+        tokens_RK, log_sizes = token_array(tokens, self.domains) / TOKEN_UNIT, None
+        distance_R = self.distance(TOKEN_UNIT * tokens_RK.sum(axis=1))
         if isinstance(tokens, RunTable):
             unique_RK = self._unique(tokens)
             if unique_RK is not None:
                 tokens_RK, available = count_tokens(tokens_RK, unique_RK / TOKEN_UNIT, self.decay), None
             if self.log_sizes_R is not None and tokens.params_R is not None:
                 log_sizes = np.nan_to_num(np.log(np.maximum(tokens.params_R, 1e-300) / self.params))
-        columns = [self._predict_one(target, tokens_RK, available, log_sizes) for target in self.targets]
+        columns = [self._predict_one(target, tokens_RK, distance_R, available, log_sizes) for target in self.targets]
         parts = (np.column_stack(part) for part in zip(*columns, strict=True))
         return Prediction(*parts, targets=tuple(self.targets))
 
@@ -245,6 +271,7 @@ class Fit:
         self,
         target: str,
         tokens_RK: np.ndarray,
+        distance_R: np.ndarray,
         available: Mapping[str, float] | None,
         log_sizes_R: np.ndarray | None,
     ) -> tuple[np.ndarray, ...]:
@@ -256,7 +283,7 @@ class Fit:
         else:
             law = self.law_of(target, available)
             mean = law.predict(self.theta(target), tokens_RK)
-            drawn = law.predict(self.theta_draws(target), tokens_RK)
+            drawn = drifted_losses(law, self.theta_draws(target), self.drift(target), tokens_RK, distance_R)
         if log_sizes_R is not None:
             floor, gamma = fitted.draws["E"][:, None], fitted.draws["gamma"][:, None]
             mean = at_size(mean, fitted.parameters["E"], fitted.parameters["gamma"], log_sizes_R)
@@ -272,27 +299,6 @@ class Fit:
             rows = np.isfinite(column)
             self._predictors[target] = fit_regressor(self.law, self.counted_RK[rows], column[rows])
         return self._predictors[target]
-
-    def _tokens(self, tokens: RunTable | Mapping[str, float] | np.ndarray) -> np.ndarray:
-        if isinstance(tokens, RunTable):
-            _require_domains(tokens.domains, self.domains)
-            missing = [domain for domain in self.domains if domain not in tokens.domains]
-            if missing:
-                raise DataError(f"The table lacks the domains {missing}.", "Add a tokens column for each.")
-            array = tokens.tokens_RK[:, [tokens.domains.index(domain) for domain in self.domains]]
-        elif isinstance(tokens, Mapping):
-            _require_domains(tuple(tokens), self.domains)
-            array = np.array([[float(tokens.get(domain, 0.0)) for domain in self.domains]])
-        else:
-            array = np.atleast_2d(np.asarray(tokens, float))
-            if array.ndim != 2 or array.shape[1] != len(self.domains):
-                raise DataError(
-                    f"The token array has shape {array.shape}; the fit has {len(self.domains)} domains.",
-                    "Pass (R, K), columns in the order of fit.domains.",
-                )
-        if not np.all(np.isfinite(array) & (array >= 0)):
-            raise DataError("A token count is negative or not finite; it must be a number >= 0.", "Mend it.")
-        return array
 
     def summary(self) -> dict[str, Any]:
         """Return what `mixlaw fit --json` prints; a number that does not exist is None."""
@@ -386,12 +392,3 @@ def _require_whole(fit: Fit) -> None:
     if fit.law in LAWS:
         for target in fit.targets:
             _ = fit.theta(target), fit.theta_draws(target)
-
-
-def _require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:
-    stray = [domain for domain in given if domain not in known]
-    if stray:
-        raise DataError(
-            f"The fit has no domain {', '.join(map(repr, stray))}; it has {', '.join(map(repr, known))}.",
-            "Mend the name, or fit runs that have it.",
-        )

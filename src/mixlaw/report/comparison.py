@@ -72,10 +72,8 @@ def available_of(solution: Solution, study: Mapping[str, Any] | None = None) -> 
 
 def losses_by_draw(fit: Fit, tokens: Mapping[str, float], available: Mapping[str, float] | None = None) -> np.ndarray:
     """Return (S, J) losses of one mixture in every posterior draw, nats; `available` as in `Fit.predict`."""
-    tokens_RK = np.array([[tokens.get(domain, 0.0) for domain in fit.domains]]) / TOKEN_UNIT
-    columns = [
-        fit.law_of(target, available).predict(fit.theta_draws(target), tokens_RK)[:, 0] for target in fit.targets
-    ]
+    tokens_RK = np.array([[tokens.get(domain, 0.0) for domain in fit.domains]])
+    columns = [fit.losses_by_draw(target, tokens_RK, available)[:, 0] for target in fit.targets]
     size = min(len(column) for column in columns)
     return np.column_stack([column[:size] for column in columns])
 
@@ -145,9 +143,8 @@ def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -
     if fit.law in REGRESSORS:
         found, j = fit.predict(tokens_RK), list(fit.targets).index(target)
         return found.mean[:, j], found.mean_low[:, j], found.mean_high[:, j]
-    law, tokens_RK = fit.law_of(target), tokens_RK / TOKEN_UNIT
-    mean = law.predict(fit.theta(target), tokens_RK)
-    low, high = np.quantile(law.predict(fit.theta_draws(target), tokens_RK), _BAND, axis=0)
+    mean = fit.law_of(target).predict(fit.theta(target), tokens_RK / TOKEN_UNIT)
+    low, high = np.quantile(fit.losses_by_draw(target, tokens_RK), _BAND, axis=0)
     return mean, np.minimum(low, mean), np.maximum(high, mean)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.drift import SIGMA, amplitudes
 from mixlaw.fit.prediction import CEILING
 from mixlaw.fit.result import TOKEN_UNIT, Fit
 from mixlaw.laws import REGRESSORS
@@ -100,6 +101,7 @@ def explorer_data(
         "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],
         "draws": len(next(iter(next(iter(fit.targets.values())).draws.values()))),
         "decay": None if np.isinf(fit.decay) else fit.decay,
+        "drift": {"sigma": SIGMA, "largest": float(fit.tokens_RK.sum(axis=1).max())},
         "unique": supplies if any(supplies) else None,
         "max_epochs": wishes.get("max_epochs"),
         "objective": solution.objective,
@@ -126,6 +128,8 @@ def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
         "ceiling": CEILING * float(np.nanmax(np.abs(column))),
         "point": fit.theta(name).tolist(),
         "draws": [values[0] if np.ptp(values) == 0 else values.tolist() for values in columns],
+        "drift": fit.drift(name).tolist(),
+        "amplitudes": amplitudes(fit.law_of(name)).tolist(),
     }
 
 

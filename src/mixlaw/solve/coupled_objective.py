@@ -41,7 +41,7 @@ class Losses:
     @staticmethod
     def of(fit: Fit, targets: list[str], budget_tokens: float, available: Mapping[str, float] | None = None) -> Losses:
         """Return the losses of a fit's targets; `available` as in `Fit.law_of`."""
-        theta = [fit.theta_draws(name) for name in targets]
+        theta = [fit.theta_draws(name, budget_tokens) for name in targets]
         draws = min((len(part) for part in theta), default=0)
         return Losses(
             tuple(fit.law_of(name, available) for name in targets),

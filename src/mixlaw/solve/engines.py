@@ -66,7 +66,7 @@ class Separable:
 
     def __init__(self, fit: Fit, goal: Goal, budget_tokens: float, region: Region) -> None:
         self.region, self.prior, self.budget = region, goal.prior, budget_tokens / TOKEN_UNIT
-        self.theta_KSP = _draws(fit)
+        self.theta_KSP = _draws(fit, budget_tokens)
         self.importance_K = np.array([goal.importance.get(domain, 0.0) for domain in fit.domains])
         self.draws = self.theta_KSP.shape[1]
 
@@ -164,8 +164,8 @@ class Coupled:
         return -np.tensordot(self.shares_J, slopes_JSK, axes=1) / self.objective.losses.budget
 
 
-def _draws(fit: Fit) -> np.ndarray:
+def _draws(fit: Fit, budget_tokens: float) -> np.ndarray:
     """Return (K, S, P) posterior draws; a domain without a target has a constant loss of 0."""
-    some = next(iter(fit.targets))
-    nothing = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (len(fit.theta_draws(some)), 1))
-    return np.stack([fit.theta_draws(d) if d in fit.targets else nothing for d in fit.domains])
+    drawn = {target: fit.theta_draws(target, budget_tokens) for target in fit.targets}
+    nothing = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (len(next(iter(drawn.values()))), 1))
+    return np.stack([drawn.get(domain, nothing) for domain in fit.domains])

@@ -116,14 +116,28 @@ const mixlaw = (() => {
   function model(data) {
     const law = laws[data.law];
     const unique = data.unique && data.unique.map((tokens) => (tokens === null ? null : tokens / data.unit));
-    const targets = data.targets.map(({ own, point, draws, ceiling }) => {
+    const targets = data.targets.map(({ own, point, draws, ceiling, drift, amplitudes }) => {
       const value = (theta, N) => {
         const loss = law(theta, N, own);
         return Number.isNaN(loss) ? ceiling : Math.min(Math.max(loss, 0), ceiling);
       };
       const rows = Array.from({ length: data.draws }, (_, s) => draws.map((c) => (Array.isArray(c) ? c[s] : c)));
-      return { value, point, rows };
+      /* Every draw's parameters at a distance beyond the largest run: amplitudes drift (src/mixlaw/fit/drift.py). */
+      let near = { distance: 0, rows };
+      const rowsAt = (distance) => {
+        if (distance !== near.distance) {
+          const spread = data.drift.sigma * distance;
+          near = { distance, rows: rows.map((theta, s) => {
+            const factor = Math.exp(drift[s] * spread - spread * spread / 2), moved = theta.slice();
+            for (const p of amplitudes) moved[p] *= factor;
+            return moved;
+          }) };
+        }
+        return near.rows;
+      };
+      return { value, point, rowsAt };
     });
+    const distanceOf = (tokens) => Math.log(Math.max(sum(tokens) / data.drift.largest, 1));
     // Evenly chosen draws where fewer are wanted: neighbours in a chain are alike.
     const choices = new Map();
     function chosen(count) {
@@ -134,10 +148,14 @@ const mixlaw = (() => {
       return choices.get(size);
     }
     function losses(tokens, draws = data.draws) {
+      const distance = distanceOf(tokens);
       const N = counted(tokens.map((count) => count / data.unit), unique, data.decay);
       return {
         point: targets.map(({ value, point }) => value(point, N)),
-        draws: targets.map(({ value, rows }) => chosen(draws).map((s) => value(rows[s], N))),
+        draws: targets.map(({ value, rowsAt }) => {
+          const rows = rowsAt(distance);
+          return chosen(draws).map((s) => value(rows[s], N));
+        }),
       };
     }
     const predict = (tokens) => {
