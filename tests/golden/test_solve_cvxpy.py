@@ -52,7 +52,7 @@ class Oracle:
 
     def loss(self, i: int) -> Any:
         terms = []
-        for C, k, alpha, beta, E in self.fit.theta_draws(DOMAINS[i]):
+        for C, k, alpha, beta, E in self.fit.theta_draws(DOMAINS[i], 1e6 * BUDGET):
             own = self.w[i] + FLOOR
             others = 1 - self.w[i] + FLOOR
             worth = k * BUDGET ** (alpha - 1) * cvxpy.power(others, alpha, approx=False)
@@ -65,7 +65,8 @@ class Oracle:
 
     def solve(self, objective: Any, *constraints: Any) -> tuple[float, np.ndarray]:
         problem = cvxpy.Problem(cvxpy.Minimize(objective), [cvxpy.sum(self.w) == 1, self.w >= 0, *constraints])
-        problem.solve(solver=cvxpy.CLARABEL)
+        exact = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-10)
+        problem.solve(solver=cvxpy.CLARABEL, **exact)
         assert problem.status == "optimal"
         return float(problem.value), np.array(self.w.value)
 
@@ -73,7 +74,10 @@ class Oracle:
 def expected(fit: Fit, weights: np.ndarray) -> np.ndarray:
     """Return (J,) expected losses by the law's own code."""
     return np.array(
-        [fit.law_of(t).predict(fit.theta_draws(t), weights[None] * BUDGET)[:, 0].mean() for t in fit.targets]
+        [
+            fit.law_of(t).predict(fit.theta_draws(t, 1e6 * BUDGET), weights[None] * BUDGET)[:, 0].mean()
+            for t in fit.targets
+        ]
     )
 
 

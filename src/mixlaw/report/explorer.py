@@ -101,7 +101,11 @@ def explorer_data(
         "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],
         "draws": len(next(iter(next(iter(fit.targets.values())).draws.values()))),
         "decay": None if np.isinf(fit.decay) else fit.decay,
-        "drift": {"sigma": SIGMA, "largest": float(fit.tokens_RK.sum(axis=1).max())},
+        "drift": {
+            "sigma": SIGMA,
+            "largest": float(fit.tokens_RK.sum(axis=1).max()),
+            "amplitudes": amplitudes(fit.law_of(next(iter(fit.targets)))).tolist(),
+        },
         "unique": supplies if any(supplies) else None,
         "max_epochs": wishes.get("max_epochs"),
         "objective": solution.objective,
@@ -129,7 +133,6 @@ def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
         "point": fit.theta(name).tolist(),
         "draws": [values[0] if np.ptp(values) == 0 else values.tolist() for values in columns],
         "drift": fit.drift(name).tolist(),
-        "amplitudes": amplitudes(fit.law_of(name)).tolist(),
     }
 
 

@@ -166,7 +166,7 @@ def test_the_regret_is_that_against_the_best_of_each_draw(wishes: dict) -> None:
     solution = solve_mixture(fitted, 3e6, **wishes)
     grid = np.array([[a, b, 100 - a - b] for a in range(101) for b in range(101 - a)]) / 100
     weights = np.array([solution.weights[d] for d in DOMAINS])
-    losses = [fitted.law_of(t).predict(fitted.theta_draws(t), 3 * np.vstack([weights, grid])) for t in fitted.targets]
+    losses = [fitted.losses_by_draw(t, 3e6 * np.vstack([weights, grid])) for t in fitted.targets]
     total = np.sum(losses, axis=0)
     regret = total[:, 0] - total.min(axis=1)
     assert solution.expected_regret["mean"] == pytest.approx(regret.mean(), abs=2e-4)

@@ -116,7 +116,7 @@ const mixlaw = (() => {
   function model(data) {
     const law = laws[data.law];
     const unique = data.unique && data.unique.map((tokens) => (tokens === null ? null : tokens / data.unit));
-    const targets = data.targets.map(({ own, point, draws, ceiling, drift, amplitudes }) => {
+    const targets = data.targets.map(({ own, point, draws, ceiling, drift }) => {
       const value = (theta, N) => {
         const loss = law(theta, N, own);
         return Number.isNaN(loss) ? ceiling : Math.min(Math.max(loss, 0), ceiling);
@@ -126,10 +126,11 @@ const mixlaw = (() => {
       let near = { distance: 0, rows };
       const rowsAt = (distance) => {
         if (distance !== near.distance) {
-          const spread = data.drift.sigma * distance;
+          const factors = drift.map((z) => Math.exp(data.drift.sigma * z * distance));
+          const mean = sum(factors) / factors.length;
           near = { distance, rows: rows.map((theta, s) => {
-            const factor = Math.exp(drift[s] * spread - spread * spread / 2), moved = theta.slice();
-            for (const p of amplitudes) moved[p] *= factor;
+            const moved = theta.slice();
+            for (const p of data.drift.amplitudes) moved[p] *= factors[s] / mean;
             return moved;
           }) };
         }
