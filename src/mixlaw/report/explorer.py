@@ -51,7 +51,7 @@ def why_not(fit: Fit, solution: Solution | None) -> str:
 def explorer_fit(fit: Fit, solution: Solution) -> Fit:
     """Return the fit whose draws the page holds: of the solution's domains, evenly chosen and rounded."""
     fit = fit.of_domains(list(solution.weights))
-    size = sum(len(fitted.draws) for fitted in fit.targets.values())
+    size = sum(len(fitted.draws) + 1 for fitted in fit.targets.values())  # and the normal that drifts
     most = min(len(next(iter(f.draws.values()))) for f in fit.targets.values())
     count = int(np.clip(_NUMBERS // size, 10, most))
     rows = np.linspace(0, most - 1, count).round().astype(int)
