@@ -85,6 +85,6 @@ def as_error(event: Mapping[str, Any]) -> MixlawError:
         kind.code: kind for kind in (ConfigError, DataError, StudyError, RunFailed, MixlawError)
     }
     if event["code"] == MissingExtra.code:
-        package = event["message"].split("'")[1]
-        return MissingExtra(package, "train", "Training")
+        purpose, package = event["message"].split(" needs the package '", 1)
+        return MissingExtra(package.split("'")[0], event["hint"].rpartition("[")[2].rstrip('"]'), purpose)
     return kinds.get(event["code"], StudyError)(event["message"], event["hint"])
