@@ -90,6 +90,7 @@ def _require_answer(address: str) -> None:
             return
         lines = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
         why = next((line for line in lines if line[:1].isalpha() and "Error: " in line), lines[-1])
+        why = why.split(". ")[0]  # what follows is Ray's own remedy, in terms of its command line
     why = why[:_LAST_WORDS].rstrip(".")
     raise StudyError(f"No Ray cluster answers at address '{named}': {why}.", remedy)
 

@@ -75,7 +75,7 @@ def test_an_unknown_key_of_a_domain_gets_a_suggestion(tmp_path):
 def test_all_problems_are_reported_together(tmp_path):
     text = message(
         tmp_path,
-        GOOD.replace("20M", "0") + "plan: {design: spce, runs: 0}\nsolve: {max: {math: 1.5}}\nexecutor: {kind: ray}\n",
+        GOOD.replace("20M", "0") + "plan: {design: spce, runs: 0}\nsolve: {max: {math: 1.5}}\nexecutor: {kind: slurm}\n",
     )
     for path in ("budget_tokens", "plan.design", "plan.runs", "solve.max.math", "executor.kind"):
         assert f"- {path}: " in text
