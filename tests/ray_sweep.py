@@ -19,6 +19,12 @@ from ray_cluster import ADDRESS, Cluster
 KILL_AFTER = 3
 
 
+def interrupt(event) -> None:
+    """What Ctrl-C does while a run trains."""
+    if event.kind == "progress":
+        raise KeyboardInterrupt
+
+
 def main() -> None:
     study, cluster = Study(sys.argv[1]), Cluster(Path(sys.argv[2]))
     config, options = study.load_trainer(), RayOptions(ADDRESS)
@@ -40,6 +46,10 @@ def main() -> None:
             except MixlawError as error:
                 said[name] = str(error)
         assert sorted(path.name for path in study.runs_folder.iterdir()) == before
+        try:
+            run_pending(study, config, on_event=interrupt, options=options)
+        except KeyboardInterrupt:
+            said["interrupted"] = [status.state for status in study.status()]
         began = time.monotonic()
         statuses = run_pending(study, config, on_event=note, options=options)
         took = time.monotonic() - began
