@@ -187,7 +187,7 @@ def place(folder: Folder, packed: Packed | None, get: Callable[[Any], Batch], ca
 
 
 def node_cache() -> Path:
-    """Return this node's folder for inputs, which is this user's alone."""
+    """Return this node's folder for inputs, inside one that is this user's alone."""
     folder = Path(tempfile.gettempdir()) / f"mixlaw-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():

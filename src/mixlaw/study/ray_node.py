@@ -7,6 +7,7 @@ the stream ends), `started`, `files` (batches of the run's files), and last `don
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import socket
 import tempfile
@@ -74,22 +75,41 @@ def train_on_node(job: Mapping[str, Any], get: Callable[[Any], Any], tell: Calla
     except Exception as error:
         yield "fatal", _named(error, node)
         return
-    folder = Path(tempfile.mkdtemp(prefix="mixlaw-run-"))
     try:
-        outcome = attempt(trainer, spec, folder, throttled(_best_effort(tell, spec.name), PROGRESS_EVERY_S))
-        # What the trainer was given is made from the spec, and as large as the data.
-        for batch in batches(folder, [name for name in files_below(folder) if not name.startswith("input/")]):
-            yield "files", batch
-        if isinstance(outcome, Failed):
-            value = error_json(outcome.error)
-            value = {key: text.replace(str(folder), RUN_FOLDER) for key, text in value.items()}
-            yield "failed", {**value, "retry": outcome.retry}
-        else:
-            yield "done", {"record": outcome.record.to_json(), "timing": outcome.timing}
+        with run_folder(node_cache().parent / "runs") as folder:
+            outcome = attempt(trainer, spec, folder, throttled(_best_effort(tell, spec.name), PROGRESS_EVERY_S))
+            # What the trainer was given is made from the spec, and as large as the data.
+            for batch in batches(folder, [name for name in files_below(folder) if not name.startswith("input/")]):
+                yield "files", batch
+            if isinstance(outcome, Failed):
+                yield "failed", {**_without_folder(outcome.error, folder, node), "retry": outcome.retry}
+            else:
+                yield "done", {"record": outcome.record.to_json(), "timing": outcome.timing}
     except MixlawError as error:
         yield "fatal", _named(error, node)
+
+
+@contextlib.contextmanager
+def run_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for one run and remove it at the end, and before that those of runs that were killed.
+
+    A run holds the lock of its folder; the kernel releases it however the process ends.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with open(parent / "lock", "a") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        for other in parent.glob("*/.lock"):
+            with contextlib.suppress(OSError), open(other, "a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(other.parent, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        held = open(folder / ".lock", "a")  # noqa: SIM115 - for as long as the run takes
+        fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        held.close()
 
 
 def _trainer(config: TrainerConfig) -> Trainer:
@@ -116,6 +136,14 @@ def _best_effort(tell: Callable[..., Any], run: str) -> Report:
             tell(run, step, steps, loss)
 
     return report
+
+
+def _without_folder(error: Exception, folder: Path, node: str) -> dict[str, str]:
+    """Return why a run failed, in terms of the folder that it will have at the driver's."""
+    value = {key: text.replace(str(folder), RUN_FOLDER) for key, text in error_json(error).items()}
+    if not isinstance(error, MixlawError):
+        value["hint"] = f"The traceback is in Ray's worker logs on node {node}."
+    return value
 
 
 def _named(error: Exception, node: str) -> dict[str, str]:

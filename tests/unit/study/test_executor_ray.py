@@ -268,6 +268,17 @@ def test_a_cluster_without_room_for_a_run_is_an_error_at_once_and_one_that_lost_
     assert [status.state for status in study.status(specs)] == ["pending", "pending"]
 
 
+def test_what_a_killed_run_has_left_on_a_node_goes_with_the_next_run(tmp_path):
+    runs = tmp_path / "runs"
+    (runs / "run-killed").mkdir(parents=True)
+    (runs / "run-killed" / ".lock").touch()
+    (runs / "run-killed" / "model.safetensors").write_bytes(bytes(1000))
+    with ray_node.run_folder(runs) as first, ray_node.run_folder(runs) as second:
+        assert first != second and first.is_dir() and second.is_dir()
+        assert not (runs / "run-killed").exists()
+    assert [path.name for path in runs.iterdir()] == ["lock"]
+
+
 def test_workers_limit_the_runs_that_are_with_the_cluster(played, tiny_config, tmp_path, monkeypatch):
     study = Study(tmp_path / "study")
     specs = make_specs(tiny_config, (400, 500, 600))
