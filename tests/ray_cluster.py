@@ -87,6 +87,8 @@ class Cluster:
         scratch.mkdir()
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
         command += [f"--object-store-memory={_STORE}", f"--memory={_MEMORY}", "--disable-usage-stats"]
+        # Addresses of their own: a driver belongs to the node of its own address, which must not be the one that dies.
+        command += [f"--node-ip-address=127.0.0.{self.started}"]
         if hide:
             script = 'mount -t tmpfs none "$0" && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", script, str(self.hidden), *command]

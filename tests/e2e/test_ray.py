@@ -23,7 +23,7 @@ def test_a_node_killed_in_the_middle_costs_its_run_and_all_records_are_those_of_
     if reason := why_not():
         pytest.skip(reason)
     config = make_config(tmp_path / "inputs", rows=600)
-    specs = make_specs(config, tuple(range(6_000, 6_000 + 500 * RUNS, 500)))
+    specs = make_specs(config, tuple(range(9_000, 9_000 + 500 * RUNS, 500)))
     here, there = Study(tmp_path / "local"), Study(tmp_path / "ray")
     for study in (here, there):
         study.save_plan(specs)

@@ -38,7 +38,7 @@ class ExecutorNode(Node):
     @model_validator(mode="after")
     def _ray_can_do_it(self) -> ExecutorNode:
         if (self.address or "").startswith("ray://"):
-            raise ValueError("address is Ray Client's; give host:port of the head node, or submit mixlaw as a Ray job")
+            raise ValueError("address is Ray Client's; give host:port on a node of the cluster, or submit a Ray job")
         if self.address is not None and self.address != "auto" and not _is_host_and_port(self.address):
             raise ValueError(f"address is '{self.address}'; it must be auto, or host:port such as 10.0.0.1:6379")
         gpus = self.gpus_per_run or 0.0

@@ -38,7 +38,8 @@ def connected(address: str) -> Iterator[Any]:
     """Connect to the cluster and return the module `ray`; a connection that this process has already is used and kept.
 
     Args:
-        address: `auto` (the cluster of this machine, or RAY_ADDRESS), or `host:port` of the head node.
+        address: `auto` (the cluster of this machine, or RAY_ADDRESS), or `host:port` of the head node of a cluster that
+            this machine is a node of.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -85,6 +86,10 @@ def _require_answer(address: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_WITHIN_S, env=environment)
     except subprocess.TimeoutExpired:
         why = f"nothing came within {ANSWER_WITHIN_S:g} s"
+        remedy = (
+            f"Is this machine a node of it? If not, join it with `ray start --address={named} --num-cpus=0`, or submit "
+            "mixlaw as a Ray job; nothing of the study has changed."
+        )
     else:
         if done.returncode == 0:
             return

@@ -35,7 +35,7 @@ def test_keys_of_ray_are_refused_where_nothing_would_read_them(keys):
 def test_what_ray_cannot_do_is_said_with_what_to_write_instead():
     assert "a fraction of one GPU or a whole number of them" in refused(kind="ray", gpus_per_run=1.5)
     assert executor(kind="ray", gpus_per_run=2).gpus_per_run == 2
-    assert "submit mixlaw as a Ray job" in refused(kind="ray", address="ray://head:10001")
+    assert "submit a Ray job" in refused(kind="ray", address="ray://head:10001")
     assert "host:port such as" in refused(kind="ray", address="head")
     assert "say gpus_per_run instead" in refused(kind="ray", resources={"GPU": 1})
     assert "greater than or equal to 1" in refused(kind="ray", cpus_per_run=0)

@@ -65,8 +65,10 @@ def test_something_that_is_no_cluster_is_given_up_within_the_limit(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         threading.Thread(target=server.accept, daemon=True).start()
-        with pytest.raises(StudyError, match="nothing came within"), ray_cluster.connected(address):
+        with pytest.raises(StudyError) as caught, ray_cluster.connected(address):
             pass
+    assert "nothing came within 0.5 s. Is this machine a node of it?" in str(caught.value)
+    assert f"`ray start --address={address} --num-cpus=0`" in caught.value.hint
 
 
 def test_without_a_cluster_on_this_machine_auto_says_so(monkeypatch):
