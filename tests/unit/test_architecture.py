@@ -44,6 +44,7 @@ LAZY = {
     "jinja2",
     "lightgbm",
     "lm_eval",
+    "ray",
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.api.executor import train_pending
 from mixlaw.api.mixture import wanted_mixture
 from mixlaw.api.numbers import prediction_json
 from mixlaw.api.project import Note, Project
@@ -74,8 +75,6 @@ def compare(
         StudyError: there is no fit, or a run failed.
         ConfigError: a budget, a number of seeds or weights that cannot be.
     """
-    from mixlaw.study.executor_local import run_pending
-
     project = config if isinstance(config, Project) else Project.open(config, note)
     if seeds < 1:
         raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Mend it.")
@@ -91,11 +90,11 @@ def compare(
     }
     study = confirmation_study(project.study)
     _plan(study, list(specs.values()), keep_models)
-    statuses = run_pending(
+    statuses = train_pending(
+        project,
         study,
-        project.trainer_config,
-        workers or project.config.executor.workers,
-        on_event,
+        workers=workers,
+        on_event=on_event,
         specs=list(specs.values()),
         retry_failed=retry_failed,
     )

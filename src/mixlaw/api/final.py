@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixlaw.api.executor import train_pending
 from mixlaw.api.mixture import Wanted, wanted_mixture
 from mixlaw.api.project import Note, Project, versions
 from mixlaw.core.errors import DataError, StudyError
@@ -71,8 +72,6 @@ def final(
         StudyError: there is no solution, the folder holds something else, or the training failed.
         ConfigError: unknown domains, or weights that do not sum to 1.
     """
-    from mixlaw.study.executor_local import run_pending
-
     project = config if isinstance(config, Project) else Project.open(config, note)
     wanted = wanted_mixture(project, budget_tokens, weights)
     seed = project.config.plan.seed if seed is None else seed
@@ -86,7 +85,7 @@ def final(
     earlier = study.load_plan() if study.plan_path.exists() else []
     study.save_plan([*(other for other in earlier if other.name != spec.name), spec])
     study.discard_without_model(spec)
-    (status,) = run_pending(study, project.trainer_config, 1, on_event, specs=[spec], retry_failed=retry_failed)
+    (status,) = train_pending(project, study, workers=1, on_event=on_event, specs=[spec], retry_failed=retry_failed)
     record, model = study.record(spec), study.model_folder(spec)
     if record is None or model is None:
         raise StudyError(f"The final training failed: {status.reason}", "Mend the cause, then say --retry-failed.")

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.added import save_added
+from mixlaw.api.executor import executor_kind, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
+from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
 from mixlaw.core.notebook import html_table, shares, text_table
@@ -139,12 +141,13 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     project.write_inputs()
     project.study.save_plan(specs)
     statuses = project.study.status(specs)
-    return Plan(specs, statuses, notes, _estimate(statuses, project.config.executor.workers), _regret(project, specs))
+    return Plan(specs, statuses, notes, _estimate(statuses, project.config.executor), _regret(project, specs))
 
 
 def train(
     config: str | Path | Project,
     *,
+    executor: str | None = None,
     workers: int | None = None,
     retry_failed: bool = False,
     keep_models: bool = False,
@@ -153,26 +156,22 @@ def train(
 ) -> RunStatuses:
     """Train the planned runs that are missing, and return the states of all.
 
-    With `keep_models` each run keeps its model for `mixlaw eval`; finished runs without one are trained again.
+    With `keep_models` each run keeps its model for `mixlaw eval`; finished runs without one are trained again. The
+    executor is the configuration's, or `local` or `ray` where it is given.
 
     Raises:
         ConfigError, DataError, DesignError, StudyError, MissingExtra: see the parts; a failed run is no exception.
     """
-    from mixlaw.study.executor_local import run_pending
-
     project = _project(config, note)
+    executor_kind(project, executor)  # said now, not after an hour of tokenising
     specs = plan(project).runs
     if keep_models:
         specs = [replace(spec, keep_model=True) for spec in specs]
         project.study.save_plan(specs)
         for spec in specs:
             project.study.discard_without_model(spec)
-    statuses = run_pending(
-        project.study,
-        project.trainer_config,
-        workers=workers or project.config.executor.workers,
-        on_event=on_event,
-        retry_failed=retry_failed,
+    statuses = train_pending(
+        project, project.study, executor=executor, workers=workers, on_event=on_event, retry_failed=retry_failed
     )
     return RunStatuses(statuses)
 
@@ -193,6 +192,7 @@ def status(config: str | Path) -> RunStatuses:
 def run(
     config: str | Path | Project,
     *,
+    executor: str | None = None,
     workers: int | None = None,
     retry_failed: bool = False,
     on_event: OnEvent | None = None,
@@ -206,7 +206,7 @@ def run(
     """
     project = _project(config, note)
     while True:
-        statuses = train(project, workers=workers, retry_failed=retry_failed, on_event=on_event)
+        statuses = train(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=on_event)
         failed = [s for s in statuses if s.state == "failed"]
         if failed and len(failed) == len(statuses):
             raise StudyError(f"All {len(failed)} runs failed; the first, '{failed[0].name}': {failed[0].reason}")
@@ -285,12 +285,12 @@ def _regret(project: Project, specs: list[RunSpec]) -> list[float]:
     return regret_curve(laws, mixtures, project.config.budget_tokens, project.base_tokens, noise_nats=NOISE_NATS)
 
 
-def _estimate(statuses: list[RunStatus], workers: int | None) -> float | None:
+def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:
     from mixlaw.study.executor_local import usable_cores
 
     done = [s for s in statuses if s.wall_s is not None]
-    if not done:
-        return None
+    if not done or (executor.kind == "ray" and executor.workers is None):
+        return None  # how many runs a cluster holds is known only when it is asked
     pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)
     left = sum(s.tokens for s in statuses if s.state != "done")
-    return round(pace * left / (workers or usable_cores()), 1)
+    return round(pace * left / (executor.workers or usable_cores()), 1)

@@ -95,7 +95,16 @@ Available = Annotated[
     typer.Option(help="domain=tokens: distinct tokens there are.", autocompletion=completion.domains_of_fit),
 ]
 MaxEpochs = Annotated[float | None, typer.Option(help="Most passes over a domain; needs --available.")]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; default one a core or GPU.", min=1)]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        help="local (processes here) or ray (a cluster); default executor.kind of the mix.yaml.",
+        autocompletion=completion.one_of("local", "ray"),
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Most runs at once; default one a core or GPU, on a cluster all that fit.", min=1)
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
 
 KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep each run's model on disk, for `mixlaw eval`.")]

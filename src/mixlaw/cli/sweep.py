@@ -23,6 +23,7 @@ _WATCH_EVERY_S = 2.0
 
 def run(
     config: opt.ConfigFile,
+    executor: opt.Executor = None,
     workers: opt.Workers = None,
     retry_failed: opt.RetryFailed = False,
     as_json: opt.AsJson = False,
@@ -33,7 +34,7 @@ def run(
         mixlaw run mix.yaml
         mixlaw run mix.yaml --workers 2 --retry-failed
     """
-    _run(config, workers, retry_failed, as_json)
+    _run(config, executor, workers, retry_failed, as_json)
 
 
 def demo(
@@ -52,16 +53,18 @@ def demo(
     config = example_config(out, keep=True)
     if not as_json:
         note(f"{config}: three domains, a base model of 1M parameters, 13 proxy runs")
-    _run(config, workers, False, as_json)
+    _run(config, None, workers, False, as_json)
 
 
-def _run(config: Path, workers: int | None, retry_failed: bool, as_json: bool) -> None:
+def _run(config: Path, executor: str | None, workers: int | None, retry_failed: bool, as_json: bool) -> None:
     from mixlaw.api.sweep import run as run_study
 
     began = time.monotonic()
     say = (lambda text: None) if as_json else note
     with SweepLine(as_json) as line:
-        result = run_study(config, workers=workers, retry_failed=retry_failed, on_event=line, note=say)
+        result = run_study(
+            config, executor=executor, workers=workers, retry_failed=retry_failed, on_event=line, note=say
+        )
     if as_json:
         print_json(
             {
@@ -122,6 +125,7 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
 
 def train(
     config: opt.ConfigFile,
+    executor: opt.Executor = None,
     workers: opt.Workers = None,
     retry_failed: opt.RetryFailed = False,
     keep_models: opt.KeepModels = False,
@@ -131,6 +135,7 @@ def train(
 
     Examples:
         mixlaw train mix.yaml --workers 2
+        mixlaw train mix.yaml --executor ray
         mixlaw train mix.yaml --retry-failed
     """
     from mixlaw.api.sweep import train as train_runs
@@ -138,7 +143,13 @@ def train(
     say = (lambda text: None) if as_json else note
     with SweepLine(as_json) as line:
         statuses = train_runs(
-            config, workers=workers, retry_failed=retry_failed, keep_models=keep_models, on_event=line, note=say
+            config,
+            executor=executor,
+            workers=workers,
+            retry_failed=retry_failed,
+            keep_models=keep_models,
+            on_event=line,
+            note=say,
         )
     if as_json:
         print_json({"runs": [status.to_json() for status in statuses]})

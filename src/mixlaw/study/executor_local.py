@@ -16,19 +16,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from mixlaw.core.errors import ConfigError, DataError, MissingExtra, MixlawError, RunFailed, StudyError
+from mixlaw.core.errors import RunFailed, StudyError
 from mixlaw.core.run import RunSpec
-from mixlaw.study.status import RunEvent, RunStatus, SweepProgress
+from mixlaw.study.executing import OnEvent, as_error, begin, chosen_runs, training_environment
+from mixlaw.study.status import RunStatus, SweepProgress
 from mixlaw.study.store import Study
-from mixlaw.study.worker import check_inputs, read_events
+from mixlaw.study.worker import read_events
 from mixlaw.train.trainer_config import TrainerConfig
 
-OnEvent = Callable[[RunEvent], None]
 _CRASHES_ALLOWED = 1
 _IDLE_ROUNDS_ALLOWED = 3
 _STOP_WAIT_S = 5.0
@@ -66,14 +66,8 @@ def run_pending(
         ConfigError, DataError, MissingExtra: no worker could build the trainer.
         KeyboardInterrupt: passed on, after the workers were stopped and their leases released.
     """
-    plan = study.load_plan()
-    chosen = plan if specs is None else list(specs)
-    if strangers := [spec.name for spec in chosen if spec not in plan]:
-        raise StudyError(f"Run '{strangers[0]}' is not in {study.plan_path}.", "Save the plan with it first.")
-    check_inputs(study, chosen, config)
-    study.save_trainer(config)
-    study.clear_failures(chosen, everything=retry_failed)
-    study.release_dead()
+    chosen = chosen_runs(study, config, specs)
+    begin(study, config, chosen, retry_failed=retry_failed)
     cores = usable_cores()
     gpus = visible_gpus()
     wanted = workers or len(gpus) or cores
@@ -185,17 +179,7 @@ class _Sweep:
         self.workers.append(worker)
 
     def _environment(self, index: int) -> dict[str, str]:
-        """Threads must be set before a worker imports torch; spinning threads would starve the other workers."""
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-        environment = {
-            **os.environ,
-            **dict.fromkeys(names, str(self.threads)),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "TQDM_DISABLE": "1",
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-        }
+        environment = {**os.environ, **training_environment(self.threads)}
         package_root = str(Path(__file__).resolve().parents[2])
         paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -235,7 +219,7 @@ class _Sweep:
         self.workers.remove(worker)
         self._close(worker)
         if worker.fatal is not None:
-            raise _as_error(worker.fatal)
+            raise as_error(worker.fatal)
         if worker.process.returncode == 0:
             with contextlib.suppress(OSError):
                 if worker.log.stat().st_size == 0:
@@ -304,13 +288,3 @@ def _death(worker: _Worker) -> str:
         if lines:
             return f"its worker ended with code {code}: {lines[-1][:300]}"
     return f"its worker ended with code {code}."
-
-
-def _as_error(event: dict[str, Any]) -> MixlawError:
-    kinds: dict[str, type[MixlawError]] = {
-        kind.code: kind for kind in (ConfigError, DataError, StudyError, RunFailed, MixlawError)
-    }
-    if event["code"] == MissingExtra.code:
-        package = event["message"].split("'")[1]
-        return MissingExtra(package, "train", "Training")
-    return kinds.get(event["code"], StudyError)(event["message"], event["hint"])

@@ -13,20 +13,19 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from mixlaw.core.errors import DataError, MixlawError, RunFailed, StudyError
+from mixlaw.core.errors import MixlawError
 from mixlaw.core.run import RunSpec
+from mixlaw.study.attempt import Failed, attempt, throttled
+from mixlaw.study.executing import check_inputs, error_json
 from mixlaw.study.leases import Heartbeat, Lease
 from mixlaw.study.store import Study, longest_first
 from mixlaw.train.trainer import Trainer
-from mixlaw.train.trainer_config import TrainerConfig
 
 Emit = Callable[[dict[str, Any]], None]
 _PROGRESS_EVERY_S = 0.2
@@ -52,11 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
         work(study, specs, emit)
         return 0
     except MixlawError as error:
-        emit({"event": "fatal", "code": error.code, "message": error.message, "hint": error.hint})
+        emit({"event": "fatal", **error_json(error)})
         sys.stderr.write(f"{error}\n")
     except Exception as error:
         traceback.print_exc()
-        emit({"event": "fatal", "code": "error", "message": f"{type(error).__name__}: {error}", "hint": ""})
+        emit({"event": "fatal", **error_json(error)})
     return 1
 
 
@@ -78,46 +77,21 @@ def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
             train_one(study, trainer, spec, lease, emit)
 
 
-def check_inputs(study: Study, specs: Iterable[RunSpec], config: TrainerConfig) -> None:
-    """Raise StudyError where a run that is to be trained was planned with another model, other data or settings."""
-    for spec in specs:
-        if study.record(spec) is not None:
-            continue  # nothing to train; it may be from before a change of the domains
-        if wrong := config.mismatches(spec.inputs, [name for name, n in spec.tokens.items() if n > 0]):
-            raise StudyError(
-                f"Run '{spec.name}' was planned with other inputs than the trainer has: {', '.join(wrong)}.",
-                "Plan the runs again.",
-            )
-
-
 def train_one(study: Study, trainer: Trainer, spec: RunSpec, lease: Lease, emit: Emit) -> None:
     """Train a claimed run and write its record, or its error; release the lease in any case."""
-    began = time.time()
+
+    def report(step: int, steps: int, loss: float) -> None:
+        emit({"event": "progress", "run": spec.name, "step": step, "steps": steps, "loss": loss})
+
     with Heartbeat(lease):
         emit({"event": "started", "run": spec.name})
-        try:
-            record = trainer.run(spec, folder=study.run_folder(spec), progress=_throttled(spec, emit))
-        except (RunFailed, DataError) as error:
-            # Out of memory depends on what else ran; a divergence or a domain without rows will come again.
-            study.fail(spec, error, retry="out of memory" in error.message)
-            emit({"event": "failed", "run": spec.name, "reason": str(error)})
+        outcome = attempt(trainer, spec, study.run_folder(spec), throttled(report, _PROGRESS_EVERY_S))
+        if isinstance(outcome, Failed):
+            study.fail(spec, outcome.error, retry=outcome.retry)
+            emit({"event": "failed", "run": spec.name, "reason": outcome.reason})
             return
-        except MixlawError:
-            raise
-        except Exception as error:
-            traceback.print_exc()
-            study.fail(spec, error, retry=True)
-            emit({"event": "failed", "run": spec.name, "reason": f"{type(error).__name__}: {error}"})
-            return
-        timing = {
-            "wall_s": time.time() - began,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-            "host": socket.gethostname(),
-            "python": sys.version.split()[0],
-            **getattr(trainer, "timing", {}),
-        }
-        study.complete(spec, record, timing)
-    losses = {name: loss.loss_nats for name, loss in record.losses.items()}
+        study.complete(spec, outcome.record, outcome.timing)
+    losses = {name: loss.loss_nats for name, loss in outcome.record.losses.items()}
     emit({"event": "finished", "run": spec.name, "losses": losses})
 
 
@@ -156,19 +130,6 @@ def _events_on_stdout() -> Emit:
             os._exit(1)  # nobody reads: the driver is gone
 
     return emit
-
-
-def _throttled(spec: RunSpec, emit: Emit) -> Callable[[int, int, float], None]:
-    last = 0.0
-
-    def progress(step: int, steps: int, loss: float) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _PROGRESS_EVERY_S or step == steps:
-            last = now
-            emit({"event": "progress", "run": spec.name, "step": step, "steps": steps, "loss": loss})
-
-    return progress
 
 
 def read_events(stream: IO[str]) -> Iterator[dict[str, Any]]:

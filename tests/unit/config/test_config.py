@@ -75,7 +75,7 @@ def test_an_unknown_key_of_a_domain_gets_a_suggestion(tmp_path):
 def test_all_problems_are_reported_together(tmp_path):
     text = message(
         tmp_path,
-        GOOD.replace("20M", "0") + "plan: {design: spce, runs: 0}\nsolve: {max: {math: 1.5}}\nexecutor: {kind: ray}\n",
+        GOOD.replace("20M", "0") + "plan: {design: spce, runs: 0}\nsolve: {max: {math: 1.5}}\nexecutor: {kind: pbs}\n",
     )
     for path in ("budget_tokens", "plan.design", "plan.runs", "solve.max.math", "executor.kind"):
         assert f"- {path}: " in text
@@ -148,9 +148,9 @@ def test_anchors_and_merge_keys_work(tmp_path):
 
 def test_only_what_is_supported_is_accepted(tmp_path):
     assert load_config(write(tmp_path, GOOD + "report_to: none\nexecutor: {kind: local}\n")).report_to == "none"
-    text = message(tmp_path, GOOD + "report_to: wandb\nexecutor: {kind: ray}\n")
+    text = message(tmp_path, GOOD + "report_to: wandb\nexecutor: {kind: slurm}\n")
     assert "report_to: 'wandb': input should be 'none'" in text
-    assert "executor.kind: 'ray': input should be 'local'" in text
+    assert "executor.kind: 'slurm': input should be 'local' or 'ray'" in text
 
 
 def test_the_resolved_configuration_reads_back_as_itself(tmp_path):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from mixlaw.config.base import Node as _Node
+from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.domain import COLUMNS, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear import LinearConstraint
@@ -37,10 +39,6 @@ def _path(value: Any) -> Any:
 
 
 Path_ = Annotated[str, Field(min_length=1), BeforeValidator(_path)]
-
-
-class _Node(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelNode(_Node):
@@ -192,13 +190,6 @@ class SolveNode(_Node):
     min: dict[str, Share] = Field(default_factory=dict)
     max: dict[str, Share] = Field(default_factory=dict)
     max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 4.0
-
-
-class ExecutorNode(_Node):
-    """Where the runs are trained."""
-
-    kind: Literal["local"] = "local"
-    workers: Annotated[int, Field(ge=1)] | None = None
 
 
 class Config(_Node):

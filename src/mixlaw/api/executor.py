@@ -1,0 +1,74 @@
+"""Which executor trains a project's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+
+from mixlaw.api.project import Project
+from mixlaw.core.errors import ConfigError, MissingExtra
+from mixlaw.core.run import RunSpec
+from mixlaw.study.status import RunEvent, RunStatus
+from mixlaw.study.store import Study
+
+KINDS = ("local", "ray")
+
+
+def executor_kind(project: Project, executor: str | None) -> str:
+    """Return which executor is meant: the one that is given, or the configuration's.
+
+    Raises:
+        ConfigError: no such executor.
+        MissingExtra: it is Ray, which is not installed.
+    """
+    kind = executor or project.config.executor.kind
+    if kind not in KINDS:
+        raise ConfigError(f"The executor is {kind!r}; it must be one of {', '.join(KINDS)}.", "Mend it.")
+    if kind == "ray" and find_spec("ray") is None:
+        raise MissingExtra("ray", "ray", "The executor 'ray'")
+    return kind
+
+
+def train_pending(
+    project: Project,
+    study: Study,
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    on_event: Callable[[RunEvent], None] | None = None,
+    specs: Iterable[RunSpec] | None = None,
+    retry_failed: bool = False,
+) -> list[RunStatus]:
+    """Train the runs of a study that have no record, and return the status of all.
+
+    Args:
+        project: whose trainer, and whose executor.
+        study: where the runs lie: the project's study, its confirmation or its final runs.
+        executor: `local` or `ray`; None for the configuration's.
+        workers: most runs at once; None for the configuration's.
+        on_event: called for everything that happens.
+        specs: the runs; None for the whole plan.
+        retry_failed: try every failed run again.
+
+    Raises:
+        ConfigError, StudyError, DataError, MissingExtra: see `executor_kind`, and the executors.
+    """
+    node = project.config.executor
+    most = workers or node.workers
+    if executor_kind(project, executor) == "ray":
+        from mixlaw.study.executor_ray import RayOptions
+        from mixlaw.study.executor_ray import run_pending as on_ray
+
+        options = RayOptions(**node.ray_options())
+        return on_ray(
+            study,
+            project.trainer_config,
+            most,
+            on_event,
+            options=options,
+            specs=specs,
+            retry_failed=retry_failed,
+        )
+    from mixlaw.study.executor_local import run_pending
+
+    return run_pending(study, project.trainer_config, most, on_event, specs=specs, retry_failed=retry_failed)

@@ -1,0 +1,96 @@
+"""One attempt at a run: train it, and return its record with the time it took, or why it has none."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlaw.core.errors import DataError, MixlawError, RunFailed
+from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.train.trainer import Progress, Trainer
+
+Report = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run with a record.
+
+    Attributes:
+        record: what the spec determines.
+        timing: seconds, the machine, versions: what `timing.json` holds.
+    """
+
+    record: RunRecord
+    timing: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run without a record.
+
+    Attributes:
+        error: why.
+        retry: whether it may succeed next time (memory ran out, a bug met it), or would fail again (it diverged).
+    """
+
+    error: Exception
+    retry: bool
+
+    @property
+    def reason(self) -> str:
+        """The error in a sentence."""
+        return str(self.error) if isinstance(self.error, MixlawError) else f"{type(self.error).__name__}: {self.error}"
+
+
+def attempt(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress) -> Done | Failed:
+    """Train a run once.
+
+    Args:
+        trainer: the trainer.
+        spec: the run.
+        folder: the run's own folder.
+        progress: called after each optimiser step.
+
+    Raises:
+        MixlawError: the trainer can train no run at all, such as a program that cannot be started.
+    """
+    began = time.time()
+    try:
+        record = trainer.run(spec, folder=folder, progress=progress)
+    except (RunFailed, DataError) as error:
+        # Out of memory depends on what else ran; a divergence or a domain without rows will come again.
+        return Failed(error, retry="out of memory" in error.message)
+    except MixlawError:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        return Failed(error, retry=True)
+    timing = {
+        "wall_s": time.time() - began,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "host": socket.gethostname(),
+        "python": sys.version.split()[0],
+        **getattr(trainer, "timing", {}),
+    }
+    return Done(record, timing)
+
+
+def throttled(report: Report, every_s: float) -> Progress:
+    """Return a progress function that passes on a step at most every `every_s` seconds, and the last one."""
+    last = 0.0
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= every_s or step == steps:
+            last = now
+            report(step, steps, loss)
+
+    return progress
