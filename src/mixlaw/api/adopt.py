@@ -132,8 +132,8 @@ def _record(project: Project, spec: RunSpec, row: _Row, columns: Mapping[str, st
         domain: int(_number(row, f"tokens:{domain}", planned, "a token count is a number >= 0", source))
         for domain, planned in spec.tokens.items()
     }
-    there = project.available_tokens
-    unique = {domain: min(count, (there | spec.pools).get(domain, count)) for domain, count in tokens.items()}
+    there = {**project.available_tokens, **spec.pools}
+    unique = {domain: min(count, there.get(domain, count)) for domain, count in tokens.items()}
     return RunRecord(spec, tokens, {}, unique, losses, 0, 0)
 
 
