@@ -190,6 +190,21 @@ class SolveNode(_Node):
     max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 4.0
 
 
+# What `report_to` may name; see `mixlaw.trackers`.
+TRACKERS = ("wandb", "mlflow", "tensorboard", "trackio")
+
+
+def _trackers(value: Any) -> tuple[str, ...]:
+    names = () if value in ("none", None) else value if isinstance(value, (list, tuple)) else (value,)
+    for name in names:
+        if name not in TRACKERS:
+            raise ValueError(f"no tracker '{name}'{_suggest(str(name), TRACKERS)}")
+    return tuple(dict.fromkeys(names))
+
+
+Trackers = Annotated[tuple[str, ...], BeforeValidator(_trackers)]
+
+
 class ExecutorNode(_Node):
     """Where the runs are trained."""
 
@@ -210,7 +225,7 @@ class Config(_Node):
     fit: FitNode = FitNode()
     solve: SolveNode = SolveNode()
     executor: ExecutorNode = ExecutorNode()
-    report_to: Literal["none"] = "none"
+    report_to: Trackers = ()
 
     @field_validator("domains")
     @classmethod

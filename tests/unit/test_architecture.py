@@ -23,6 +23,7 @@ BELOW = {
     "train": {"core", "data"},
     "study": {"core", "data", "train"},
     "evaluate": {"core", "data", "train", "study"},
+    "trackers": {"core", "data", "train", "study"},
     "config": {"core"},
     "testing": {"core", "laws"},
 }
@@ -44,6 +45,10 @@ LAZY = {
     "jinja2",
     "lightgbm",
     "lm_eval",
+    "wandb",
+    "mlflow",
+    "tensorboard",
+    "trackio",
 }
 
 

@@ -91,14 +91,16 @@ def compare(
     }
     study = confirmation_study(project.study)
     _plan(study, list(specs.values()), keep_models)
-    statuses = run_pending(
-        study,
-        project.trainer_config,
-        workers or project.config.executor.workers,
-        on_event,
-        specs=list(specs.values()),
-        retry_failed=retry_failed,
-    )
+    runs = list(specs.values())
+    with project.reporter.following(study, runs, on_event) as follow:
+        statuses = run_pending(
+            study,
+            project.trainer_config,
+            workers or project.config.executor.workers,
+            follow,
+            specs=runs,
+            retry_failed=retry_failed,
+        )
     if failed := [status for status in statuses if status.state == "failed"]:
         raise StudyError(
             f"{len(failed)} of {len(statuses)} confirmation runs failed; the first, '{failed[0].name}': "

@@ -86,7 +86,8 @@ def final(
     earlier = study.load_plan() if study.plan_path.exists() else []
     study.save_plan([*(other for other in earlier if other.name != spec.name), spec])
     study.discard_without_model(spec)
-    (status,) = run_pending(study, project.trainer_config, 1, on_event, specs=[spec], retry_failed=retry_failed)
+    with project.reporter.following(study, [spec], on_event) as follow:
+        (status,) = run_pending(study, project.trainer_config, 1, follow, specs=[spec], retry_failed=retry_failed)
     record, model = study.record(spec), study.model_folder(spec)
     if record is None or model is None:
         raise StudyError(f"The final training failed: {status.reason}", "Mend the cause, then say --retry-failed.")

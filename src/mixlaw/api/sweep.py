@@ -13,6 +13,7 @@ from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
+from mixlaw.api.tracked import solution_values
 from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
 from mixlaw.core.notebook import html_table, shares, text_table
@@ -161,19 +162,21 @@ def train(
     from mixlaw.study.executor_local import run_pending
 
     project = _project(config, note)
+    reporter = project.reporter
     specs = plan(project).runs
     if keep_models:
         specs = [replace(spec, keep_model=True) for spec in specs]
         project.study.save_plan(specs)
         for spec in specs:
             project.study.discard_without_model(spec)
-    statuses = run_pending(
-        project.study,
-        project.trainer_config,
-        workers=workers or project.config.executor.workers,
-        on_event=on_event,
-        retry_failed=retry_failed,
-    )
+    with reporter.following(project.study, specs, on_event) as follow:
+        statuses = run_pending(
+            project.study,
+            project.trainer_config,
+            workers=workers or project.config.executor.workers,
+            on_event=follow,
+            retry_failed=retry_failed,
+        )
     return RunStatuses(statuses)
 
 
@@ -213,6 +216,7 @@ def run(
         fitted, solution = fit_and_solve(project)
         if project.config.plan.design != "sequential" or not extend(project, fitted, solution):
             break
+    project.reporter.report_values("solution", *solution_values(project, fitted, solution))
     manifest, folder = mix(project)
     files = report(project)
     folder_of = project.study.folder
