@@ -53,7 +53,10 @@ def study(folder: Path, tool: str, monkeypatch: pytest.MonkeyPatch, last: str = 
     config = write_small_demo(folder / "demo")
     tree = yaml.safe_load(config.read_text(encoding="utf-8"))
     example = yaml.safe_load((EXAMPLES / tool / "mix.yaml").read_text(encoding="utf-8"))
-    tree |= {"train": example["train"] | {"max_length": 192, "num_train_epochs": 2}, "executor": example["executor"]}
+    tree |= {
+        "train": example["train"] | {"max_length": 192, "num_train_epochs": 2, "bf16": False},
+        "executor": example["executor"],
+    }
     config.write_text(yaml.safe_dump(tree), encoding="utf-8")
     shutil.copy(EXAMPLES / tool / "train.py", config.parent)
     return Project.open(config)

@@ -55,7 +55,11 @@ def configuration(spec: dict[str, Any]) -> dict[str, Any]:
         files=(spec["train_file"],),
     )
     text = export_recipe("axolotl", training).files["axolotl.yaml"].replace("{folder}", spec["output_dir"])
-    own: dict[str, Any] = {"num_epochs": spec["train"]["num_train_epochs"], "save_strategy": "no"}
+    own: dict[str, Any] = {
+        "num_epochs": spec["train"]["num_train_epochs"],
+        "bf16": spec["train"]["bf16"],
+        "save_strategy": "no",
+    }
     attention = spec["model"]["attn_implementation"]
     if attention != "auto" or spec["train"]["packing"]:
         # With other attention Axolotl's packed conversations see one another; in mixlaw they never do.

@@ -27,7 +27,6 @@ from mixlaw.train.own_program import evaluate_model, read_spec, write_result
 # Yours: keys of LLaMA-Factory's that mix.yaml does not have. A LoRA must be merged before it is evaluated
 # (`llamafactory-cli export`).
 MORE: dict[str, Any] = {
-    # "bf16": True,
     # "flash_attn": "fa2",
     # "deepspeed": "ds_z2_config.json",
 }
@@ -62,6 +61,7 @@ def files(spec: dict[str, Any]) -> dict[str, str]:
     config |= {
         "num_train_epochs": float(spec["train"]["num_train_epochs"]),
         "neat_packing": spec["train"]["packing"],  # packed conversations never see one another, as in mixlaw
+        "bf16": spec["train"]["bf16"] is True,  # it knows no `auto`
         "save_strategy": "no",
     }
     config |= MORE

@@ -168,14 +168,15 @@ def adopt(
 ) -> None:
     """Take over the results of planned runs that another program trained; all of them or none.
 
-    Of a tracker's run list, or of one that it exported, say which columns to read. In a list, runs that are not planned
-    or not finished are left out; ?group=NAME, ?tag=NAME and ?job_type=NAME narrow a Weights & Biases project.
+    Of a tracker's run list, or of one that it exported, say which columns to read. In a list,
+    runs that are not planned or not finished are left out; ?group=NAME, ?tag=NAME and
+    ?job_type=NAME narrow a Weights & Biases project.
 
     Examples:
         mixlaw adopt mix.yaml results.csv
         mixlaw adopt mix.yaml wandb.csv --run-column Name --loss code=eval/code_loss,math=eval/math_loss
         mixlaw adopt mix.yaml wandb:my-team/mixes --loss code=eval/code_loss,math=eval/math_loss
-        mixlaw adopt mix.yaml mlflow:mixes@https://mlflow.example.org --loss code=code_loss,math=math_loss
+        mixlaw adopt mix.yaml mlflow:mixes@http://server:5000 --loss code=code_loss,math=math_loss
     """
     from mixlaw.api.adopt import adopt as take_over
 
