@@ -51,7 +51,10 @@ class Tracker(Protocol):
 
 def require(package: str, extra: str, purpose: str) -> None:
     """Raise MissingExtra where a package is not installed; does not import it."""
-    if find_spec(package) is None:
+    found = find_spec(package)
+    if (
+        found is None or found.origin is None
+    ):  # without an origin it is a folder, such as the one that wandb leaves behind
         raise MissingExtra(package, extra, purpose)
 
 

@@ -13,6 +13,7 @@ from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
 from mixlaw.trackers import PACKAGES, TRACKERS, reporting
 from mixlaw.trackers.reporting import Reporter, logged_run
+from mixlaw.trackers.tracker import require
 
 SPECS = [RunSpec(name, {"code": 1000 * (i + 1), "math": 500}, 0) for i, name in enumerate(("a", "b", "c"))]
 
@@ -152,6 +153,13 @@ def test_without_trackers_nothing_is_written(study):
     with reporter(study, ()).following(study, SPECS, None) as follow:
         follow(RunEvent("finished", "a"))
     assert not (study.folder / "trackers").exists()
+
+
+def test_a_folder_named_like_a_package_is_none(tmp_path, monkeypatch):
+    (tmp_path / "nosuchtracker").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingExtra):
+        require("nosuchtracker", "wandb", "report_to: wandb")
 
 
 @pytest.mark.parametrize("name", TRACKERS)

@@ -28,7 +28,7 @@ def run(name, summary, state="finished", config=None):
 def wandb(monkeypatch):
     """A package with `Api().runs(path, filters=...)`; `answer` is what it returns or raises."""
     package = ModuleType("wandb")
-    package.__spec__ = ModuleSpec("wandb", None)
+    package.__spec__ = ModuleSpec("wandb", None, origin="stand-in")
     comm = type("CommError", (Exception,), {})
     package.errors = SimpleNamespace(UsageError=type("UsageError", (Exception,), {}), CommError=comm)
     package.asked, package.answer = [], []
