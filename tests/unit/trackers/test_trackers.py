@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -69,9 +70,11 @@ def test_wandb_writes_offline_runs_into_the_study(tmp_path):
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
     (file,) = folder.glob("*.wandb")
     assert file.name == "run-abababababababab.wandb"
-    data = file.read_bytes()
-    for text in (b"fill [01]", b"support-bot", b"train/loss", b"loss/code", b"learning_rate"):
-        assert text in data
+    texts = (b"fill [01]", b"support-bot", b"train/loss", b"loss/code", b"learning_rate")
+    deadline = time.monotonic() + 60  # wandb's own process writes the file, a moment after the run was finished
+    while not all(text in file.read_bytes() for text in texts) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [text for text in texts if text not in file.read_bytes()] == []
 
 
 def test_trackio_writes_into_the_study(tmp_path):
