@@ -1,13 +1,16 @@
 """Planned runs trained elsewhere: their results come in from a table, and the rest of the job goes on."""
 
 import csv
+import json
 import math
 from pathlib import Path
 
 import pytest
 
 import mixlaw
+from mixlaw.cli import main
 from mixlaw.core.errors import DataError
+from mixlaw.trackers.run_lists import RunList
 from small_demo import write_small_demo
 
 DOMAINS = ("instruction", "math", "code")
@@ -91,3 +94,43 @@ def test_missing_columns_and_unknown_domains_are_named(config: Path) -> None:
         mixlaw.adopt(config, columns, run_column="Name", losses={d: LOSSES[d] for d in ("instruction", "math")})
     with pytest.raises(DataError, match="no domain 'cod'"):
         mixlaw.adopt(config, columns, run_column="Name", losses=LOSSES | {"cod": "x"})
+
+
+def list_runs(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, object]], unfinished: int = 0) -> None:
+    """Let a tracker's run list hold these rows, their names in the column `run`."""
+    columns = {"run" if name == "Name" else name: [row[name] for row in rows] for name in rows[0]}
+    found = RunList(columns, [f"team/mixes/{i}" for i in range(len(rows))], unfinished)
+    monkeypatch.setattr("mixlaw.api.adopt.fetch_runs", lambda source: found)
+
+
+def test_a_run_list_gives_the_planned_runs_among_others(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = results(config)
+    list_runs(monkeypatch, [*rows, {**rows[0], "Name": "something else"}], unfinished=2)
+    losses = ",".join(f"{domain}={column}" for domain, column in LOSSES.items())
+    assert main(["adopt", str(config), "wandb:team/mixes", "--loss", losses]) == 0
+    said = capsys.readouterr()
+    assert "13 done" in said.out
+    assert "2 runs of wandb:team/mixes are not finished and left out." in said.err
+    assert "1 runs of wandb:team/mixes are not planned and left out." in said.err
+    (timing, *_) = (config.parent / "study" / "runs").glob("base-*/timing.json")
+    assert json.loads(timing.read_text(encoding="utf-8")) == {"adopted_from": "wandb:team/mixes"}
+
+
+def test_a_run_list_that_does_not_fit_is_one_error_and_nothing_is_adopted(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = results(config)
+    list_runs(monkeypatch, [{**row, "Name": f"run {i}"} for i, row in enumerate(rows)])
+    with pytest.raises(
+        DataError, match="None of the 13 finished runs of wandb:team/mixes is planned; they are 'run 0'"
+    ):
+        mixlaw.adopt(config, "wandb:team/mixes", losses=LOSSES)
+    list_runs(monkeypatch, [*rows, rows[0]])
+    with pytest.raises(DataError, match="run team/mixes/13: the run 'base' appears twice"):
+        mixlaw.adopt(config, "wandb:team/mixes", losses=LOSSES)
+    list_runs(monkeypatch, rows)
+    with pytest.raises(DataError, match="no column 'eval/loss'; it has 'run', 'State', 'eval/instruction_loss'"):
+        mixlaw.adopt(config, "wandb:team/mixes", losses=LOSSES | {"code": "eval/loss"})
+    assert not list((config.parent / "study" / "runs").glob("*/record.json"))

@@ -23,6 +23,7 @@ BELOW = {
     "train": {"core", "data"},
     "study": {"core", "data", "train"},
     "evaluate": {"core", "data", "train", "study"},
+    "trackers": {"core", "data", "train", "study"},
     "config": {"core"},
     "testing": {"core", "laws"},
 }
@@ -45,6 +46,10 @@ LAZY = {
     "lightgbm",
     "lm_eval",
     "ray",
+    "wandb",
+    "mlflow",
+    "tensorboard",
+    "trackio",
 }
 
 

@@ -1,9 +1,9 @@
-"""`adopt`: results of planned runs that another program trained, from a table, as records of the study."""
+"""`adopt`: results of planned runs that another program trained, from a table or a tracker, as records of the study."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
 from mixlaw.core.runtable import csv_columns
 from mixlaw.study.status import RunStatuses
+from mixlaw.trackers.run_lists import fetch_runs, is_run_list
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ def adopt(
 
     Args:
         config: a mix.yaml or its project.
-        table: a CSV or Parquet file (as Weights & Biases and MLflow export their run lists), or columns.
+        table: a CSV or Parquet file, columns, or a tracker's run list: `wandb:ENTITY/PROJECT`, `mlflow:EXPERIMENT@URI`
+            (see `mixlaw.trackers.run_lists`). Of a list, runs that are not planned or not finished are left out.
         run_column: the column with the planned runs' names.
         losses: domain -> column with its validation loss, nats a token; `loss:<domain>` where left out. A column
             `count:<domain>` says over how many tokens (default: those held out), `tokens:<domain>` how many were
@@ -46,7 +48,8 @@ def adopt(
         note: called with a sentence about each step.
 
     Raises:
-        DataError: no such table or column, a run that is not planned or appears twice, or a malformed value.
+        DataError: no such table, run list or column, a run that is not planned or appears twice, or a malformed value.
+        MissingExtra: the tracker's package is not installed.
         StudyError: another process is training one of the runs.
         ConfigError, DesignError: see the parts.
     """
@@ -54,7 +57,7 @@ def adopt(
     columns = {domain: (losses or {}).get(domain, f"loss:{domain}") for domain in project.config.domains}
     if unknown := sorted(set(losses or {}) - set(columns)):
         raise DataError(f"There is no domain '{unknown[0]}'.", f"Known: {', '.join(columns)}.")
-    rows, source = _rows(table)
+    rows, source = _rows(table, project)
     for column in (run_column, *columns.values()):
         if column not in rows[0].values:
             has = ", ".join(map(repr, list(rows[0].values)[:12]))
@@ -63,6 +66,8 @@ def adopt(
             )
     specs, _ = project.design
     planned = {spec.name: spec for spec in specs}
+    if isinstance(table, str) and is_run_list(table):
+        rows = _planned(rows, run_column, planned, source, project.note)
     records: dict[str, RunRecord] = {}
     for row in rows:
         name = str(row.values[run_column])
@@ -71,7 +76,7 @@ def adopt(
                 f"{source}, {row.place}: the run '{name}' is not planned.", f"Planned: {', '.join(list(planned)[:8])}."
             )
         if name in records:
-            raise DataError(f"{source}, {row.place}: the run '{name}' appears twice.", "Drop one of the rows.")
+            raise DataError(f"{source}, {row.place}: the run '{name}' appears twice.", "Drop or rename one of them.")
         if any(str(_cell(row, column)) for column in columns.values()):
             records[name] = _record(project, planned[name], row, columns, source)
     project.write_inputs()
@@ -81,8 +86,10 @@ def adopt(
     return RunStatuses(project.study.status(specs))
 
 
-def _rows(table: str | Path | Mapping[str, Sequence[Any]]) -> tuple[list[_Row], str]:
+def _rows(table: str | Path | Mapping[str, Sequence[Any]], project: Project) -> tuple[list[_Row], str]:
     columns: Mapping[str, Sequence[Any]]
+    if isinstance(table, str) and is_run_list(table):
+        return _listed(table, project), table
     if isinstance(table, Mapping):
         columns, lines, source = table, None, "The table"
     elif Path(table).suffix == ".parquet":
@@ -97,6 +104,31 @@ def _rows(table: str | Path | Mapping[str, Sequence[Any]]) -> tuple[list[_Row], 
         _Row({name: cells[i] for name, cells in columns.items()}, f"line {lines[i]}" if lines else f"row {i + 1}")
         for i in range(count)
     ], source
+
+
+def _planned(rows: list[_Row], run_column: str, planned: Iterable[str], source: str, note: Note) -> list[_Row]:
+    """Return the rows of planned runs: a project holds others, where a table was made for the purpose."""
+    kept = [row for row in rows if str(row.values[run_column]) in planned]
+    if not kept:
+        has = ", ".join(repr(str(row.values[run_column])) for row in rows[:8])
+        raise DataError(
+            f"None of the {len(rows)} finished runs of {source} is planned; they are {has}.",
+            f"Planned: {', '.join(list(planned)[:8])}. Name the runs so, or the column that does: --run-column.",
+        )
+    if len(kept) < len(rows):
+        note(f"{len(rows) - len(kept)} runs of {source} are not planned and left out.")
+    return kept
+
+
+def _listed(source: str, project: Project) -> list[_Row]:
+    """Return the rows of a tracker's run list that may be planned runs."""
+    found = fetch_runs(source)
+    if found.unfinished:
+        project.note(f"{found.unfinished} runs of {source} are not finished and left out.")
+    return [
+        _Row({name: cells[i] for name, cells in found.columns.items()}, f"run {place}")
+        for i, place in enumerate(found.places)
+    ]
 
 
 def _cell(row: _Row, column: str) -> Any:

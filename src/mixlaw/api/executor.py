@@ -39,7 +39,7 @@ def train_pending(
     specs: Iterable[RunSpec] | None = None,
     retry_failed: bool = False,
 ) -> list[RunStatus]:
-    """Train the runs of a study that have no record, and return the status of all.
+    """Train the runs of a study that have no record, tell the trackers, and return the status of all.
 
     Args:
         project: whose trainer, and whose executor.
@@ -55,20 +55,22 @@ def train_pending(
     """
     node = project.config.executor
     most = workers or node.workers
-    if executor_kind(project, executor) == "ray":
-        from mixlaw.study.executor_ray import RayOptions
-        from mixlaw.study.executor_ray import run_pending as on_ray
+    runs = study.load_plan() if specs is None else list(specs)
+    with project.reporter.following(study, runs, on_event) as follow:
+        if executor_kind(project, executor) == "ray":
+            from mixlaw.study.executor_ray import RayOptions
+            from mixlaw.study.executor_ray import run_pending as on_ray
 
-        options = RayOptions(**node.ray_options())
-        return on_ray(
-            study,
-            project.trainer_config,
-            most,
-            on_event,
-            options=options,
-            specs=specs,
-            retry_failed=retry_failed,
-        )
-    from mixlaw.study.executor_local import run_pending
+            options = RayOptions(**node.ray_options())
+            return on_ray(
+                study,
+                project.trainer_config,
+                most,
+                follow,
+                options=options,
+                specs=specs,
+                retry_failed=retry_failed,
+            )
+        from mixlaw.study.executor_local import run_pending
 
-    return run_pending(study, project.trainer_config, most, on_event, specs=specs, retry_failed=retry_failed)
+        return run_pending(study, project.trainer_config, most, follow, specs=specs, retry_failed=retry_failed)

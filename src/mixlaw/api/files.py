@@ -71,6 +71,7 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     from mixlaw.data.prepare import example
 
     project = Project.open(config, note)
+    _ = project.reporter  # a tracker that is not installed is said before anything is trained
     examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
     specs, notes = project.design
     return Check(
@@ -118,7 +119,7 @@ def report(
         runs=runs,
         fit=fitted,
         solution=solution,
-        title=folder.parent.name if folder.name == "study" else folder.name,
+        title=project.study.name,
         study=_facts(project),
         logs=project.study.training_logs(),
     )

@@ -31,6 +31,7 @@ from mixlaw.evaluate.downstream import stored_metrics
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, solve_mixture
 from mixlaw.study.store import Study
+from mixlaw.trackers.reporting import Reporter
 from mixlaw.train.settings import ModelSettings, TrainSettings
 from mixlaw.train.trainer_config import TrainerConfig
 
@@ -189,6 +190,12 @@ class Project:
     def base_tokens(self) -> int:
         """Tokens of every domain in the middle of the design."""
         return self.config.plan.base_tokens or default_base_tokens(self.available_tokens, self.config.budget_tokens)
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        """Tells trackers of finished runs; raises MissingExtra where one that is wanted is not installed."""
+        settings = {"model": self.config.model.model_dump(), "train": self.config.train.model_dump(exclude_none=True)}
+        return Reporter(self.config.report_to, self.study, settings, self.note)
 
     @property
     def design(self) -> tuple[list[RunSpec], list[str]]:

@@ -14,6 +14,7 @@ from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
+from mixlaw.api.tracked import solution_values
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.errors import StudyError
 from mixlaw.core.files import write_json
@@ -164,6 +165,7 @@ def train(
     """
     project = _project(config, note)
     executor_kind(project, executor)  # said now, not after an hour of tokenising
+    _ = project.reporter
     specs = plan(project).runs
     if keep_models:
         specs = [replace(spec, keep_model=True) for spec in specs]
@@ -213,6 +215,7 @@ def run(
         fitted, solution = fit_and_solve(project)
         if project.config.plan.design != "sequential" or not extend(project, fitted, solution):
             break
+    project.reporter.report_values("solution", *solution_values(project, fitted, solution))
     manifest, folder = mix(project)
     files = report(project)
     folder_of = project.study.folder

@@ -164,7 +164,12 @@ def train(
 
 def adopt(
     config: opt.ConfigFile,
-    table_file: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV or Parquet, one row a run.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE", help="CSV or Parquet, one row a run; wandb:ENTITY/PROJECT or mlflow:EXPERIMENT@URI."
+        ),
+    ],
     run_column: Annotated[str, typer.Option(help="The column with the planned runs' names.")] = "run",
     loss: Annotated[
         list[str] | None,
@@ -174,16 +179,20 @@ def adopt(
 ) -> None:
     """Take over the results of planned runs that another program trained; all of them or none.
 
-    Run lists exported from Weights & Biases or MLflow will do: say which columns to read.
+    Of a tracker's run list, or of one that it exported, say which columns to read. In a list,
+    runs that are not planned or not finished are left out; ?group=NAME, ?tag=NAME and
+    ?job_type=NAME narrow a Weights & Biases project.
 
     Examples:
         mixlaw adopt mix.yaml results.csv
         mixlaw adopt mix.yaml wandb.csv --run-column Name --loss code=eval/code_loss,math=eval/math_loss
+        mixlaw adopt mix.yaml wandb:my-team/mixes --loss code=eval/code_loss,math=eval/math_loss
+        mixlaw adopt mix.yaml mlflow:mixes@http://server:5000 --loss code=code_loss,math=math_loss
     """
     from mixlaw.api.adopt import adopt as take_over
 
     losses = opt.pairs(loss, "--loss", str)
-    statuses = take_over(config, table_file, run_column=run_column, losses=losses, note=None if as_json else note)
+    statuses = take_over(config, source, run_column=run_column, losses=losses, note=None if as_json else note)
     if as_json:
         print_json({"runs": [status.to_json() for status in statuses]})
     else:

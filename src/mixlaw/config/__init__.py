@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -11,7 +10,9 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from mixlaw.config.base import Node as _Node
+from mixlaw.config.base import suggest
 from mixlaw.config.executor import ExecutorNode
+from mixlaw.config.trackers import Trackers
 from mixlaw.core.domain import COLUMNS, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear import LinearConstraint
@@ -66,7 +67,7 @@ class DomainNode(_Node):
     def _known_columns(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             if name not in COLUMNS:
-                raise ValueError(f"no format has a column '{name}'{_suggest(name, COLUMNS)}")
+                raise ValueError(f"no format has a column '{name}'{suggest(name, COLUMNS)}")
         return value
 
 
@@ -205,7 +206,7 @@ class Config(_Node):
     fit: FitNode = FitNode()
     solve: SolveNode = SolveNode()
     executor: ExecutorNode = ExecutorNode()
-    report_to: Literal["none"] = "none"
+    report_to: Trackers = ()
 
     @field_validator("domains")
     @classmethod
@@ -272,7 +273,7 @@ def _solve_problems(config: Config) -> list[str]:
         given = getattr(wishes, key)
         for name in given if isinstance(given, dict) else ():
             if name not in config.domains:
-                problems.append(f"solve.{key}.{name}: no such domain{_suggest(name, config.domains)}")
+                problems.append(f"solve.{key}.{name}: no such domain{suggest(name, config.domains)}")
     for key in ("reference", "prior"):
         shares = getattr(wishes, key)
         if isinstance(shares, dict) and abs(sum(shares.values()) - 1) > 1e-6:
@@ -306,7 +307,7 @@ def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any) 
     keys = [str(part) for part in where if not str(part).startswith(("function-", "literal["))]
     path = ".".join(keys)
     if kind == "extra_forbidden":
-        return f"{path}: unknown key{_suggest(keys[-1], _known(keys[:-1]))}"
+        return f"{path}: unknown key{suggest(keys[-1], _known(keys[:-1]))}"
     if kind == "missing":
         return f"{path}: missing"
     message = message.removeprefix("Value error, ").rstrip(".")
@@ -329,14 +330,6 @@ def _known(parents: list[str]) -> list[str]:
             if isinstance(inner, type) and issubclass(inner, _Node):
                 node = inner
     return list(node.model_fields) if isinstance(node, type) and issubclass(node, _Node) else []
-
-
-def _suggest(name: str, known: Any) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f", did you mean '{close[0]}'?"
-    return f"; known: {', '.join(known)}" if known else ""
 
 
 def _resolved(config: Config, folder: Path) -> Config:

@@ -53,6 +53,12 @@ class TextRows:
                 yield file.read(int(self.offsets[row + 1] - self.offsets[row]))
 
 
+def token_rows_of(path: str | Path) -> TokenRows:
+    """Return the token rows whose text a file written by `write_texts` is; raise DataError where there are none."""
+    path = Path(path)
+    return TokenRows.open(path.parent.parent / path.stem)
+
+
 def text_folder(rows: TokenRows) -> Path:
     """Return where the text of token rows lies."""
     return rows.folder.parent / "text"

@@ -46,6 +46,11 @@ class Study:
         self.runs_folder = self.folder / "runs"
         self.logs_folder = self.folder / "logs"
 
+    @property
+    def name(self) -> str:
+        """What people call the study: its folder's name, or that of the folder around one named `study`."""
+        return self.folder.parent.name if self.folder.name == "study" else self.folder.name
+
     def create(self) -> Study:
         """Make the folder where it is missing, and return the study.
 

@@ -147,10 +147,30 @@ def test_anchors_and_merge_keys_work(tmp_path):
 
 
 def test_only_what_is_supported_is_accepted(tmp_path):
-    assert load_config(write(tmp_path, GOOD + "report_to: none\nexecutor: {kind: local}\n")).report_to == "none"
-    text = message(tmp_path, GOOD + "report_to: wandb\nexecutor: {kind: slurm}\n")
-    assert "report_to: 'wandb': input should be 'none'" in text
+    config = load_config(write(tmp_path, GOOD + "report_to: none\nexecutor: {kind: local}\n"))
+    assert config.report_to == () and load_config(write(tmp_path, GOOD)).report_to == ()
+    text = message(tmp_path, GOOD + "report_to: wandbb\nexecutor: {kind: slurm}\n")
+    assert "report_to: no tracker 'wandbb', did you mean 'wandb'?" in text
     assert "executor.kind: 'slurm': input should be 'local' or 'ray'" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("wandb", ("wandb",)),
+        ("[mlflow, tensorboard, mlflow]", ("mlflow", "tensorboard")),
+        ("[]", ()),
+    ],
+)
+def test_trackers_are_one_name_or_several(tmp_path, given, names):
+    config = load_config(write(tmp_path, GOOD + f"report_to: {given}\n"))
+    assert config.report_to == names and parse_config(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("given", ["5", "[1]", "{a: 1}", "[none, wandb]", "comet"])
+def test_what_is_no_tracker_is_refused_with_the_known_ones(tmp_path, given):
+    text = message(tmp_path, GOOD + f"report_to: {given}\n")
+    assert "report_to: " in text and "no tracker" in text and "wandb" in text
 
 
 def test_the_resolved_configuration_reads_back_as_itself(tmp_path):

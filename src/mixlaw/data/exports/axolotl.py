@@ -21,6 +21,7 @@ def recipe(training: Training) -> Recipe:
         "val_set_size": 0,
         "dataset_exact_deduplication": False,
         "sequence_len": train["max_length"],
+        "excess_length_strategy": "truncate",  # by default it drops conversations that mixlaw has counted, cut
         "sample_packing": train["packing"],
         "train_on_inputs": False,
         "output_dir": "{folder}/output",

@@ -45,6 +45,11 @@ def test_by_reference_the_drift_is_stated_and_held_out_rows_are_named(tool):
     assert "/data/math.jsonl" in "".join(recipe.files.values())
 
 
+def test_axolotl_cuts_long_conversations_as_they_were_counted():
+    config = yaml.safe_load(export_recipe("axolotl", by_reference()).files["axolotl.yaml"])
+    assert config["excess_length_strategy"] == "truncate"
+
+
 def test_rows_are_in_the_tools_own_unit():
     # math: 12,500 tokens at 50 a row = 250 rows of 100 there; code: 50 rows.
     assert passes(source()) == [100, 100, 50]

@@ -1,0 +1,68 @@
+"""For programs of the trainer `command`: read the run's spec, evaluate the model that it saved, write the result.
+
+    spec = read_spec(sys.argv[1])
+    ...                                         # train on spec["train_file"], save the model as transformers does
+    write_result(spec, evaluate_model(spec, folder), steps=steps)
+
+A program needs none of this: the files are plain JSON (docs/trainers.md has their schemas). It saves an evaluation of
+one's own, and losses are then the same as those of the trainer `native`, token for token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixlaw.core.errors import DataError
+from mixlaw.core.files import read_json, write_json
+from mixlaw.core.run import TargetLoss
+from mixlaw.data.texts import token_rows_of
+from mixlaw.train.command import FORMAT
+from mixlaw.train.settings import ModelSettings, TrainSettings
+
+
+def read_spec(path: str | Path) -> dict[str, Any]:
+    """Return a run's spec.json.
+
+    Raises:
+        DataError: it cannot be read, or another version of mixlaw has written it.
+    """
+    spec = read_json(path)
+    if not isinstance(spec, dict) or spec.get("format") != FORMAT:
+        raise DataError(f"{path} is no spec of format {FORMAT}.", "Use the mixlaw that wrote it.")
+    return spec
+
+
+def evaluate_model(spec: Mapping[str, Any], folder: str | Path) -> dict[str, TargetLoss]:
+    """Return the validation loss of every target, nats summed over the supervised tokens, of a saved model.
+
+    Args:
+        spec: of the run.
+        folder: the model, as `save_pretrained` leaves one; its tokens are those of the spec's model.
+
+    Raises:
+        ConfigError: the model cannot be loaded.
+        DataError: a validation file is not where mixlaw wrote it.
+        MissingExtra: torch or transformers is not installed.
+    """
+    from mixlaw.train.causal_lm import CausalLM
+    from mixlaw.train.evaluation import ValidationSet
+
+    settings = TrainSettings.from_json(spec["train"])
+    model = ModelSettings.from_json({**spec["model"], "name_or_path": str(folder), "revision": None})
+    lm = CausalLM(model, settings)
+    lm.network.eval()
+    files = spec["validation_files"].items()
+    return {name: ValidationSet.of(name, token_rows_of(path), settings).evaluate(lm) for name, path in files}
+
+
+def write_result(spec: Mapping[str, Any], losses: Mapping[str, TargetLoss], steps: int = 0) -> None:
+    """Write result.json where the spec says.
+
+    Args:
+        spec: of the run.
+        losses: target -> validation loss.
+        steps: optimiser steps taken; 0 where unknown.
+    """
+    write_json(spec["result"], {"losses": {name: dict(loss.__dict__) for name, loss in losses.items()}, "steps": steps})

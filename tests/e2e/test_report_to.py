@@ -1,0 +1,71 @@
+"""`report_to: tensorboard`: a study whose runs were trained before is shown whole, once, and is itself as it was."""
+
+import json
+
+import pytest
+
+from demo_study import place_runs
+from mixlaw.api.files import example_config
+from mixlaw.cli import main
+
+
+def files_of(study):
+    return {path: path.read_bytes() for path in (study / "runs").rglob("*") if path.is_file()}
+
+
+def test_a_study_is_shown_whole_and_once(tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = example_config(tmp_path / "support-bot")
+    config.write_text(config.read_text(encoding="utf-8") + "report_to: tensorboard\n", encoding="utf-8")
+    study = config.parent / "study"
+    place_runs(study)
+    (base,) = (study / "runs").glob("base-*")
+    lines = [json.dumps({"step": i, "steps": 40, "loss": 5 - i / 20}) for i in range(1, 41)]
+    (base / "metrics.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    before = files_of(study)
+
+    assert main(["run", str(config), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    shown = study / "trackers" / "tensorboard"
+    assert len(list(shown.iterdir())) == 14
+    events = EventAccumulator(str(shown / base.name)).Reload()
+    record = json.loads((base / "record.json").read_text(encoding="utf-8"))
+    assert len(events.Scalars("train/loss")) == 40 and events.Scalars("train/loss")[-1].value == 3.0
+    for target, loss in record["losses"].items():
+        assert events.Scalars(f"loss/{target}")[0].value == pytest.approx(loss["nats"] / loss["count"], rel=1e-6)
+    (solution,) = shown.glob("solution-*")
+    events = EventAccumulator(str(solution)).Reload()
+    for domain, weight in told["solution"]["weights"].items():
+        assert events.Scalars(f"weight/{domain}")[0].value == pytest.approx(weight, rel=1e-6)
+    regret = told["solution"]["expected_regret"]["mean"]
+    assert events.Scalars("expected_regret/mean")[0].value == pytest.approx(regret, rel=1e-6)
+
+    written = {path: path.read_bytes() for path in shown.rglob("*") if path.is_file()}
+    assert main(["run", str(config), "--json"]) == 0
+    assert {path: path.read_bytes() for path in shown.rglob("*") if path.is_file()} == written
+    assert files_of(study) == before
+
+
+def test_a_tracker_that_fails_changes_nothing(tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    config = example_config(tmp_path / "support-bot")
+    config.write_text(config.read_text(encoding="utf-8") + "report_to: tensorboard\n", encoding="utf-8")
+    study = config.parent / "study"
+    place_runs(study)
+    (study / "trackers").mkdir()
+    (study / "trackers" / "tensorboard").write_text("in the way", encoding="utf-8")
+    assert main(["run", str(config)]) == 0
+    said = capsys.readouterr().err
+    assert said.count("report_to: tensorboard failed") == 1 and (study / "solution.json").is_file()
+
+
+def test_check_says_that_a_package_is_missing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mixlaw.trackers.tracker.find_spec", lambda package: None)
+    config = example_config(tmp_path / "demo")
+    config.write_text(config.read_text(encoding="utf-8") + "report_to: [trackio]\n", encoding="utf-8")
+    assert main(["check", str(config)]) == 1
+    assert 'pip install "mixlaw[trackio]"' in capsys.readouterr().err
+    assert main(["train", str(config)]) == 1
+    assert not list((config.parent / "study").glob("runs/*"))
