@@ -286,7 +286,7 @@ def _regret(project: Project, specs: list[RunSpec]) -> list[float]:
 
 
 def _estimate(statuses: list[RunStatus], workers: int | None) -> float | None:
-    from mixlaw.study.executor_local import usable_cores
+    from mixlaw.core.cores import usable_cores
 
     done = [s for s in statuses if s.wall_s is not None]
     if not done:

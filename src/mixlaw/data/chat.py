@@ -41,6 +41,67 @@ class Tokenised:
     truncated: bool
 
 
+@dataclass(frozen=True)
+class TokenisedBatch:
+    """Conversations as tokens, in one array.
+
+    Attributes:
+        ids: (T,) uint32.
+        supervised: (T,) uint8, see `Tokenised`.
+        lengths: (R,) tokens of each conversation.
+        supervised_bytes: (R,) see `Tokenised`.
+        truncated: (R,) whether tokens beyond `max_length` were cut off.
+    """
+
+    ids: np.ndarray
+    supervised: np.ndarray
+    lengths: np.ndarray
+    supervised_bytes: np.ndarray
+    truncated: np.ndarray
+
+    @property
+    def starts(self) -> np.ndarray:
+        """(R,) where each conversation begins."""
+        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+
+    @property
+    def row_supervised(self) -> np.ndarray:
+        """(R,) supervised tokens of each conversation."""
+        ends = np.concatenate([[0], np.cumsum(self.supervised, dtype=np.int64)])
+        return ends[self.starts + self.lengths] - ends[self.starts]
+
+    @staticmethod
+    def of(rows: Sequence[Tokenised]) -> TokenisedBatch:
+        """Return conversations together."""
+        return TokenisedBatch(
+            np.concatenate([row.ids for row in rows]),
+            np.concatenate([row.supervised for row in rows]),
+            np.array([len(row.ids) for row in rows], np.int64),
+            np.array([row.supervised_bytes for row in rows], np.int64),
+            np.array([row.truncated for row in rows], bool),
+        )
+
+
+def _row(ids: np.ndarray, starts: np.ndarray, text: str, spans: Sequence[Span], max_length: int) -> Tokenised:
+    """Cut a conversation at `max_length` and mark what is supervised.
+
+    Args:
+        ids: (T,) its tokens.
+        starts: (T,) the characters at which they begin.
+        text: as rendered.
+        spans: of the assistant.
+        max_length: longest row, tokens.
+    """
+    truncated = len(ids) > max_length
+    end = int(starts[max_length]) if truncated else len(text)
+    ids, starts = ids[:max_length], starts[:max_length]
+    supervised, size = np.zeros(len(ids), np.uint8), 0
+    for first, last in spans:
+        supervised[(starts >= first) & (starts < last)] = 1
+        size += len(text[first : min(last, end)].encode()) if end > first else 0
+    return Tokenised(ids, supervised, size, truncated)
+
+
 class ChatTokenizer:
     """The model's tokenizer with its chat template.
 
@@ -110,6 +171,16 @@ class ChatTokenizer:
 
     def encode(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> Iterator[Tokenised]:
         """Yield the tokens of rendered conversations, at most `max_length` of each."""
+        if not rendered:
+            return
+        batch = self.encode_together(rendered, max_length)
+        ends = batch.starts + batch.lengths
+        for r, (a, b) in enumerate(zip(batch.starts, ends, strict=True)):
+            size, cut = int(batch.supervised_bytes[r]), bool(batch.truncated[r])
+            yield Tokenised(batch.ids[a:b], batch.supervised[a:b], size, cut)
+
+    def encode_together(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> TokenisedBatch:
+        """Return the tokens of rendered conversations, at most `max_length` of each, in one array."""
         texts = [text for text, _ in rendered]
         # One call: the fast tokenizer works on them together. Special tokens are in the rendered text already.
         encoded = self.tokenizer(
@@ -119,17 +190,11 @@ class ChatTokenizer:
             return_attention_mask=False,
             verbose=False,
         )
-        pairs = zip(encoded["input_ids"], encoded["offset_mapping"], rendered, strict=True)
-        for ids, offsets, (text, spans) in pairs:
-            kept = np.asarray(ids[:max_length], np.uint32)
-            starts = np.asarray([start for start, _ in offsets[:max_length]], np.int64)
-            supervised = np.zeros(len(kept), np.uint8)
-            end_of_kept = offsets[max_length][0] if len(ids) > max_length else len(text)
-            size = 0
-            for first, last in spans:
-                supervised[(starts >= first) & (starts < last)] = 1
-                size += len(text[first : min(last, end_of_kept)].encode()) if end_of_kept > first else 0
-            yield Tokenised(kept, supervised, size, len(ids) > max_length)
+        rows = []
+        for ids, offsets, (text, spans) in zip(encoded["input_ids"], encoded["offset_mapping"], rendered, strict=True):
+            starts = np.fromiter((start for start, _ in offsets), np.int64, len(offsets))
+            rows.append(_row(np.array(ids, np.uint32), starts, text, spans, max_length))
+        return TokenisedBatch.of(rows)
 
     def _render_marked(self, messages: Messages) -> tuple[str, list[Span]]:
         from transformers.utils.chat_template_utils import render_jinja_template
