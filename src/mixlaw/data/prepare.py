@@ -27,15 +27,12 @@ from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
 from mixlaw.data.pool import run_tasks
-from mixlaw.data.reading import RawRow, Source, read_rows
+from mixlaw.data.reading import LARGE_BYTES, RawRow, Source, read_rows
 from mixlaw.data.rows import TokenRows, replace_folder
 from mixlaw.data.tokenise import Job, Parts, empty, merge, tokenise
 
 _VERSION = 1
 """Part of every cache key: raise it when the same rows would give other tokens."""
-
-_LARGE_BYTES = 8 << 20
-"""With fewer, starting processes takes longer than they save."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +131,7 @@ def prepare_domains(
             raise DataError(
                 f"Domain '{domain.name}': the format is '{domain.format}'.", f"Known: auto, {', '.join(FORMATS)}."
             )
-        origin = replace(domain, name="", values=())
-        place = fingerprint(origin.to_json())
+        place = source_key(domain)
         if place not in opened:
             opened[place] = Source(domain)
         sources = hashed_sources(domain, opened[place].files, hashes)
@@ -144,6 +140,11 @@ def prepare_domains(
     if missing := [w for w in wanted if not (w.folder / "summary.json").exists()]:
         _tokenise(missing, tokenizer, validation_rows, max_length, workers)
     return {w.domain.name: w.open() for w in wanted}
+
+
+def source_key(domain: Domain) -> str:
+    """Return what the domains of one collection have in common, and no others."""
+    return fingerprint(replace(domain, name="" if domain.split_by else domain.name, values=()).to_json())
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _tokenise(
         for group in groups.values()
     ]
     if workers is None:
-        large = sum(job.source.bytes for job in jobs) >= _LARGE_BYTES
+        large = sum(job.source.bytes for job in jobs) >= LARGE_BYTES
         workers = usable_cores() if large else 1
     cache = missing[0].folder.parent
     cache.mkdir(parents=True, exist_ok=True)
@@ -237,10 +238,13 @@ def _parts_folder(cache: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError), open(old / "lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=".parts.", dir=cache))
+    new = Path(tempfile.mkdtemp(prefix=".new.", dir=cache))
+    folder = new.with_name(f".parts{new.suffix}")
     try:
-        with open(folder / "lock", "w") as lock:
+        with open(new / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            # Only now may another process find it: without the lock it would look left behind.
+            os.rename(new, folder)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -306,6 +310,19 @@ def _new_entry(folder: Path) -> Iterator[Path]:
                 replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_unchanged(
+    domain: Domain, files: list[Path] | None, prepared: DomainTokens, hashes: dict[str, str] | None = None
+) -> None:
+    """Raise DataError where a domain's sources are not those whose tokens were counted; see `hashed_sources`."""
+    now = [source["sha256"] for source in hashed_sources(domain, files, hashes)]
+    if now != [source["sha256"] for source in prepared.sources]:
+        raise DataError(
+            f"Domain '{domain.name}': its {'data set' if files is None else 'files'} changed since the tokens were "
+            "counted.",
+            "Run the step again.",
+        )
 
 
 def hashed_sources(

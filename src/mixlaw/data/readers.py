@@ -7,6 +7,7 @@ row number for messages. It counts all rows in `tally.rows`, whether they are yi
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -229,7 +230,7 @@ def _values(array: Any) -> list[Any]:
     if array.null_count == 0 and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         ends = array.offsets.to_pylist()
         inner = _values(array.values.slice(ends[0], ends[-1] - ends[0]))
-        return [inner[a - ends[0] : b - ends[0]] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [inner[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
     return array.to_pylist()
 
 
@@ -280,11 +281,11 @@ def load_hub(domain: Domain) -> Any:
         ) from None
 
 
-def arrow() -> tuple[Any, Any]:
-    """Return pyarrow and pyarrow.parquet; raise MissingExtra without them."""
+def arrow(purpose: str = "Reading Parquet") -> tuple[Any, Any]:
+    """Return pyarrow and pyarrow.parquet; raise MissingExtra, which names the purpose, without them."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as parquet
     except ImportError:
-        raise MissingExtra("pyarrow", "train", "Reading Parquet") from None
+        raise MissingExtra("pyarrow", "train", purpose) from None
     return pa, parquet

@@ -1,7 +1,7 @@
 """Raw rows of a domain, one at a time, each with its place for messages; whole, or in pieces for several processes.
 
-A domain's source is a list of files (JSONL, JSONL.gz, Parquet) or one Hugging Face dataset. It is cut into pieces: bytes
-of a JSONL file at line ends, row groups of a Parquet file, rows of a dataset, a .gz file whole.
+A domain's source is a list of files (JSONL, JSONL.gz, Parquet) or one Hugging Face dataset. It is cut into pieces:
+bytes of a JSONL file at line ends, row groups of a Parquet file, rows of a dataset, a .gz file whole.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".json.gz", ".ndjson", ".parquet")
 
 PIECE_BYTES = 32 << 20
 """Bytes of a piece, about."""
+
+LARGE_BYTES = 24 << 20
+"""With fewer, starting processes takes longer than they save."""
 
 _HUB_ROWS = 50_000
 

@@ -134,7 +134,7 @@ def _tokenise_piece(
         for suffix in SUFFIXES:
             Path(f"{stem}.{d}.{suffix}").unlink(missing_ok=True)
     convert, wanted = converter(job.form, job.domains[0].columns), wanted_of(job.domains)
-    keys, column = wanted.keys, wanted.column
+    keys = wanted.keys
     chunk: list[tuple[RawRow, int, bytes, tuple[str, list[Span]]]] = []
     for row in job.source.read(piece, wanted, tally, lines_before):
         messages = convert(row.values, row.place)
