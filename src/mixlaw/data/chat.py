@@ -7,6 +7,8 @@ span of a turn is what rendering one message more adds to the text.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -20,8 +22,12 @@ import numpy as np
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.data.conversations import Messages
+from mixlaw.data.word_table import WordTable
 
 Span = tuple[int, int]
+
+_COMPARED = 64
+"""Texts of a process for which the table of words is held against the tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -70,36 +76,69 @@ class TokenisedBatch:
         ends = np.concatenate([[0], np.cumsum(self.supervised, dtype=np.int64)])
         return ends[self.starts + self.lengths] - ends[self.starts]
 
-    @staticmethod
-    def of(rows: Sequence[Tokenised]) -> TokenisedBatch:
-        """Return conversations together."""
-        return TokenisedBatch(
-            np.concatenate([row.ids for row in rows]),
-            np.concatenate([row.supervised for row in rows]),
-            np.array([len(row.ids) for row in rows], np.int64),
-            np.array([row.supervised_bytes for row in rows], np.int64),
-            np.array([row.truncated for row in rows], bool),
-        )
+
+_Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def _row(ids: np.ndarray, starts: np.ndarray, text: str, spans: Sequence[Span], max_length: int) -> Tokenised:
-    """Cut a conversation at `max_length` and mark what is supervised.
+def _interleaved(*parts: tuple[list[int], _Tokens]) -> _Tokens:
+    """Put the tokens of some rows and those of the others into the order of the rows."""
+    rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for numbers, (ids, starts, lengths) in parts:
+        ends = np.cumsum(lengths)
+        for r, a, b in zip(numbers, (ends - lengths).tolist(), ends.tolist(), strict=True):
+            rows[r] = ids[a:b], starts[a:b]
+    ordered = [rows[r] for r in sorted(rows)]
+    ids, starts = (np.concatenate(arrays) for arrays in zip(*ordered, strict=True))
+    return ids, starts, np.array([len(row) for row, _ in ordered], np.int64)
+
+
+def _marked(
+    ids: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    rendered: Sequence[tuple[str, list[Span]]],
+    max_length: int,
+) -> TokenisedBatch:
+    """Cut conversations at `max_length` and mark what is supervised.
 
     Args:
-        ids: (T,) its tokens.
-        starts: (T,) the characters at which they begin.
-        text: as rendered.
-        spans: of the assistant.
+        ids: (T,) their tokens.
+        starts: (T,) the characters of their texts at which the tokens begin.
+        lengths: (R,) their tokens.
+        rendered: texts and spans of the assistant.
         max_length: longest row, tokens.
     """
-    truncated = len(ids) > max_length
-    end = int(starts[max_length]) if truncated else len(text)
-    ids, starts = ids[:max_length], starts[:max_length]
-    supervised, size = np.zeros(len(ids), np.uint8), 0
-    for first, last in spans:
-        supervised[(starts >= first) & (starts < last)] = 1
-        size += len(text[first : min(last, end)].encode()) if end > first else 0
-    return Tokenised(ids, supervised, size, truncated)
+    ends = np.cumsum(lengths)
+    truncated, sizes = lengths > max_length, np.array([len(text) for text, _ in rendered], np.int64)
+    sizes[truncated] = starts[(ends - lengths)[truncated] + max_length]  # the text that is kept
+    # Places in all texts one after the other; `starts` rises within a text, so it does over all.
+    span = int(max((len(text) for text, _ in rendered), default=0)) + 1
+    places = starts + span * np.repeat(np.arange(len(rendered)), lengths)
+    flat = [(r, a, b) for r, (_, spans) in enumerate(rendered) for a, b in spans]
+    owners, firsts, lasts = np.array(flat, np.int64).reshape(-1, 3).T
+    supervised = _inside(places, span * owners + firsts, span * owners + lasts)
+    sizes_bytes = np.zeros(len(rendered), np.int64)
+    kept = np.maximum(np.minimum(lasts, sizes[owners]) - firsts, 0)
+    for r, first, count in zip(owners.tolist(), firsts.tolist(), kept.tolist(), strict=True):
+        text = rendered[r][0]
+        sizes_bytes[r] += count if text.isascii() else len(text[first : first + count].encode())
+    if truncated.any():
+        inside = np.arange(len(ids)) - np.repeat(ends - lengths, lengths) < max_length
+        ids, supervised = ids[inside], supervised[inside]
+    return TokenisedBatch(ids, supervised, np.minimum(lengths, max_length), sizes_bytes, truncated)
+
+
+def _inside(places: np.ndarray, firsts: np.ndarray, lasts: np.ndarray) -> np.ndarray:
+    """Return (T,) uint8, 1 where a place lies in one of the spans `firsts` to `lasts`."""
+    if (places[1:] < places[:-1]).any():  # a tokenizer whose offsets go back and forth
+        found = np.zeros(len(places), np.uint8)
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            found[(places >= first) & (places < last)] = 1
+        return found
+    marks = np.zeros(len(places) + 1, np.int64)
+    np.add.at(marks, np.searchsorted(places, firsts), 1)
+    np.add.at(marks, np.searchsorted(places, lasts), -1)
+    return (np.cumsum(marks[:-1]) > 0).astype(np.uint8)
 
 
 class ChatTokenizer:
@@ -130,6 +169,8 @@ class ChatTokenizer:
                 f"The tokenizer of '{name}' has several chat templates and none named 'default'.",
                 "Set tokenizer.chat_template to the one to use, and save it with the model.",
             ) from None
+        self._table = WordTable.of(tokenizer.backend_tokenizer)
+        self._compared = False
         self.marked = re.search(r"\{%-?\s*generation\s*-?%\}", template) is not None
 
     @cached_property
@@ -141,6 +182,13 @@ class ChatTokenizer:
         special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
         return fingerprint({"backend": backend, "template": self.tokenizer.get_chat_template(), "special": special})
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process makes a table of its own, and compares it again.
+        return {"tokenizer": self.tokenizer, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["tokenizer"], state["name"])
+
     def render(self, messages: Messages, place: str) -> tuple[str, list[Span]]:
         """Return the text of a conversation and the character spans of what the assistant writes.
 
@@ -148,7 +196,7 @@ class ChatTokenizer:
             DataError: the template refuses the conversation, or its turns cannot be told apart.
         """
         try:
-            text, spans = self._render_marked(messages) if self.marked else self._render_unmarked(messages)
+            text, spans = self._render_marked([messages])[0] if self.marked else self._render_unmarked(messages)
         except DataError:
             raise
         except Exception as error:  # templates raise whatever their author chose
@@ -169,6 +217,15 @@ class ChatTokenizer:
             )
         return text, spans
 
+    def render_together(self, conversations: Sequence[tuple[Messages, str]]) -> list[tuple[str, list[Span]]]:
+        """Return what `render` does of (messages, place) pairs, in less time; raise its error of the first bad one."""
+        if self.marked:
+            with contextlib.suppress(Exception):  # said below, with the place of the conversation
+                rendered = self._render_marked([messages for messages, _ in conversations])
+                if all(spans for _, spans in rendered):
+                    return rendered
+        return [self.render(messages, place) for messages, place in conversations]
+
     def encode(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> Iterator[Tokenised]:
         """Yield the tokens of rendered conversations, at most `max_length` of each."""
         if not rendered:
@@ -182,30 +239,61 @@ class ChatTokenizer:
     def encode_together(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> TokenisedBatch:
         """Return the tokens of rendered conversations, at most `max_length` of each, in one array."""
         texts = [text for text, _ in rendered]
+        ids, starts, lengths = self._tokens(texts)
+        return _marked(ids, starts, lengths, rendered, max_length)
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the ids (T,) of texts together, the characters (T,) where they begin, and the tokens (R,) of each."""
+        table = self._table
+        plain = [r for r, text in enumerate(texts) if table is not None and table.takes(text)]
+        if table is None or not plain:
+            return self._tokens_of_backend(texts)
+        fast = table.tokens([texts[r] for r in plain])
+        if not self._compared:
+            some = plain[:_COMPARED]
+            slow = self._tokens_of_backend([texts[r] for r in some])
+            count = len(slow[0])
+            self._compared = True
+            if any(not np.array_equal(a[: len(b)], b) for a, b in zip(fast, slow, strict=True)) or count == 0:
+                self._table = None
+                return self._tokens_of_backend(texts)
+        if len(plain) == len(texts):
+            return fast
+        others = sorted(set(range(len(texts))) - set(plain))
+        return _interleaved((plain, fast), (others, self._tokens_of_backend([texts[r] for r in others])))
+
+    def _tokens_of_backend(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         # One call: the fast tokenizer works on them together. Special tokens are in the rendered text already.
         encoded = self.tokenizer(
-            texts,
+            list(texts),
             add_special_tokens=False,
             return_offsets_mapping=True,
             return_attention_mask=False,
             verbose=False,
         )
-        rows = []
-        for ids, offsets, (text, spans) in zip(encoded["input_ids"], encoded["offset_mapping"], rendered, strict=True):
-            starts = np.fromiter((start for start, _ in offsets), np.int64, len(offsets))
-            rows.append(_row(np.array(ids, np.uint32), starts, text, spans, max_length))
-        return TokenisedBatch.of(rows)
+        ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+        count = sum(map(len, ids))
+        return (
+            np.fromiter(itertools.chain.from_iterable(ids), np.uint32, count),
+            np.fromiter((start for row in offsets for start, _ in row), np.int64, count),
+            np.array([len(row) for row in ids], np.int64),
+        )
 
-    def _render_marked(self, messages: Messages) -> tuple[str, list[Span]]:
+    def _render_marked(self, conversations: list[Messages]) -> list[tuple[str, list[Span]]]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        template, special = self._template
         texts, spans = render_jinja_template(
-            conversations=[messages],  # type: ignore[arg-type]
-            chat_template=self.tokenizer.get_chat_template(),
+            conversations=conversations,  # type: ignore[arg-type]
+            chat_template=template,
             return_assistant_tokens_mask=True,
-            **self.tokenizer.special_tokens_map,
+            **special,
         )
-        return texts[0], [(int(first), int(last)) for first, last in spans[0]]
+        return [(text, [(int(a), int(b)) for a, b in some]) for text, some in zip(texts, spans, strict=True)]
+
+    @cached_property
+    def _template(self) -> tuple[str, dict[str, Any]]:
+        return self.tokenizer.get_chat_template(), dict(self.tokenizer.special_tokens_map)
 
     def _render_unmarked(self, messages: Messages) -> tuple[str, list[Span]]:
         def text_of(count: int, prompt: bool) -> str:

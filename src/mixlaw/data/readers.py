@@ -10,7 +10,7 @@ import gzip
 import itertools
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,13 +150,12 @@ def parquet_rows(file: Path, first: int, last: int | None, rows_before: int, wan
                 at = 0
                 for batch in source.iter_batches(batch_size=_BATCH, row_groups=[group]):
                     row, count = rows_before + start + at, len(batch)
-                    kept = None if chosen is None else np.flatnonzero(chosen[at : at + count])
-                    if kept is None:
-                        kept = range(count)
-                    elif len(kept) < count:
-                        batch = batch.take(pa.array(kept))
+                    kept: Sequence[int] = range(count)
+                    if chosen is not None:
+                        kept = np.flatnonzero(chosen[at : at + count]).tolist()
+                        batch = batch.take(pa.array(kept, pa.int64())) if len(kept) < count else batch
                     for i, values in zip(kept, rows_of(batch), strict=True):
-                        yield start + at + int(i), row + int(i) + 1, values
+                        yield start + at + i, row + i + 1, values
                     at += count
     except UnicodeDecodeError as error:
         raise DataError(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
@@ -27,8 +27,7 @@ LARGE_BYTES = 24 << 20
 _HUB_ROWS = 50_000
 
 
-@dataclass(frozen=True)
-class RawRow:
+class RawRow(NamedTuple):
     """One row as it stands in the source.
 
     Attributes:
@@ -239,7 +238,7 @@ def read_rows(domain: Domain, source: Source | Sequence[Path] | None) -> Iterato
     for s in range(len(source.files) if source.files is not None else 1):
         tally = Tally()
         for row in source.read(Piece(s), wanted_of([domain]), tally):
-            yield row if before == 0 else replace(row, number=row.number + before)
+            yield row if before == 0 else row._replace(number=row.number + before)
         before += tally.rows
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
-from mixlaw.data.chat import ChatTokenizer, Span
-from mixlaw.data.conversations import converter
+from mixlaw.data.chat import ChatTokenizer
+from mixlaw.data.conversations import Messages, converter
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.readers import Tally
 from mixlaw.data.reading import Piece, RawRow, Source, wanted_of
@@ -135,35 +135,37 @@ def _tokenise_piece(
             Path(f"{stem}.{d}.{suffix}").unlink(missing_ok=True)
     convert, wanted = converter(job.form, job.domains[0].columns), wanted_of(job.domains)
     keys = wanted.keys
-    chunk: list[tuple[RawRow, int, bytes, tuple[str, list[Span]]]] = []
-    for row in job.source.read(piece, wanted, tally, lines_before):
-        messages = convert(row.values, row.place)
-        # The first 16 bytes decide: among 10^9 rows two different ones share them with a probability of 10^-21.
-        digest = hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode()).digest()[:16]
-        d = 0 if keys is None else keys[wanted.text(row.values)]
-        chunk.append((row, d, digest, tokenizer.render(messages, row.place)))
-        if len(chunk) == _CHUNK:
+    chunk: list[tuple[RawRow, int, Messages]] = []
+    try:
+        for row in job.source.read(piece, wanted, tally, lines_before):
+            d = 0 if keys is None else keys[wanted.text(row.values)]
+            chunk.append((row, d, convert(row.values, row.place)))
+            if len(chunk) == _CHUNK:
+                _write_chunk(chunk, tokenizer, max_length, stem, counts)
+                chunk = []
+    finally:
+        # After an error too: a row before it may have one of its own, which is then the first.
+        if chunk:
             _write_chunk(chunk, tokenizer, max_length, stem, counts)
-            chunk = []
-    if chunk:
-        _write_chunk(chunk, tokenizer, max_length, stem, counts)
     return tally.rows, counts
 
 
 def _write_chunk(
-    chunk: Sequence[tuple[RawRow, int, bytes, tuple[str, list[Span]]]],
+    chunk: Sequence[tuple[RawRow, int, Messages]],
     tokenizer: ChatTokenizer,
     max_length: int,
     stem: Path,
     counts: list[Counts],
 ) -> None:
     """Append the tokens of some rows to the files of their domains."""
-    batch = tokenizer.encode_together([rendered for _, _, _, rendered in chunk], max_length)
-    domains = np.array([d for _, d, _, _ in chunk])
+    batch = tokenizer.encode_together(tokenizer.render_together([(m, row.place) for row, _, m in chunk]), max_length)
+    domains = np.array([d for _, d, _ in chunk])
     rows = np.zeros(len(chunk), _ROW)
-    rows["number"] = [row.number for row, _, _, _ in chunk]
+    rows["number"] = [row.number for row, _, _ in chunk]
     rows["length"], rows["bytes"] = batch.lengths, batch.supervised_bytes
-    hashes = np.frombuffer(b"".join(digest for _, _, digest, _ in chunk), ">u8").reshape(-1, 2)
+    # The first 16 bytes decide: among 10^9 rows two different ones share them with a probability of 10^-21.
+    digests = [hashlib.sha256(json.dumps(m, ensure_ascii=False).encode()).digest()[:16] for _, _, m in chunk]
+    hashes = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 2)
     rows["high"], rows["low"] = hashes[:, 0], hashes[:, 1]
     # The first token of a row is predicted from nothing, so a mask on it alone is no supervision either.
     learns = batch.row_supervised > np.append(batch.supervised, 0)[batch.starts]
