@@ -169,9 +169,12 @@ class ChatTokenizer:
                 f"The tokenizer of '{name}' has several chat templates and none named 'default'.",
                 "Set tokenizer.chat_template to the one to use, and save it with the model.",
             ) from None
-        self._table = WordTable.of(tokenizer.backend_tokenizer)
         self._compared = False
         self.marked = re.search(r"\{%-?\s*generation\s*-?%\}", template) is not None
+
+    @cached_property
+    def _table(self) -> WordTable | None:
+        return WordTable.of(self.tokenizer.backend_tokenizer)
 
     @cached_property
     def fingerprint(self) -> str:

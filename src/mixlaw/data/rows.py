@@ -62,7 +62,7 @@ class TokenRows:
         counts = np.zeros(len(self), np.int64)
         for first in range(0, len(self), _ROWS_AT_ONCE):
             bounds = self.offsets[first : first + _ROWS_AT_ONCE + 1]
-            part = self.supervised[bounds[0] : bounds[-1]]
+            part = _read(self.supervised, int(bounds[0]), int(bounds[-1]))
             ends = np.concatenate([[0], np.cumsum(part, dtype=np.int64)])
             counts[first : first + _ROWS_AT_ONCE] = np.diff(ends[bounds - bounds[0]])
         return counts
@@ -163,6 +163,14 @@ class TokenRows:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return TokenRows.open(folder)
+
+
+def _read(array: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Return a part of an array, read anew where it lies in a file: a map's pages would stay in memory."""
+    if not isinstance(array, np.memmap) or array.filename is None:
+        return array[first:last]
+    place = array.offset + first * array.itemsize
+    return np.fromfile(array.filename, array.dtype, last - first, offset=place)
 
 
 def replace_folder(new: Path, folder: Path) -> None:

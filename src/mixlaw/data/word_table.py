@@ -1,9 +1,9 @@
-"""Byte-level BPE of plain ASCII text by a table of words: the ids of the tokenizer itself, several times as fast.
+"""Byte-level BPE by a table of words: the ids of the tokenizer itself, several times as fast.
 
 Such a tokenizer cuts a text at its special tokens, then by regular expressions into words, and looks up the merges of
-each word. In ASCII the expressions mean the same to Python's `re`, and the words of a language are few: each is
-tokenised once, by the tokenizer's own model, and kept. Anything else (other letters, control characters, another kind
-of tokenizer) is left to the tokenizer.
+each word. The words of a language are few: each is tokenised once, by the tokenizer's own model, and kept. What the
+expressions say of letters, numbers and white space is said here by Python's tables of Unicode, for the characters on
+which all versions agree. A text with any other character, and any other kind of tokenizer, is left to the tokenizer.
 
 `WordTable.of` takes only tokenizers whose every step it knows; `ChatTokenizer` compares the first texts of each
 process with what the tokenizer says, and drops the table where one differs.
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,58 @@ import numpy as np
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """What the pre-tokenizer ByteLevel splits by where it says `use_regex`."""
 
-_PLAIN = re.compile(r"[\t\n\r -~]*").fullmatch
 _MOST_WORDS = 200_000
-_BYTE_TO_LETTER = {b: chr(b) for b in range(33, 127)} | {9: "ĉ", 10: "Ċ", 13: "č", 32: "Ġ"}
-"""How byte-level BPE writes the bytes of plain text."""
+_WHITE = "\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_UNSURE = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u017f\u180e\u212a"
+"""White space to some and not to others; letters that are an ASCII letter where case is ignored."""
+
+
+_PLAIN = re.compile(r"[\t\n\r -~]+")
+
+
+@cache
+def _classes() -> dict[str, str]:
+    """Return the letters and the numbers beyond which there are none but unsure ones, as insides of brackets."""
+    found: dict[str, list[int]] = {"L": [], "N": []}
+    for code in range(0x10000):
+        kind = _kind(chr(code))
+        if kind in found:
+            found[kind].append(code)
+    return {name: _ranges(codes) for name, codes in found.items()}
+
+
+def _ranges(codes: list[int]) -> str:
+    out, first = [], 0
+    for i, code in enumerate(codes):
+        if i + 1 == len(codes) or codes[i + 1] != code + 1:
+            out.append(f"\\u{codes[first]:04x}-\\u{code:04x}")
+            first = i + 1
+    return "".join(out)
+
+
+@cache
+def _kind(character: str) -> str:
+    """Return L for a letter, N for a number, "other", or "unsure" where libraries may differ."""
+    kind = unicodedata.category(character)
+    if character in _UNSURE or kind in ("Cn", "Cs", "Co"):
+        return "unsure"
+    if kind[0] not in "LN":
+        return "other"
+    # What is a letter since Unicode 3.2 is one to every library; a newer one may not be. Those beyond the first plane
+    # would make the expressions slow, and are rare.
+    same = unicodedata.ucd_3_2_0.category(character)[0] == kind[0]
+    return kind[0] if same and character < "\U00010000" else "unsure"
+
+
+@cache
+def _bytes_as_letters() -> list[str]:
+    """Return how byte-level BPE writes each byte: printable ones as they are, the others as letters from U+0100 on."""
+    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in kept]
+    return [chr(b) if b in kept else chr(256 + others.index(b)) for b in range(256)]
+
+
+_Stage = tuple[re.Pattern[str], re.Pattern[str]]
 
 
 class WordTable(dict[str, int]):
@@ -33,15 +83,16 @@ class WordTable(dict[str, int]):
     Args:
         model: of the tokenizer: its `tokenize` gives the tokens of one word.
         special: special token -> id.
-        stages: expressions by which a text is cut, one after the other.
+        stages: expressions by which a text is cut, one after the other: for any text, and a quicker one for ASCII.
         trims: whether the tokenizer leaves leading spaces out of a token's characters.
     """
 
-    def __init__(self, model: Any, special: dict[str, int], stages: list[re.Pattern[str]], trims: bool) -> None:
+    def __init__(self, model: Any, special: dict[str, int], stages: list[_Stage], trims: bool) -> None:
         super().__init__()
         self.model, self.special, self.stages, self.trims = model, special, stages, trims
         ordered = sorted(special, key=len, reverse=True)  # the longest at a place wins
         self.cut = re.compile(f"({'|'.join(map(re.escape, ordered))})").split if ordered else None
+        self._letters = _bytes_as_letters()
         self._empty()
 
     @staticmethod
@@ -65,11 +116,20 @@ class WordTable(dict[str, int]):
         return WordTable(backend.model, {t["content"]: t["id"] for t in added}, stages, trims)
 
     def takes(self, text: str) -> bool:
-        """Whether a text is plain enough."""
-        return _PLAIN(text) is not None and not (self.trims and text.startswith(" "))
+        """Whether every library sees the same words in a text."""
+        if self.trims and text.startswith(" "):
+            return False
+        others = _PLAIN.sub("", text)
+        if not others:
+            return True
+        return not any(_kind(c) == "unsure" for c in others) and unicodedata.is_normalized("NFC", text)
 
     def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the ids (T,) of some plain texts together, the characters (T,) where they begin, and tokens (R,)."""
+        """Return the tokens of some texts that it takes, together.
+
+        Returns:
+            Ids (T,), the characters (T,) of its text at which each begins, and the tokens (R,) of each text.
+        """
         if len(self) > _MOST_WORDS:
             self._empty()
         words: list[str] = []
@@ -96,8 +156,13 @@ class WordTable(dict[str, int]):
 
     def _words(self, text: str) -> Iterable[str]:
         parts: list[str] = [text]
-        for stage in self.stages:
-            parts = stage.findall(text) if len(parts) == 1 else [word for part in parts for word in stage.findall(part)]
+        plain = text.isascii()
+        for stages in self.stages:
+            stage = stages[plain]
+            if len(parts) == 1:
+                parts = stage.findall(text)
+            else:
+                parts = [word for part in parts for word in (stage.findall(part) if len(part) > 1 else (part,))]
         return parts
 
     def __missing__(self, word: str) -> int:
@@ -105,9 +170,11 @@ class WordTable(dict[str, int]):
             tokens = [(self.special[word], 0)]
         else:
             tokens, at = [], 0
-            for token in self.model.tokenize("".join(_BYTE_TO_LETTER[b] for b in word.encode())):
+            characters = [c for c, character in enumerate(word) for _ in character.encode()]
+            for token in self.model.tokenize("".join([self._letters[b] for b in word.encode()])):
                 lead = len(token.value) - len(token.value.lstrip("Ġ")) if self.trims else 0
-                tokens.append((token.id, at + lead))
+                end = len(characters) - 1
+                tokens.append((token.id, characters[min(at, end)] + lead))
                 at += len(token.value)
         self._new.append((tokens, len(word)))
         self[word] = index = len(self)
@@ -133,29 +200,35 @@ class WordTable(dict[str, int]):
         self._new = []
 
 
-def _stages(pre_tokenizer: Any) -> list[re.Pattern[str]] | None:
+def _stages(pre_tokenizer: Any) -> list[_Stage] | None:
     """Return the expressions of a pre-tokenizer, or None where it does something else."""
     steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
-    found: list[re.Pattern[str] | None] = []
+    found: list[_Stage | None] = []
     for step in steps:
         kind = (step or {}).get("type")
         if kind == "Split" and step["behavior"] == "Isolated" and not step["invert"] and "Regex" in step["pattern"]:
-            found.append(_plain_pattern(step["pattern"]["Regex"]))
+            found.append(_stage(step["pattern"]["Regex"]))
         elif kind == "ByteLevel" and not step["add_prefix_space"] and step is steps[-1]:
-            found += [_plain_pattern(_GPT2)] if step.get("use_regex", True) else []
+            found += [_stage(_GPT2)] if step.get("use_regex", True) else []
         else:
             return None
     last = steps[-1] or {}
     return None if None in found or last.get("type") != "ByteLevel" else [p for p in found if p is not None]
 
 
-def _plain_pattern(pattern: str) -> re.Pattern[str] | None:
-    """Return an expression of the tokenizer in Python's words, the same for plain text; None where it says more.
+def _stage(pattern: str) -> _Stage | None:
+    of_any = {r"\p{L}": _classes()["L"], r"\p{N}": _classes()["N"], r"\s": _WHITE}
+    of_ascii = {r"\p{L}": "A-Za-z", r"\p{N}": "0-9", r"\s": r" \t\n\r"}
+    first, second = _expression(pattern, of_any), _expression(pattern, of_ascii)
+    return None if first is None or second is None else (first, second)
+
+
+def _expression(pattern: str, names: dict[str, str]) -> re.Pattern[str] | None:
+    """Return an expression of the tokenizer in Python's words; None where it says more than is known here.
 
     What it leaves out between its matches is a word too.
     """
     inside, out, i = False, [], 0
-    names = {r"\p{L}": "A-Za-z", r"\p{N}": "0-9", r"\s": r" \t\n\r"}
     while i < len(pattern):
         name = next((n for n in names if pattern.startswith(n, i)), None)
         if name:
@@ -164,7 +237,7 @@ def _plain_pattern(pattern: str) -> re.Pattern[str] | None:
             continue
         two = pattern[i : i + 2]
         if two == r"\S" and not inside:
-            out.append(r"[^ \t\n\r]")
+            out.append("[^" + names[r"\s"] + "]")
         elif two in (r"\r", r"\n", r"\t") or (two[0] == "\\" and two[1:] in tuple("/.|-'")):
             out.append(two)
         elif two[0] == "\\" or (two in ("(?", "&&") and pattern[i : i + 3] not in ("(?!", "(?i", "(?:")):
