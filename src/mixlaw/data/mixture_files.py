@@ -10,6 +10,7 @@ depends on the places alone.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -169,15 +170,19 @@ def _write_parquet(file: Path, lines: Iterable[bytes]) -> None:
     pa, parquet = arrow("Writing Parquet")
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     schema = pa.schema([("messages", pa.list_(message)), ("domain", pa.string())])
+
+    def table(rows: list[dict[str, Any]]) -> Any:
+        turns = [turn for row in rows for turn in row["messages"]]
+        ends = np.cumsum([0, *(len(row["messages"]) for row in rows)], dtype=np.int32)
+        columns = [pa.array([turn[key] for turn in turns], pa.string()) for key in ("role", "content")]
+        whole = pa.StructArray.from_arrays(columns, fields=list(message))
+        messages = pa.ListArray.from_arrays(pa.array(ends), whole, type=schema.field("messages").type)
+        return pa.Table.from_arrays([messages, pa.array([row["domain"] for row in rows], pa.string())], schema=schema)
+
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        rows: list[Any] = []
-        for line in lines:
-            rows.append(json.loads(line))
-            if len(rows) == _PARQUET_ROWS:
-                writer.write_table(pa.Table.from_pylist(rows, schema))
-                rows = []
-        if rows:
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+        lines = iter(lines)
+        while rows := [json.loads(line) for line in itertools.islice(lines, _PARQUET_ROWS)]:
+            writer.write_table(table(rows))
 
 
 def write_files(
