@@ -165,7 +165,7 @@ def _cut(source: int, file: Path, size: int) -> list[Piece]:
     starts = [0]
     with open(file, "rb") as stream:
         for k in range(1, total // size + 1):
-            stream.seek(k * total // (total // size + 1) - 1)
+            stream.seek(max(0, k * total // (total // size + 1) - 1))
             stream.readline()  # to the start of the next line; a byte earlier, lest a line that begins here be skipped
             if starts[-1] < stream.tell() < total:
                 starts.append(stream.tell())
