@@ -11,6 +11,8 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from mixlaw.core.errors import DataError
+
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 _shared: list[Any] = [None]
@@ -28,6 +30,9 @@ def run_tasks(tasks: Sequence[Task], workers: int, common: Any = None) -> list[A
         tasks: functions of modules, with arguments that can be pickled.
         workers: processes; 1 works in this one.
         common: what `shared()` returns in the tasks; handed to each process once.
+
+    Raises:
+        DataError: a worker process was killed.
     """
     if min(workers, len(tasks)) <= 1:
         before, _shared[0] = _shared[0], common
@@ -36,6 +41,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, common: Any = None) -> list[A
         finally:
             _shared[0] = before
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     # Spawned, not forked: a process that holds threads (of torch, of Arrow) cannot be forked safely.
@@ -45,6 +51,11 @@ def run_tasks(tasks: Sequence[Task], workers: int, common: Any = None) -> list[A
             with _no_main():
                 futures = [pool.submit(function, *arguments) for function, arguments in tasks]
             return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise DataError(
+                f"One of {workers} worker processes was killed; memory may have run out.",
+                "Free memory or use fewer cores, then run the step again.",
+            ) from None
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
