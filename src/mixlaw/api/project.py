@@ -174,8 +174,9 @@ class Project:
         """What worker processes need."""
         train = self.config.train
         if train.trainer == "command":
+            hashes: dict[str, str] = {}
             for name, tokens in self.prepared.items():
-                write_texts(self.domains[name], tokens)
+                write_texts(self.domains[name], tokens, hashes)
         return TrainerConfig.of(
             self.model_settings,
             self.train_settings,

@@ -11,8 +11,7 @@ import contextlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,123 +21,11 @@ import numpy as np
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.data.conversations import Messages
+from mixlaw.data.tokenised import Span, Tokenised, TokenisedBatch, Tokens, interleaved, marked
 from mixlaw.data.word_table import WordTable
-
-Span = tuple[int, int]
 
 _COMPARED = 64
 """Texts of a process for which the table of words is held against the tokenizer."""
-
-
-@dataclass(frozen=True)
-class Tokenised:
-    """One conversation as tokens.
-
-    Attributes:
-        ids: (T,) uint32.
-        supervised: (T,) uint8, 1 on the assistant's tokens and the token that ends its turn.
-        supervised_bytes: UTF-8 bytes of the text that the supervised tokens cover.
-        truncated: whether tokens beyond `max_length` were cut off.
-    """
-
-    ids: np.ndarray
-    supervised: np.ndarray
-    supervised_bytes: int
-    truncated: bool
-
-
-@dataclass(frozen=True)
-class TokenisedBatch:
-    """Conversations as tokens, in one array.
-
-    Attributes:
-        ids: (T,) uint32.
-        supervised: (T,) uint8, see `Tokenised`.
-        lengths: (R,) tokens of each conversation.
-        supervised_bytes: (R,) see `Tokenised`.
-        truncated: (R,) whether tokens beyond `max_length` were cut off.
-    """
-
-    ids: np.ndarray
-    supervised: np.ndarray
-    lengths: np.ndarray
-    supervised_bytes: np.ndarray
-    truncated: np.ndarray
-
-    @property
-    def starts(self) -> np.ndarray:
-        """(R,) where each conversation begins."""
-        return np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
-
-    @property
-    def row_supervised(self) -> np.ndarray:
-        """(R,) supervised tokens of each conversation."""
-        ends = np.concatenate([[0], np.cumsum(self.supervised, dtype=np.int64)])
-        return ends[self.starts + self.lengths] - ends[self.starts]
-
-
-_Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def _interleaved(*parts: tuple[list[int], _Tokens]) -> _Tokens:
-    """Put the tokens of some rows and those of the others into the order of the rows."""
-    rows: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for numbers, (ids, starts, lengths) in parts:
-        ends = np.cumsum(lengths)
-        for r, a, b in zip(numbers, (ends - lengths).tolist(), ends.tolist(), strict=True):
-            rows[r] = ids[a:b], starts[a:b]
-    ordered = [rows[r] for r in sorted(rows)]
-    ids, starts = (np.concatenate(arrays) for arrays in zip(*ordered, strict=True))
-    return ids, starts, np.array([len(row) for row, _ in ordered], np.int64)
-
-
-def _marked(
-    ids: np.ndarray,
-    starts: np.ndarray,
-    lengths: np.ndarray,
-    rendered: Sequence[tuple[str, list[Span]]],
-    max_length: int,
-) -> TokenisedBatch:
-    """Cut conversations at `max_length` and mark what is supervised.
-
-    Args:
-        ids: (T,) their tokens.
-        starts: (T,) the characters of their texts at which the tokens begin.
-        lengths: (R,) their tokens.
-        rendered: texts and spans of the assistant.
-        max_length: longest row, tokens.
-    """
-    ends = np.cumsum(lengths)
-    truncated, sizes = lengths > max_length, np.array([len(text) for text, _ in rendered], np.int64)
-    sizes[truncated] = starts[(ends - lengths)[truncated] + max_length]  # the text that is kept
-    # Places in all texts one after the other; `starts` rises within a text, so it does over all.
-    span = int(max((len(text) for text, _ in rendered), default=0)) + 1
-    places = starts + span * np.repeat(np.arange(len(rendered)), lengths)
-    flat = [(r, a, b) for r, (_, spans) in enumerate(rendered) for a, b in spans]
-    owners, firsts, lasts = np.array(flat, np.int64).reshape(-1, 3).T
-    supervised = _inside(places, span * owners + firsts, span * owners + lasts)
-    sizes_bytes = np.zeros(len(rendered), np.int64)
-    kept = np.maximum(np.minimum(lasts, sizes[owners]) - firsts, 0)
-    for r, first, count in zip(owners.tolist(), firsts.tolist(), kept.tolist(), strict=True):
-        text = rendered[r][0]
-        sizes_bytes[r] += count if text.isascii() else len(text[first : first + count].encode())
-    if truncated.any():
-        inside = np.arange(len(ids)) - np.repeat(ends - lengths, lengths) < max_length
-        ids, supervised = ids[inside], supervised[inside]
-    return TokenisedBatch(ids, supervised, np.minimum(lengths, max_length), sizes_bytes, truncated)
-
-
-def _inside(places: np.ndarray, firsts: np.ndarray, lasts: np.ndarray) -> np.ndarray:
-    """Return (T,) uint8, 1 where a place lies in one of the spans `firsts` to `lasts`."""
-    if (places[1:] < places[:-1]).any():  # a tokenizer whose offsets go back and forth
-        found = np.zeros(len(places), np.uint8)
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-            found[(places >= first) & (places < last)] = 1
-        return found
-    marks = np.zeros(len(places) + 1, np.int64)
-    np.add.at(marks, np.searchsorted(places, firsts), 1)
-    np.add.at(marks, np.searchsorted(places, lasts), -1)
-    return (np.cumsum(marks[:-1]) > 0).astype(np.uint8)
 
 
 class ChatTokenizer:
@@ -243,9 +130,9 @@ class ChatTokenizer:
         """Return the tokens of rendered conversations, at most `max_length` of each, in one array."""
         texts = [text for text, _ in rendered]
         ids, starts, lengths = self._tokens(texts)
-        return _marked(ids, starts, lengths, rendered, max_length)
+        return marked(ids, starts, lengths, rendered, max_length)
 
-    def _tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
         """Return the ids (T,) of texts together, the characters (T,) where they begin, and the tokens (R,) of each."""
         table = self._table
         plain = [r for r, text in enumerate(texts) if table is not None and table.takes(text)]
@@ -263,9 +150,9 @@ class ChatTokenizer:
         if len(plain) == len(texts):
             return fast
         others = sorted(set(range(len(texts))) - set(plain))
-        return _interleaved((plain, fast), (others, self._tokens_of_backend([texts[r] for r in others])))
+        return interleaved((plain, fast), (others, self._tokens_of_backend([texts[r] for r in others])))
 
-    def _tokens_of_backend(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _tokens_of_backend(self, texts: Sequence[str]) -> Tokens:
         # One call: the fast tokenizer works on them together. Special tokens are in the rendered text already.
         encoded = self.tokenizer(
             list(texts),
@@ -285,6 +172,8 @@ class ChatTokenizer:
     def _render_marked(self, conversations: list[Messages]) -> list[tuple[str, list[Span]]]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        if self._direct is not None:
+            return [self._direct(messages) for messages in conversations]
         template, special = self._template
         texts, spans = render_jinja_template(
             conversations=conversations,  # type: ignore[arg-type]
@@ -293,6 +182,33 @@ class ChatTokenizer:
             **special,
         )
         return [(text, [(int(a), int(b)) for a, b in some]) for text, some in zip(texts, spans, strict=True)]
+
+    @cached_property
+    def _direct(self) -> Callable[[Messages], tuple[str, list[Span]]] | None:
+        """The template called without transformers' copies of its arguments, which are plain text here already.
+
+        The two functions are not public: None where they are gone, or say something else of a small conversation.
+        """
+        try:
+            from transformers.utils import chat_template_utils
+
+            template, special = self._template
+            compiled = chat_template_utils._compile_jinja_template(template)
+            render = chat_template_utils._render_with_assistant_indices
+
+            def direct(messages: Messages) -> tuple[str, list[Span]]:
+                return render(compiled, messages, None, None, False, **special)
+
+            sample = [{"role": "user", "content": " a\n"}, {"role": "assistant", "content": "b "}]
+            texts, spans = chat_template_utils.render_jinja_template(
+                conversations=[sample],  # type: ignore[arg-type]
+                chat_template=template,
+                return_assistant_tokens_mask=True,
+                **special,
+            )
+            return direct if direct(sample) == (texts[0], spans[0]) else None
+        except Exception:  # whatever a later version raises: the public function is there
+            return None
 
     @cached_property
     def _template(self) -> tuple[str, dict[str, Any]]:

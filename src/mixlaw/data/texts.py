@@ -60,8 +60,13 @@ def text_folder(rows: TokenRows) -> Path:
     return rows.folder.parent / "text"
 
 
-def write_texts(domain: Domain, prepared: DomainTokens) -> None:
+def write_texts(domain: Domain, prepared: DomainTokens, hashes: dict[str, str] | None = None) -> None:
     """Write the text of a domain's training and validation rows beside them, where it is missing; whole or not at all.
+
+    Args:
+        domain: whose rows they are.
+        prepared: its token rows.
+        hashes: of sources that were hashed already; see `mixlaw.data.prepare.hashed_sources`.
 
     Raises:
         DataError: a source is not the one whose tokens were counted.
@@ -70,7 +75,7 @@ def write_texts(domain: Domain, prepared: DomainTokens) -> None:
     if folder.is_dir():
         return
     source = Source(domain)
-    require_unchanged(domain, source.files, prepared)
+    require_unchanged(domain, source.files, prepared, hashes)
     wanted = {part: rows.source_rows for part, rows in zip(PARTS, (prepared.train, prepared.validation), strict=True)}
     temporary = Path(tempfile.mkdtemp(prefix=".text.", dir=folder.parent))
     try:

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.data.tokenised import Tokens
+
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """What the pre-tokenizer ByteLevel splits by where it says `use_regex`."""
 
@@ -101,7 +103,10 @@ class WordTable(dict[str, int]):
         parts = json.loads(backend.to_str())
         model, added = parts["model"], parts["added_tokens"]
         stages, trims = _stages(parts["pre_tokenizer"]), _trims(parts["post_processor"])
-        odd = any(t["single_word"] or t["lstrip"] or t["rstrip"] or t["normalized"] for t in added)
+        # Some tokens are looked for in the text as it is, others then in its normal form: one round is known here.
+        odd = len({t["normalized"] for t in added}) > 1 or any(
+            t["single_word"] or t["lstrip"] or t["rstrip"] or (t["normalized"] and parts["normalizer"]) for t in added
+        )
         if (
             (parts["normalizer"] or {"type": "NFC"}) != {"type": "NFC"}
             or model.get("type") != "BPE"
@@ -124,12 +129,8 @@ class WordTable(dict[str, int]):
             return True
         return not any(_kind(c) == "unsure" for c in others) and unicodedata.is_normalized("NFC", text)
 
-    def tokens(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the tokens of some texts that it takes, together.
-
-        Returns:
-            Ids (T,), the characters (T,) of its text at which each begins, and the tokens (R,) of each text.
-        """
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of some texts that it takes, together."""
         if len(self) > _MOST_WORDS:
             self._empty()
         words: list[str] = []
@@ -208,6 +209,8 @@ def _stages(pre_tokenizer: Any) -> list[_Stage] | None:
         kind = (step or {}).get("type")
         if kind == "Split" and step["behavior"] == "Isolated" and not step["invert"] and "Regex" in step["pattern"]:
             found.append(_stage(step["pattern"]["Regex"]))
+        elif kind == "Digits":
+            found.append(_stage(r"\p{N}" if step["individual_digits"] else r"\p{N}+"))
         elif kind == "ByteLevel" and not step["add_prefix_space"] and step is steps[-1]:
             found += [_stage(_GPT2)] if step.get("use_regex", True) else []
         else:

@@ -22,7 +22,7 @@ LETTERS = (
 )
 
 
-def variant(marked, pattern=None, normalizer=None, trims=None):
+def variant(marked, pattern=None, normalizer=None, trims=None, digits=None):
     from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 
     backend = Tokenizer.from_str(marked.tokenizer.backend_tokenizer.to_str())
@@ -30,6 +30,9 @@ def variant(marked, pattern=None, normalizer=None, trims=None):
         split = pre_tokenizers.Split(Regex(pattern), "isolated")
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
         backend.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    if digits is not None:
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=digits), byte_level])
     if normalizer:
         backend.normalizer = getattr(normalizers, normalizer)()
     if trims is not None:
@@ -41,6 +44,8 @@ KINDS = {
     "bundled": {},
     "qwen": {"pattern": QWEN, "normalizer": "NFC", "trims": False},
     "llama": {"pattern": LLAMA, "trims": True},
+    "smollm": {"digits": True},
+    "numbers": {"digits": False},
 }
 
 
