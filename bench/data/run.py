@@ -12,9 +12,10 @@ theirs  `datasets`: load the shards, `map` the same chat template and tokenizer 
         `interleave_datasets` with row probabilities that are the wanted shares divided by the domain's mean tokens, as
         many rows as make the budget on average, `to_parquet`. No mask, no hash split, no tokens kept: less than ours.
 
-Of each: seconds by step, rows a second of all rows, peak of the summed resident memory of its processes, and the token
-shares that the written files have. Results are merged into results.json, size by size; a size that is there is not
-measured again (--again does). Generated data stays in --folder for the next time (--clean deletes it at the end).
+Of each: seconds by step, rows a second of all rows, CPU seconds with the start of the processes, peak of the summed
+resident memory of its processes, and the token shares that the written files have. Results are merged into
+results.json, size by size; a size that is there is not measured again (--again does). Generated data stays in --folder
+for the next time (--clean deletes it at the end).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -221,12 +223,18 @@ def resident(root: int) -> tuple[int, int]:
     return sum(m[0] for m in found), sum(m[1] for m in found)
 
 
+def cpu_s() -> float:
+    """Return the processor time of all children that have ended, seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def measure(side: str, folders: dict[str, Path], rows: int, workers: int, folder: Path) -> dict:
     """Run one side in a child process and return what it says, with its wall time and peak memory."""
     out = Path(tempfile.mkdtemp(prefix=f"{side}-", dir=folder))
     given = json.dumps({"side": side, "folders": {n: str(p) for n, p in folders.items()}, "workers": workers})
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    began, peaks = time.perf_counter(), [0, 0]
+    began, peaks, cpu = time.perf_counter(), [0, 0], cpu_s()
     command = [sys.executable, __file__, "--child", given, str(out)]
     try:
         with open(out / "log", "w+") as log:
@@ -244,6 +252,7 @@ def measure(side: str, folders: dict[str, Path], rows: int, workers: int, folder
     return {
         **result,
         "wall_s": time.perf_counter() - began,
+        "cpu_s": cpu_s() - cpu,
         "rows_per_s": rows / work,
         "us_per_row": 1e6 * work / rows,
         "peak_rss_bytes": peaks[0],
@@ -295,7 +304,8 @@ def main() -> None:
             print(
                 f"{format_tokens(rows)} rows, {side}: {steps}; {result['rows_per_s']:,.0f} rows/s, "
                 f"peak {result['peak_rss_bytes'] / 1e9:.2f} GB, shares off by at most "
-                f"{100 * result['largest_share_error']:.4f} points, tokens by {100 * result['token_error']:+.3f} %",
+                f"{100 * result['largest_share_error']:.4f} points, tokens by {100 * result['token_error']:+.3f} %; "
+                f"{result['cpu_s']:.0f} s of CPU",
                 flush=True,
             )
         if options.clean:

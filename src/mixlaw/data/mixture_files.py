@@ -214,7 +214,9 @@ def write_files(
 def _rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin], workers: int) -> list[int]:
     """Return how many rows of its source lie before each piece; a source of one piece needs no counting."""
     several = {o for o, _ in pieces if sum(other == o for other, _ in pieces) > 1}
-    counts = run_tasks([(_count, (o, piece)) for o, piece in pieces if o in several], workers, origins)
+    # Parquet and datasets know their rows; lines must be read, which is worth processes.
+    lines = any(not file.name.endswith(".parquet") for o in several for file in origins[o].source.files or ())
+    counts = run_tasks([(_count, (o, piece)) for o, piece in pieces if o in several], workers if lines else 1, origins)
     found, counted = [], iter(counts)
     total = dict.fromkeys(range(len(origins)), 0)
     for o, _ in pieces:
