@@ -132,6 +132,12 @@ def _sources(project: Project, wanted: Wanted) -> tuple[Source, ...]:
         # Tools read every row of the source: held-out ones, and those that mixlaw drops since their answer is cut off.
         cut_off = np.full(prepared.dropped, project.config.train.max_length)
         row_tokens = np.concatenate([prepared.train.row_tokens, prepared.validation.row_tokens, cut_off])
+        if domain.split_by is not None:
+            raise ConfigError(
+                f"--by-reference: '{name}' is the rows of {domain.path} with some values of '{domain.split_by}', and "
+                "tools read every row of a source.",
+                "Export without --by-reference: the mixture's files hold those rows alone.",
+            )
         files = source_files(domain)
         found.append(
             Source(

@@ -72,8 +72,10 @@ def check(config: str | Path, note: Note | None = None) -> Check:
 
     project = Project.open(config, note)
     _ = project.reporter  # a tracker that is not installed is said before anything is trained
+    unused = project.left_out
     examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
     specs, notes = project.design
+    notes = [*([unused] if unused else []), *notes]
     return Check(
         {name: tokens.to_json() for name, tokens in project.prepared.items()},
         examples,

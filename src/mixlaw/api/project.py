@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
+from mixlaw.api.collection import census_of, check_values, left_out, with_domains
 from mixlaw.config import TRAINERS_OF, Config, load_config
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError, StudyError
@@ -20,13 +21,13 @@ from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
-from mixlaw.data.prepare import DomainTokens, conversations, prepare_domain
-from mixlaw.data.reading import source_files
+from mixlaw.data.prepare import DomainTokens, conversations, prepare_domains
+from mixlaw.data.reading import LARGE_BYTES, Source
 from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
 from mixlaw.design.extend import extend_design
 from mixlaw.design.planning import default_base_tokens
-from mixlaw.design.repetition import matched_pools
+from mixlaw.design.repetition import matched_pools, repetition_notes
 from mixlaw.evaluate.downstream import stored_metrics
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, solve_mixture
@@ -54,7 +55,10 @@ class Project:
     @staticmethod
     def open(path: str | Path, note: Note | None = None) -> Project:
         """Return the project of a mix.yaml; raise ConfigError with all of its problems."""
-        project = Project(load_config(path), note)
+        config = load_config(path)
+        if config.collection is not None and not config.names_known:
+            config = with_domains(config, census_of(config.collection, Path(config.study)))
+        project = Project(config, note)
         # Built for its checks: a wrong range must surface before anything is written.
         _ = project.train_settings, project.model_settings, project.trainer_options
         return project
@@ -99,29 +103,47 @@ class Project:
         """Name -> token rows; the first time they are read, tokenised and counted."""
         if not self.study.domains_path.exists():
             self._require_possible()
-        prepared = {}
-        for name, domain in self.domains.items():
-            prepared[name] = prepare_domain(
-                domain,
-                self.tokenizer,
-                validation_rows=self.config.validation.rows,
-                max_length=self.config.train.max_length,
-                cache_dir=self.study.folder / "cache" / "tokens",
-            )
-            self.note(f"{name}: {prepared[name].train.tokens:,} training tokens, format {prepared[name].format}")
+        if self.left_out:
+            self.note(self.left_out)
+        prepared = prepare_domains(
+            self.domains.values(),
+            self.tokenizer,
+            validation_rows=self.config.validation.rows,
+            max_length=self.config.train.max_length,
+            cache_dir=self.study.folder / "cache" / "tokens",
+        )
+        for name, tokens in prepared.items():
+            self.note(f"{name}: {tokens.train.tokens:,} training tokens, format {tokens.format}")
         return prepared
+
+    @cached_property
+    def left_out(self) -> str | None:
+        """A sentence about the rows of the collection that are in no domain; None where there are none.
+
+        Raises:
+            ConfigError: a value of the collection's mapping never occurs.
+            DataError: the collection has no such column.
+        """
+        if self.config.collection is None:
+            return None
+        census = census_of(self.config.collection, self.study.folder)
+        check_values(self.config, census)
+        return left_out(self.config, census)
 
     def _require_possible(self) -> None:
         """Raise for what can be known to be wrong before any domain is tokenised or written.
 
-        Every local row is read once, so that a malformed one surfaces here, and the bounds are held against each other.
+        Every local row of small sources is read once, so that a malformed one surfaces here, and the bounds are held
+        against each other. Large sources are read by several processes, which write nothing but a cache.
         """
+        _ = self.left_out
         wishes = self.config.solve
         Constraints(wishes.min, wishes.max, groups=wishes.groups).region(
             tuple(self.config.domains), self.config.budget_tokens
         )
         for domain in self.domains.values():
-            if (files := source_files(domain)) is None:
+            source = Source(domain)
+            if (files := source.files) is None or domain.split_by is not None or source.bytes > LARGE_BYTES:
                 continue
             first, rows, differ = None, 0, False
             for _, messages, _ in conversations(domain, files):
@@ -154,8 +176,9 @@ class Project:
         """What worker processes need."""
         train = self.config.train
         if train.trainer == "command":
+            hashes: dict[str, str] = {}
             for name, tokens in self.prepared.items():
-                write_texts(self.domains[name], tokens)
+                write_texts(self.domains[name], tokens, hashes)
         return TrainerConfig.of(
             self.model_settings,
             self.train_settings,
@@ -217,22 +240,13 @@ class Project:
         there = {spec.id for spec in specs}
         more = [self._proxy(name, tokens, seed) for name, tokens in added.runs]
         specs += [spec for spec in more if spec.id not in there]
-        return specs, [*notes, *added.reasons, *self._repeating(specs)]
+        return specs, [*notes, *added.reasons, *repetition_notes(specs)]
 
     def _proxy(self, name: str, tokens: Mapping[str, int], seed: int) -> RunSpec:
         config, pools = self.config, {}
         if config.plan.match_epochs:
             pools = matched_pools(tokens, self.available_tokens, config.budget_tokens, config.solve.max_epochs)
         return RunSpec(name, tokens, seed, self.trainer_config.inputs, pools=pools)
-
-    def _repeating(self, specs: list[RunSpec]) -> list[str]:
-        most = {d: max((s.tokens[d] / s.pools[d] for s in specs if d in s.pools), default=0) for d in self.domains}
-        return [
-            f"'{domain}' would repeat at the budget: runs draw from a part of it, so that it repeats as often in them "
-            f"(up to {epochs:.2g} times)."
-            for domain, epochs in most.items()
-            if epochs
-        ]
 
     @property
     def added(self) -> Added:

@@ -289,7 +289,7 @@ def _regret(project: Project, specs: list[RunSpec]) -> list[float]:
 
 
 def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:
-    from mixlaw.study.executor_local import usable_cores
+    from mixlaw.core.cores import usable_cores
 
     done = [s for s in statuses if s.wall_s is not None]
     if not done or (executor.kind == "ray" and executor.workers is None):

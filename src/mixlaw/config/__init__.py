@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from mixlaw.config.base import Node as _Node
-from mixlaw.config.base import suggest
+from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
+from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
-from mixlaw.core.domain import COLUMNS, Domain
+from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear import LinearConstraint
 from mixlaw.core.tokens import parse_tokens
+from mixlaw.core.yaml_file import UniqueKeys
 
 
 def _tokens(value: Any) -> int:
@@ -33,16 +34,7 @@ TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isins
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def _path(value: Any) -> Any:
-    if isinstance(value, str) and any(ord(character) < 32 for character in value):
-        raise ValueError("a path has no control characters")
-    return value
-
-
-Path_ = Annotated[str, Field(min_length=1), BeforeValidator(_path)]
-
-
-class ModelNode(_Node):
+class ModelNode(Node):
     """The base model: Hugging Face's names."""
 
     name_or_path: Path_
@@ -51,33 +43,13 @@ class ModelNode(_Node):
     attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
 
 
-class DomainNode(_Node):
-    """One dataset; see `mixlaw.core.domain.Domain`. Its licence is for the cards of what is made from it."""
-
-    path: Path_
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    format: Literal["auto", "messages", "prompt_completion", "sharegpt", "alpaca"] = "auto"
-    columns: dict[str, str] = Field(default_factory=dict)
-    license: str | None = None
-
-    @field_validator("columns")
-    @classmethod
-    def _known_columns(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name not in COLUMNS:
-                raise ValueError(f"no format has a column '{name}'{suggest(name, COLUMNS)}")
-        return value
-
-
-class ValidationNode(_Node):
+class ValidationNode(Node):
     """What the losses are measured on: rows held out of each domain."""
 
     rows: Annotated[int, Field(ge=1)] = 500
 
 
-class PlanNode(_Node):
+class PlanNode(Node):
     """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
 
     With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
@@ -118,7 +90,7 @@ TRAINERS_OF = {
 """Key of `train` -> the trainers that use it; all use the others."""
 
 
-class TrainNode(_Node):
+class TrainNode(Node):
     """How each run trains: Hugging Face's names; ranges are checked by `mixlaw.train.settings.TrainSettings`.
 
     `command` is of the trainer `command`; `peft`, `sft`, `launch` of `trl` (`mixlaw.train.trl.TrlSettings`). Both start
@@ -158,7 +130,7 @@ class TrainNode(_Node):
         return self
 
 
-class FitNode(_Node):
+class FitNode(Node):
     """Which law, and how it is fitted."""
 
     law: Literal[
@@ -177,7 +149,7 @@ class FitNode(_Node):
     corrected: bool = False
 
 
-class SolveNode(_Node):
+class SolveNode(Node):
     """What is minimised, and under which constraints; see `mixlaw.solve.solve_mixture` (`floor` is its `ceilings`)."""
 
     objective: Literal["mean", "weighted", "max"] = "mean"
@@ -193,11 +165,12 @@ class SolveNode(_Node):
     max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 4.0
 
 
-class Config(_Node):
+class Config(Node):
     """The whole of mix.yaml. Relative paths have been resolved against its folder."""
 
     study: Path_
     model: ModelNode
+    collection: CollectionNode | None = None
     domains: dict[str, DomainNode]
     validation: ValidationNode = ValidationNode()
     budget_tokens: Tokens
@@ -208,10 +181,17 @@ class Config(_Node):
     executor: ExecutorNode = ExecutorNode()
     report_to: Trackers = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_collection_is_enough(cls, tree: Any) -> Any:
+        if isinstance(tree, Mapping) and tree.get("collection") is not None and "domains" not in tree:
+            return {**tree, "domains": {}}
+        return tree
+
     @field_validator("domains")
     @classmethod
-    def _some_domains(cls, value: dict[str, DomainNode]) -> dict[str, DomainNode]:
-        if not value:
+    def _some_domains(cls, value: dict[str, DomainNode], info: ValidationInfo) -> dict[str, DomainNode]:
+        if not value and info.data.get("collection", ...) is None:
             raise ValueError("there must be at least one domain")
         for name in value:
             if not name.strip():
@@ -220,7 +200,27 @@ class Config(_Node):
 
     def domain_values(self) -> dict[str, Domain]:
         """Return name -> Domain."""
-        return {name: Domain(name=name, **node.model_dump(exclude={"license"})) for name, node in self.domains.items()}
+        return {
+            name: Domain(name=name, **node.model_dump(exclude={"license", "values"}), values=tuple(node.values or ()))
+            for name, node in self.domains.items()
+        }
+
+    @property
+    def names_known(self) -> bool:
+        """Whether all domains are known, or only the rows of the collection say what there are."""
+        return self.collection is None or self.collection.domains is not None
+
+    def with_collection(self, domains: Mapping[str, list[str]], source: str) -> Config:
+        """Return it with the domains of its collection, name -> values; raise ConfigError with all problems of them."""
+        if self.collection is None:
+            return self
+        collection = self.collection.model_copy(update={"domains": dict(domains)})
+        nodes = collection.nodes()
+        problems = collection_problems(self.domains, nodes)
+        config = self.model_copy(update={"collection": collection, "domains": {**self.domains, **nodes}})
+        if problems := problems or _solve_problems(config):
+            raise _as_error(source, problems)
+        return config
 
 
 def load_config(path: str | Path) -> Config:
@@ -241,7 +241,7 @@ def load_config(path: str | Path) -> Config:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
     try:
-        tree = yaml.load(text, Loader=_UniqueKeys)
+        tree = yaml.load(text, Loader=UniqueKeys)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
@@ -260,8 +260,9 @@ def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Conf
     except ValidationError as error:
         problems = [_problem(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
         raise _as_error(source, problems) from None
-    problems = _solve_problems(config)
-    if problems:
+    if config.collection is not None and config.collection.domains is not None:
+        return config.with_collection(config.collection.domains, source)
+    if problems := _solve_problems(config):
         raise _as_error(source, problems)
     return config
 
@@ -272,7 +273,7 @@ def _solve_problems(config: Config) -> list[str]:
     for key in ("target_weight", "floor", "no_worse", "reference", "prior", "min", "max"):
         given = getattr(wishes, key)
         for name in given if isinstance(given, dict) else ():
-            if name not in config.domains:
+            if name not in config.domains and config.names_known:
                 problems.append(f"solve.{key}.{name}: no such domain{suggest(name, config.domains)}")
     for key in ("reference", "prior"):
         shares = getattr(wishes, key)
@@ -280,7 +281,7 @@ def _solve_problems(config: Config) -> list[str]:
             problems.append(f"solve.{key}: the shares sum to {sum(shares.values()):.6g}; they must sum to 1")
     for place, text in enumerate(wishes.groups):
         try:
-            LinearConstraint.parse(text, config.domains)
+            LinearConstraint.parse(text, config.domains if config.names_known else ())
         except ConfigError as error:
             problems.append(f"solve.groups.{place}: {error}".rstrip("."))
     if wishes.objective == "weighted" and not wishes.target_weight:
@@ -320,16 +321,16 @@ def _known(parents: list[str]) -> list[str]:
     """Return the keys allowed under a path."""
     node: Any = Config
     for part in parents:
-        if not (isinstance(node, type) and issubclass(node, _Node)):
+        if not (isinstance(node, type) and issubclass(node, Node)):
             return []
         field = node.model_fields.get(part)
         if field is None:
             continue  # a domain's name: its node was entered already
         node = field.annotation
         for inner in get_args(node):
-            if isinstance(inner, type) and issubclass(inner, _Node):
+            if isinstance(inner, type) and issubclass(inner, Node):
                 node = inner
-    return list(node.model_fields) if isinstance(node, type) and issubclass(node, _Node) else []
+    return list(node.model_fields) if isinstance(node, type) and issubclass(node, Node) else []
 
 
 def _resolved(config: Config, folder: Path) -> Config:
@@ -341,32 +342,12 @@ def _resolved(config: Config, folder: Path) -> Config:
         return str(there.resolve()) if looks_local or any(sign in path for sign in "*?[") else path
 
     domains = {name: node.model_copy(update={"path": local(node.path)}) for name, node in config.domains.items()}
+    collection = config.collection and config.collection.model_copy(update={"path": local(config.collection.path)})
     model = config.model.model_copy(update={"name_or_path": local(config.model.name_or_path)})
     study = str((folder / Path(config.study).expanduser()).resolve())
     train = config.train
     if train.trainer != "native":
         where = folder / Path(train.working_directory or ".").expanduser()
         train = train.model_copy(update={"working_directory": str(where.resolve())})
-    return config.model_copy(update={"domains": domains, "model": model, "study": study, "train": train})
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            # A key is a name: `no`, `2024` and `1.5` are domains like any other, not a truth value and numbers.
-            if isinstance(key_node, yaml.ScalarNode):
-                key_node.tag = "tag:yaml.org,2002:str"
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if isinstance(key, (str, int)) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' appears twice (first on line {seen[key]})", key_node.start_mark
-                )
-            if isinstance(key, (str, int)):
-                seen[key] = line
-        return super().construct_mapping(node, deep)
+    resolved = {"collection": collection, "domains": domains, "model": model, "study": study, "train": train}
+    return config.model_copy(update=resolved)

@@ -22,6 +22,8 @@ class Domain:
         revision: the commit of a Hugging Face dataset.
         format: `auto`, `messages`, `prompt_completion`, `sharegpt` or `alpaca`.
         columns: renames of columns, standard name -> name in the file, such as `{"messages": "conversations"}`.
+        split_by: a column whose values say which rows are the domain's; None for all rows.
+        values: those values, as text.
     """
 
     name: str
@@ -31,7 +33,9 @@ class Domain:
     revision: str | None = None
     format: str = "auto"
     columns: Mapping[str, str] = field(default_factory=dict)
+    split_by: str | None = None
+    values: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {**self.__dict__, "columns": dict(self.columns)}
+        return {**self.__dict__, "columns": dict(self.columns), "values": list(self.values)}

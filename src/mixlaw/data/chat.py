@@ -7,10 +7,11 @@ span of a turn is what rendering one message more adds to the text.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,25 +21,11 @@ import numpy as np
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.data.conversations import Messages
+from mixlaw.data.tokenised import Span, Tokenised, TokenisedBatch, Tokens, interleaved, marked
+from mixlaw.data.word_table import WordTable
 
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Tokenised:
-    """One conversation as tokens.
-
-    Attributes:
-        ids: (T,) uint32.
-        supervised: (T,) uint8, 1 on the assistant's tokens and the token that ends its turn.
-        supervised_bytes: UTF-8 bytes of the text that the supervised tokens cover.
-        truncated: whether tokens beyond `max_length` were cut off.
-    """
-
-    ids: np.ndarray
-    supervised: np.ndarray
-    supervised_bytes: int
-    truncated: bool
+_COMPARED = 64
+"""Texts of a process for which the table of words is held against the tokenizer."""
 
 
 class ChatTokenizer:
@@ -69,7 +56,12 @@ class ChatTokenizer:
                 f"The tokenizer of '{name}' has several chat templates and none named 'default'.",
                 "Set tokenizer.chat_template to the one to use, and save it with the model.",
             ) from None
+        self._compared = False
         self.marked = re.search(r"\{%-?\s*generation\s*-?%\}", template) is not None
+
+    @cached_property
+    def _table(self) -> WordTable | None:
+        return WordTable.of(self.tokenizer.backend_tokenizer)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -80,6 +72,13 @@ class ChatTokenizer:
         special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
         return fingerprint({"backend": backend, "template": self.tokenizer.get_chat_template(), "special": special})
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process makes a table of its own, and compares it again.
+        return {"tokenizer": self.tokenizer, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["tokenizer"], state["name"])
+
     def render(self, messages: Messages, place: str) -> tuple[str, list[Span]]:
         """Return the text of a conversation and the character spans of what the assistant writes.
 
@@ -87,7 +86,7 @@ class ChatTokenizer:
             DataError: the template refuses the conversation, or its turns cannot be told apart.
         """
         try:
-            text, spans = self._render_marked(messages) if self.marked else self._render_unmarked(messages)
+            text, spans = self._render_marked([messages])[0] if self.marked else self._render_unmarked(messages)
         except DataError:
             raise
         except Exception as error:  # templates raise whatever their author chose
@@ -108,39 +107,112 @@ class ChatTokenizer:
             )
         return text, spans
 
+    def render_together(self, conversations: Sequence[tuple[Messages, str]]) -> list[tuple[str, list[Span]]]:
+        """Return what `render` does of (messages, place) pairs, in less time; raise its error of the first bad one."""
+        if self.marked:
+            with contextlib.suppress(Exception):  # said below, with the place of the conversation
+                rendered = self._render_marked([messages for messages, _ in conversations])
+                if all(spans for _, spans in rendered):
+                    return rendered
+        return [self.render(messages, place) for messages, place in conversations]
+
     def encode(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> Iterator[Tokenised]:
         """Yield the tokens of rendered conversations, at most `max_length` of each."""
+        if not rendered:
+            return
+        batch = self.encode_together(rendered, max_length)
+        ends = batch.starts + batch.lengths
+        for r, (a, b) in enumerate(zip(batch.starts, ends, strict=True)):
+            size, cut = int(batch.supervised_bytes[r]), bool(batch.truncated[r])
+            yield Tokenised(batch.ids[a:b], batch.supervised[a:b], size, cut)
+
+    def encode_together(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> TokenisedBatch:
+        """Return the tokens of rendered conversations, at most `max_length` of each, in one array."""
         texts = [text for text, _ in rendered]
+        ids, starts, lengths = self._tokens(texts)
+        return marked(ids, starts, lengths, rendered, max_length)
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return the ids (T,) of texts together, the characters (T,) where they begin, and the tokens (R,) of each."""
+        table = self._table
+        plain = [r for r, text in enumerate(texts) if table is not None and table.takes(text)]
+        if table is None or not plain:
+            return self._tokens_of_backend(texts)
+        fast = table.tokens([texts[r] for r in plain])
+        if not self._compared:
+            some = plain[:_COMPARED]
+            slow = self._tokens_of_backend([texts[r] for r in some])
+            count = len(slow[0])
+            self._compared = True
+            if any(not np.array_equal(a[: len(b)], b) for a, b in zip(fast, slow, strict=True)) or count == 0:
+                self._table = None
+                return self._tokens_of_backend(texts)
+        if len(plain) == len(texts):
+            return fast
+        others = sorted(set(range(len(texts))) - set(plain))
+        return interleaved((plain, fast), (others, self._tokens_of_backend([texts[r] for r in others])))
+
+    def _tokens_of_backend(self, texts: Sequence[str]) -> Tokens:
         # One call: the fast tokenizer works on them together. Special tokens are in the rendered text already.
         encoded = self.tokenizer(
-            texts,
+            list(texts),
             add_special_tokens=False,
             return_offsets_mapping=True,
             return_attention_mask=False,
             verbose=False,
         )
-        pairs = zip(encoded["input_ids"], encoded["offset_mapping"], rendered, strict=True)
-        for ids, offsets, (text, spans) in pairs:
-            kept = np.asarray(ids[:max_length], np.uint32)
-            starts = np.asarray([start for start, _ in offsets[:max_length]], np.int64)
-            supervised = np.zeros(len(kept), np.uint8)
-            end_of_kept = offsets[max_length][0] if len(ids) > max_length else len(text)
-            size = 0
-            for first, last in spans:
-                supervised[(starts >= first) & (starts < last)] = 1
-                size += len(text[first : min(last, end_of_kept)].encode()) if end_of_kept > first else 0
-            yield Tokenised(kept, supervised, size, len(ids) > max_length)
+        ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+        count = sum(map(len, ids))
+        return (
+            np.fromiter(itertools.chain.from_iterable(ids), np.uint32, count),
+            np.fromiter((start for row in offsets for start, _ in row), np.int64, count),
+            np.array([len(row) for row in ids], np.int64),
+        )
 
-    def _render_marked(self, messages: Messages) -> tuple[str, list[Span]]:
+    def _render_marked(self, conversations: list[Messages]) -> list[tuple[str, list[Span]]]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        if self._direct is not None:
+            return [self._direct(messages) for messages in conversations]
+        template, special = self._template
         texts, spans = render_jinja_template(
-            conversations=[messages],  # type: ignore[arg-type]
-            chat_template=self.tokenizer.get_chat_template(),
+            conversations=conversations,  # type: ignore[arg-type]
+            chat_template=template,
             return_assistant_tokens_mask=True,
-            **self.tokenizer.special_tokens_map,
+            **special,
         )
-        return texts[0], [(int(first), int(last)) for first, last in spans[0]]
+        return [(text, [(int(a), int(b)) for a, b in some]) for text, some in zip(texts, spans, strict=True)]
+
+    @cached_property
+    def _direct(self) -> Callable[[Messages], tuple[str, list[Span]]] | None:
+        """The template called without transformers' copies of its arguments, which are plain text here already.
+
+        The two functions are not public: None where they are gone, or say something else of a small conversation.
+        """
+        try:
+            from transformers.utils import chat_template_utils
+
+            template, special = self._template
+            compiled = chat_template_utils._compile_jinja_template(template)
+            render = chat_template_utils._render_with_assistant_indices
+
+            def direct(messages: Messages) -> tuple[str, list[Span]]:
+                return render(compiled, messages, None, None, False, **special)
+
+            sample = [{"role": "user", "content": " a\n"}, {"role": "assistant", "content": "b "}]
+            texts, spans = chat_template_utils.render_jinja_template(
+                conversations=[sample],  # type: ignore[arg-type]
+                chat_template=template,
+                return_assistant_tokens_mask=True,
+                **special,
+            )
+            return direct if direct(sample) == (texts[0], spans[0]) else None
+        except Exception:  # whatever a later version raises: the public function is there
+            return None
+
+    @cached_property
+    def _template(self) -> tuple[str, dict[str, Any]]:
+        return self.tokenizer.get_chat_template(), dict(self.tokenizer.special_tokens_map)
 
     def _render_unmarked(self, messages: Messages) -> tuple[str, list[Span]]:
         def text_of(count: int, prompt: bool) -> str:

@@ -138,11 +138,15 @@ def _turns(
     for t, turn in enumerate(turns, 1):
         if not isinstance(turn, Mapping):
             raise DataError(f"{place}, turn {t}: not an object.", "A turn has a role and a content.")
-        role = next((turn[key] for key in role_keys if turn.get(key)), None)
-        content = next((turn[key] for key in content_keys if turn.get(key) is not None), None)
+        role = turn.get(role_keys[0]) or next((turn[key] for key in role_keys if turn.get(key)), None)
+        content = turn.get(content_keys[0])
+        if content is None:
+            content = next((turn[key] for key in content_keys if turn.get(key) is not None), None)
         if not isinstance(role, str) or role.lower() not in _ROLES:
             raise DataError(f"{place}, turn {t}: the role is {role!r}.", f"Known roles: {', '.join(sorted(_ROLES))}.")
-        messages.append({"role": _ROLES[role.lower()], "content": _text(content, f"{place}, turn {t}")})
+        if not (isinstance(content, str) and content.isascii()):
+            content = _text(content, f"{place}, turn {t}")
+        messages.append({"role": _ROLES[role.lower()], "content": content})
     return _checked(messages, place) if complete else messages
 
 
@@ -169,11 +173,13 @@ def _is_text_part(part: Any) -> bool:
 
 
 def _checked(messages: Messages, place: str) -> Messages:
-    answers = [message for message in messages if message["role"] == "assistant"]
-    if not answers:
+    last, empty = -1, True
+    for i, message in enumerate(messages):
+        if message["role"] == "assistant":
+            last, empty = i, empty and not message["content"].strip()
+    if last < 0:
         raise DataError(f"{place}: no assistant turn, so nothing to learn from.", "Drop that row, or add the answer.")
-    if not any(message["content"].strip() for message in answers):
+    if empty:
         raise DataError(f"{place}: the assistant's turn is empty.", "Drop that row, or add the answer.")
     # Turns after the last answer carry no loss and follow nothing that does.
-    last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
     return messages[: last + 1]

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import ConfigError, DataError, StudyError
+from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import read_json, write_json, write_text
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.core.mixture import Mixture
-from mixlaw.data.mixture_files import write_files, write_plan
+from mixlaw.data.mixture_files import Origin, write_files, write_plan
 from mixlaw.data.mixture_plan import MixturePlan, plan_mixture
-from mixlaw.data.prepare import DomainTokens, hashed_sources
-from mixlaw.data.reading import source_files
+from mixlaw.data.prepare import DomainTokens, require_unchanged, source_key
+from mixlaw.data.reading import Source
 from mixlaw.data.rows import replace_folder
 
 FILE_FORMATS = ("jsonl", "parquet")
@@ -87,13 +87,13 @@ def materialise(
     if (existing := _existing(out_dir, identity)) is not None:
         _write_card(card, existing, out_dir)
         return existing
-    sources = [(domains[name], _unchanged(domains[name], prepared[name])) for name in wanted]
+    origins = _origins({name: domains[name] for name in wanted}, prepared)
     plan = plan_mixture({name: prepared[name].train.row_tokens for name in wanted}, wanted, seed, shards)
     with _working_folder(out_dir, identity) as folder:
         if not (folder / "plan.json").exists():
-            write_plan(plan, dict(prepared), folder)
+            write_plan(plan, dict(prepared), origins, folder)
             write_json(folder / "plan.json", {"id": identity, "rows": plan.rows, "shards": plan.shards})
-        files = write_files(plan, sources, file_format, folder, workers)
+        files = write_files(plan, origins, file_format, folder, workers)
         manifest = _manifest(identity, mixture, prepared, plan, seed) | {"files": files}
         write_json(folder / "files" / "manifest.json", manifest)
         _write_card(card, manifest, folder / "files")
@@ -176,17 +176,19 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
     return None
 
 
-def _unchanged(domain: Domain, prepared: DomainTokens) -> list[Path] | None:
-    """Return a domain's source files, or raise DataError where they are not those whose tokens were counted."""
-    files = source_files(domain)
-    now = [source["sha256"] for source in hashed_sources(domain, files)]
-    if now != [source["sha256"] for source in prepared.sources]:
-        raise DataError(
-            f"Domain '{domain.name}': its {'data set' if files is None else 'files'} changed since the tokens were "
-            "counted.",
-            "Run the step again.",
-        )
-    return files
+def _origins(domains: Mapping[str, Domain], prepared: Mapping[str, DomainTokens]) -> list[Origin]:
+    """Return the sources of some domains, a collection once; DataError where a file is not the one that was counted."""
+    hashes: dict[str, str] = {}
+    groups: dict[str, list[str]] = {}
+    for name, domain in domains.items():
+        groups.setdefault(source_key(domain), []).append(name)
+    found = []
+    for names in groups.values():
+        source = Source(domains[names[0]])
+        for name in names:
+            require_unchanged(domains[name], source.files, prepared[name], hashes)
+        found.append(Origin(names, source, prepared[names[0]].format))
+    return found
 
 
 def _manifest(

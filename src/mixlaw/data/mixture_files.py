@@ -1,77 +1,118 @@
 """Writing a mixture's files in bounded memory, in any number of processes, and going on after a kill.
 
-Two passes over a working folder. In the first, each domain is read once from front to back, and every row's line goes
-to the end of the bucket of its place. In the second, each file is made from its buckets, one in memory at a time, put
-into the order of the places. A step counts as done once its small JSON file is there, which is written last and
-atomically; an unfinished step is done again from its start. What a file holds depends on the places alone.
+Two passes over a working folder. In the first, the sources are read in pieces from front to back (a collection once for
+all of its domains), and every row's line goes to the end of the bucket of its place. In the second, each file is made
+from its buckets, one in memory at a time, put into the order of the places. A step counts as done once its small JSON
+file is there, which is written last and atomically; an unfinished step is done again from its start. What a file holds
+depends on the places alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
 import struct
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixlaw.core.domain import Domain
-from mixlaw.core.errors import MissingExtra
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.fingerprints import file_fingerprint
+from mixlaw.data.conversations import converter
 from mixlaw.data.mixture_plan import MixturePlan, shard_names
-from mixlaw.data.prepare import DomainTokens, conversations
+from mixlaw.data.pool import run_tasks, shared
+from mixlaw.data.prepare import DomainTokens
+from mixlaw.data.readers import Wanted, arrow
+from mixlaw.data.reading import Piece, Source
+from mixlaw.data.rows import TokenRows
 
 _BUFFER_BYTES = 32 << 20
 _HEAD = struct.Struct("<qi")
 _PARQUET_ROWS = 2048
+PIECE_BYTES = 128 << 20
+"""Bytes of a piece in the first pass, about: each leaves a file in every bucket."""
 
 
-def write_plan(plan: MixturePlan, prepared: dict[str, DomainTokens], folder: Path) -> None:
-    """Write the plan into the working folder, for the processes that do the work."""
+@dataclass(frozen=True)
+class Origin:
+    """The rows of one source that go into a mixture.
+
+    Attributes:
+        domains: names of the domains that it has, in the order of the plan.
+        source: their rows.
+        form: how they are written.
+    """
+
+    domains: Sequence[str]
+    source: Source
+    form: str
+
+
+def write_plan(plan: MixturePlan, prepared: dict[str, DomainTokens], origins: Sequence[Origin], folder: Path) -> None:
+    """Write the plan into the working folder for the processes that work: rows by their number in the source."""
     np.save(folder / "buckets.npy", plan.bucket_starts)
-    for d, (name, sample) in enumerate(plan.samples.items()):
-        numbers = np.asarray(prepared[name].train.source_rows)[sample]
+    for o, origin in enumerate(origins):
+        rows: list[TokenRows] = [prepared[name].train for name in origin.domains]
+        numbers = np.concatenate(
+            [np.asarray(r.source_rows)[plan.samples[name]] for name, r in zip(origin.domains, rows, strict=True)]
+        )
+        places = np.concatenate([plan.places[name] for name in origin.domains])
+        owners = np.repeat(np.arange(len(origin.domains)), [len(plan.samples[name]) for name in origin.domains])
         order = np.argsort(numbers, kind="stable")
-        np.save(folder / f"numbers-{d}.npy", numbers[order])
-        np.save(folder / f"places-{d}.npy", plan.places[name][order])
+        for name, array in (("numbers", numbers), ("places", places), ("owners", owners.astype(np.int32))):
+            np.save(folder / f"{name}-{o}.npy", array[order])
 
 
-def scatter(domain: Domain, files: list[Path] | None, d: int, folder: Path) -> None:
-    """First pass over one domain: write the line of every row of the mixture into the bucket of its place."""
-    done = folder / f"scattered-{d}.json"
+def scatter(o: int, p: int, piece: Piece, before: int, folder: Path) -> None:
+    """First pass over one piece: write the line of every row of the mixture into the bucket of its place.
+
+    Args:
+        o: which of the shared origins.
+        p: the piece's number.
+        piece: of the origin's source.
+        before: rows of the source before it.
+        folder: the working folder.
+    """
+    done = folder / f"scattered-{o}-{p}.json"
     if done.exists():
         return
-    target = folder / f"domain-{d}"
+    origin: Origin = shared()[o]
+    target = folder / _part(o, p)
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
-    numbers = np.load(folder / f"numbers-{d}.npy", mmap_mode="r")
-    places = np.load(folder / f"places-{d}.npy", mmap_mode="r")
+    numbers, places, owners = (np.load(folder / f"{n}-{o}.npy", mmap_mode="r") for n in ("numbers", "places", "owners"))
+    # Places up to the next piece's rows; `count` rows may lie in it, of which these are in the mixture.
+    a, b = np.searchsorted(numbers, [before, before + origin.source.count(piece)])
+    numbers, places, owners = numbers[a:b] - before, places[a:b].tolist(), owners[a:b].tolist()
     starts = np.load(folder / "buckets.npy")
+    buckets = (np.searchsorted(starts, places, side="right") - 1).tolist()
+    distinct, counts = np.unique(numbers, return_counts=True)
     buffers: dict[int, bytearray] = {}
     held, at = 0, 0
-    for row, messages, _ in conversations(domain, files):
-        if at == len(numbers):
-            break
-        if numbers[at] != row.number:
-            continue
-        line = json.dumps({"messages": messages, "domain": domain.name}, ensure_ascii=False).encode() + b"\n"
-        while at < len(numbers) and numbers[at] == row.number:
-            place = int(places[at])
-            bucket = int(np.searchsorted(starts, place, side="right")) - 1
-            buffers.setdefault(bucket, bytearray()).extend(_HEAD.pack(place, len(line)) + line)
-            held, at = held + len(line), at + 1
+    convert = converter(origin.form, origin.source.domain.columns)
+    for row, count in zip(origin.source.read(piece, Wanted(numbers=distinct)), counts.tolist(), strict=True):
+        messages = convert(row.values, row.place)
+        for k in range(at, at + count):
+            name = origin.domains[owners[k]]
+            line = json.dumps({"messages": messages, "domain": name}, ensure_ascii=False).encode() + b"\n"
+            buffers.setdefault(buckets[k], bytearray()).extend(_HEAD.pack(places[k], len(line)) + line)
+            held += len(line)
+        at += count
         if held > _BUFFER_BYTES:
             _flush(buffers, target)
             held = 0
     _flush(buffers, target)
     write_json(done, {"rows": at})
+
+
+def _part(o: int, p: int) -> str:
+    return f"part-{o}-{p}"
 
 
 def _flush(buffers: dict[int, bytearray], folder: Path) -> None:
@@ -82,7 +123,7 @@ def _flush(buffers: dict[int, bytearray], folder: Path) -> None:
     buffers.clear()
 
 
-def assemble(shard: int, buckets: Sequence[int], name: str, domains: int, folder: Path) -> None:
+def assemble(shard: int, buckets: Sequence[int], name: str, parts: Sequence[str], folder: Path) -> None:
     """Second pass over one file: put the rows of its buckets into order and write them."""
     done = folder / f"assembled-{shard}.json"
     if done.exists():
@@ -92,7 +133,7 @@ def assemble(shard: int, buckets: Sequence[int], name: str, domains: int, folder
     def lines() -> Iterator[bytes]:
         nonlocal rows
         for bucket in buckets:
-            ordered = _bucket(bucket, domains, folder)
+            ordered = _bucket(bucket, parts, folder)
             rows += len(ordered)
             yield from ordered
 
@@ -102,15 +143,15 @@ def assemble(shard: int, buckets: Sequence[int], name: str, domains: int, folder
     os.replace(part, target)
     write_json(done, {"name": name, "sha256": file_fingerprint(target), "rows": rows})
     for bucket in buckets:
-        for d in range(domains):
-            (folder / f"domain-{d}" / f"{bucket}.bin").unlink(missing_ok=True)
+        for name in parts:
+            (folder / name / f"{bucket}.bin").unlink(missing_ok=True)
 
 
-def _bucket(bucket: int, domains: int, folder: Path) -> list[bytes]:
+def _bucket(bucket: int, parts: Sequence[str], folder: Path) -> list[bytes]:
     """Return the lines of a bucket in the order of their places."""
     found: list[tuple[int, bytes]] = []
-    for d in range(domains):
-        with contextlib.suppress(FileNotFoundError), open(folder / f"domain-{d}" / f"{bucket}.bin", "rb") as file:
+    for name in parts:
+        with contextlib.suppress(FileNotFoundError), open(folder / name / f"{bucket}.bin", "rb") as file:
             while head := file.read(_HEAD.size):
                 place, length = _HEAD.unpack(head)
                 found.append((place, file.read(length)))
@@ -126,78 +167,63 @@ def _write_jsonl(file: Path, lines: Iterable[bytes]) -> None:
 
 
 def _write_parquet(file: Path, lines: Iterable[bytes]) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "train", "Writing Parquet") from None
+    pa, parquet = arrow("Writing Parquet")
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     schema = pa.schema([("messages", pa.list_(message)), ("domain", pa.string())])
+
+    def table(rows: list[dict[str, Any]]) -> Any:
+        turns = [turn for row in rows for turn in row["messages"]]
+        ends = np.cumsum([0, *(len(row["messages"]) for row in rows)], dtype=np.int32)
+        columns = [pa.array([turn[key] for turn in turns], pa.string()) for key in ("role", "content")]
+        whole = pa.StructArray.from_arrays(columns, fields=list(message))
+        messages = pa.ListArray.from_arrays(pa.array(ends), whole, type=schema.field("messages").type)
+        return pa.Table.from_arrays([messages, pa.array([row["domain"] for row in rows], pa.string())], schema=schema)
+
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        rows: list[Any] = []
-        for line in lines:
-            rows.append(json.loads(line))
-            if len(rows) == _PARQUET_ROWS:
-                writer.write_table(pa.Table.from_pylist(rows, schema))
-                rows = []
-        if rows:
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+        lines = iter(lines)
+        while rows := [json.loads(line) for line in itertools.islice(lines, _PARQUET_ROWS)]:
+            writer.write_table(table(rows))
 
 
 def write_files(
-    plan: MixturePlan,
-    domains: Sequence[tuple[Domain, list[Path] | None]],
-    suffix: str,
-    folder: Path,
-    workers: int = 1,
+    plan: MixturePlan, origins: Sequence[Origin], suffix: str, folder: Path, workers: int = 1
 ) -> list[dict[str, Any]]:
     """Do what is missing of both passes, and return name, SHA-256 and rows of every file.
 
     Args:
         plan: what was written with `write_plan`.
-        domains: the domains of the plan, in its order, with their source files.
+        origins: where the rows of its domains are, as given to `write_plan`.
         suffix: `jsonl` or `parquet`.
         folder: the working folder; the files come into its `files`.
         workers: processes; 1 works in this one.
     """
     (folder / "files").mkdir(exist_ok=True)
-    names = shard_names(plan.shards, suffix)
-    reading = [(scatter, (domain, files, d, folder)) for d, (domain, files) in enumerate(domains)]
+    pieces = [(o, piece) for o, origin in enumerate(origins) for piece in origin.source.pieces(PIECE_BYTES)]
+    before = _rows_before(pieces, origins, workers)
+    reading = [(scatter, (o, p, piece, before[p], folder)) for p, (o, piece) in enumerate(pieces)]
+    run_tasks(reading, workers, origins)
+    names, parts = shard_names(plan.shards, suffix), [_part(o, p) for p, (o, _) in enumerate(pieces)]
     first = np.searchsorted(plan.bucket_starts, plan.shard_starts)
     writing = [
-        (assemble, (s, range(int(first[s]), int(first[s + 1])), name, len(domains), folder))
-        for s, name in enumerate(names)
+        (assemble, (s, range(int(first[s]), int(first[s + 1])), name, parts, folder)) for s, name in enumerate(names)
     ]
-    for tasks in (reading, writing):
-        _do(tasks, min(workers, len(tasks)))
+    run_tasks(writing, workers)
     return [read_json(folder / f"assembled-{s}.json") for s in range(len(names))]
 
 
-def _do(tasks: Sequence[tuple[Callable[..., None], tuple[Any, ...]]], workers: int) -> None:
-    if workers <= 1:
-        for function, arguments in tasks:
-            function(*arguments)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    # Spawned, not forked: a process that holds threads (of torch, of Arrow) cannot be forked safely.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _end_with, (os.getpid(),)) as pool:
-        futures = [pool.submit(function, *arguments) for function, arguments in tasks]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+def _rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin], workers: int) -> list[int]:
+    """Return how many rows of its source lie before each piece; a source of one piece needs no counting."""
+    several = {o for o, _ in pieces if sum(other == o for other, _ in pieces) > 1}
+    # Parquet and datasets know their rows; lines must be read, which is worth processes.
+    lines = any(not file.name.endswith(".parquet") for o in several for file in origins[o].source.files or ())
+    counts = run_tasks([(_count, (o, piece)) for o, piece in pieces if o in several], workers if lines else 1, origins)
+    found, counted = [], iter(counts)
+    total = dict.fromkeys(range(len(origins)), 0)
+    for o, _ in pieces:
+        found.append(total[o])
+        total[o] += next(counted) if o in several else 0
+    return found
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent: a worker that outlives it would write beside the next attempt."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _count(o: int, piece: Piece) -> int:
+    return shared()[o].source.count(piece)

@@ -9,33 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import heapq
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.cores import usable_cores
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
-from mixlaw.data.chat import ChatTokenizer, Tokenised
+from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
-from mixlaw.data.reading import RawRow, read_rows, source_files
+from mixlaw.data.pool import run_tasks
+from mixlaw.data.reading import LARGE_BYTES, RawRow, Source, read_rows
 from mixlaw.data.rows import TokenRows, replace_folder
+from mixlaw.data.tokenise import Job, Parts, empty, merge, tokenise
 
 _VERSION = 1
 """Part of every cache key: raise it when the same rows would give other tokens."""
-
-_CHUNK = 512
-_LARGEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,27 +83,104 @@ class DomainTokens:
 
 
 def prepare_domain(
-    domain: Domain, tokenizer: ChatTokenizer, *, validation_rows: int, max_length: int, cache_dir: str | Path
+    domain: Domain,
+    tokenizer: ChatTokenizer,
+    *,
+    validation_rows: int,
+    max_length: int,
+    cache_dir: str | Path,
+    workers: int | None = None,
 ) -> DomainTokens:
-    """Return the domain's token rows, from the cache where its content was prepared before.
+    """Return one domain's token rows; see `prepare_domains`."""
+    return prepare_domains(
+        [domain],
+        tokenizer,
+        validation_rows=validation_rows,
+        max_length=max_length,
+        cache_dir=cache_dir,
+        workers=workers,
+    )[domain.name]
+
+
+def prepare_domains(
+    domains: Iterable[Domain],
+    tokenizer: ChatTokenizer,
+    *,
+    validation_rows: int,
+    max_length: int,
+    cache_dir: str | Path,
+    workers: int | None = None,
+) -> dict[str, DomainTokens]:
+    """Return name -> token rows, from the cache where a domain's content was prepared before.
 
     Args:
-        domain: where the rows are.
+        domains: where the rows are; the domains of one collection are read together.
         tokenizer: of the model.
-        validation_rows: rows to hold out; at most a fifth of the distinct ones.
+        validation_rows: rows to hold out of each; at most a fifth of the distinct ones.
         max_length: longest row, tokens.
         cache_dir: folder of the cache; safe to share between processes.
+        workers: processes; None for one a usable core, or this one alone where there is little to do. The result does
+            not depend on it.
 
     Raises:
         DataError: no such source, a malformed row, an empty domain, or no rows left to train on.
     """
-    if domain.format not in ("auto", *FORMATS):
-        raise DataError(
-            f"Domain '{domain.name}': the format is '{domain.format}'.", f"Known: auto, {', '.join(FORMATS)}."
+    wanted, opened, hashes = [], {}, {}
+    for domain in domains:
+        if domain.format not in ("auto", *FORMATS):
+            raise DataError(
+                f"Domain '{domain.name}': the format is '{domain.format}'.", f"Known: auto, {', '.join(FORMATS)}."
+            )
+        place = source_key(domain)
+        if place not in opened:
+            opened[place] = Source(domain)
+        sources = hashed_sources(domain, opened[place].files, hashes)
+        key = _key(domain, sources, tokenizer, max_length, validation_rows)
+        wanted.append(_Wanted(domain, opened[place], place, sources, Path(cache_dir) / key))
+    if missing := [w for w in wanted if not (w.folder / "summary.json").exists()]:
+        _tokenise(missing, tokenizer, validation_rows, max_length, workers)
+    return {w.domain.name: w.open() for w in wanted}
+
+
+def source_key(domain: Domain) -> str:
+    """Return what the domains of one collection have in common, and no others."""
+    return fingerprint(replace(domain, name="" if domain.split_by else domain.name, values=()).to_json())
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A domain to prepare: its source, what tells that from others, its hashes, and its place in the cache."""
+
+    domain: Domain
+    source: Source
+    place: str
+    sources: list[dict[str, Any]]
+    folder: Path
+
+    def open(self) -> DomainTokens:
+        summary = read_json(self.folder / "summary.json")
+        for source, rows in zip(self.sources, summary["rows_per_source"], strict=True):
+            source["rows"] = rows
+            if self.domain.split_by is not None:
+                source["split_by"], source["values"] = self.domain.split_by, list(self.domain.values)
+        return DomainTokens(
+            self.domain.name,
+            summary["format"],
+            TokenRows.open(self.folder / "train"),
+            TokenRows.open(self.folder / "validation"),
+            self.sources,
+            summary["dropped"],
+            summary["truncated"],
+            summary["duplicates"],
         )
-    files = source_files(domain)
-    sources = hashed_sources(domain, files)
-    key = fingerprint(
+
+
+def _key(
+    domain: Domain, sources: list[dict[str, Any]], tokenizer: ChatTokenizer, max_length: int, validation_rows: int
+) -> str:
+    """Return the name of a domain's entry in the cache: the hash of all that its tokens and their split depend on."""
+    part = {"split_by": domain.split_by, "values": sorted(domain.values)} if domain.split_by is not None else {}
+    return fingerprint(
         {
             "version": _VERSION,
             "sources": [source["sha256"] for source in sources],
@@ -115,26 +189,78 @@ def prepare_domain(
             "tokenizer": tokenizer.fingerprint,
             "max_length": max_length,
             "validation_rows": validation_rows,
+            **part,
         }
     )[:24]
-    folder = Path(cache_dir) / key
-    if not (folder / "summary.json").exists():
-        with _new_entry(folder) as temporary:
-            summary = _tokenise(domain, files, tokenizer, validation_rows, max_length, temporary)
-            write_json(temporary / "summary.json", summary)
-    summary = read_json(folder / "summary.json")
-    for source, rows in zip(sources, summary["rows_per_source"], strict=True):
-        source["rows"] = rows
-    return DomainTokens(
-        domain.name,
-        summary["format"],
-        TokenRows.open(folder / "train"),
-        TokenRows.open(folder / "validation"),
-        sources,
-        summary["dropped"],
-        summary["truncated"],
-        summary["duplicates"],
-    )
+
+
+def _tokenise(
+    missing: list[_Wanted], tokenizer: ChatTokenizer, validation_rows: int, max_length: int, workers: int | None
+) -> None:
+    """Make the entries that the cache lacks."""
+    groups: dict[str, list[_Wanted]] = {}
+    for w in {w.folder: w for w in missing}.values():
+        groups.setdefault(w.place, []).append(w)
+    jobs = [
+        Job([w.domain for w in group], group[0].source, source_format(group[0].domain, group[0].source))
+        for group in groups.values()
+    ]
+    if workers is None:
+        large = sum(job.source.bytes for job in jobs) >= LARGE_BYTES
+        workers = usable_cores() if large else 1
+    cache = missing[0].folder.parent
+    cache.mkdir(parents=True, exist_ok=True)
+    with _parts_folder(cache) as folder:
+        found = tokenise(jobs, tokenizer, max_length, folder, workers)
+        tasks = [
+            (_merge, (w.domain, job.form, len(w.sources), parts, validation_rows, max_length, w.folder))
+            for group, job, all_parts in zip(groups.values(), jobs, found, strict=True)
+            for w, parts in zip(group, all_parts, strict=True)
+        ]
+        run_tasks(tasks, workers)
+
+
+def _merge(
+    domain: Domain, form: str, files: int, parts: Parts, validation_rows: int, max_length: int, folder: Path
+) -> None:
+    with _new_entry(folder) as temporary:
+        summary = merge(domain, form, files, parts, validation_rows, max_length, temporary)
+        write_json(temporary / "summary.json", summary)
+    parts.remove()
+
+
+@contextlib.contextmanager
+def _parts_folder(cache: Path) -> Iterator[Path]:
+    """Yield an empty folder in the cache, held by a lock; those that killed processes left are removed."""
+    import fcntl
+
+    for old in cache.glob(".parts.*"):
+        with contextlib.suppress(OSError), open(old / "lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=".new.", dir=cache))
+    folder = new.with_name(f".parts{new.suffix}")
+    try:
+        with open(new / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Only now may another process find it: without the lock it would look left behind.
+            os.rename(new, folder)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def source_format(domain: Domain, source: Source) -> str:
+    """Return how the rows of a source are written: the domain's format, or that of the source's first row.
+
+    Raises:
+        DataError: no known format, or no rows at all.
+    """
+    if domain.format != "auto":
+        return domain.format
+    for row in read_rows(replace(domain, split_by=None), source):
+        return detect_format(row.values, domain.columns, row.place)
+    raise empty(domain)
 
 
 def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[tuple[RawRow, Messages, str]]:
@@ -143,9 +269,9 @@ def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[t
     Raises:
         DataError: see `mixlaw.data.reading` and `mixlaw.data.conversations`.
     """
-    files = files or source_files(domain)
-    form, convert = domain.format, None
-    for row in read_rows(domain, files):
+    source = Source(domain, files)
+    form, convert = domain.format if domain.split_by is None else source_format(domain, source), None
+    for row in read_rows(domain, source):
         if convert is None:
             form = detect_format(row.values, domain.columns, row.place) if form == "auto" else form
             convert = converter(form, domain.columns)
@@ -165,7 +291,7 @@ def example(domain: Domain, tokenizer: ChatTokenizer) -> list[tuple[str, bool]]:
             parts += [(text[at:first], False), (text[first:last], True)]
             at = last
         return [part for part in [*parts, (text[at:], False)] if part[0]]
-    raise _empty(domain)
+    raise empty(domain)
 
 
 @contextlib.contextmanager
@@ -186,83 +312,42 @@ def _new_entry(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _empty(domain: Domain) -> DataError:
-    return DataError(f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain.")
+def require_unchanged(
+    domain: Domain, files: list[Path] | None, prepared: DomainTokens, hashes: dict[str, str] | None = None
+) -> None:
+    """Raise DataError where a domain's sources are not those whose tokens were counted; see `hashed_sources`."""
+    now = [source["sha256"] for source in hashed_sources(domain, files, hashes)]
+    if now != [source["sha256"] for source in prepared.sources]:
+        raise DataError(
+            f"Domain '{domain.name}': its {'data set' if files is None else 'files'} changed since the tokens were "
+            "counted.",
+            "Run the step again.",
+        )
 
 
-def hashed_sources(domain: Domain, files: list[Path] | None) -> list[dict[str, Any]]:
-    """Return the path and content hash of each source file, or the name and content hash of a hub dataset."""
+def hashed_sources(
+    domain: Domain, files: list[Path] | None, hashes: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the path and content hash of each source file, or the name and content hash of a hub dataset.
+
+    Args:
+        domain: whose source it is.
+        files: its files, or None for a hub dataset.
+        hashes: path or name -> hash of what was hashed already; filled. A collection is hashed once, not by domain.
+    """
+    hashes = {} if hashes is None else hashes
     if files is not None:
-        return [{"path": str(file), "sha256": file_fingerprint(file)} for file in files]
+        for path in map(str, files):
+            hashes[path] = hashes.get(path) or file_fingerprint(path)
+        return [{"path": str(file), "sha256": hashes[str(file)]} for file in files]
     # A hub dataset has no file of ours to hash: with a commit its name is its content. Branches and tags move, so with
     # those, or without a revision, its rows are hashed.
     name = f"{domain.path}/{domain.subset or ''}:{domain.split}@{domain.revision or 'latest'}"
     if re.fullmatch(r"[0-9a-f]{40}", domain.revision or ""):
         return [{"path": name, "sha256": fingerprint(name)}]
-    digest = hashlib.sha256()
-    for row in read_rows(domain, None):
-        digest.update(json.dumps(row.values, sort_keys=True, default=str).encode())
-    return [{"path": name, "sha256": digest.hexdigest()}]
-
-
-def _tokenise(
-    domain: Domain,
-    files: list[Path] | None,
-    tokenizer: ChatTokenizer,
-    validation_rows: int,
-    max_length: int,
-    folder: Path,
-) -> dict[str, Any]:
-    rows: list[tuple[int, bytes, Tokenised]] = []
-    seen, truncated, dropped, form = 0, 0, 0, domain.format
-    per_source: Counter[str] = Counter()
-    stream = conversations(domain, files)
-    while chunk := list(islice(stream, _CHUNK)):
-        rendered = [tokenizer.render(messages, row.place) for row, messages, _ in chunk]
-        form = chunk[0][2]
-        for (row, messages, _), tokens in zip(chunk, tokenizer.encode(rendered, max_length), strict=True):
-            seen += 1
-            per_source[row.place.rsplit(", ", 1)[0]] += 1
-            truncated += tokens.truncated
-            # The first token of a row is predicted from nothing, so a mask on it alone is no supervision either.
-            if not tokens.supervised[1:].any():
-                dropped += 1
-                continue
-            digest = hashlib.sha256(json.dumps(messages, ensure_ascii=False).encode()).digest()
-            rows.append((row.number, digest, tokens))
-    if seen == 0:
-        raise _empty(domain)
-    if not rows:
-        raise DataError(
-            f"Domain '{domain.name}': in all {seen} rows the answer begins beyond max_length={max_length} tokens.",
-            "Raise train.max_length.",
-        )
-    held = _held_out({digest for _, digest, _ in rows}, validation_rows)
-    train = [row for row in rows if row[1] not in held]
-    if not train:
-        raise DataError(
-            f"Domain '{domain.name}' has {len(rows)} usable rows, all alike or held out for validation: none is left "
-            "to train on.",
-            "Add rows to it.",
-        )
-    validation = list({digest: (n, digest, tokens) for n, digest, tokens in rows if digest in held}.values())
-    for name, part in (("train", train), ("validation", validation)):
-        TokenRows.write(
-            folder / name,
-            [(tokens.ids, tokens.supervised) for _, _, tokens in part],
-            [number for number, _, _ in part],
-            [tokens.supervised_bytes for _, _, tokens in part],
-        )
-    return {
-        "format": form,
-        "rows_per_source": [per_source[str(file)] for file in files] if files is not None else [seen],
-        "dropped": dropped,
-        "truncated": truncated,
-        "duplicates": len(rows) - len(train) - len(validation),
-    }
-
-
-def _held_out(digests: set[bytes], validation_rows: int) -> set[bytes]:
-    """Return the smallest hashes: as many as wanted, at most a fifth of them, at least one."""
-    count = max(1, min(validation_rows, int(_LARGEST_SHARE * len(digests))))
-    return set(heapq.nsmallest(count, digests))
+    if name not in hashes:
+        digest = hashlib.sha256()
+        for row in read_rows(replace(domain, split_by=None), None):
+            digest.update(json.dumps(row.values, sort_keys=True, default=str).encode())
+        hashes[name] = digest.hexdigest()
+    return [{"path": name, "sha256": hashes[name]}]

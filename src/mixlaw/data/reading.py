@@ -1,35 +1,193 @@
-"""Raw rows from JSONL, JSONL.gz, Parquet or a Hugging Face dataset, one at a time, each with its place for messages."""
+"""Raw rows of a domain, one at a time, each with its place for messages; whole, or in pieces for several processes.
+
+A domain's source is a list of files (JSONL, JSONL.gz, Parquet) or one Hugging Face dataset. It is cut into pieces:
+bytes of a JSONL file at line ends, row groups of a Parquet file, rows of a dataset, a .gz file whole.
+"""
 
 from __future__ import annotations
 
 import glob
-import gzip
-import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import DataError, MissingExtra
+from mixlaw.core.errors import DataError
+from mixlaw.data.readers import Tally, Wanted, arrow, hub_rows, is_blank, json_lines, load_hub, parquet_rows
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json.gz", ".ndjson", ".parquet")
 
+PIECE_BYTES = 32 << 20
+"""Bytes of a piece, about."""
 
-@dataclass(frozen=True)
-class RawRow:
+LARGE_BYTES = 24 << 20
+"""With fewer, starting processes takes longer than they save."""
+
+_HUB_ROWS = 50_000
+
+
+class RawRow(NamedTuple):
     """One row as it stands in the source.
 
     Attributes:
         values: column -> value.
         place: how a message names it: file and line or row.
-        number: its index over all of the domain's files, from 0.
+        number: its index over all of the source's files, from 0; in a piece, from the piece's start.
     """
 
     values: dict[str, Any]
     place: str
     number: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a source that one process reads.
+
+    Attributes:
+        source: the index of its file.
+        first: where it begins: a byte (the start of a line), a row group or a row.
+        last: where it ends; None for the end of the file.
+        rows_before: rows of the file before it; None where they are not counted (see `lines_before`).
+    """
+
+    source: int = 0
+    first: int = 0
+    last: int | None = None
+    rows_before: int | None = 0
+
+
+class Source:
+    """The files or the dataset of a domain. It can be handed to another process.
+
+    Args:
+        domain: whose rows they are.
+        files: its files, where they are known; else they are found.
+
+    Raises:
+        DataError: see `source_files`.
+    """
+
+    def __init__(self, domain: Domain, files: Sequence[Path] | None = None) -> None:
+        self.domain = domain
+        self.files = list(files) if files is not None else source_files(domain)
+        self._data: Any = None
+
+    @property
+    def data(self) -> Any:
+        """The Hugging Face dataset, loaded the first time."""
+        if self._data is None:
+            self._data = load_hub(self.domain)
+        return self._data
+
+    @property
+    def bytes(self) -> int:
+        """About how much text it holds, by the size of its files; 0 for a dataset."""
+        return sum(file.stat().st_size * (4 if file.name.endswith(".gz") else 1) for file in self.files or ())
+
+    def pieces(self, size: int = PIECE_BYTES) -> list[Piece]:
+        """Return its pieces of about `size` bytes, in order.
+
+        Raises:
+            DataError: a Parquet file is damaged.
+        """
+        if self.files is None:
+            rows = len(self.data)
+            return [Piece(0, a, min(rows, a + _HUB_ROWS), a) for a in range(0, rows, _HUB_ROWS)] or [Piece()]
+        return [piece for s, file in enumerate(self.files) for piece in _cut(s, file, size)]
+
+    def read(
+        self, piece: Piece, wanted: Wanted | None = None, tally: Tally | None = None, lines_before: int = 0
+    ) -> Iterator[RawRow]:
+        """Yield the wanted rows of a piece; numbers count from the piece's start.
+
+        Args:
+            piece: of `pieces`.
+            wanted: None for all rows.
+            tally: counts the piece's rows, wanted or not.
+            lines_before: lines of a JSONL file before the piece, for messages.
+
+        Raises:
+            DataError: a malformed line (file and line number), a damaged file, or a data set that cannot be loaded.
+            MissingExtra: Parquet or the hub is needed and the package for it is not installed.
+        """
+        wanted, tally, before = wanted or Wanted(), tally or Tally(), piece.rows_before or 0
+        if self.files is None:
+            place = f"{self.domain.path} ({self.domain.split}), row"
+            rows = hub_rows(self.data, piece.first, piece.last, wanted, tally)
+        elif (file := self.files[piece.source]).name.endswith(".parquet"):
+            place, rows = f"{file}, row", parquet_rows(file, piece.first, piece.last, before, wanted, tally)
+        else:
+            place, rows = f"{file}, line", json_lines(file, piece.first, piece.last, lines_before, wanted, tally)
+        for number, line, values in rows:
+            yield RawRow(values, f"{place} {line}", number)
+
+    def lines_before(self, piece: Piece) -> int:
+        """Return the lines of a JSONL file before a piece; 0 for other sources."""
+        if self.files is None or piece.first == 0 or self.files[piece.source].name.endswith(".parquet"):
+            return 0
+        return sum(1 for _ in _raw_lines(self.files[piece.source], 0, piece.first))
+
+    def count(self, piece: Piece) -> int:
+        """Return the rows of a piece, without parsing them."""
+        if self.files is None:
+            return (len(self.data) if piece.last is None else piece.last) - piece.first
+        file = self.files[piece.source]
+        if file.name.endswith(".parquet"):
+            with arrow()[1].ParquetFile(file) as parquet:
+                last = parquet.num_row_groups if piece.last is None else piece.last
+                return sum(parquet.metadata.row_group(g).num_rows for g in range(piece.first, last))
+        lines = _raw_lines(file, piece.first, piece.last)
+        return sum(not is_blank(raw, piece.first == 0 and i == 0) for i, raw in enumerate(lines))
+
+
+def _raw_lines(file: Path, first: int, last: int | None) -> Iterator[bytes]:
+    import gzip
+
+    with (gzip.open if file.name.endswith(".gz") else open)(file, "rb") as stream:
+        if first:
+            stream.seek(first)
+        at = first
+        for raw in stream:
+            if last is not None and at >= last:
+                return
+            at += len(raw)
+            yield raw
+
+
+def _cut(source: int, file: Path, size: int) -> list[Piece]:
+    total = file.stat().st_size
+    if file.name.endswith(".parquet"):
+        return _cut_groups(source, file, size)
+    if file.name.endswith(".gz") or total <= size:
+        return [Piece(source)]
+    starts = [0]
+    with open(file, "rb") as stream:
+        for k in range(1, total // size + 1):
+            stream.seek(max(0, k * total // (total // size + 1) - 1))
+            stream.readline()  # to the start of the next line; a byte earlier, lest a line that begins here be skipped
+            if starts[-1] < stream.tell() < total:
+                starts.append(stream.tell())
+    ends = [*starts[1:], None]
+    return [Piece(source, a, b, None if a else 0) for a, b in zip(starts, ends, strict=True)]
+
+
+def _cut_groups(source: int, file: Path, size: int) -> list[Piece]:
+    pa, parquet = arrow()
+    try:
+        with parquet.ParquetFile(file) as opened:
+            groups = [opened.metadata.row_group(g) for g in range(opened.num_row_groups)]
+            sizes = [(group.total_byte_size, group.num_rows) for group in groups]
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} is not a readable Parquet file: {error}.", "Fetch the file again.") from None
+    pieces, first, held, before, rows = [], 0, 0, 0, 0
+    for g, (length, count) in enumerate(sizes):
+        if held and held + length > size:
+            pieces.append(Piece(source, first, g, before))
+            first, held, before = g, 0, rows
+        held, rows = held + length, rows + count
+    return [*pieces, Piece(source, first, len(sizes), before)]
 
 
 def source_files(domain: Domain) -> list[Path] | None:
@@ -65,90 +223,28 @@ def source_files(domain: Domain) -> list[Path] | None:
     return None
 
 
-def read_rows(domain: Domain, files: Sequence[Path] | None) -> Iterator[RawRow]:
+def read_rows(domain: Domain, source: Source | Sequence[Path] | None) -> Iterator[RawRow]:
     """Yield the domain's rows in order.
+
+    Args:
+        domain: whose rows.
+        source: its source, or the files of it.
 
     Raises:
         DataError: a malformed line (file and line number), a damaged file, or a data set that cannot be loaded.
         MissingExtra: Parquet or the hub is needed and the package for it is not installed.
     """
-    number = 0
-    if files is None:
-        for i, values in enumerate(_hub_rows(domain)):
-            yield RawRow(values, f"{domain.path} ({domain.split}), row {i + 1}", i)
-        return
-    for file in files:
-        reader = _parquet_rows if file.name.endswith(".parquet") else _json_lines
-        for place, values in reader(file):
-            yield RawRow(values, f"{file}, {place}", number)
-            number += 1
+    source, before = source if isinstance(source, Source) else Source(domain, source), 0
+    for s in range(len(source.files) if source.files is not None else 1):
+        tally = Tally()
+        for row in source.read(Piece(s), wanted_of([domain]), tally):
+            yield row if before == 0 else row._replace(number=row.number + before)
+        before += tally.rows
 
 
-def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    opener = gzip.open if file.name.endswith(".gz") else open
-    line = 0
-    try:
-        with opener(file, "rb") as stream:
-            for line, raw in enumerate(stream, 1):
-                text = raw.decode("utf-8-sig" if line == 1 else "utf-8").strip()
-                if not text:
-                    continue
-                values = json.loads(text)
-                if not isinstance(values, dict):
-                    raise DataError(
-                        f"{file}, line {line}: a JSON {type(values).__name__}, a row must be an object.",
-                        "Write one object a line.",
-                    )
-                yield f"line {line}", values
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file}, line {line}: not valid JSON ({error.msg}, column {error.colno}).",
-            "Mend or drop that line; JSONL has one whole object a line.",
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}, line {line}: not UTF-8 ({error.reason}).", "Write it as UTF-8.") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise DataError(f"{file}, line {line}: cannot be read as JSON ({error}).", "Mend or drop that line.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{file}, after line {line}: damaged gzip file ({error}).", "Fetch the file again.") from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.", "Check the file.") from None
-
-
-def _parquet_rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "train", "Reading Parquet") from None
-    row = 0
-    try:
-        with parquet.ParquetFile(file) as source:
-            for batch in source.iter_batches(batch_size=1024):
-                for values in batch.to_pylist():
-                    row += 1
-                    yield f"row {row}", values
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}, after row {row}: a text is not UTF-8 ({error.reason}).", "Write it as UTF-8."
-        ) from None
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}.", "Fetch the file again.") from None
-
-
-def _hub_rows(domain: Domain) -> Iterator[dict[str, Any]]:
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtra("datasets", "train", "Loading a Hugging Face dataset") from None
-    try:
-        loaded = datasets.load_dataset(domain.path, domain.subset, split=domain.split, revision=domain.revision)
-    except Exception as error:  # the library raises a dozen kinds, from ValueError to network errors
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"Domain '{domain.name}': '{domain.path}' is no local file, and loading it as a Hugging Face dataset "
-            f"failed: {reason}",
-            "Check the path, the split and the network; a local file needs its suffix (.jsonl, .parquet).",
-        ) from None
-    for row in loaded:
-        yield dict(row)  # type: ignore[arg-type]
+def wanted_of(domains: Sequence[Domain]) -> Wanted:
+    """Return which rows of one source belong to any of some domains; a value's key is the domain's index."""
+    column = domains[0].split_by
+    if column is None:
+        return Wanted()
+    return Wanted(column, {value: d for d, domain in enumerate(domains) for value in domain.values})

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from mixlaw.core.files import read_json, write_json
 from mixlaw.core.seeds import generator
 
 _ARRAYS = ("ids", "supervised", "offsets", "source_rows", "supervised_bytes")
+_ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,13 @@ class TokenRows:
     @cached_property
     def row_supervised(self) -> np.ndarray:
         """(R,) supervised tokens of each row."""
-        ends = np.concatenate([[0], np.cumsum(self.supervised, dtype=np.int64)])
-        return np.diff(ends[self.offsets])
+        counts = np.zeros(len(self), np.int64)
+        for first in range(0, len(self), _ROWS_AT_ONCE):
+            bounds = self.offsets[first : first + _ROWS_AT_ONCE + 1]
+            part = _read(self.supervised, int(bounds[0]), int(bounds[-1]))
+            ends = np.concatenate([[0], np.cumsum(part, dtype=np.int64)])
+            counts[first : first + _ROWS_AT_ONCE] = np.diff(ends[bounds - bounds[0]])
+        return counts
 
     @property
     def tokens(self) -> int:
@@ -105,35 +111,66 @@ class TokenRows:
         """Write rows of (ids, supervised) as a new folder, whole or not at all, and open it."""
         ids = np.concatenate([r[0] for r in rows]).astype(np.uint32) if rows else np.zeros(0, np.uint32)
         supervised = np.concatenate([r[1] for r in rows]).astype(np.uint8) if rows else np.zeros(0, np.uint8)
-        offsets = np.concatenate([[0], np.cumsum([len(r[0]) for r in rows])]).astype(np.int64)
-        arrays = (
-            ids,
-            supervised,
-            offsets,
-            np.array(source_rows, np.int64),
-            np.array(supervised_bytes, np.int64),
-        )
-        digest = hashlib.sha256()
-        for array in arrays[:3]:
-            digest.update(array.tobytes())
-        meta = {
-            "rows": len(rows),
-            "tokens": int(offsets[-1]),
-            "supervised_tokens": int(supervised.sum(dtype=np.int64)),
-            "fingerprint": digest.hexdigest(),
-        }
-        folder = Path(folder)
+        lengths = np.array([len(r[0]) for r in rows], np.int64)
+        numbers, sizes = np.array(source_rows, np.int64), np.array(supervised_bytes, np.int64)
+        return TokenRows.write_stream(folder, lambda: [ids], lambda: [supervised], lengths, numbers, sizes)
+
+    @staticmethod
+    def write_stream(
+        folder: str | Path,
+        ids: Callable[[], Iterable[np.ndarray]],
+        supervised: Callable[[], Iterable[np.ndarray]],
+        lengths: np.ndarray,
+        source_rows: np.ndarray,
+        supervised_bytes: np.ndarray,
+    ) -> TokenRows:
+        """Write rows whose tokens come in parts, none of them held longer than it takes, and open them.
+
+        Args:
+            folder: a new folder, made whole or not at all.
+            ids: gives uint32 arrays that together are the ids.
+            supervised: gives uint8 arrays that together are the supervision.
+            lengths: (R,) tokens of each row.
+            source_rows: (R,) see `TokenRows`.
+            supervised_bytes: (R,) see `TokenRows`.
+        """
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        folder, digest, count = Path(folder), hashlib.sha256(), 0
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            for name, array in zip(_ARRAYS, arrays, strict=True):
+            for name, parts, kind in (("ids", ids, "<u4"), ("supervised", supervised, "|u1")):
+                with open(temporary / f"{name}.npy", "wb") as file:
+                    shape = (int(offsets[-1]),)
+                    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+                    for part in parts():
+                        part = np.ascontiguousarray(part, kind)
+                        digest.update(part.data)
+                        part.tofile(file)
+                        count += int(part.sum(dtype=np.int64)) if name == "supervised" else 0
+            digest.update(offsets.data)
+            for name, array in zip(_ARRAYS[2:], (offsets, source_rows, supervised_bytes), strict=True):
                 np.save(temporary / f"{name}.npy", array)
+            meta = {
+                "rows": len(lengths),
+                "tokens": int(offsets[-1]),
+                "supervised_tokens": count,
+                "fingerprint": digest.hexdigest(),
+            }
             write_json(temporary / "meta.json", meta)
             os.chmod(temporary, 0o755)
             replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return TokenRows.open(folder)
+
+
+def _read(array: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Return a part of an array, read anew where it lies in a file: a map's pages would stay in memory."""
+    if not isinstance(array, np.memmap) or array.filename is None:
+        return array[first:last]
+    place = array.offset + first * array.itemsize
+    return np.fromfile(array.filename, array.dtype, last - first, offset=place)
 
 
 def replace_folder(new: Path, folder: Path) -> None:

@@ -17,8 +17,10 @@ import numpy as np
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
-from mixlaw.data.prepare import DomainTokens, conversations, hashed_sources
-from mixlaw.data.reading import source_files
+from mixlaw.data.conversations import converter
+from mixlaw.data.prepare import DomainTokens, require_unchanged
+from mixlaw.data.readers import Wanted
+from mixlaw.data.reading import RawRow, Source
 from mixlaw.data.rows import TokenRows, replace_folder
 
 PARTS = ("train", "validation")
@@ -64,8 +66,13 @@ def text_folder(rows: TokenRows) -> Path:
     return rows.folder.parent / "text"
 
 
-def write_texts(domain: Domain, prepared: DomainTokens) -> None:
+def write_texts(domain: Domain, prepared: DomainTokens, hashes: dict[str, str] | None = None) -> None:
     """Write the text of a domain's training and validation rows beside them, where it is missing; whole or not at all.
+
+    Args:
+        domain: whose rows they are.
+        prepared: its token rows.
+        hashes: of sources that were hashed already; see `mixlaw.data.prepare.hashed_sources`.
 
     Raises:
         DataError: a source is not the one whose tokens were counted.
@@ -73,43 +80,52 @@ def write_texts(domain: Domain, prepared: DomainTokens) -> None:
     folder = text_folder(prepared.train)
     if folder.is_dir():
         return
-    files = source_files(domain)
-    if [s["sha256"] for s in hashed_sources(domain, files)] != [s["sha256"] for s in prepared.sources]:
-        raise DataError(
-            f"Domain '{domain.name}': its {'data set' if files is None else 'files'} changed since the tokens were "
-            "counted.",
-            "Run the step again.",
-        )
+    source = Source(domain)
+    require_unchanged(domain, source.files, prepared, hashes)
     wanted = {part: rows.source_rows for part, rows in zip(PARTS, (prepared.train, prepared.validation), strict=True)}
     temporary = Path(tempfile.mkdtemp(prefix=".text.", dir=folder.parent))
     try:
-        _write(domain, files, wanted, temporary)
+        _write(source, prepared.format, wanted, temporary)
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(domain: Domain, files: list[Path] | None, wanted: dict[str, np.ndarray], folder: Path) -> None:
+def _write(source: Source, form: str, wanted: dict[str, np.ndarray], folder: Path) -> None:
     """Write the lines as they come, then put them into the order of the token rows where that is another one."""
-    part_of = {int(number): part for part, numbers in wanted.items() for number in numbers}
-    streams = {part: open(folder / f"{part}.stream", "wb") for part in PARTS}  # noqa: SIM115 - closed below
-    places: dict[str, dict[int, tuple[int, int]]] = {part: {} for part in PARTS}
+    numbers = np.concatenate(list(wanted.values()))
+    owners = np.repeat(np.arange(len(PARTS)), [len(rows) for rows in wanted.values()])
+    order = np.argsort(numbers, kind="stable")
+    numbers, owners = numbers[order], owners[order]
+    lengths = np.zeros(len(numbers), np.int64)
+    convert = converter(form, source.domain.columns)
+    streams = [open(folder / f"{part}.stream", "wb") for part in PARTS]  # noqa: SIM115 - closed below
     try:
-        for row, messages, _ in conversations(domain, files):
-            if (part := part_of.get(row.number)) is not None:
-                line = json.dumps({"messages": messages, "domain": domain.name}, ensure_ascii=False).encode() + b"\n"
-                start = streams[part].tell()
-                streams[part].write(line)
-                places[part][row.number] = (start, len(line))
+        for k, row in enumerate(_rows(source, numbers)):
+            messages = convert(row.values, row.place)
+            text = json.dumps({"messages": messages, "domain": source.domain.name}, ensure_ascii=False)
+            lengths[k] = streams[owners[k]].write(text.encode() + b"\n")
     finally:
-        for stream in streams.values():
+        for stream in streams:
             stream.close()
-    for part, numbers in wanted.items():
-        ordered = [places[part][int(number)] for number in numbers]
-        with open(folder / f"{part}.stream", "rb") as source, open(folder / f"{part}.jsonl", "wb") as target:
-            for start, length in ordered:
-                source.seek(start)
-                target.write(source.read(length))
+    for p, part in enumerate(PARTS):
+        mine = lengths[owners == p]
+        starts = np.cumsum(mine) - mine
+        at = np.searchsorted(numbers[owners == p], wanted[part])
+        with open(folder / f"{part}.stream", "rb") as stream, open(folder / f"{part}.jsonl", "wb") as target:
+            for start, length in zip(starts[at].tolist(), mine[at].tolist(), strict=True):
+                stream.seek(start)
+                target.write(stream.read(length))
         (folder / f"{part}.stream").unlink()
-        np.save(folder / f"{part}.npy", np.concatenate([[0], np.cumsum([n for _, n in ordered])]).astype(np.int64))
+        np.save(folder / f"{part}.npy", np.concatenate([[0], np.cumsum(mine[at])]).astype(np.int64))
+
+
+def _rows(source: Source, numbers: np.ndarray) -> Iterator[RawRow]:
+    """Yield the rows of a source that have the given sorted numbers."""
+    before = 0
+    for piece in source.pieces():
+        count = source.count(piece)
+        first, last = np.searchsorted(numbers, [before, before + count])
+        yield from source.read(piece, Wanted(numbers=numbers[first:last] - before))
+        before += count

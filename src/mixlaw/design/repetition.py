@@ -14,7 +14,9 @@ Source: that repeats are worth less, Muennighoff et al. 2023, arXiv 2305.16264, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from mixlaw.core.run import RunSpec
 
 
 def matched_pools(
@@ -36,3 +38,16 @@ def matched_pools(
         if pool < min(count, there):
             pools[name] = pool
     return pools
+
+
+def repetition_notes(runs: Iterable[RunSpec]) -> list[str]:
+    """Return a sentence about every domain that some of the runs repeat on purpose."""
+    most: dict[str, float] = {}
+    for run in runs:
+        for name, pool in run.pools.items():
+            most[name] = max(most.get(name, 0.0), run.tokens[name] / pool)
+    return [
+        f"'{name}' would repeat at the budget: runs draw from a part of it, so that it repeats as often in them "
+        f"(up to {epochs:.2g} times)."
+        for name, epochs in most.items()
+    ]

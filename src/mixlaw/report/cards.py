@@ -74,6 +74,8 @@ def mixture_card(
             licence, where = licences[name]
             text = f"{licence or 'not known'}{f' ({where})' if where else ''}"
             cells = [name, Path(source["path"]).name if _local(source["path"]) else source["path"]]
+            if "split_by" in source:
+                cells[1] += f", {source['split_by']}: {', '.join(source['values'])}"
             digest = source["sha256"][:16]
             lines.append(f"| {' | '.join(map(escaped, cells))} | {source['rows']:,} | `{digest}` | {escaped(text)} |")
     lines += ["", "Validation conversations were held out, and all copies of them.", "", "## Make it again", ""]

@@ -8,7 +8,6 @@ one another.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import queue
 import signal
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from mixlaw.core.cores import usable_cores
 from mixlaw.core.errors import RunFailed, StudyError
 from mixlaw.core.run import RunSpec
 from mixlaw.study.executing import OnEvent, as_error, begin, chosen_runs, training_environment
@@ -253,20 +253,6 @@ class _Sweep:
             with contextlib.suppress(OSError):
                 if stream:
                     stream.close()
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use: its affinity, and the limit of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-        cores = min(cores, max(1, math.floor(int(quota) / int(period))))
-    with contextlib.suppress(OSError, ValueError):
-        quota = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
-        period = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text())
-        if quota > 0:
-            cores = min(cores, max(1, quota // period))
-    return cores
 
 
 def visible_gpus() -> list[str]:

@@ -223,3 +223,27 @@ def test_a_template_that_closes_every_chat_it_is_given_still_shows_all_turns(mak
     turns = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
     text, spans = tokenizer.render([{"role": role, "content": content} for role, content in turns], "here")
     assert [text[first:last].strip() for first, last in spans] == ["b", f"d\n{tokenizer.tokenizer.eos_token}"]
+
+
+def test_the_template_called_directly_says_what_transformers_says(marked, chats):
+    from mixlaw.data.chat import ChatTokenizer
+
+    public = ChatTokenizer(marked.tokenizer, "public")
+    public._direct = None
+    assert marked._direct is not None, "transformers has other functions now: the public one is used, and is slower"
+    some = [(row["messages"], f"row {i}") for i, row in enumerate(chats(20))]
+    assert marked.render_together(some) == public.render_together(some)
+
+
+def test_rendering_together_names_the_first_conversation_that_the_template_refuses(make_tokenizer):
+    from mixlaw.data.chat import ChatTokenizer
+
+    refuses = (
+        "{% for m in messages %}{% if m['role'] == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
+        "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}{% endgeneration %}{% endif %}{% endfor %}"
+    )
+    tokenizer = ChatTokenizer(make_tokenizer(refuses), "strict")
+    good = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    bad = [{"role": "tool", "content": "t"}, *good]
+    with pytest.raises(DataError, match="row 2: the chat template of 'strict' refuses the conversation: no tools"):
+        tokenizer.render_together([(good, "row 1"), (bad, "row 2"), (bad, "row 3")])

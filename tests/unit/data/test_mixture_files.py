@@ -18,6 +18,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.data import materialise as materialise_module
 from mixlaw.data import mixture_files, mixture_plan
 from mixlaw.data.materialise import materialise
+from mixlaw.data.prepare import conversations
 
 ROWS = {"code": 300, "law": 40, "math": 150}
 WEIGHTS = {"code": 0.5, "law": 0.2, "math": 0.3}
@@ -73,7 +74,7 @@ def test_real_files_hold_the_tokens_that_were_asked_for(domains, prepared, tmp_p
     rows = [json.loads(line) for path in sorted(out.glob("train*")) for line in path.read_text().splitlines()]
     for name, wanted in mixture.tokens.items():
         train, source = prepared[name].train, {}
-        lines = list(mixture_files.conversations(domains[name]))
+        lines = list(conversations(domains[name]))
         for r, number in enumerate(train.source_rows):
             source[json.dumps(lines[number][1])] = int(train.row_tokens[r])
         achieved = sum(source[json.dumps(row["messages"])] for row in rows if row["domain"] == name)

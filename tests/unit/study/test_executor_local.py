@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
+from mixlaw.core.cores import usable_cores
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.study import executor_local
-from mixlaw.study.executor_local import run_pending, usable_cores, visible_gpus
+from mixlaw.study.executor_local import run_pending, visible_gpus
 from mixlaw.study.store import Study
 from tiny_training import make_specs
 

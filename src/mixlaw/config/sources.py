@@ -1,0 +1,92 @@
+"""The parts of mix.yaml that say where rows are: a domain, and a collection that is several domains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from mixlaw.config.base import Node, suggest
+from mixlaw.core.domain import COLUMNS
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str) and any(ord(character) < 32 for character in value):
+        raise ValueError("a path has no control characters")
+    return value
+
+
+Path_ = Annotated[str, Field(min_length=1), BeforeValidator(_path)]
+
+
+def _values(value: Any) -> Any:
+    return [
+        json.dumps(v) if isinstance(v, (bool, int, float)) else v
+        for v in (value if isinstance(value, list) else [value])
+    ]
+
+
+Values = Annotated[list[str], Field(min_length=1), BeforeValidator(_values)]
+"""Values of a column as text: a list, or one of them."""
+
+
+class SourceNode(Node):
+    """Where rows are; see `mixlaw.core.domain.Domain`. The licence is for the cards of what is made from them."""
+
+    path: Path_
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    format: Literal["auto", "messages", "prompt_completion", "sharegpt", "alpaca"] = "auto"
+    columns: dict[str, str] = Field(default_factory=dict)
+    license: str | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _known_columns(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name not in COLUMNS:
+                raise ValueError(f"no format has a column '{name}'{suggest(name, COLUMNS)}")
+        return value
+
+
+class DomainNode(SourceNode):
+    """One dataset, or the rows of it whose column `split_by` has one of `values`."""
+
+    split_by: Annotated[str, Field(min_length=1)] | None = None
+    values: Values | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> DomainNode:
+        if (self.split_by is None) != (self.values is None):
+            raise ValueError("split_by and values go together: a column, and its values that are this domain's")
+        return self
+
+
+class CollectionNode(SourceNode):
+    """One dataset that is several domains: by the values of a column, or by a mapping of them (domain -> values)."""
+
+    split_by: Annotated[str, Field(min_length=1)]
+    domains: Annotated[dict[str, Values], Field(min_length=1)] | None = None
+
+    def nodes(self) -> dict[str, DomainNode]:
+        """Return its domains, as far as the mapping says them."""
+        origin = self.model_dump(exclude={"domains"})
+        return {name: DomainNode(**origin, values=values) for name, values in (self.domains or {}).items()}
+
+
+def collection_problems(others: Mapping[str, DomainNode], nodes: Mapping[str, DomainNode]) -> list[str]:
+    """Return what is wrong with the domains of a collection beside one another and beside the others."""
+    problems, owners = [], {}
+    for name, node in nodes.items():
+        if not name.strip():
+            problems.append("collection.domains: a domain's name is empty")
+        # A resolved configuration holds the collection and its domains.
+        if others.get(name, node) != node:
+            problems.append(f"collection.domains.{name}: 'domains' has a '{name}' too; rename one of them")
+        for value in node.values or ():
+            if (owner := owners.setdefault(value, name)) != name:
+                problems.append(f"collection.domains.{name}: the value '{value}' is in '{owner}' too; drop it from one")
+    return problems

@@ -1,0 +1,89 @@
+"""Tasks over worker processes: results in the order of the tasks, and the first task's error where several fail."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from mixlaw.core.errors import DataError
+
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+
+_shared: list[Any] = [None]
+
+
+def shared() -> Any:
+    """Return what `run_tasks` was given for all of its tasks."""
+    return _shared[0]
+
+
+def run_tasks(tasks: Sequence[Task], workers: int, common: Any = None) -> list[Any]:
+    """Do (function, arguments) tasks, and return what they return, in their order.
+
+    Args:
+        tasks: functions of modules, with arguments that can be pickled.
+        workers: processes; 1 works in this one.
+        common: what `shared()` returns in the tasks; handed to each process once.
+
+    Raises:
+        DataError: a worker process was killed.
+    """
+    if min(workers, len(tasks)) <= 1:
+        before, _shared[0] = _shared[0], common
+        try:
+            return [function(*arguments) for function, arguments in tasks]
+        finally:
+            _shared[0] = before
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    # Spawned, not forked: a process that holds threads (of torch, of Arrow) cannot be forked safely.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, _begin, (os.getpid(), common)) as pool:
+        try:
+            with _no_main():
+                futures = [pool.submit(function, *arguments) for function, arguments in tasks]
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise DataError(
+                f"One of {workers} worker processes was killed; memory may have run out.",
+                "Free memory or use fewer cores, then run the step again.",
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Let workers start without importing the user's script again: without a guard it would start them in turn."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _begin(parent: int, common: Any) -> None:
+    """End this process soon after its parent: a worker that outlives it would write beside the next attempt."""
+    _shared[0] = common
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Rows come and go by the thousand, without cycles: looking for those takes a tenth of the time at the usual rate.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
