@@ -36,7 +36,8 @@ def census_of(collection: CollectionNode, study: Path) -> Census:
     path = study / "cache" / "collections" / f"{key}.json"
     if path.is_file():
         kept = read_json(path)
-        return Census(kept["rows"], kept["without"])
+        if isinstance(kept, dict) and kept.keys() == {"rows", "without"}:
+            return Census(kept["rows"], kept["without"])
     census = take_census(domain, collection.split_by, source)
     write_json(path, census.to_json())
     return census
