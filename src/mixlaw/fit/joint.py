@@ -10,6 +10,7 @@ Differs: Li et al. 2025 fit each curve alone, and the mean perplexity over domai
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -175,11 +176,7 @@ def _verdict(target: str, at_bound: tuple[str, ...], checked: CrossValidation) -
 def require_identifiable(runs: RunTable) -> None:
     """Raise NotIdentifiable where the runs leave a parameter of `transfer` open, whatever law is fitted to them."""
     for j, target in enumerate(runs.targets):
-        rows = np.isfinite(runs.losses_RJ[:, j])
-        own = runs.tokens_RK[rows, runs.domains.index(target)] / TOKEN_UNIT
-        others = np.maximum(runs.totals_R[rows] / TOKEN_UNIT - own, 0)
-        problem = TransferProblem.of(own, others, runs.losses_RJ[rows, j])
-        _require_runs(target, problem)
+        problem = _problem(runs.domains, target, runs.tokens_RK / TOKEN_UNIT, runs.losses_RJ[:, j])
         _require_identifiable(target, problem, estimate(problem))
 
 
@@ -200,10 +197,7 @@ def fit_transfer(
     require_matching_domains(domains, targets)
     fits = []
     for j, target in enumerate(targets):
-        rows = np.isfinite(losses_RJ[:, j])
-        own = tokens_RK[rows, domains.index(target)]
-        problem = TransferProblem.of(own, np.maximum(tokens_RK[rows].sum(axis=1) - own, 0), losses_RJ[rows, j])
-        _require_runs(target, problem)
+        problem = _problem(domains, target, tokens_RK, losses_RJ[:, j])
         best = estimate(problem)
         z_SP = _posterior(problem, best, seed)[:draws] if draws else best.z_P[None]
         theta = problem.natural(best.z_P[None])[0]
@@ -219,3 +213,40 @@ def fit_transfer(
             )
         )
     return fits
+
+
+def transfer_left_out(
+    domains: tuple[str, ...],
+    targets: tuple[str, ...],
+    tokens_RK: np.ndarray,
+    losses_RJ: np.ndarray,
+    folds: Sequence[np.ndarray],
+) -> np.ndarray:
+    """Return (R, J) losses predicted for each fold from the other runs; NaN for runs in no fold.
+
+    Each fold's search starts at the estimate of all runs, once; its own runs decide where it ends.
+
+    Raises:
+        FitError: a target is no domain.
+        TooFewRuns: fewer distinct mixtures than parameters, in all runs or without a fold.
+    """
+    require_matching_domains(domains, targets)
+    predicted = np.full(losses_RJ.shape, np.nan)
+    for j, target in enumerate(targets):
+        problem, law = _problem(domains, target, tokens_RK, losses_RJ[:, j]), Transfer(domains, target)
+        best, known = estimate(problem), np.isfinite(losses_RJ[:, j])
+        for held in folds:
+            kept = problem.take(np.flatnonzero(~held[known]))
+            _require_runs(target, kept)
+            theta = problem.natural(estimate(kept, near=best).z_P[None])
+            predicted[held, j] = law.predict(theta, tokens_RK[held])[0]
+    return predicted
+
+
+def _problem(domains: tuple[str, ...], target: str, tokens_RK: np.ndarray, losses_R: np.ndarray) -> TransferProblem:
+    """Return the estimation problem of a target from the runs that measured it; tokens in millions."""
+    rows = np.isfinite(losses_R)
+    own = tokens_RK[rows, domains.index(target)]
+    problem = TransferProblem.of(own, np.maximum(tokens_RK[rows].sum(axis=1) - own, 0), losses_R[rows])
+    _require_runs(target, problem)
+    return problem

@@ -21,7 +21,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit.crossvalidation import spearman
 from mixlaw.fit.fitted import Fitter
 from mixlaw.fit.generic import law_fitter
-from mixlaw.fit.joint import fit_transfer
+from mixlaw.fit.joint import fit_transfer, transfer_left_out
 from mixlaw.fit.pairwise import fit_pairwise, pairwise_left_out
 from mixlaw.fit.regression import fit_regressor
 from mixlaw.fit.size import log_sizes, require_one_size
@@ -111,9 +111,12 @@ def left_out(runs: RunTable, name: str) -> LawRow:
     predicted = np.full(runs.losses_RJ.shape, np.nan)
     try:
         require_one_size(runs, name)
+        tokens = runs.tokens_RK / _MILLION
         if name == "pairwise":
-            tokens, sizes = runs.tokens_RK / _MILLION, log_sizes(runs)
+            sizes = log_sizes(runs)
             predicted = pairwise_left_out(runs.domains, runs.targets, tokens, runs.losses_RJ, folds(runs), sizes)
+        elif name == "transfer":
+            predicted = transfer_left_out(runs.domains, runs.targets, tokens, runs.losses_RJ, folds(runs))
         else:
             for fold in folds(runs):
                 predicted[fold] = _predict_left_out(runs, name, fold)
