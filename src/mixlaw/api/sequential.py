@@ -67,14 +67,14 @@ def propose(
         )
     if count < 1:
         return Proposal([], [], f"The runs are spent; the 95th percentile of the regret is {100 * p95:.2g} %.")
-    laws = [fit.law_of(target) for target in fit.targets]
+    laws, draws = zip(*(fit.believed(target) for target in fit.targets), strict=True)
     noise = float(np.mean([fitted.noise_nats for fitted in fit.targets.values()]))
     done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
     caps = np.array([(available or {}).get(domain, np.inf) for domain in fit.domains], float)
     tokens_NK = candidates_around((base_tokens, base_tokens / SMALLER), caps, _CANDIDATES, seed)
     decision = decision_for(
         laws,
-        [fit.theta_draws(target) for target in fit.targets],
+        draws,
         solution.weights,
         solution.budget_tokens,
         base_tokens,

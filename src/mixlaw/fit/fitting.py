@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,14 +13,15 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curves import own_curve_rows
 from mixlaw.fit.fitted import Fitted
 from mixlaw.fit.joint import fit_target, require_identifiable
-from mixlaw.fit.lawtable import FITTERS, LawRow, choose, left_out
+from mixlaw.fit.lawtable import FITTERS, LawRow, choose, left_out, told_apart
 from mixlaw.fit.pairwise import fit_pairwise
 from mixlaw.fit.published import fit_published
 from mixlaw.fit.regression import left_out_scatter
 from mixlaw.fit.repetition import counted, find_decay
-from mixlaw.fit.result import DRAWS, TOKEN_UNIT, Fit, TargetFit
+from mixlaw.fit.result import DRAWS, POOL, TOKEN_UNIT, Fit, TargetFit
+from mixlaw.fit.sharing import shared
 from mixlaw.fit.size import largest_size, log_sizes, require_one_size
-from mixlaw.fit.transfer_problem import NAMES, require_matching_domains
+from mixlaw.fit.transfer_problem import LOG_BETA_PRIOR, NAMES, require_matching_domains
 from mixlaw.laws import LAWS, REGRESSORS
 
 PROCEDURES = ("joint", "own_curve", "published")
@@ -70,18 +71,17 @@ def fit_law(
     _require_wishes(law, procedure, corrected)
     _require_losses(runs)
     if procedure != "joint":
-        chosen, choice, checked, decay, fresh = "transfer", "", None, float("inf"), runs
+        choice, decay, fresh, said = _Choice("transfer"), float("inf"), runs, ""
     else:
         asked = law if law != "auto" else "transfer" if set(runs.targets) <= set(runs.domains) else "pairwise"
         decay, said = find_decay(runs, asked, repetition)
         fresh = counted(runs, decay)
-        chosen, choice, checked = _choose(fresh, law)
-        choice = f"{choice} {said}".strip()
-    require_one_size(runs, chosen)
-    targets = _targets(fresh, chosen, procedure, seed, checked)
-    sizes = log_sizes(runs) if chosen == "pairwise" else None
-    return Fit(
-        chosen,
+        choice = _choose(fresh) if law == "auto" else _Choice(law)
+    require_one_size(runs, choice.law)
+    targets = _targets(fresh, choice.law, procedure, seed, choice.checked)
+    sizes = log_sizes(runs) if choice.law == "pairwise" else None
+    fit = Fit(
+        choice.law,
         procedure,
         runs.domains,
         targets,
@@ -89,13 +89,17 @@ def fit_law(
         runs.losses_RJ,
         runs.runs,
         _warnings(targets),
-        choice,
+        f"{choice.reason} {said}".strip(),
         decay,
         None if np.isinf(decay) else runs.unique_RK,
         float("nan") if sizes is None else largest_size(runs),
         sizes,
         corrected,
     )
+    if choice.rival is None:
+        return fit
+    rivals = _targets(fresh, choice.rival.name, procedure, seed, choice.rival)
+    return replace(fit, rival=replace(fit, law=choice.rival.name, targets=rivals, warnings=(), choice=""))
 
 
 def _require_wishes(law: str, procedure: str, corrected: bool) -> None:
@@ -115,12 +119,22 @@ def _require_wishes(law: str, procedure: str, corrected: bool) -> None:
 def _targets(runs: RunTable, law: str, procedure: str, seed: int, checked: LawRow | None) -> dict[str, TargetFit]:
     if law == "transfer":
         require_matching_domains(runs.domains, runs.targets)
-        return {target: _fit_one(runs, target, procedure, seed) for target in runs.targets}
+        alone = {target: _fit_one(runs, target, procedure, seed) for target in runs.targets}
+        return _shared(runs, alone, LOG_BETA_PRIOR) if procedure == "joint" else alone
     if law in REGRESSORS:
         return _regressors(runs, law, checked or left_out(runs, law))
     fitter = FITTERS[law] if law != "pairwise" else partial(fit_pairwise, log_sizes_R=log_sizes(runs))
-    fits = fitter(runs.domains, runs.targets, runs.tokens_RK / TOKEN_UNIT, runs.losses_RJ, seed, DRAWS)
-    return _judged(runs, fits, checked or left_out(runs, law))
+    draws = POOL if law == "pairwise" else DRAWS
+    fits = fitter(runs.domains, runs.targets, runs.tokens_RK / TOKEN_UNIT, runs.losses_RJ, seed, draws)
+    judged = _judged(runs, fits, checked or left_out(runs, law))
+    return _shared(runs, judged, None) if law == "pairwise" else judged
+
+
+def _shared(
+    runs: RunTable, targets: Mapping[str, TargetFit], beta_prior: tuple[float, float] | None
+) -> dict[str, TargetFit]:
+    """Return the targets with the draws that they keep once each has learnt from the others."""
+    return shared(targets, np.nanmean(runs.losses_RJ, axis=0), beta_prior, DRAWS)
 
 
 def _warnings(targets: Mapping[str, TargetFit]) -> tuple[str, ...]:
@@ -142,24 +156,40 @@ def _require_losses(runs: RunTable) -> None:
             )
 
 
-def _choose(runs: RunTable, law: str) -> tuple[str, str, LawRow | None]:
-    """Return the law's name, the reason where it was chosen, and its figures where they are known."""
-    if law != "auto":
-        return law, "", None
+@dataclass(frozen=True)
+class _Choice:
+    """A law, why it was chosen, and its figures on left-out mixtures; those of the law that is not told from it."""
+
+    law: str
+    reason: str = ""
+    checked: LawRow | None = None
+    rival: LawRow | None = None
+
+
+def _choose(runs: RunTable) -> _Choice:
+    """Return the law that left-out mixtures choose, and its rival where they do not tell the two apart."""
     K = len(runs.domains)
     if log_sizes(runs) is not None:
-        return "pairwise", "Law 'pairwise': the runs are of several model sizes.", None
+        return _Choice("pairwise", "Law 'pairwise': the runs are of several model sizes.")
     if not set(runs.targets) <= set(runs.domains):
-        return "pairwise", "Law 'pairwise': there are targets that are no domains.", None
-    if len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE or K < 2:
-        return "transfer", "Law 'transfer': too few different mixtures to choose by leaving some out.", None
-    # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
-    require_identifiable(runs)
-    rows = [left_out(runs, name) for name in CANDIDATES]
-    if not any(np.isfinite(row.mre) for row in rows):
-        return "transfer", "", None
-    name, choice = choose(rows, runs)
-    return name, choice, next(row for row in rows if row.name == name)
+        return _Choice("pairwise", "Law 'pairwise': there are targets that are no domains.")
+    if K < 2:
+        return _Choice("transfer", "Law 'transfer': there is one domain.")
+    few = len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE
+    if not few:
+        # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
+        require_identifiable(runs)
+    transfer, pairwise = rows = [left_out(runs, name) for name in CANDIDATES]
+    usable = [row for row in rows if np.isfinite(row.mre)]
+    if few or not usable:
+        reason = "Law 'transfer': too few different mixtures to choose by leaving some out."
+        return _Choice("transfer", reason if few else "", transfer, pairwise if len(usable) == 2 else None)
+    name, reason = choose(rows, runs)
+    chosen, other = (transfer, pairwise) if name == "transfer" else (pairwise, transfer)
+    if len(usable) < 2 or told_apart(chosen, other, runs):
+        return _Choice(name, reason, chosen)
+    reason += f" Left-out mixtures do not tell it from '{other.name}': decisions hedge between both."
+    return _Choice(name, reason, chosen, other)
 
 
 def _judged(runs: RunTable, fits: Sequence[Fitted], checked: LawRow) -> dict[str, TargetFit]:

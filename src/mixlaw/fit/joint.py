@@ -21,7 +21,7 @@ from mixlaw.fit.crossvalidation import CrossValidation, cross_validate
 from mixlaw.fit.engine import Estimate, estimate
 from mixlaw.fit.fitted import Fitted, Scatter
 from mixlaw.fit.information import Information, information
-from mixlaw.fit.result import DRAWS, TOKEN_UNIT, TargetFit
+from mixlaw.fit.result import POOL, TOKEN_UNIT, TargetFit
 from mixlaw.fit.sampling import sample
 from mixlaw.fit.transfer_problem import NAMES, TransferProblem, require_matching_domains
 from mixlaw.laws.transfer import Transfer
@@ -114,7 +114,7 @@ def _require_identifiable(target: str, problem: TransferProblem, best: Estimate)
     moot = scale <= 1e-9 * scale.max()
     if not moot.any():
         _, values, rows = np.linalg.svd(jacobian / scale, full_matrices=False)
-        if len(values) == 0 or values[-1] > 1e-7 * values[0]:
+        if len(values) == 0 or values[-1] > 1e-10 * values[0]:
             return
         loose = [str(name) for name in names[np.abs(rows[-1]) > 0.1]]
     else:  # no loss depends on it at all
@@ -132,7 +132,7 @@ def _require_identifiable(target: str, problem: TransferProblem, best: Estimate)
 
 
 def _posterior(problem: TransferProblem, best: Estimate, seed: int) -> np.ndarray:
-    """Return (DRAWS, P) posterior draws of the coordinates."""
+    """Return (POOL, P) posterior draws of the coordinates."""
     # The seed comes from the order of the losses: it does not change when domains are renamed or permuted, tokens
     # counted in another unit, or a constant added to the losses.
     ranks = np.argsort(problem.losses_R, kind="stable").astype(np.int64).tobytes()
@@ -153,7 +153,7 @@ def _posterior(problem: TransferProblem, best: Estimate, seed: int) -> np.ndarra
     inner = np.where(inner < lower, 2 * lower - inner, np.where(inner > upper, 2 * upper - inner, inner))
     start[:, 1:4] = np.clip(inner, lower, upper)
     start = start[np.argsort(-log_density(start), kind="stable")[:_WALKERS]]
-    draws = flat.curve(sample(log_density, start, rng, DRAWS, burn_in=300, thin=40))[0]
+    draws = flat.curve(sample(log_density, start, rng, POOL, burn_in=300, thin=10))[0]
     return np.where(free, draws, problem.lower)
 
 
@@ -186,7 +186,7 @@ def fit_transfer(
     tokens_RK: np.ndarray,
     losses_RJ: np.ndarray,
     seed: int = 0,
-    draws: int = DRAWS,
+    draws: int = POOL,
 ) -> list[Fitted]:
     """Return every target's point estimate, for cross-validation (see `mixlaw.fit.fitted.Fitter`).
 
@@ -199,7 +199,7 @@ def fit_transfer(
     for j, target in enumerate(targets):
         problem = _problem(domains, target, tokens_RK, losses_RJ[:, j])
         best = estimate(problem)
-        z_SP = _posterior(problem, best, seed)[:draws] if draws else best.z_P[None]
+        z_SP = _posterior(problem, best, seed)[:: max(POOL // draws, 1)][:draws] if draws else best.z_P[None]
         theta = problem.natural(best.z_P[None])[0]
         bound = _parameters_at_bound(problem, best.z_P)
         fits.append(

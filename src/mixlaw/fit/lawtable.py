@@ -32,6 +32,9 @@ FITTERS["transfer"] = fit_transfer
 FITTERS["pairwise"] = fit_pairwise
 
 _FOLDS = 10
+_CLEAR = 2.0
+"""Standard errors by which a law must be better for it to be believed alone."""
+
 _MILLION = 1e6
 
 
@@ -158,16 +161,12 @@ def choose(rows: Sequence[LawRow], runs: RunTable) -> tuple[str, str]:
     """
     usable = [row for row in rows if np.isfinite(row.mre)]
     best = min(usable, key=lambda row: row.mre)
-    losses = np.abs(runs.losses_RJ)
-
-    def errors(row: LawRow) -> np.ndarray:
-        return np.nanmean(np.abs(row.predicted_RJ - runs.losses_RJ) / losses, axis=1)
-
     said = ", ".join(f"{row.name} {100 * row.mre:.3g} %" for row in usable)
     for row in usable:
-        worse = errors(row) - errors(best)
-        worse = worse[np.isfinite(worse)]
-        if row is best or worse.mean() <= worse.std(ddof=1) / np.sqrt(len(worse)):
+        if row is best:
+            break
+        worse, error = _worse(row, best, runs)
+        if worse <= error:
             break
     if row is best:
         return row.name, f"Law '{row.name}' has the smallest error on left-out mixtures ({said})."
@@ -175,6 +174,20 @@ def choose(rows: Sequence[LawRow], runs: RunTable) -> tuple[str, str]:
         f"Law '{row.name}' is the simplest within one standard error of the best, '{best.name}', on left-out mixtures "
         f"({said})."
     )
+
+
+def told_apart(row: LawRow, other: LawRow, runs: RunTable) -> bool:
+    """Return whether one of two laws is better on left-out mixtures, by more than two standard errors."""
+    worse, error = _worse(row, other, runs)
+    return not abs(worse) <= _CLEAR * error
+
+
+def _worse(row: LawRow, other: LawRow, runs: RunTable) -> tuple[float, float]:
+    """Return how much larger a law's relative error on left-out runs is than another's, and its standard error."""
+    each_RJ = np.abs(row.predicted_RJ - runs.losses_RJ) - np.abs(other.predicted_RJ - runs.losses_RJ)
+    each_R = np.nanmean(each_RJ / np.abs(runs.losses_RJ), axis=1)
+    each_R = each_R[np.isfinite(each_R)]
+    return float(each_R.mean()), float(each_R.std(ddof=1) / np.sqrt(len(each_R)))
 
 
 def _predict_left_out(runs: RunTable, name: str, held: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from mixlaw.fit.size import at_size
 from mixlaw.fit.targetfit import TargetFit, number, to_float
 from mixlaw.laws import LAWS, REGRESSORS
 from mixlaw.laws.base import Law
+from mixlaw.laws.either import Either
 from mixlaw.laws.repetition import Repeated, count_tokens
 from mixlaw.laws.residual import Corrected, correct
 
@@ -34,6 +35,9 @@ FORMAT = 3
 
 DRAWS = 200
 """Posterior draws kept with a fit."""
+
+POOL = 4 * DRAWS
+"""Draws of each target alone, from which they are taken (`mixlaw.fit.sharing`)."""
 
 BAND = {"mean": "mean", "low": "mean_low", "high": "mean_high"}
 """Name in a report or solution -> attribute of `Prediction`: there the band is that of the law, without scatter."""
@@ -59,6 +63,8 @@ class Fit:
         params: model parameters that predictions are for, where the runs are of several sizes; NaN where not.
         log_sizes_R: logarithm of each run's model size over `params`, or None.
         corrected: whether a Gaussian process on the residuals is added (`mixlaw.laws.residual`).
+        rival: the same runs by the law that left-out mixtures do not tell from this one; decisions hedge between both
+            (`believed`). None where the choice is clear, or the user's.
     """
 
     law: str
@@ -75,6 +81,7 @@ class Fit:
     params: float = float("nan")
     log_sizes_R: np.ndarray | None = None
     corrected: bool = False
+    rival: Fit | None = None
     _predictors: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -198,6 +205,7 @@ class Fit:
             tokens_RK=self.tokens_RK[:, places],
             losses_RJ=self.losses_RJ[:, [j for j, name in enumerate(self.targets) if name not in gone]],
             unique_RK=None if self.unique_RK is None else self.unique_RK[:, places],
+            rival=None if self.rival is None else self.rival.of_domains(domains),
             _predictors={},
         )
 
@@ -216,6 +224,20 @@ class Fit:
         if total_tokens is None:
             return theta_SP
         return drifted(law, theta_SP, self.drift(target), float(self.distance(total_tokens)))
+
+    def believed(
+        self, target: str, total_tokens: float | None = None, available: Mapping[str, float] | None = None
+    ) -> tuple[Law, np.ndarray]:
+        """Return what decisions rest on: the law of a target, and (S, P) draws of its parameters, tokens in millions.
+
+        With a rival they are those of both laws (`mixlaw.laws.either`), as many of each and as many together as one
+        has. Arguments as in `law_of` and `theta_draws`.
+        """
+        law, theta_SP = self.law_of(target, available), self.theta_draws(target, total_tokens)
+        if self.rival is None:
+            return law, theta_SP
+        either = Either(law, self.rival.law_of(target, available))
+        return either, either.together(theta_SP[::2], self.rival.theta_draws(target, total_tokens)[1::2])
 
     def losses_by_draw(
         self, target: str, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None
@@ -317,6 +339,7 @@ class Fit:
             "repetition": number(self.decay),
             "params": number(self.params),
             "corrected": self.corrected,
+            "rival": None if self.rival is None else self.rival.law,
             "warnings": list(self.warnings),
         }
 
@@ -334,6 +357,7 @@ class Fit:
             "unique": None if self.unique_RK is None else self.unique_RK.tolist(),
             "log_sizes": None if self.log_sizes_R is None else self.log_sizes_R.tolist(),
             "losses": [[number(x) for x in row] for row in self.losses_RJ.tolist()],
+            "rival": None if self.rival is None else self.rival.to_json(),
         }
 
     @staticmethod
@@ -364,6 +388,7 @@ class Fit:
                 to_float(value["params"]),
                 None if value["log_sizes"] is None else np.array(value["log_sizes"], float),
                 bool(value["corrected"]),
+                None if value.get("rival") is None else Fit.from_json(value["rival"]),
             )
             _require_whole(fit)
             return fit

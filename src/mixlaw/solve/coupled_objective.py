@@ -17,6 +17,7 @@ import numpy as np
 
 from mixlaw.fit.result import TOKEN_UNIT, Fit
 from mixlaw.laws.base import Law
+from mixlaw.laws.either import Either
 from mixlaw.laws.exponential import Exponential
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.repetition import Repeated
@@ -41,11 +42,11 @@ class Losses:
     @staticmethod
     def of(fit: Fit, targets: list[str], budget_tokens: float, available: Mapping[str, float] | None = None) -> Losses:
         """Return the losses of a fit's targets; `available` as in `Fit.law_of`."""
-        theta = [fit.theta_draws(name, budget_tokens) for name in targets]
-        draws = min((len(part) for part in theta), default=0)
+        believed = [fit.believed(name, budget_tokens, available) for name in targets]
+        draws = min((len(theta) for _, theta in believed), default=0)
         return Losses(
-            tuple(fit.law_of(name, available) for name in targets),
-            tuple(part[:draws] for part in theta),
+            tuple(law for law, _ in believed),
+            tuple(theta[:draws] for _, theta in believed),
             budget_tokens / TOKEN_UNIT,
         )
 
@@ -184,6 +185,8 @@ def _is_convex(law: Law, theta_SP: np.ndarray) -> bool:
     convex where Q is concave: no interference and no exponent above 1. `exponential` is one of a linear function. Both
     of the first fall in every domain's tokens, so that counting repeats, which is concave, keeps them convex.
     """
+    if isinstance(law, Either):
+        return all(_is_convex(part, theta) for part, _, theta in law.parts(theta_SP))
     if isinstance(law, Repeated):
         return isinstance(law.law, Transfer | Pairwise) and _is_convex(law.law, theta_SP)
     if not isinstance(law, Pairwise):

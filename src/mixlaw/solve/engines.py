@@ -56,7 +56,8 @@ def engine_for(
     fit: Fit, goal: Goal, budget_tokens: float, region: Region, available: Mapping[str, float] | None = None
 ) -> Engine:
     """Return the exact engine where the problem is separable, else the one that searches."""
-    if fit.law == "transfer" and fit.plain and region.box and goal.ceilings is None and not goal.worst:
+    alone = fit.law == "transfer" and fit.plain and fit.rival is None
+    if alone and region.box and goal.ceilings is None and not goal.worst:
         return Separable(fit, goal, budget_tokens, region)
     return Coupled(fit, goal, budget_tokens, region, available)
 
