@@ -27,7 +27,7 @@ from mixlaw.data.reading import Piece, RawRow, Source, wanted_of
 from mixlaw.data.rows import TokenRows
 
 SUFFIXES = ("rows", "ids", "supervised")
-_CHUNK = 512
+_CHUNK = 2048
 _LARGEST_SHARE = 0.2
 _TOKENS_AT_ONCE = 4 << 20
 _ROW = np.dtype([("number", "<i8"), ("length", "<i8"), ("bytes", "<i8"), ("high", "<u8"), ("low", "<u8")])
