@@ -17,10 +17,10 @@ from mixlaw.data.readers import arrow
 from mixlaw.data.tokenised import Tokens, byte_lengths
 from mixlaw.data.word_table import WordTable
 
-_MOST_CHUNKS = 300_000
-_MOST_TOKENS = 4_000_000
-_FAR_WHITE = re.compile(b"\xc2\xa0|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80")
-"""White space beyond ASCII, in UTF-8."""
+_MOST_CHUNKS = 200_000
+_MOST_TOKENS = 2_000_000
+_FAR_WHITE = np.array([0xE19A80, *range(0xE28080, 0xE2808B), 0xE280A8, 0xE280A9, 0xE280AF, 0xE2819F, 0xE38080])
+"""White space beyond ASCII, as its three bytes in UTF-8; only U+00A0 has two."""
 
 _SHORT_FORMS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d", "(?i:'s|'t|'re|'ve|'m|'ll|'d)")
 _LETTERS = (r" ?\p{L}+", r"[^\r\n\p{L}\p{N}]?\p{L}+")
@@ -64,7 +64,7 @@ def _ends() -> np.ndarray:
 
 
 class ChunkTable(dict[str, int]):
-    """Chunk -> its index in the arrays of the table.
+    """Chunk -> its index in the arrays of the table; a missing chunk gets one when it is asked for.
 
     Args:
         words: the table that tokenises new chunks.
@@ -107,8 +107,9 @@ class ChunkTable(dict[str, int]):
         chunks_R[-1] = len(begins_C)
         # Token t of all is token t - before[c] of its chunk c.
         before_C = np.concatenate([[0], np.cumsum(counts_C)])
-        at_T = np.arange(before_C[-1]) + np.repeat(self._first[index_C] - before_C[:-1], counts_C)
-        inside_C = begins_C - np.repeat(starts_R, np.diff(chunks_R))
+        at_T = np.arange(before_C[-1], dtype=np.int32)
+        at_T += np.repeat((self._first[index_C] - before_C[:-1]).astype(np.int32), counts_C)
+        inside_C = (begins_C - np.repeat(starts_R, np.diff(chunks_R))).astype(np.int32)
         return self._ids[at_T], self._starts[at_T] + np.repeat(inside_C, counts_C), np.diff(before_C[chunks_R])
 
     def _chunks(self, data: bytes, starts_R: np.ndarray, ends_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +124,7 @@ class ChunkTable(dict[str, int]):
             pairs = signs[first : size - (size - first) % 2].view("<u2")
             cut[first + 1 : first + 1 + 2 * len(pairs) : 2] = self._ends[pairs]
         if not data.isascii():
-            cut[[match.end() for match in _FAR_WHITE.finditer(data)]] = False
+            self._join_far_white(cut, signs)
         if self._special is not None:
             spans = np.array([match.span() for match in self._special.finditer(data)], np.int64).reshape(-1, 2)
             lengths = spans[:, 1] - spans[:, 0]
@@ -131,22 +132,36 @@ class ChunkTable(dict[str, int]):
             cut[spans.reshape(-1)] = True
         cut[starts_R] = cut[ends_R] = True
         begins = np.flatnonzero(cut[:-1])
-        offsets = pa.py_buffer(np.append(begins, size).astype(np.int32))
-        coded = pa.StringArray.from_buffers(len(begins), offsets, pa.py_buffer(data)).dictionary_encode()
+        offsets = pa.py_buffer(np.append(begins, size))
+        coded = pa.LargeStringArray.from_buffers(len(begins), offsets, pa.py_buffer(data)).dictionary_encode()
         return begins, self._indices(coded.dictionary.to_pylist())[coded.indices.to_numpy()]
+
+    @staticmethod
+    def _join_far_white(cut: np.ndarray, signs: np.ndarray) -> None:
+        """Let no chunk end behind white space beyond ASCII, which `_ends` takes for a letter."""
+        ends = np.flatnonzero(cut[1:-1] & (signs[:-1] > 127)) + 1
+        codes = sum(signs[ends - k].astype(np.int64) << 8 * (k - 1) for k in (1, 2, 3))
+        cut[ends[((codes & 0xFFFF) == 0xC2A0) | np.isin(codes, _FAR_WHITE)]] = False
 
     def _indices(self, chunks: list[str]) -> np.ndarray:
         """Return the indices of distinct chunks; new ones are tokenised and get one."""
-        new = [chunk for chunk in chunks if chunk not in self]
-        if new:
-            ids, starts, counts = self.words.tokens(new)
+        index = np.fromiter(map(self.__getitem__, chunks), np.int64, len(chunks))
+        if self._new:
+            ids, starts, counts = self.words.tokens(self._new)
             self._first = np.append(self._first, len(self._ids) + np.cumsum(counts) - counts)
             self._counts = np.append(self._counts, counts)
-            self._ids, self._starts = np.append(self._ids, ids), np.append(self._starts, starts)
-            self.update(zip(new, range(len(self), len(self) + len(new)), strict=True))
-        return np.fromiter(map(self.__getitem__, chunks), np.int64, len(chunks))
+            self._ids = np.append(self._ids, ids)
+            self._starts = np.append(self._starts, starts.astype(np.int32))
+            self._new = []
+        return index
+
+    def __missing__(self, chunk: str) -> int:
+        self._new.append(chunk)
+        self[chunk] = index = len(self)
+        return index
 
     def _empty(self) -> None:
         self.clear()
-        self._ids = np.zeros(0, np.uint32)
-        self._starts, self._first, self._counts = (np.zeros(0, np.int64) for _ in range(3))
+        self._new: list[str] = []
+        self._ids, self._starts = np.zeros(0, np.uint32), np.zeros(0, np.int32)
+        self._first, self._counts = (np.zeros(0, np.int64) for _ in range(2))

@@ -8,8 +8,12 @@ alpaca              {"instruction": ..., "input": ..., "output": ...}, `input` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from mixlaw.core.errors import DataError
 
@@ -36,6 +40,9 @@ _ROLES = {
     "function": "tool",
     "observation": "tool",
 }
+
+_ESCAPED = {b"\\": rb"\\", b'"': rb"\"", b"\n": rb"\n", b"\r": rb"\r", b"\t": rb"\t", b"\f": rb"\f", b"\b": rb"\b"}
+"""What JSON writes for a sign; the backslash is first, since the others bring new ones."""
 
 
 def detect_format(values: Mapping[str, Any], columns: Mapping[str, str], place: str) -> str:
@@ -71,6 +78,31 @@ def converter(form: str, columns: Mapping[str, str]) -> Callable[[Mapping[str, A
         "prompt_completion": _prompt_completion,
         "alpaca": _alpaca,
     }[form](columns)
+
+
+def as_json(conversations: Sequence[Messages]) -> list[bytes]:
+    """Return what `json.dumps` says of each conversation, in UTF-8; all contents are escaped together."""
+    whole = b"\0".join([message["content"].encode() for messages in conversations for message in messages])
+    there = {sign: count for sign in _ESCAPED if (count := whole.count(sign))}
+    turns, controls = sum(map(len, conversations)), int((np.frombuffer(whole, np.uint8) < 32).sum())
+    controls -= sum(count for sign, count in there.items() if sign < b" ")
+    if controls != max(turns - 1, 0) or whole.count(b"\0") != controls:
+        return [json.dumps(messages, ensure_ascii=False).encode() for messages in conversations]
+    for sign in there:
+        whole = whole.replace(sign, _ESCAPED[sign])
+    contents, at, found = whole.split(b"\0"), 0, []
+    for messages in conversations:
+        form = _json_form(tuple([message["role"] for message in messages]))
+        found.append(form % tuple(contents[at : at + len(messages)]))
+        at += len(messages)
+    return found
+
+
+@functools.lru_cache(4096)
+def _json_form(roles: tuple[str, ...]) -> bytes:
+    """Return the JSON of a conversation, with %s in place of the contents."""
+    turns = ", ".join(f'{{"role": {json.dumps(role)}, "content": "%s"}}' for role in roles)
+    return f"[{turns}]".encode()
 
 
 def _column(values: Mapping[str, Any], columns: Mapping[str, str], name: str, place: str) -> Any:

@@ -134,10 +134,8 @@ class WordTable(dict[str, int]):
     def taken(self, texts: Sequence[str]) -> list[int]:
         """Return which of some texts it takes, by their places."""
         whole = "".join(texts)
-        unsure = not whole.isascii() or any(sign in whole for sign in _UNSURE_ASCII)
-        if unsure or (self.trims and any(text.startswith(" ") for text in texts)):
-            return [r for r, text in enumerate(texts) if self.takes(text)]
-        return list(range(len(texts)))
+        odd = any(sign in whole for sign in _UNSURE_ASCII) or (self.trims and any(t.startswith(" ") for t in texts))
+        return [r for r, text in enumerate(texts) if (not odd and text.isascii()) or self.takes(text)]
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of some texts that it takes, together."""
