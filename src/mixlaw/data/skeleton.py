@@ -56,17 +56,20 @@ class Skeletons:
 
     def __init__(self, render: Callable[[Messages], Rendered]) -> None:
         self._render = render
-        self._known: dict[tuple[str, ...], Skeleton] = {}
+        self._known: dict[tuple[str, ...], Skeleton | None] = {}
 
     def fill(self, messages: Messages) -> Rendered:
-        """Return what the template says of a conversation."""
+        """Return what the template says of a conversation; of the first with its roles, the template is asked."""
         roles = tuple([message["role"] for message in messages])
-        skeleton = self._known.get(roles)
-        if skeleton is None:
+        contents = [message["content"] for message in messages]
+        if roles not in self._known:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            skeleton = self._known[roles] = self._make(roles)
-        return skeleton.fill([message["content"] for message in messages])
+            rendered, skeleton = self._render(messages), self._make(roles)
+            self._known[roles] = skeleton if skeleton.fill(contents) == rendered else None
+            return rendered
+        skeleton = self._known[roles]
+        return self._render(messages) if skeleton is None else skeleton.fill(contents)
 
     def _make(self, roles: tuple[str, ...]) -> Skeleton:
         text, spans = self._render([{"role": r, "content": f"{_OPEN}{i}{_CLOSE}"} for i, r in enumerate(roles)])

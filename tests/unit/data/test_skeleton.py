@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlaw.data.chat import ChatTokenizer
-from mixlaw.data.skeleton import only_writes_contents
+from mixlaw.data.skeleton import Skeletons, only_writes_contents
 
 ROLES = ("system", "user", "assistant", "tool")
 TEXTS = st.text(st.sampled_from("ab %s{}\n<|im_end|>é漢\ue000\ue0010"), max_size=12)
@@ -80,3 +80,9 @@ def test_a_template_that_looks_at_contents_has_no_skeletons(part):
 
 def test_a_message_outside_of_its_loop_is_not_taken_for_one():
     assert not only_writes_contents(jinja2.Environment().parse("{{ messages.content }}"))
+
+
+def test_a_skeleton_that_differs_from_its_template_is_not_used():
+    skeletons = Skeletons(lambda messages: (messages[0]["content"].strip(), [(0, 1)]))
+    for text in (" a", " b"):
+        assert skeletons.fill([{"role": "assistant", "content": text}]) == (text.strip(), [(0, 1)])
