@@ -41,8 +41,8 @@ _ROLES = {
     "observation": "tool",
 }
 
-_ESCAPED = {b"\\": rb"\\", b'"': rb"\"", b"\n": rb"\n", b"\r": rb"\r", b"\t": rb"\t", b"\f": rb"\f", b"\b": rb"\b"}
-"""What JSON writes for a sign; the backslash is first, since the others bring new ones."""
+_ESCAPED = {code: json.dumps(chr(code))[1:-1].encode() for code in (*b'\\"', *range(1, 32))}
+"""What JSON writes for a byte; the backslash is first, since the others bring new ones."""
 
 
 def detect_format(values: Mapping[str, Any], columns: Mapping[str, str], place: str) -> str:
@@ -83,13 +83,13 @@ def converter(form: str, columns: Mapping[str, str]) -> Callable[[Mapping[str, A
 def as_json(conversations: Sequence[Messages]) -> list[bytes]:
     """Return what `json.dumps` says of each conversation, in UTF-8; all contents are escaped together."""
     whole = b"\0".join([message["content"].encode() for messages in conversations for message in messages])
-    there = {sign: count for sign in _ESCAPED if (count := whole.count(sign))}
-    turns, controls = sum(map(len, conversations)), int((np.frombuffer(whole, np.uint8) < 32).sum())
-    controls -= sum(count for sign, count in there.items() if sign < b" ")
-    if controls != max(turns - 1, 0) or whole.count(b"\0") != controls:
+    if whole.count(b"\0") != max(sum(map(len, conversations)) - 1, 0):  # a content has one
         return [json.dumps(messages, ensure_ascii=False).encode() for messages in conversations]
-    for sign in there:
-        whole = whole.replace(sign, _ESCAPED[sign])
+    signs = np.frombuffer(whole, np.uint8)
+    there = {*b'\\"', *np.unique(signs[signs < 32]).tolist()}
+    for code, escaped in _ESCAPED.items():
+        if code in there:
+            whole = whole.replace(bytes([code]), escaped)
     contents, at, found = whole.split(b"\0"), 0, []
     for messages in conversations:
         form = _json_form(tuple([message["role"] for message in messages]))

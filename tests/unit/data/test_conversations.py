@@ -124,7 +124,7 @@ def test_a_bad_row_is_one_error_that_says_where_and_what(values, fact):
     assert fact in fails(values)
 
 
-TEXTS = st.text(st.sampled_from('a%s"\\\n\t\x08é漢😀'))
+TEXTS = st.text(st.sampled_from('a%s"\\\n\t\x08\x0b\x1fu0é漢😀'))
 TURN = st.builds(lambda role, text: {"role": role, "content": text}, st.sampled_from(["user", "assistant"]), TEXTS)
 
 
