@@ -20,8 +20,10 @@ import numpy as np
 
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.core.fingerprints import fingerprint
+from mixlaw.data.chunk_table import ChunkTable
 from mixlaw.data.conversations import Messages
-from mixlaw.data.tokenised import Span, Tokenised, TokenisedBatch, Tokens, interleaved, marked
+from mixlaw.data.skeleton import Skeletons, only_writes_contents
+from mixlaw.data.tokenised import Rendered, Tokenised, TokenisedBatch, Tokens, bytes_before, interleaved, marked
 from mixlaw.data.word_table import WordTable
 
 _COMPARED = 64
@@ -60,8 +62,10 @@ class ChatTokenizer:
         self.marked = re.search(r"\{%-?\s*generation\s*-?%\}", template) is not None
 
     @cached_property
-    def _table(self) -> WordTable | None:
-        return WordTable.of(self.tokenizer.backend_tokenizer)
+    def _table(self) -> ChunkTable | WordTable | None:
+        words = WordTable.of(self.tokenizer.backend_tokenizer)
+        chunks = ChunkTable.of(words)
+        return words if chunks is None else chunks  # an empty table is false
 
     @cached_property
     def fingerprint(self) -> str:
@@ -79,7 +83,7 @@ class ChatTokenizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["tokenizer"], state["name"])
 
-    def render(self, messages: Messages, place: str) -> tuple[str, list[Span]]:
+    def render(self, messages: Messages, place: str) -> Rendered:
         """Return the text of a conversation and the character spans of what the assistant writes.
 
         Raises:
@@ -107,7 +111,7 @@ class ChatTokenizer:
             )
         return text, spans
 
-    def render_together(self, conversations: Sequence[tuple[Messages, str]]) -> list[tuple[str, list[Span]]]:
+    def render_together(self, conversations: Sequence[tuple[Messages, str]]) -> list[Rendered]:
         """Return what `render` does of (messages, place) pairs, in less time; raise its error of the first bad one."""
         if self.marked:
             with contextlib.suppress(Exception):  # said below, with the place of the conversation
@@ -116,7 +120,7 @@ class ChatTokenizer:
                     return rendered
         return [self.render(messages, place) for messages, place in conversations]
 
-    def encode(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> Iterator[Tokenised]:
+    def encode(self, rendered: Sequence[Rendered], max_length: int) -> Iterator[Tokenised]:
         """Yield the tokens of rendered conversations, at most `max_length` of each."""
         if not rendered:
             return
@@ -126,19 +130,19 @@ class ChatTokenizer:
             size, cut = int(batch.supervised_bytes[r]), bool(batch.truncated[r])
             yield Tokenised(batch.ids[a:b], batch.supervised[a:b], size, cut)
 
-    def encode_together(self, rendered: Sequence[tuple[str, list[Span]]], max_length: int) -> TokenisedBatch:
+    def encode_together(self, rendered: Sequence[Rendered], max_length: int) -> TokenisedBatch:
         """Return the tokens of rendered conversations, at most `max_length` of each, in one array."""
         texts = [text for text, _ in rendered]
         ids, starts, lengths = self._tokens(texts)
         return marked(ids, starts, lengths, rendered, max_length)
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
-        """Return the ids (T,) of texts together, the characters (T,) where they begin, and the tokens (R,) of each."""
+        """Return the ids (T,) of texts together, the bytes (T,) where they begin, and the tokens (R,) of each."""
         table = self._table
-        plain = [r for r, text in enumerate(texts) if table is not None and table.takes(text)]
+        plain = table.taken(texts) if table is not None else []
         if table is None or not plain:
             return self._tokens_of_backend(texts)
-        fast = table.tokens([texts[r] for r in plain])
+        fast = table.tokens(texts if len(plain) == len(texts) else [texts[r] for r in plain])
         if not self._compared:
             some = plain[:_COMPARED]
             slow = self._tokens_of_backend([texts[r] for r in some])
@@ -163,17 +167,19 @@ class ChatTokenizer:
         )
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         count = sum(map(len, ids))
+        starts = [np.fromiter((start for start, _ in row), np.int64, len(row)) for row in offsets]
+        starts = [row if text.isascii() else bytes_before(text)[row] for row, text in zip(starts, texts, strict=True)]
         return (
             np.fromiter(itertools.chain.from_iterable(ids), np.uint32, count),
-            np.fromiter((start for row in offsets for start, _ in row), np.int64, count),
+            np.concatenate([np.zeros(0, np.int64), *starts]),
             np.array([len(row) for row in ids], np.int64),
         )
 
-    def _render_marked(self, conversations: list[Messages]) -> list[tuple[str, list[Span]]]:
+    def _render_marked(self, conversations: list[Messages]) -> list[Rendered]:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         if self._direct is not None:
-            return [self._direct(messages) for messages in conversations]
+            return list(map(self._quick or self._direct, conversations))
         template, special = self._template
         texts, spans = render_jinja_template(
             conversations=conversations,  # type: ignore[arg-type]
@@ -184,7 +190,7 @@ class ChatTokenizer:
         return [(text, [(int(a), int(b)) for a, b in some]) for text, some in zip(texts, spans, strict=True)]
 
     @cached_property
-    def _direct(self) -> Callable[[Messages], tuple[str, list[Span]]] | None:
+    def _direct(self) -> Callable[[Messages], Rendered] | None:
         """The template called without transformers' copies of its arguments, which are plain text here already.
 
         The two functions are not public: None where they are gone, or say something else of a small conversation.
@@ -196,7 +202,7 @@ class ChatTokenizer:
             compiled = chat_template_utils._compile_jinja_template(template)
             render = chat_template_utils._render_with_assistant_indices
 
-            def direct(messages: Messages) -> tuple[str, list[Span]]:
+            def direct(messages: Messages) -> Rendered:
                 return render(compiled, messages, None, None, False, **special)
 
             sample = [{"role": "user", "content": " a\n"}, {"role": "assistant", "content": "b "}]
@@ -211,10 +217,22 @@ class ChatTokenizer:
             return None
 
     @cached_property
+    def _quick(self) -> Callable[[Messages], Rendered] | None:
+        """The template by skeletons, where it does no more with contents than to write them."""
+        from transformers.utils import chat_template_utils
+
+        with contextlib.suppress(Exception):  # of functions that are not public, as above
+            template, _ = self._template
+            tree = chat_template_utils._compile_jinja_template(template).environment.parse(template)
+            if self._direct is not None and only_writes_contents(tree):
+                return Skeletons(self._direct).fill
+        return None
+
+    @cached_property
     def _template(self) -> tuple[str, dict[str, Any]]:
         return self.tokenizer.get_chat_template(), dict(self.tokenizer.special_tokens_map)
 
-    def _render_unmarked(self, messages: Messages) -> tuple[str, list[Span]]:
+    def _render_unmarked(self, messages: Messages) -> Rendered:
         def text_of(count: int, prompt: bool) -> str:
             return self.tokenizer.apply_chat_template(messages[:count], tokenize=False, add_generation_prompt=prompt)
 

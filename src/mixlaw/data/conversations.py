@@ -8,8 +8,12 @@ alpaca              {"instruction": ..., "input": ..., "output": ...}, `input` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from mixlaw.core.errors import DataError
 
@@ -36,6 +40,9 @@ _ROLES = {
     "function": "tool",
     "observation": "tool",
 }
+
+_ESCAPED = {code: json.dumps(chr(code))[1:-1].encode() for code in (*b'\\"', *range(1, 32))}
+"""What JSON writes for a byte; the backslash is first, since the others bring new ones."""
 
 
 def detect_format(values: Mapping[str, Any], columns: Mapping[str, str], place: str) -> str:
@@ -71,6 +78,31 @@ def converter(form: str, columns: Mapping[str, str]) -> Callable[[Mapping[str, A
         "prompt_completion": _prompt_completion,
         "alpaca": _alpaca,
     }[form](columns)
+
+
+def as_json(conversations: Sequence[Messages]) -> list[bytes]:
+    """Return what `json.dumps` says of each conversation, in UTF-8; all contents are escaped together."""
+    whole = b"\0".join([message["content"].encode() for messages in conversations for message in messages])
+    if whole.count(b"\0") != max(sum(map(len, conversations)) - 1, 0):  # a content has one
+        return [json.dumps(messages, ensure_ascii=False).encode() for messages in conversations]
+    signs = np.frombuffer(whole, np.uint8)
+    there = {*b'\\"', *np.unique(signs[signs < 32]).tolist()}
+    for code, escaped in _ESCAPED.items():
+        if code in there:
+            whole = whole.replace(bytes([code]), escaped)
+    contents, at, found = whole.split(b"\0"), 0, []
+    for messages in conversations:
+        form = _json_form(tuple([message["role"] for message in messages]))
+        found.append(form % tuple(contents[at : at + len(messages)]))
+        at += len(messages)
+    return found
+
+
+@functools.lru_cache(4096)
+def _json_form(roles: tuple[str, ...]) -> bytes:
+    """Return the JSON of a conversation, with %s in place of the contents."""
+    turns = ", ".join(f'{{"role": {json.dumps(role)}, "content": "%s"}}' for role in roles)
+    return f"[{turns}]".encode()
 
 
 def _column(values: Mapping[str, Any], columns: Mapping[str, str], name: str, place: str) -> Any:

@@ -168,21 +168,21 @@ def _write_jsonl(file: Path, lines: Iterable[bytes]) -> None:
 
 def _write_parquet(file: Path, lines: Iterable[bytes]) -> None:
     pa, parquet = arrow("Writing Parquet")
+    from pyarrow.json import ParseOptions, ReadOptions, read_json
+
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     schema = pa.schema([("messages", pa.list_(message)), ("domain", pa.string())])
 
-    def table(rows: list[dict[str, Any]]) -> Any:
-        turns = [turn for row in rows for turn in row["messages"]]
-        ends = np.cumsum([0, *(len(row["messages"]) for row in rows)], dtype=np.int32)
-        columns = [pa.array([turn[key] for turn in turns], pa.string()) for key in ("role", "content")]
-        whole = pa.StructArray.from_arrays(columns, fields=list(message))
-        messages = pa.ListArray.from_arrays(pa.array(ends), whole, type=schema.field("messages").type)
-        return pa.Table.from_arrays([messages, pa.array([row["domain"] for row in rows], pa.string())], schema=schema)
-
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         lines = iter(lines)
-        while rows := [json.loads(line) for line in itertools.islice(lines, _PARQUET_ROWS)]:
-            writer.write_table(table(rows))
+        while some := b"".join(itertools.islice(lines, _PARQUET_ROWS)):
+            writer.write_table(
+                read_json(
+                    pa.BufferReader(some),
+                    ReadOptions(use_threads=False, block_size=len(some) + 1),
+                    ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+                )
+            )
 
 
 def write_files(

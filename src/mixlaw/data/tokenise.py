@@ -9,7 +9,6 @@ bytes a row of one domain, however long the conversations are.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,18 @@ import numpy as np
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data.chat import ChatTokenizer
-from mixlaw.data.conversations import Messages, converter
+from mixlaw.data.conversations import Messages, as_json, converter
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.readers import Tally
 from mixlaw.data.reading import Piece, RawRow, Source, wanted_of
 from mixlaw.data.rows import TokenRows
 
 SUFFIXES = ("rows", "ids", "supervised")
-_CHUNK = 512
+_CHUNK = 1024
+_CHUNK_CHARACTERS = 4 << 20
 _LARGEST_SHARE = 0.2
+_FEW = 8
+"""Rows for each one to hold out among which those are looked for first."""
 _TOKENS_AT_ONCE = 4 << 20
 _ROW = np.dtype([("number", "<i8"), ("length", "<i8"), ("bytes", "<i8"), ("high", "<u8"), ("low", "<u8")])
 """Of a row: its number, tokens, supervised bytes, and the first 16 bytes of the hash of its messages, big-endian."""
@@ -137,13 +139,16 @@ def _tokenise_piece(
     convert, wanted = converter(job.form, job.domains[0].columns), wanted_of(job.domains)
     keys = wanted.keys
     chunk: list[tuple[RawRow, int, Messages]] = []
+    held = 0
     try:
         for row in job.source.read(piece, wanted, tally, lines_before):
             d = 0 if keys is None else keys[wanted.text(row.values)]
-            chunk.append((row, d, convert(row.values, row.place)))
-            if len(chunk) == _CHUNK:
+            messages = convert(row.values, row.place)
+            chunk.append((row, d, messages))
+            held += sum([len(message["content"]) for message in messages])
+            if len(chunk) == _CHUNK or held > _CHUNK_CHARACTERS:
                 _write_chunk(chunk, tokenizer, max_length, stem, counts)
-                chunk = []
+                chunk, held = [], 0
     finally:
         # After an error too: a row before it may have one of its own, which is then the first.
         if chunk:
@@ -165,7 +170,7 @@ def _write_chunk(
     rows["number"] = [row.number for row, _, _ in chunk]
     rows["length"], rows["bytes"] = batch.lengths, batch.supervised_bytes
     # The first 16 bytes decide: among 10^9 rows two different ones share them with a probability of 10^-21.
-    digests = [hashlib.sha256(json.dumps(m, ensure_ascii=False).encode()).digest()[:16] for _, _, m in chunk]
+    digests = [hashlib.sha256(text).digest()[:16] for text in as_json([m for _, _, m in chunk])]
     hashes = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 2)
     rows["high"], rows["low"] = hashes[:, 0], hashes[:, 1]
     # The first token of a row is predicted from nothing, so a mask on it alone is no supervision either.
@@ -266,12 +271,25 @@ def _row_count(stem: Path) -> int:
 
 def _held_out(rows: np.ndarray, validation_rows: int) -> np.ndarray:
     """Return whether each row is held out: the smallest hashes, as many as wanted, at most a fifth, at least one."""
+    if len(rows) > _FEW * (validation_rows + 1):
+        # Sorting all rows takes twice the memory. The smallest do, unless a fifth of the distinct ones decides.
+        smallest = np.partition(rows["high"], _FEW * validation_rows)[_FEW * validation_rows]
+        high, low, most = _smallest(rows[rows["high"] <= smallest], validation_rows)
+        if most < validation_rows:
+            high, low, _ = _smallest(rows, validation_rows)
+    else:
+        high, low, _ = _smallest(rows, validation_rows)
+    return (rows["high"] < high) | ((rows["high"] == high) & (rows["low"] <= low))
+
+
+def _smallest(rows: np.ndarray, count: int) -> tuple[Any, Any, int]:
+    """Return the largest of the `count` smallest distinct hashes, at most a fifth of them; and how many those are."""
     order = np.lexsort((rows["low"], rows["high"]))
     high, low = rows["high"][order], rows["low"][order]
     new = np.concatenate([[True], (high[1:] != high[:-1]) | (low[1:] != low[:-1])])
-    count = max(1, min(validation_rows, int(_LARGEST_SHARE * int(new.sum()))))
-    last = np.flatnonzero(new)[count - 1]
-    return (rows["high"] < high[last]) | ((rows["high"] == high[last]) & (rows["low"] <= low[last]))
+    most = int(_LARGEST_SHARE * int(new.sum()))
+    last = np.flatnonzero(new)[max(1, min(count, most)) - 1]
+    return high[last], low[last], most
 
 
 def _distinct(rows: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,10 @@ Span = tuple[int, int]
 """Characters of a text, from the first to before the last."""
 
 
+Rendered = tuple[str, list[Span]]
+"""The text of a conversation and the spans of what the assistant writes."""
+
+
 @dataclass(frozen=True)
 class Tokenised:
     """One conversation as tokens.
@@ -62,7 +66,19 @@ class TokenisedBatch:
 
 
 Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Ids (T,), the characters (T,) of its text at which each begins, and the tokens (R,) of each text."""
+"""Ids (T,), the bytes (T,) of its text in UTF-8 at which each begins, and the tokens (R,) of each text."""
+
+
+def byte_lengths(texts: Sequence[str]) -> np.ndarray:
+    """Return (R,) the lengths of texts in UTF-8, bytes."""
+    sizes = (len(text) if text.isascii() else len(text.encode()) for text in texts)
+    return np.fromiter(sizes, np.int64, len(texts))
+
+
+def bytes_before(text: str) -> np.ndarray:
+    """Return (C + 1,) how many bytes of UTF-8 lie before each of a text's C characters, and in all."""
+    codes = np.frombuffer(text.encode("utf-32-le"), "<u4")
+    return np.concatenate([[0], np.cumsum(1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF))])
 
 
 def interleaved(*parts: tuple[list[int], Tokens]) -> Tokens:
@@ -81,36 +97,45 @@ def marked(
     ids: np.ndarray,
     starts: np.ndarray,
     lengths: np.ndarray,
-    rendered: Sequence[tuple[str, list[Span]]],
+    rendered: Sequence[Rendered],
     max_length: int,
 ) -> TokenisedBatch:
     """Cut conversations at `max_length` and mark what is supervised.
 
     Args:
         ids: (T,) their tokens.
-        starts: (T,) the characters of their texts at which the tokens begin.
+        starts: (T,) the bytes of their texts at which the tokens begin.
         lengths: (R,) their tokens.
         rendered: texts and spans of the assistant.
         max_length: longest row, tokens.
     """
-    ends = np.cumsum(lengths)
-    truncated, sizes = lengths > max_length, np.array([len(text) for text, _ in rendered], np.int64)
+    ends, texts = np.cumsum(lengths), [text for text, _ in rendered]
+    truncated, sizes = lengths > max_length, byte_lengths(texts)
+    span = int(max(sizes, default=0)) + 1
     sizes[truncated] = starts[(ends - lengths)[truncated] + max_length]  # the text that is kept
     # Places in all texts one after the other; `starts` rises within a text, so it does over all.
-    span = int(max((len(text) for text, _ in rendered), default=0)) + 1
-    places = starts + span * np.repeat(np.arange(len(rendered)), lengths)
-    flat = [(r, a, b) for r, (_, spans) in enumerate(rendered) for a, b in spans]
-    owners, firsts, lasts = np.array(flat, np.int64).reshape(-1, 3).T
+    places = starts + np.repeat(span * np.arange(len(rendered)), lengths)
+    owners = np.repeat(np.arange(len(rendered)), [len(spans) for _, spans in rendered])
+    firsts, lasts = np.array(_in_bytes(rendered), np.int64).reshape(-1, 2).T
     supervised = _inside(places, span * owners + firsts, span * owners + lasts)
-    sizes_bytes = np.zeros(len(rendered), np.int64)
     kept = np.maximum(np.minimum(lasts, sizes[owners]) - firsts, 0)
-    for r, first, count in zip(owners.tolist(), firsts.tolist(), kept.tolist(), strict=True):
-        text = rendered[r][0]
-        sizes_bytes[r] += count if text.isascii() else len(text[first : first + count].encode())
+    sizes_bytes = np.bincount(owners, kept, len(rendered)).astype(np.int64)
     if truncated.any():
         inside = np.arange(len(ids)) - np.repeat(ends - lengths, lengths) < max_length
         ids, supervised = ids[inside], supervised[inside]
     return TokenisedBatch(ids, supervised, np.minimum(lengths, max_length), sizes_bytes, truncated)
+
+
+def _in_bytes(rendered: Sequence[Rendered]) -> list[Span]:
+    """Return the spans of all texts, in bytes."""
+    found: list[Span] = []
+    for text, spans in rendered:
+        if text.isascii():
+            found += spans
+        else:
+            before = bytes_before(text)
+            found += [(int(before[a]), int(before[b])) for a, b in spans]
+    return found
 
 
 def _inside(places: np.ndarray, firsts: np.ndarray, lasts: np.ndarray) -> np.ndarray:

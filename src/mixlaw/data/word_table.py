@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -31,6 +31,7 @@ _UNSURE = "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u017f\u180e\u212a"
 """White space to some and not to others; letters that are an ASCII letter where case is ignored."""
 
 
+_UNSURE_ASCII = [sign for sign in _UNSURE if sign.isascii()]
 _PLAIN = re.compile(r"[\t\n\r -~]+")
 
 
@@ -85,13 +86,14 @@ class WordTable(dict[str, int]):
     Args:
         model: of the tokenizer: its `tokenize` gives the tokens of one word.
         special: special token -> id.
-        stages: expressions by which a text is cut, one after the other: for any text, and a quicker one for ASCII.
+        patterns: the tokenizer's expressions by which a text is cut, one after the other.
         trims: whether the tokenizer leaves leading spaces out of a token's characters.
     """
 
-    def __init__(self, model: Any, special: dict[str, int], stages: list[_Stage], trims: bool) -> None:
+    def __init__(self, model: Any, special: dict[str, int], patterns: list[str], trims: bool) -> None:
         super().__init__()
-        self.model, self.special, self.stages, self.trims = model, special, stages, trims
+        self.model, self.special, self.patterns, self.trims = model, special, patterns, trims
+        self.stages = [stage for stage in map(_stage, patterns) if stage is not None]
         ordered = sorted(special, key=len, reverse=True)  # the longest at a place wins
         self.cut = re.compile(f"({'|'.join(map(re.escape, ordered))})").split if ordered else None
         self._letters = _bytes_as_letters()
@@ -102,7 +104,7 @@ class WordTable(dict[str, int]):
         """Return the table of a `tokenizers.Tokenizer`, or None where it has a step that is not known here."""
         parts = json.loads(backend.to_str())
         model, added = parts["model"], parts["added_tokens"]
-        stages, trims = _stages(parts["pre_tokenizer"]), _trims(parts["post_processor"])
+        patterns, trims = _patterns(parts["pre_tokenizer"]), _trims(parts["post_processor"])
         # Some tokens are looked for in the text as it is, others then in its normal form: one round is known here.
         odd = len({t["normalized"] for t in added}) > 1 or any(
             t["single_word"] or t["lstrip"] or t["rstrip"] or (t["normalized"] and parts["normalizer"]) for t in added
@@ -112,13 +114,13 @@ class WordTable(dict[str, int]):
             or model.get("type") != "BPE"
             or any(model.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
             or model.get("byte_fallback")
-            or stages is None
+            or patterns is None
             or trims is None
             or odd
             or any(token["content"].strip() != token["content"] or not token["content"] for token in added)
         ):
             return None
-        return WordTable(backend.model, {t["content"]: t["id"] for t in added}, stages, trims)
+        return WordTable(backend.model, {t["content"]: t["id"] for t in added}, patterns, trims)
 
     def takes(self, text: str) -> bool:
         """Whether every library sees the same words in a text."""
@@ -128,6 +130,12 @@ class WordTable(dict[str, int]):
         if not others:
             return True
         return not any(_kind(c) == "unsure" for c in others) and unicodedata.is_normalized("NFC", text)
+
+    def taken(self, texts: Sequence[str]) -> list[int]:
+        """Return which of some texts it takes, by their places."""
+        whole = "".join(texts)
+        odd = any(sign in whole for sign in _UNSURE_ASCII) or (self.trims and any(t.startswith(" ") for t in texts))
+        return [r for r, text in enumerate(texts) if (not odd and text.isascii()) or self.takes(text)]
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of some texts that it takes, together."""
@@ -171,13 +179,14 @@ class WordTable(dict[str, int]):
             tokens = [(self.special[word], 0)]
         else:
             tokens, at = [], 0
-            characters = [c for c, character in enumerate(word) for _ in character.encode()]
+            plain, size = word.isascii(), len(word.encode())
+            # The byte at which the character of each byte begins.
+            begins = range(size) if plain else [b for b, n in _characters(word) for _ in range(n)]
             for token in self.model.tokenize("".join([self._letters[b] for b in word.encode()])):
                 lead = len(token.value) - len(token.value.lstrip("Ġ")) if self.trims else 0
-                end = len(characters) - 1
-                tokens.append((token.id, characters[min(at, end)] + lead))
+                tokens.append((token.id, begins[min(at, size - 1)] + lead))
                 at += len(token.value)
-        self._new.append((tokens, len(word)))
+        self._new.append((tokens, len(word.encode())))
         self[word] = index = len(self)
         return index
 
@@ -201,24 +210,34 @@ class WordTable(dict[str, int]):
         self._new = []
 
 
-def _stages(pre_tokenizer: Any) -> list[_Stage] | None:
+def _characters(word: str) -> Iterator[tuple[int, int]]:
+    """Yield the byte at which each character begins, and its bytes."""
+    at = 0
+    for character in word:
+        size = len(character.encode())
+        yield at, size
+        at += size
+
+
+def _patterns(pre_tokenizer: Any) -> list[str] | None:
     """Return the expressions of a pre-tokenizer, or None where it does something else."""
     steps = (pre_tokenizer or {}).get("pretokenizers", [pre_tokenizer])
-    found: list[_Stage | None] = []
+    found: list[str] = []
     for step in steps:
         kind = (step or {}).get("type")
         if kind == "Split" and step["behavior"] == "Isolated" and not step["invert"] and "Regex" in step["pattern"]:
-            found.append(_stage(step["pattern"]["Regex"]))
+            found.append(step["pattern"]["Regex"])
         elif kind == "Digits":
-            found.append(_stage(r"\p{N}" if step["individual_digits"] else r"\p{N}+"))
+            found.append(r"\p{N}" if step["individual_digits"] else r"\p{N}+")
         elif kind == "ByteLevel" and not step["add_prefix_space"] and step is steps[-1]:
-            found += [_stage(_GPT2)] if step.get("use_regex", True) else []
+            found += [_GPT2] if step.get("use_regex", True) else []
         else:
             return None
     last = steps[-1] or {}
-    return None if None in found or last.get("type") != "ByteLevel" else [p for p in found if p is not None]
+    return None if last.get("type") != "ByteLevel" or None in map(_stage, found) else found
 
 
+@cache
 def _stage(pattern: str) -> _Stage | None:
     of_any = {r"\p{L}": _classes()["L"], r"\p{N}": _classes()["N"], r"\s": _WHITE}
     of_ascii = {r"\p{L}": "A-Za-z", r"\p{N}": "0-9", r"\s": r" \t\n\r"}

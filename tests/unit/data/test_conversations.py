@@ -1,7 +1,11 @@
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mixlaw.core.errors import DataError
-from mixlaw.data.conversations import FORMATS, converter, detect_format
+from mixlaw.data.conversations import FORMATS, as_json, converter, detect_format
 
 ASKED = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
 
@@ -118,3 +122,18 @@ def test_an_unknown_format_names_the_columns_seen_and_the_accepted_ones():
 )
 def test_a_bad_row_is_one_error_that_says_where_and_what(values, fact):
     assert fact in fails(values)
+
+
+TEXTS = st.text(st.sampled_from('a%s"\\\n\t\x08\x0b\x1fu0é漢😀'))
+TURN = st.builds(lambda role, text: {"role": role, "content": text}, st.sampled_from(["user", "assistant"]), TEXTS)
+
+
+@given(
+    st.lists(st.lists(TURN, max_size=3), max_size=4),
+    st.sampled_from(["", "plain", "\x00", "\x1f", "\x7f", "\u2028"]),
+)
+def test_conversations_together_are_the_json_of_each(conversations, more):
+    for messages in conversations[:1]:
+        messages.append({"role": "assistant", "content": more})
+    expected = [json.dumps(messages, ensure_ascii=False).encode() for messages in conversations]
+    assert as_json(conversations) == expected

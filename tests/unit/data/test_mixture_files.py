@@ -181,3 +181,17 @@ def test_less_than_one_file_or_process_is_an_error(domains, prepared, tmp_path):
     for wrong in ({"shards": 0}, {"workers": 0}):
         with pytest.raises(ConfigError, match="at least 1"):
             materialise(domains, prepared, Mixture(WEIGHTS, 5_000), tmp_path / "mix", **wrong)
+
+
+def test_parquet_holds_any_text_as_it_is(tmp_path):
+    import pyarrow.parquet as parquet
+
+    from mixlaw.data.mixture_files import _write_parquet
+
+    texts = ["", "a\x00\x1f\x7f", "😀 é \u2028\ufeff\uffff", '"\\/\n', "12", "null", "2020-01-01", "x" * 3_000_000]
+    turns = [[{"role": "user", "content": text}, {"role": "assistant", "content": text}] for text in texts]
+    rows = [{"messages": some, "domain": "d é"} for some in [*turns, *turns[:-1] * 700]]
+    lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
+    _write_parquet(tmp_path / "a.parquet", iter(lines))
+    assert parquet.read_table(tmp_path / "a.parquet").to_pylist() == rows
+    assert len(rows) > 2 * 2048

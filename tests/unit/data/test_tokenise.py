@@ -137,7 +137,7 @@ def test_held_out_rows_are_those_of_a_plain_search():
     rows = np.zeros(500, tokenise_module._ROW)
     rows["high"], rows["low"] = rng.integers(0, 12, 500), rng.integers(0, 12, 500)
     keys = list(zip(rows["high"].tolist(), rows["low"].tolist(), strict=True))
-    for wanted in (1, 7, 10_000):
+    for wanted in (1, 7, 20, 10_000):
         count = max(1, min(wanted, int(0.2 * len(set(keys)))))
         smallest = set(sorted(set(keys))[:count])
         assert tokenise_module._held_out(rows, wanted).tolist() == [key in smallest for key in keys]

@@ -1,4 +1,4 @@
-"""The table of words gives what the tokenizer gives, for every text that it takes."""
+"""The tables of words and of chunks give what the tokenizer gives, for every text that they take."""
 
 import random
 import unicodedata
@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlaw.data.chat import ChatTokenizer
+from mixlaw.data.chunk_table import ChunkTable
+from mixlaw.data.tokenised import bytes_before
 from mixlaw.data.word_table import WordTable
 
 LLAMA = (
@@ -49,20 +51,54 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=300, deadline=None)
-@given(parts=st.lists(st.text(st.sampled_from(LETTERS) | st.characters(codec="utf-8"), max_size=25), max_size=4))
-def test_ids_and_characters_are_the_tokenizers(marked, kind, parts):
-    backend = variant(marked, **KINDS[kind])
-    table = WordTable.of(backend)
-    texts = [text for text in ("<|im_end|>".join(parts), *parts) if table.takes(text)]
-    if not texts:
-        return
+def assert_as_the_tokenizer(backend, table, texts):
+    texts = [texts[r] for r in table.taken(texts)]
     ids, starts, lengths = table.tokens(texts)
     encoded = [backend.encode(text, add_special_tokens=False) for text in texts]
     assert ids.tolist() == [i for e in encoded for i in e.ids]
-    assert starts.tolist() == [start for e in encoded for start, _ in e.offsets]
+    before = [bytes_before(text) for text in texts]
+    assert starts.tolist() == [b[start] for b, e in zip(before, encoded, strict=True) for start, _ in e.offsets]
     assert lengths.tolist() == [len(e.ids) for e in encoded]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=300, deadline=None)
+@given(parts=st.lists(st.text(st.sampled_from(LETTERS) | st.characters(codec="utf-8"), max_size=25), max_size=4))
+def test_ids_and_places_are_the_tokenizers(marked, kind, parts):
+    backend = variant(marked, **KINDS[kind])
+    words = WordTable.of(backend)
+    for table in (words, ChunkTable.of(words)):
+        assert_as_the_tokenizer(backend, table, ["<|im_end|>".join(parts), *parts])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chunks_end_where_words_end_whatever_stands_around_them(marked, kind):
+    words = WordTable.of(variant(marked, **KINDS[kind]))
+    signs, rng = "aS'.<09 \n\r\té½…\xa0中", random.Random(0)
+    texts = ["".join(rng.choices(signs, k=rng.choice([2, 5, 40]))) for _ in range(20_000)]
+    chunks = ChunkTable.of(words)
+    assert chunks is not None
+    for a, b in zip(words.tokens(texts), chunks.tokens(texts), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_unknown_expressions_and_odd_special_tokens_have_no_chunks(marked):
+    for pattern in (QWEN + r"|\p{L}+ ", QWEN.removesuffix(r"|\s+"), r" ?[^\s]+|\s+"):
+        words = WordTable.of(variant(marked, pattern=pattern))
+        assert words is not None and ChunkTable.of(words) is None
+    backend = variant(marked)
+    backend.add_special_tokens(["<\0>"])
+    assert ChunkTable.of(WordTable.of(backend)) is None
+
+
+def test_texts_are_kept_apart(marked):
+    chunks = ChunkTable.of(WordTable.of(variant(marked)))
+    texts = ["", "a<|im_", "end|>b", "", "\0", "\0\0<|im_end|>", ""]
+    alone = [chunks.tokens([text]) for text in texts]
+    together = chunks.tokens(texts)
+    assert together[0].tolist() == [i for ids, _, _ in alone for i in ids]
+    assert together[1].tolist() == [s for _, starts, _ in alone for s in starts]
+    assert together[2].tolist() == [len(ids) for ids, _, _ in alone]
 
 
 def test_plain_text_is_taken_and_text_that_libraries_read_differently_is_not(marked):
@@ -75,13 +111,15 @@ def test_plain_text_is_taken_and_text_that_libraries_read_differently_is_not(mar
 
 
 def test_a_full_table_starts_again_with_the_same_ids(marked, monkeypatch):
-    from mixlaw.data import word_table
+    from mixlaw.data import chunk_table, word_table
 
-    table = WordTable.of(variant(marked))
+    words = WordTable.of(variant(marked))
     texts = [f"word{i} and {random.Random(i).random()}" for i in range(50)]
-    first = table.tokens(texts)
-    monkeypatch.setattr(word_table, "_MOST_WORDS", 10)
-    assert all(np.array_equal(a, b) for a, b in zip(first, table.tokens(texts), strict=True))
+    for table in (words, ChunkTable.of(words)):
+        first = table.tokens(texts)
+        monkeypatch.setattr(word_table, "_MOST_WORDS", 10)
+        monkeypatch.setattr(chunk_table, "_MOST_CHUNKS", 10)
+        assert all(np.array_equal(a, b) for a, b in zip(first, table.tokens(texts), strict=True))
 
 
 @pytest.mark.parametrize(
