@@ -49,6 +49,10 @@ DO = {
         "Install what the message says: `[train]` brings torch and transformers, `[report]` the report, "
         "`[trl]` TRL and PEFT, `[laws]` LightGBM."
     ),
+    "file": (
+        "The message names the path, where the system does. On a full disk free some space: what is done is kept, "
+        "and the same command goes on where it stopped."
+    ),
     "usage": "An unknown verb or option, or one without its value: `mixlaw VERB --help`. Exit code 2.",
     "interrupted": "Ctrl-C. Finished runs are kept; the same command goes on where it stopped. Exit code 130.",
     "internal": "A fault of mixlaw. `--debug` shows the traceback; please report it.",

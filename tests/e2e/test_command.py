@@ -71,6 +71,11 @@ def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
         (PROGRAM.replace('{"losses": losses', '{"losses": {}'), ["lacks 'instruction'"]),
         (PROGRAM.replace("sum(nats)", "float('nan')"), ["a loss is nan", "only finite"]),
         (PROGRAM.replace('"count": len(nats)', '"count": 0'), ["count is 0"]),
+        (PROGRAM.replace("sum(nats)", "-sum(nats)"), ["a loss is -", "at least 0"]),
+        (PROGRAM.replace("sum(nats)", "True"), ["the nats of 'instruction' is True, it must be a number"]),
+        (PROGRAM.replace('"nats": sum(nats), ', ""), ["the loss of 'instruction' has no 'loss'"]),
+        (PROGRAM.replace('{"losses": losses', '{"losses": [1]'), ["'losses' is [1], it must be an object"]),
+        ("import json, os, sys; os.mkdir(json.load(open(sys.argv[1]))['result'])", ["malformed", "directory"]),
     ],
 )
 def test_a_program_that_fails_fails_its_run_with_one_sentence(tmp_path: Path, program: str, said: list[str]) -> None:
@@ -90,6 +95,8 @@ def test_a_program_that_fails_fails_its_run_with_one_sentence(tmp_path: Path, pr
     [
         ("python train.py", "neither {spec} nor {train_file}"),
         ("python train.py {spce}", "names {spce}"),
+        ("python train.py {spec:d}", "names {spec:d}"),
+        ("python train.py {spec!r}", "names {spec!r}"),
         ("python 'train.py {spec}", "cannot be read"),
         ("  ", "empty"),
         ("no-such-program {spec}", "cannot be started"),

@@ -61,6 +61,25 @@ def test_a_tracker_that_fails_changes_nothing(tmp_path, capsys):
     assert said.count("report_to: tensorboard failed") == 1 and (study / "solution.json").is_file()
 
 
+@pytest.mark.parametrize("verb", ["train", "run"])
+def test_with_json_a_tracker_that_fails_is_a_warning(tmp_path, capsys, verb):
+    pytest.importorskip("tensorboard")
+    config = example_config(tmp_path / "support-bot")
+    config.write_text(config.read_text(encoding="utf-8") + "report_to: tensorboard\n", encoding="utf-8")
+    study = config.parent / "study"
+    place_runs(study)
+    (study / "trackers").mkdir()
+    (study / "trackers" / "tensorboard").write_text("in the way", encoding="utf-8")
+    assert main([verb, str(config), "--json"]) == 0
+    said = capsys.readouterr()
+    (warning,) = json.loads(said.out)["warnings"]
+    assert "report_to: tensorboard failed" in warning and "the next `mixlaw run` reports" in warning
+    assert said.err == ""
+    (study / "trackers" / "tensorboard").unlink()
+    assert main([verb, str(config), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
+
+
 def test_check_says_that_a_package_is_missing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("mixlaw.trackers.tracker.find_spec", lambda package: None)
     config = example_config(tmp_path / "demo")

@@ -9,6 +9,7 @@ import pytest
 
 from mixlaw.api.project import Project
 from mixlaw.api.sweep import run, train
+from mixlaw.cli import main
 from mixlaw.core.errors import ConfigError
 from small_demo import write_small_demo
 
@@ -28,6 +29,17 @@ def records(config: Path) -> dict[str, dict]:
     paths = (config.parent / "study" / "runs").glob("*/record.json")
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return {record["spec"]["name"]: record for record in found}
+
+
+@pytest.mark.parametrize(("more", "missing"), [("", "trl"), ("  peft: {r: 8}\n", "peft")])
+def test_a_missing_package_is_said_before_anything_is_written(tmp_path, monkeypatch, capsys, more, missing) -> None:
+    config = study(tmp_path, f"  trainer: trl\n{more}")
+    monkeypatch.setattr("mixlaw.train.trl.find_spec", lambda package: None if package == missing else object())
+    for verb in ("check", "train", "run"):
+        assert main([verb, str(config)]) == 1
+        said = capsys.readouterr().err
+        assert f"needs the package '{missing}'" in said and 'pip install "mixlaw[trl]"' in said
+        assert said.count("\n") == 1 and not (tmp_path / "study").exists()
 
 
 @needs_trl

@@ -52,18 +52,15 @@ def configuration(spec: dict[str, Any]) -> dict[str, Any]:
         spec["model"]["revision"],
         spec["train"],
         spec["seed"],
+        spec["model"]["attn_implementation"],
         files=(spec["train_file"],),
     )
     text = export_recipe("axolotl", training).files["axolotl.yaml"].replace("{folder}", spec["output_dir"])
-    own: dict[str, Any] = {
+    own = {
         "num_epochs": spec["train"]["num_train_epochs"],
         "bf16": spec["train"]["bf16"],
         "save_strategy": "no",
     }
-    attention = spec["model"]["attn_implementation"]
-    if attention != "auto" or spec["train"]["packing"]:
-        # With other attention Axolotl's packed conversations see one another; in mixlaw they never do.
-        own["attn_implementation"] = "flash_attention_2" if attention == "auto" else attention
     return yaml.safe_load(text) | own | MORE
 
 

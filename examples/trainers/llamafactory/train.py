@@ -27,7 +27,7 @@ from mixlaw.train.own_program import evaluate_model, read_spec, write_result
 # Yours: keys of LLaMA-Factory's that mix.yaml does not have. A LoRA must be merged before it is evaluated
 # (`llamafactory-cli export`).
 MORE: dict[str, Any] = {
-    # "flash_attn": "fa2",
+    # "disable_gradient_checkpointing": True,
     # "deepspeed": "ds_z2_config.json",
 }
 
@@ -54,13 +54,13 @@ def files(spec: dict[str, Any]) -> dict[str, str]:
         spec["model"]["revision"],
         spec["train"],
         spec["seed"],
+        spec["model"]["attn_implementation"],
         files=(spec["train_file"],),
     )
     recipe = export_recipe("llamafactory", training).files
     config = yaml.safe_load(recipe["sft.yaml"].replace("{folder}", spec["output_dir"]))
     config |= {
         "num_train_epochs": float(spec["train"]["num_train_epochs"]),
-        "neat_packing": spec["train"]["packing"],  # packed conversations never see one another, as in mixlaw
         "bf16": spec["train"]["bf16"] is True,  # it knows no `auto`
         "save_strategy": "no",
     }

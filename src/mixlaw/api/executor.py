@@ -29,6 +29,22 @@ def executor_kind(project: Project, executor: str | None) -> str:
     return kind
 
 
+def require_extras(project: Project, executor: str | None = None) -> None:
+    """Say now, and not after an hour of tokenising, what training will miss.
+
+    What a cluster's nodes have is their business.
+
+    Raises:
+        ConfigError: no such executor.
+        MissingExtra: a tracker, the executor, or the trainer of this machine is not installed.
+    """
+    _ = project.reporter
+    if executor_kind(project, executor) == "local" and project.config.train.trainer == "trl":
+        from mixlaw.train.trl import TrlSettings, require_packages
+
+        require_packages(TrlSettings(**project.trainer_options))
+
+
 def train_pending(
     project: Project,
     study: Study,

@@ -119,6 +119,7 @@ def _common(project: Project) -> dict[str, Any]:
         "revision": config.model.revision,
         "train": config.train.model_dump(),
         "seed": config.plan.seed,
+        "attention": config.model.attn_implementation,
     }
 
 

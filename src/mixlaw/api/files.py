@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixlaw.api.executor import require_extras
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
@@ -71,7 +72,7 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     from mixlaw.data.prepare import example
 
     project = Project.open(config, note)
-    _ = project.reporter  # a tracker that is not installed is said before anything is trained
+    require_extras(project)
     unused = project.left_out
     examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
     specs, notes = project.design

@@ -111,7 +111,7 @@ def mix(
     out: str | Path | None = None,
     file_format: str = "jsonl",
     shards: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     note: Note | None = None,
 ) -> MixtureFiles:
     """Write the training files of the study's solution, or of given weights, and return (manifest, folder).
@@ -123,7 +123,7 @@ def mix(
         out: the folder; None for mixtures/<budget>-<hash8> in the study.
         file_format: `jsonl` or `parquet`.
         shards: files; None for one, or more where it would be larger than about 100 MB.
-        workers: processes; the bytes do not depend on it.
+        workers: processes; None for one a usable core where there is much to do. The bytes do not depend on it.
         note: called with a sentence about each step.
 
     Raises:

@@ -45,11 +45,15 @@ class Project:
     Args:
         config: the configuration, with absolute paths.
         note: called with a sentence about each step.
+
+    Attributes:
+        warnings: what went wrong without ending the step, such as a tracker that failed; notes, too.
     """
 
     def __init__(self, config: Config, note: Note | None = None) -> None:
         self.config = config
         self.note: Note = note or (lambda text: None)
+        self.warnings: list[str] = []
         self.study = Study(config.study)
 
     @staticmethod
@@ -218,7 +222,11 @@ class Project:
     def reporter(self) -> Reporter:
         """Tells trackers of finished runs; raises MissingExtra where one that is wanted is not installed."""
         settings = {"model": self.config.model.model_dump(), "train": self.config.train.model_dump(exclude_none=True)}
-        return Reporter(self.config.report_to, self.study, settings, self.note)
+        return Reporter(self.config.report_to, self.study, settings, self._warn)
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(text)
+        self.note(text)
 
     @property
     def design(self) -> tuple[list[RunSpec], list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.added import save_added
-from mixlaw.api.executor import executor_kind, train_pending
+from mixlaw.api.executor import require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.project import Note, Project
@@ -164,8 +164,7 @@ def train(
         ConfigError, DataError, DesignError, StudyError, MissingExtra: see the parts; a failed run is no exception.
     """
     project = _project(config, note)
-    executor_kind(project, executor)  # said now, not after an hour of tokenising
-    _ = project.reporter
+    require_extras(project, executor)
     specs = plan(project).runs
     if keep_models:
         specs = [replace(spec, keep_model=True) for spec in specs]

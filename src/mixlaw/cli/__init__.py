@@ -14,7 +14,7 @@ import typer
 from mixlaw.cli import files, numbers, results, sweep
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
-from mixlaw.core.errors import MixlawError
+from mixlaw.core.errors import MixlawError, file_error
 
 _OK, _ERROR, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
@@ -103,19 +103,10 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         # A path that cannot be read or written, a full disk: facts about the machine, whichever step met them.
         _traceback(debug)
-        print_error(_file_error(error), as_json)
+        print_error(file_error(error), as_json)
         return _ERROR
     except Exception as error:
         return _unexpected(error, debug, as_json)
-
-
-def _file_error(error: OSError) -> MixlawError:
-    what = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-    reason = error.strerror or str(error) or type(error).__name__
-    return _File(
-        f"{what or 'A file'} cannot be used: {reason}.",
-        "Check the path, its permissions and the free space, then run the command again.",
-    )
 
 
 def _interrupted(as_json: bool) -> int:
@@ -152,10 +143,6 @@ class _Interrupted(MixlawError):
 
 class _Usage(MixlawError):
     code = "usage"
-
-
-class _File(MixlawError):
-    code = "file"
 
 
 class _Internal(MixlawError):

@@ -140,7 +140,9 @@ def mix(
     shards: Annotated[
         int | None, typer.Option(help="Files; default one, or more where it would exceed about 100 MB.", min=1)
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default one a usable core. The bytes do not depend on it.", min=1)
+    ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write the training files of the solution, or of given weights, with a manifest and a card.

@@ -94,14 +94,16 @@ def compare(
         mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
     """
     from mixlaw.api.compare import compare as train_and_compare
+    from mixlaw.api.project import Project
 
     own = {
         f"own{f'-{i}' if i > 1 else ''}": opt.pairs([text], "--weights", opt.number("--weights"))
         for i, text in enumerate(weights or [], 1)
     }
+    project = Project.open(config, None if as_json else note)
     with SweepLine(as_json) as line:
         result = train_and_compare(
-            config,
+            project,
             budget_tokens=budget,
             seeds=seeds,
             weights=own,
@@ -110,10 +112,9 @@ def compare(
             workers=workers,
             retry_failed=retry_failed,
             on_event=line,
-            note=None if as_json else note,
         )
     if as_json:
-        print_json(result)
+        print_json({**result, "warnings": project.warnings})
     else:
         _show_comparison(result)
         finish({}, f"mixlaw final {near(config)}")
@@ -173,21 +174,22 @@ def final(
         mixlaw final mix.yaml --budget 20M --out my-model
     """
     from mixlaw.api.final import final as train_model
+    from mixlaw.api.project import Project
 
     given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    project = Project.open(config, None if as_json else note)
     with SweepLine(as_json) as line:
         result = train_model(
-            config,
+            project,
             budget_tokens=budget,
             weights=given,
             out=out,
             seed=seed,
             retry_failed=retry_failed,
             on_event=line,
-            note=None if as_json else note,
         )
     if as_json:
-        print_json({"folder": str(result.folder), "new": result.new, **result.facts})
+        print_json({"folder": str(result.folder), "new": result.new, **result.facts, "warnings": project.warnings})
         return
     predicted = result.facts["predicted"]
     rows = [

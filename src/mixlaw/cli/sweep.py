@@ -57,14 +57,13 @@ def demo(
 
 
 def _run(config: Path, executor: str | None, workers: int | None, retry_failed: bool, as_json: bool) -> None:
+    from mixlaw.api.project import Project
     from mixlaw.api.sweep import run as run_study
 
     began = time.monotonic()
-    say = (lambda text: None) if as_json else note
+    project = Project.open(config, None if as_json else note)
     with SweepLine(as_json) as line:
-        result = run_study(
-            config, executor=executor, workers=workers, retry_failed=retry_failed, on_event=line, note=say
-        )
+        result = run_study(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=line)
     if as_json:
         print_json(
             {
@@ -74,6 +73,7 @@ def _run(config: Path, executor: str | None, workers: int | None, retry_failed: 
                 "manifest": result.manifest,
                 "written": result.written,
                 "wall_s": round(time.monotonic() - began, 1),
+                "warnings": project.warnings,
             }
         )
     else:
@@ -138,21 +138,21 @@ def train(
         mixlaw train mix.yaml --executor ray
         mixlaw train mix.yaml --retry-failed
     """
+    from mixlaw.api.project import Project
     from mixlaw.api.sweep import train as train_runs
 
-    say = (lambda text: None) if as_json else note
+    project = Project.open(config, None if as_json else note)
     with SweepLine(as_json) as line:
         statuses = train_runs(
-            config,
+            project,
             executor=executor,
             workers=workers,
             retry_failed=retry_failed,
             keep_models=keep_models,
             on_event=line,
-            note=say,
         )
     if as_json:
-        print_json({"runs": [status.to_json() for status in statuses]})
+        print_json({"runs": [status.to_json() for status in statuses], "warnings": project.warnings})
     else:
         done = sum(status.state == "done" for status in statuses)
         note(f"{done} of {len(statuses)} runs done")

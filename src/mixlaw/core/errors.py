@@ -12,13 +12,19 @@
     │   └── DidNotConverge
     ├── SolveError           no weights could be computed
     │   └── Infeasible       no mixture meets the constraints
-    └── MissingExtra         an optional dependency is not installed
+    ├── MissingExtra         an optional dependency is not installed
+    └── FileError            a path cannot be read or written
 
 A message states the fact with its values, the rule, and the remedy: `message` holds the first two,
 `hint` the remedy. `code` is stable, for programs that read `--json`.
 """
 
 from __future__ import annotations
+
+import errno
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the operating system says of a full disk or quota."""
 
 
 class MixlawError(Exception):
@@ -140,3 +146,24 @@ class MissingExtra(MixlawError):
 
     def __reduce__(self) -> tuple:
         return type(self), self._args
+
+
+class FileError(MixlawError):
+    """A path cannot be read or written, or a disk is full."""
+
+    code = "file"
+
+
+def file_error(error: OSError) -> FileError:
+    """Return what the operating system said, in a sentence with a remedy."""
+    what = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno in DISK_FULL:
+        return FileError(
+            f"{what or 'A file'} cannot be written: {reason}.",
+            "Free some space where the study and the outputs lie, then run the command again.",
+        )
+    return FileError(
+        f"{what or 'A file'} cannot be used: {reason}.",
+        "Check the path, its permissions and the free space, then run the command again.",
+    )

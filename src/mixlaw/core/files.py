@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from mixlaw.core.errors import DataError
+from mixlaw.core.errors import DISK_FULL, DataError
 
 
 @contextlib.contextmanager
@@ -33,7 +33,9 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL and error.filename is None:
+            error.filename = str(path)  # a write says no name, and a disk is full at a place
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mixlaw.core.cores import usable_cores
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.readers import arrow, coded, no_column, value_text
-from mixlaw.data.reading import LARGE_BYTES, Piece, Source
+from mixlaw.data.reading import Piece, Source, workers_for
 
 _MOST_VALUES = 100_000
 
@@ -48,7 +47,7 @@ def take_census(domain: Domain, column: str, source: Source | None = None) -> Ce
     """
     source = source or Source(domain)
     tasks = [(count_values, (piece, column)) for piece in source.pieces()]
-    found = run_tasks(tasks, usable_cores() if source.bytes >= LARGE_BYTES else 1, source)
+    found = run_tasks(tasks, workers_for(source.bytes), source)
     total: Counter[str | None] = Counter()
     for counts, _ in found:
         total.update(counts)

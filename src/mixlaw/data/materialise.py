@@ -22,7 +22,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.data.mixture_files import Origin, write_files, write_plan
 from mixlaw.data.mixture_plan import MixturePlan, plan_mixture
 from mixlaw.data.prepare import DomainTokens, require_unchanged, source_key
-from mixlaw.data.reading import Source
+from mixlaw.data.reading import Source, workers_for
 from mixlaw.data.rows import replace_folder
 
 FILE_FORMATS = ("jsonl", "parquet")
@@ -42,7 +42,7 @@ def materialise(
     seed: int = 0,
     file_format: str = "jsonl",
     shards: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     card: Card | None = None,
 ) -> dict[str, Any]:
     """Write the training files of a mixture into a new folder, whole or not at all.
@@ -58,7 +58,8 @@ def materialise(
         seed: of the sample and of the order.
         file_format: `jsonl` or `parquet`.
         shards: how many files; None for one, or more where it would be larger than about 100 MB.
-        workers: processes; the bytes do not depend on it.
+        workers: processes; None for one a usable core, or this one alone where there is little to do. The bytes do not
+            depend on it.
         card: writes the folder's README.md; None for none.
 
     Returns:
@@ -93,6 +94,8 @@ def materialise(
         if not (folder / "plan.json").exists():
             write_plan(plan, dict(prepared), origins, folder)
             write_json(folder / "plan.json", {"id": identity, "rows": plan.rows, "shards": plan.shards})
+        if workers is None:
+            workers = workers_for(sum(origin.source.bytes for origin in origins))
         files = write_files(plan, origins, file_format, folder, workers)
         manifest = _manifest(identity, mixture, prepared, plan, seed) | {"files": files}
         write_json(folder / "files" / "manifest.json", manifest)
@@ -102,7 +105,9 @@ def materialise(
     return manifest
 
 
-def _check(domains: Mapping[str, Domain], mixture: Mixture, file_format: str, shards: int | None, workers: int) -> None:
+def _check(
+    domains: Mapping[str, Domain], mixture: Mixture, file_format: str, shards: int | None, workers: int | None
+) -> None:
     if file_format not in FILE_FORMATS:
         raise ConfigError(f"There is no file format '{file_format}'.", f"Choose one of: {', '.join(FILE_FORMATS)}.")
     if unknown := sorted(set(mixture.weights) - set(domains)):

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.cores import usable_cores
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import read_json, write_json
@@ -27,7 +26,7 @@ from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
 from mixlaw.data.pool import run_tasks
-from mixlaw.data.reading import LARGE_BYTES, RawRow, Source, read_rows
+from mixlaw.data.reading import RawRow, Source, read_rows, workers_for
 from mixlaw.data.rows import TokenRows, replace_folder
 from mixlaw.data.tokenise import Job, Parts, empty, merge, tokenise
 
@@ -206,8 +205,7 @@ def _tokenise(
         for group in groups.values()
     ]
     if workers is None:
-        large = sum(job.source.bytes for job in jobs) >= LARGE_BYTES
-        workers = usable_cores() if large else 1
+        workers = workers_for(sum(job.source.bytes for job in jobs))
     cache = missing[0].folder.parent
     cache.mkdir(parents=True, exist_ok=True)
     with _parts_folder(cache) as folder:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mixlaw.core.cores import usable_cores
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data.readers import Tally, Wanted, arrow, hub_rows, is_blank, json_lines, load_hub, parquet_rows
@@ -23,6 +24,12 @@ PIECE_BYTES = 32 << 20
 
 LARGE_BYTES = 24 << 20
 """With fewer, starting processes takes longer than they save."""
+
+
+def workers_for(source_bytes: int) -> int:
+    """Return how many processes read sources of so many bytes: one a usable core, or one for little."""
+    return usable_cores() if source_bytes >= LARGE_BYTES else 1
+
 
 _HUB_ROWS = 50_000
 

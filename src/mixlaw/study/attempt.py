@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.errors import DataError, MixlawError, RunFailed
+from mixlaw.core.errors import DISK_FULL, DataError, MixlawError, RunFailed, file_error
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.train.trainer import Progress, Trainer
 
@@ -71,6 +71,8 @@ def attempt(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress) -
         raise
     except Exception as error:
         traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            error = file_error(error)
         return Failed(error, retry=True)
     timing = {
         "wall_s": time.time() - began,

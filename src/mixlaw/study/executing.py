@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mixlaw.core.errors import ConfigError, DataError, MissingExtra, MixlawError, RunFailed, StudyError
+from mixlaw.core.errors import (
+    DISK_FULL,
+    ConfigError,
+    DataError,
+    FileError,
+    MissingExtra,
+    MixlawError,
+    RunFailed,
+    StudyError,
+    file_error,
+)
 from mixlaw.core.run import RunSpec
 from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
@@ -74,6 +84,8 @@ def training_environment(threads: int) -> dict[str, str]:
 
 def error_json(error: Exception) -> dict[str, str]:
     """Return an error as values that any process can read; `as_error` is its inverse."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        error = file_error(error)
     if isinstance(error, MixlawError):
         return {"code": error.code, "message": error.message, "hint": error.hint}
     return {"code": "error", "message": f"{type(error).__name__}: {error}", "hint": ""}
@@ -82,7 +94,7 @@ def error_json(error: Exception) -> dict[str, str]:
 def as_error(event: Mapping[str, Any]) -> MixlawError:
     """Return the error that another process has met."""
     kinds: dict[str, type[MixlawError]] = {
-        kind.code: kind for kind in (ConfigError, DataError, StudyError, RunFailed, MixlawError)
+        kind.code: kind for kind in (ConfigError, DataError, StudyError, RunFailed, FileError, MixlawError)
     }
     if event["code"] == MissingExtra.code:
         purpose, package = event["message"].split(" needs the package '", 1)

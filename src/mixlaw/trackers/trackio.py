@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from pathlib import Path
 
 from mixlaw.core.errors import StudyError
 from mixlaw.trackers.tracker import LoggedRun, package_of
+
+_LOST = re.compile(r"trackio\b.* failed")
+"""How its warnings begin that something was not written."""
 
 
 class Trackio:
@@ -35,7 +40,15 @@ class Trackio:
         self.project = os.environ.get("TRACKIO_PROJECT") or study
 
     def write(self, run: LoggedRun) -> None:
-        """Log the run under its name."""
+        """Log the run under its name; what the package only warns of is an error, or the run would count as shown."""
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            self._log(run)
+        lost = [text for text in (str(warning.message) for warning in said) if _LOST.match(text)]
+        if lost:
+            raise StudyError(lost[0])
+
+    def _log(self, run: LoggedRun) -> None:
         logged = self._trackio.init(
             project=self.project,
             name=run.name,

@@ -46,14 +46,16 @@ def check_command(command: str) -> list[str]:
     """
     try:
         words = shlex.split(command)
-        names = [name for word in words for _, name, _, _ in string.Formatter().parse(word) if name is not None]
+        fields = [field for word in words for field in string.Formatter().parse(word) if field[1] is not None]
     except ValueError as error:
         raise ConfigError(
             f"train.command cannot be read: {error}.", "Close quotes and braces; a brace itself is {{ or }}."
         ) from None
     if not words:
         raise ConfigError("train.command is empty.", "Write it like: python train.py --spec {spec}")
-    if unknown := [name for name in names if name not in PLACEHOLDERS]:
+    names = [name for _, name, _, _ in fields]
+    written = [f"{name}{'!' + how if how else ''}{':' + form if form else ''}" for _, name, form, how in fields]
+    if unknown := [text for text in written if text not in PLACEHOLDERS]:
         raise ConfigError(
             f"train.command names {{{unknown[0]}}}; known are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}.",
             "Mend the name; a brace itself is {{ or }}.",

@@ -73,29 +73,42 @@ def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, Tar
         targets: those that must have a loss; others are left out.
 
     Raises:
-        RunFailed: no such file, no JSON, or a loss is missing, malformed or not finite.
+        RunFailed: no such file, no JSON, or a loss is missing, malformed, negative or not finite.
     """
     remedy = 'Write {"losses": {"<target>": {"nats": <sum>, "count": <tokens>}}} to the path in the spec\'s `result`.'
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        losses = {target: _loss(value["losses"][target]) for target in targets}
+        value = _object(json.loads(path.read_text(encoding="utf-8")), "it")
+        found = _object(value["losses"], "'losses'")
+        losses = {target: _loss(target, found[target]) for target in targets}
         steps, parameters = (_whole(value.get(key, 0), key) for key in ("steps", "parameters"))
     except FileNotFoundError:
         raise RunFailed(f"Run '{run}': the command wrote no {path}.", remedy) from None
     except KeyError as error:
         raise RunFailed(f"Run '{run}': {path} lacks {error}; every target needs a loss.", remedy) from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise RunFailed(f"Run '{run}': {path} is malformed: {error}.", remedy) from None
     return losses, steps, parameters
 
 
-def _loss(value: Any) -> TargetLoss:
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {json.dumps(value)[:80]}, it must be an object")
+    return value
+
+
+def _loss(target: str, value: Any) -> TargetLoss:
+    value = _object(value, f"the loss of '{target}'")
+    key = "nats" if "nats" in value else "loss"
+    if missing := [name for name in (key, "count") if name not in value]:
+        raise ValueError(f"the loss of '{target}' has no '{missing[0]}'")
     count = _whole(value["count"], "count")
     if count < 1:
         raise ValueError(f"count is {count}, it must be at least 1")
-    nats = float(value["nats"]) if "nats" in value else float(value["loss"]) * count
-    if not math.isfinite(nats):
-        raise ValueError(f"a loss is {nats}, only finite ones are recorded")
+    if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
+        raise ValueError(f"the {key} of '{target}' is {value[key]!r}, it must be a number")
+    nats = float(value[key]) * (1 if key == "nats" else count)
+    if not math.isfinite(nats) or nats < 0:
+        raise ValueError(f"a loss is {nats}, only finite ones of at least 0 are recorded")
     return TargetLoss(nats, count, _whole(value.get("bytes", 0), "bytes"))
 
 

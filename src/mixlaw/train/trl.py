@@ -70,6 +70,13 @@ class TrlSettings:
         return asdict(self)
 
 
+def require_packages(options: TrlSettings) -> None:
+    """Raise MissingExtra where TRL, or PEFT where it is asked for, is not installed; imports neither."""
+    for package in ("trl", *(["peft"] if options.peft is not None else [])):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "trl", f"The trainer 'trl'{' with LoRA' if package == 'peft' else ''}")
+
+
 class TrlTrainer:
     """Trains by starting `mixlaw.train.trl_run`, once a run.
 
@@ -94,9 +101,7 @@ class TrlTrainer:
         train_rows: Mapping[str, TokenRows],
         validation_rows: Mapping[str, TokenRows],
     ) -> None:
-        for package in ("trl", *(["peft"] if options.peft is not None else [])):
-            if find_spec(package) is None:
-                raise MissingExtra(package, "trl", f"The trainer 'trl'{' with LoRA' if package == 'peft' else ''}")
+        require_packages(options)
         self.model = model
         self.settings = settings
         self.options = options

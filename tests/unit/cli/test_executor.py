@@ -18,6 +18,9 @@ def test_without_ray_the_line_names_the_install_command_before_anything_is_writt
     assert main(["run", str(config), "--executor", "ray"]) == 1
     said = capsys.readouterr().err
     assert 'pip install "mixlaw[ray]"' in said and "Traceback" not in said
+    config.write_text(config.read_text(encoding="utf-8") + "\nexecutor: {kind: ray}\n", encoding="utf-8")
+    assert main(["check", str(config)]) == 1
+    assert 'pip install "mixlaw[ray]"' in capsys.readouterr().err
     assert not (tmp_path / "study").exists()
 
 

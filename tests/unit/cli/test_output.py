@@ -202,14 +202,14 @@ def test_an_unexpected_error_is_one_line_and_the_traceback_needs_debug(mixlaw, m
     assert mixlaw("fit", "runs.csv", "--json").json["error"]["code"] == "internal"
 
 
-def test_ctrl_c_exits_with_130_and_says_how_to_go_on(mixlaw, monkeypatch):
+def test_ctrl_c_exits_with_130_and_says_how_to_go_on(mixlaw, mix_yaml, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mixlaw.api.sweep.train", interrupted)
-    result = mixlaw("train", "mix.yaml")
+    result = mixlaw("train", mix_yaml)
     assert result.code == 130 and "again" in result.stderr and "Traceback" not in result.stderr
-    assert mixlaw("train", "mix.yaml", "--json").json["error"]["code"] == "interrupted"
+    assert mixlaw("train", mix_yaml, "--json").json["error"]["code"] == "interrupted"
 
 
 def test_a_reader_that_goes_away_is_no_error(runs_csv):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlaw.core.errors import ConfigError, DataError, Infeasible, MissingExtra
+from mixlaw.core.errors import ConfigError, DataError, Infeasible, MissingExtra, file_error
 from mixlaw.core.files import atomic_open, read_json, write_json
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.seeds import seed_from
@@ -67,6 +68,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         raise RuntimeError
     assert read_json(tmp_path / "x.json") == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_full_disk_is_said_with_the_path_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("old")
+    with pytest.raises(OSError) as raised, atomic_open(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(file_error(raised.value)).startswith(f"{path} cannot be written: No space left on device.")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_never_takes_the_place_of_a_folder(tmp_path: Path) -> None:

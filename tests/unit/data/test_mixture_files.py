@@ -18,6 +18,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.data import materialise as materialise_module
 from mixlaw.data import mixture_files, mixture_plan
 from mixlaw.data.materialise import materialise
+from mixlaw.data.mixture_files import write_files
 from mixlaw.data.prepare import conversations
 
 ROWS = {"code": 300, "law": 40, "math": 150}
@@ -48,6 +49,23 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(domains, prepared, t
         kept.append(contents(out))
     assert all(other == kept[0] for other in kept)
     assert len(kept[0]) == 9 and f"train-00004-of-00008.{file_format}" in kept[0]
+
+
+def test_by_default_small_sources_need_one_process_and_large_ones_have_one_a_core(
+    domains, prepared, tmp_path, monkeypatch
+):
+    mixture, asked = Mixture(WEIGHTS, 30_000), []
+
+    def write(plan, origins, suffix, folder, workers):
+        asked.append(workers)
+        return write_files(plan, origins, suffix, folder, workers)
+
+    monkeypatch.setattr("mixlaw.data.materialise.write_files", write)
+    monkeypatch.setattr("mixlaw.data.reading.usable_cores", lambda: 2)
+    materialise(domains, prepared, mixture, tmp_path / "small")
+    monkeypatch.setattr("mixlaw.data.reading.LARGE_BYTES", 1)
+    materialise(domains, prepared, mixture, tmp_path / "large")
+    assert asked == [1, 2] and contents(tmp_path / "small") == contents(tmp_path / "large")
 
 
 def test_the_rows_and_their_order_do_not_depend_on_the_number_of_files_or_on_the_buckets(

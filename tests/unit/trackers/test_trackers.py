@@ -3,12 +3,16 @@
 import json
 import sys
 import time
+import warnings
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 
+from mixlaw.core.errors import StudyError
 from mixlaw.trackers import TRACKERS
 from mixlaw.trackers.tracker import LoggedRun, flat
+from mixlaw.trackers.trackio import Trackio
 
 CURVE = [(step, {"train/loss": 2.0 / step, "train/tokens": 100.0 * step}) for step in (1, 2, 3)]
 CONFIG = {"tokens": {"code": 300}, "train": {"learning_rate": 1e-3, "bf16": "auto"}}
@@ -75,6 +79,19 @@ def test_wandb_writes_offline_runs_into_the_study(tmp_path):
     while not all(text in file.read_bytes() for text in texts) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [text for text in texts if text not in file.read_bytes()] == []
+
+
+def test_what_trackio_only_warns_of_is_an_error(tmp_path, monkeypatch):
+    class Logged:
+        def log(self, metrics, step):
+            warnings.warn(f"trackio failed to flush metric logs for run 'x': {len(metrics)} lost", stacklevel=1)
+
+    package = SimpleNamespace(init=lambda **options: Logged(), finish=lambda: None)
+    tracker = Trackio.__new__(Trackio)
+    tracker._trackio, tracker.project = package, "support-bot"
+    for _ in range(2):
+        with pytest.raises(StudyError, match="trackio failed to flush metric logs"):
+            tracker.write(RUN)
 
 
 def test_trackio_writes_into_the_study(tmp_path):

@@ -23,6 +23,7 @@ def recipe(training: Training) -> Recipe:
         "sequence_len": train["max_length"],
         "excess_length_strategy": "truncate",  # by default it drops conversations that mixlaw has counted, cut
         "sample_packing": train["packing"],
+        **_apart(training),
         "train_on_inputs": False,
         "output_dir": "{folder}/output",
         "num_epochs": 1,
@@ -38,6 +39,8 @@ def recipe(training: Training) -> Recipe:
         "seed": training.seed,
     }
     notes = [ONE_EPOCH, "Deduplication is off: it would take the repeats away again."]
+    if config.get("attn_implementation") == "flash_attention_2":
+        notes.append("flash_attention_2 keeps packed conversations apart; where it is not installed, say sdpa.")
     return Recipe(
         {"axolotl.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)},
         "axolotl train axolotl.yaml",
@@ -45,6 +48,13 @@ def recipe(training: Training) -> Recipe:
         drift(training.sources, replacement=False) if training.by_reference else {},
         tuple([*notes, HELD_OUT] if training.by_reference else notes),
     )
+
+
+def _apart(training: Training) -> dict[str, Any]:
+    """Return the attention; with none named, Axolotl's packed conversations see one another."""
+    if training.attention != "auto":
+        return {"attn_implementation": training.attention}
+    return {"attn_implementation": "flash_attention_2"} if training.train["packing"] else {}
 
 
 def _datasets(training: Training) -> list[dict[str, Any]]:

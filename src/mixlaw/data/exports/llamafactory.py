@@ -2,6 +2,8 @@
 
 It knows a file's type by its suffix, so compressed files cannot be meant by reference. `num_samples` takes so many
 rows at random, and beyond the rows that there are draws the others with replacement.
+
+`neat_packing` keeps packed conversations apart with every attention; with `fa2` it wants one row a batch.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from mixlaw.data.exports.recipe import HELD_OUT, ONE_EPOCH, Recipe, Source, Trai
 
 _OPENAI = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 _OPENAI |= {"system_tag": "system"}
+_ATTENTION = {"eager": "disabled", "sdpa": "sdpa", "flash_attention_2": "fa2"}
 
 
 def recipe(training: Training) -> Recipe:
     """Return dataset_info.json and sft.yaml."""
     info = _by_reference(training) if training.by_reference else _files(training)
     train = training.train
+    rows, accumulated = _batch(training)
     config: dict[str, Any] = {
         "model_name_or_path": training.model,
         "model_revision": training.revision or "main",
@@ -33,10 +37,12 @@ def recipe(training: Training) -> Recipe:
         "mix_strategy": "concat",
         "cutoff_len": train["max_length"],
         "packing": train["packing"],
+        "neat_packing": train["packing"],
+        **({"flash_attn": _ATTENTION[training.attention]} if training.attention != "auto" else {}),
         "output_dir": "{folder}/output",
         "num_train_epochs": 1.0,
-        "per_device_train_batch_size": train["per_device_train_batch_size"],
-        "gradient_accumulation_steps": train["gradient_accumulation_steps"],
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": accumulated,
         "learning_rate": train["learning_rate"],
         "lr_scheduler_type": train["lr_scheduler_type"],
         "warmup_ratio": train["warmup_ratio"],
@@ -57,6 +63,15 @@ def recipe(training: Training) -> Recipe:
         drift(training.sources, replacement=True) if training.by_reference else {},
         tuple([*notes, HELD_OUT] if training.by_reference else notes),
     )
+
+
+def _batch(training: Training) -> tuple[int, int]:
+    """Return rows a device and steps to accumulate, of the same product."""
+    train = training.train
+    rows, accumulated = train["per_device_train_batch_size"], train["gradient_accumulation_steps"]
+    if train["packing"] and training.attention == "flash_attention_2":
+        return 1, rows * accumulated
+    return rows, accumulated
 
 
 def _files(training: Training) -> dict[str, dict[str, Any]]:

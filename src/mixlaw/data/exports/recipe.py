@@ -58,6 +58,7 @@ class Training:
         model: name or path, and revision, of the base model.
         train: keys of `train:` in mix.yaml.
         seed: of the training.
+        attention: `attn_implementation` of `model:` in mix.yaml.
         files: the mixture's files; empty by reference.
         shares: the files' rows, each as a part of all.
         domains: names of the mixture's domains.
@@ -68,6 +69,7 @@ class Training:
     revision: str | None
     train: Mapping[str, Any]
     seed: int
+    attention: str = "auto"
     files: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     sources: tuple[Source, ...] = ()

@@ -2,6 +2,9 @@
 
 TRL's `fraction` is a share of rows of a mixture as large as no repeats allow, so it can say neither a budget nor a
 repeat; slices of a split can.
+
+Its strategy `bfd` packs without padding and gives every conversation positions of its own, from which transformers
+makes the mask that keeps them apart; `wrapped` would not.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ def recipe(training: Training) -> Recipe:
         "output_dir": "{folder}/output",
         "max_length": train["max_length"],
         "packing": train["packing"],
+        **_apart(training),
         "learning_rate": train["learning_rate"],
         "num_train_epochs": 1,
         "per_device_train_batch_size": train["per_device_train_batch_size"],
@@ -42,6 +46,14 @@ def recipe(training: Training) -> Recipe:
         drift(training.sources, replacement=False) if training.by_reference else {},
         tuple([*notes, HELD_OUT] if training.by_reference else notes),
     )
+
+
+def _apart(training: Training) -> dict[str, Any]:
+    """Return the keys that keep packed conversations apart, with the attention of the trainer `trl` for `auto`."""
+    if not training.train["packing"]:
+        return {} if training.attention == "auto" else {"attn_implementation": training.attention}
+    attention = "sdpa" if training.attention == "auto" else training.attention
+    return {"packing_strategy": "bfd", "attn_implementation": attention}
 
 
 def _datasets(training: Training) -> list[dict[str, Any]]:

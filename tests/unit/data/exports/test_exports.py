@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -48,6 +49,71 @@ def test_by_reference_the_drift_is_stated_and_held_out_rows_are_named(tool):
 def test_axolotl_cuts_long_conversations_as_they_were_counted():
     config = yaml.safe_load(export_recipe("axolotl", by_reference()).files["axolotl.yaml"])
     assert config["excess_length_strategy"] == "truncate"
+
+
+def config_of(tool, attention="auto", packing=True):
+    training = replace(FILES, attention=attention, train={**TRAIN, "packing": packing})
+    (text,) = (text for name, text in export_recipe(tool, training).files.items() if name.endswith(".yaml"))
+    return yaml.safe_load(text)
+
+
+def test_packed_conversations_are_kept_apart():
+    trl = config_of("trl")
+    assert trl.items() >= {"packing": True, "packing_strategy": "bfd", "attn_implementation": "sdpa"}.items()
+    assert config_of("axolotl").items() >= {"sample_packing": True, "attn_implementation": "flash_attention_2"}.items()
+    llamafactory = config_of("llamafactory")
+    assert llamafactory.items() >= {"packing": True, "neat_packing": True}.items()
+    assert "flash_attn" not in llamafactory
+
+
+def test_without_packing_nothing_is_packed_and_attention_is_the_tools_own():
+    trl, axolotl, llamafactory = (config_of(tool, packing=False) for tool in ("trl", "axolotl", "llamafactory"))
+    assert not (trl["packing"] or axolotl["sample_packing"] or llamafactory["packing"] or llamafactory["neat_packing"])
+    assert not {"packing_strategy", "attn_implementation", "flash_attn"} & {*trl, *axolotl, *llamafactory}
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_the_attention_of_the_study_is_the_tools(packing):
+    for tool in ("trl", "axolotl"):
+        assert config_of(tool, "eager", packing)["attn_implementation"] == "eager"
+    assert config_of("llamafactory", "eager", packing)["flash_attn"] == "disabled"
+
+
+def test_llamafactory_packs_one_row_a_batch_with_flash_attention():
+    size = TRAIN["per_device_train_batch_size"] * TRAIN["gradient_accumulation_steps"]
+    config = config_of("llamafactory", "flash_attention_2")
+    assert config["flash_attn"] == "fa2"
+    assert (config["per_device_train_batch_size"], config["gradient_accumulation_steps"]) == (1, size)
+
+
+def test_trls_packed_conversations_have_the_losses_that_they_have_alone(tmp_path):
+    pytest.importorskip("trl")
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    ids = [np.random.default_rng(n).integers(5, 2000, n).tolist() for n in (7, 11, 5, 9)]
+    base = files("mixlaw.demo") / "tiny_base"
+
+    def nats(packing_keys, attention=None):
+        arguments = {"max_length": 64, "bf16": False, "use_cpu": True, "report_to": "none", **packing_keys}
+        trainer = SFTTrainer(
+            model=AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation=attention),
+            processing_class=AutoTokenizer.from_pretrained(base),
+            args=SFTConfig(output_dir=str(tmp_path), per_device_train_batch_size=len(ids), **arguments),
+            train_dataset=Dataset.from_dict({"input_ids": ids, "labels": ids}),
+        )
+        batch = next(iter(trainer.get_train_dataloader()))
+        with torch.no_grad():
+            logits, labels = trainer.model.eval()(**batch).logits[:, :-1], batch["labels"][:, 1:]
+        return len(labels), float(torch.nn.functional.cross_entropy(logits.mT, labels, reduction="sum"))
+
+    config = config_of("trl")
+    packed = {key: config[key] for key in ("packing", "packing_strategy")}
+    (rows, alone), (row, together) = nats({}), nats(packed, config["attn_implementation"])
+    # Strategy `wrapped`, in which they see one another, is off by 35 of 315 nats.
+    assert (rows, row) == (4, 1) and together == pytest.approx(alone, abs=1e-2)
 
 
 def test_rows_are_in_the_tools_own_unit():
