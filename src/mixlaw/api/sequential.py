@@ -9,7 +9,7 @@ import numpy as np
 
 from mixlaw.design.candidates import candidates_around
 from mixlaw.design.decision import decision_for, next_runs
-from mixlaw.design.planning import SMALLER
+from mixlaw.design.planning import amounts
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution
 
@@ -71,7 +71,7 @@ def propose(
     noise = float(np.mean([fitted.noise_nats for fitted in fit.targets.values()]))
     done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
     caps = np.array([(available or {}).get(domain, np.inf) for domain in fit.domains], float)
-    tokens_NK = candidates_around((base_tokens, base_tokens / SMALLER), caps, _CANDIDATES, seed)
+    tokens_NK = candidates_around(amounts(base_tokens), caps, _CANDIDATES, seed)
     decision = decision_for(
         laws,
         draws,

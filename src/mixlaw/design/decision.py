@@ -12,8 +12,13 @@ With posterior covariance M_s^-1 around draw s (`mixlaw.design.information`) its
 summed over targets, and one more run at x takes |A_s M_s^-1 u|^2 / (2 (1 + u' M_s^-1 u)) away. So runs are not spent on
 parameters that do not matter for the weights at the budget.
 
+That trusts w* and the law as they are believed now, and a few noisy runs can have them wrong. So a run is valued by the
+geometric mean of what it takes from the expected regret and of what it adds to log det M, which asks for every
+parameter: it must be worth something to both.
+
 Source: optimality for a function of the parameters: Chaloner, Verdinelli 1995, Statist. Sci. 10:273-304, section 2
-(psi(d) with loss in the quantity of interest); the quadratic form is the second-order expansion of the regret.
+(psi(d) with loss in the quantity of interest); the quadratic form is the second-order expansion of the regret. The
+product of two criteria: compound designs, Atkinson, Donev, Tobias 2007, Optimum Experimental Designs, with SAS, ch. 21.
 
 Shape letters: S draws, N candidates, K domains, P parameters, F free directions of the weights.
 """
@@ -98,6 +103,7 @@ def next_runs(
     mixtures, regret, left = [], [expected_regret(decision, posteriors, matters)], most_tokens
     for _ in range(count):
         gain_N = np.sum([_gain(p, A) for p, A in zip(posteriors, matters, strict=True)], axis=0)
+        gain_N = np.sqrt(gain_N * np.sum([p.gain() for p in posteriors], axis=0))
         price_N = cost_N
         if runs_left is not None and np.isfinite(left) and left > 0:
             price_N = cost_N / left + 1 / max(runs_left - len(mixtures), 1)

@@ -22,12 +22,24 @@ Mixtures = list[tuple[str, dict[str, int]]]
 
 _FEWEST_RUNS = 5
 
-SMALLER = 3
+SMALLER = 5
 """The first batch of `sequential` is around so many times fewer tokens a domain: most are left for chosen runs.
 
 The noise of a loss hardly depends on the tokens of its run, so many small runs tell more than few large ones; the large
-ones are needed for the budget. Candidates for later batches are around both amounts.
+ones are needed for the budget.
 """
+
+_AMOUNTS = (1, 3, 9)
+_LEAST_TOKENS = 10_000
+
+
+def amounts(base_tokens: float) -> list[float]:
+    """Return the tokens a domain that the candidates of later batches are around.
+
+    The base amount, a third and a ninth of it; the last only where it is 10,000 or more: a run of a few steps follows
+    no law.
+    """
+    return [base_tokens / few for few in _AMOUNTS if few <= _AMOUNTS[1] or base_tokens / few >= _LEAST_TOKENS]
 
 
 @dataclass(frozen=True)
@@ -237,7 +249,7 @@ def _sequential(task: _Task) -> Mixtures:
         f"sequential: these {few} first, then batches by what the fit leaves open, at most {task.runs} runs and "
         f"{format_tokens(limit)} tokens in all."
     )
-    middle = task.base_tokens / SMALLER
+    middle = task.base_tokens / (SMALLER if task.base_tokens >= SMALLER * _LEAST_TOKENS else _AMOUNTS[1])
     batch = space_filling_design(task.domains, max(middle, 1), few, task.seed, task.caps)
     cost = sum(sum(tokens.values()) for _, tokens in batch)
     if cost <= limit / 2:
