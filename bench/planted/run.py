@@ -152,14 +152,11 @@ def by_law(world: World, name: str, runs: RunTable, law: str, procedure: str) ->
 
 def sequential(world: World, times: int) -> Found:
     """Return what the sequential design recommends where it stops, and at half of the tokens if it does not stop."""
-    domains, K, law = world.domains, len(world.domains), "transfer"
+    domains, K = world.domains, len(world.domains)
     first, _ = design_runs("sequential", world.available, int(times * N * K), base_tokens=N, seed=world.seed)
-    runs, half, ended, chosen = world.measure([dict(run.tokens) for run in first]), None, None, 0
+    runs, half, ended = world.measure([dict(run.tokens) for run in first]), None, None
     while ended is None or half is None:
-        # `mixlaw run` chooses after every batch; here, to save hours, after a third more runs.
-        choosing = len(runs) >= 4 / 3 * chosen
-        fit = fit_law(runs, "auto" if choosing else law)
-        law, chosen = fit.law, len(runs) if choosing else chosen
+        fit = fit_law(runs, "auto")
         solution = world.solve(fit, times)
         spent = float(runs.totals_R.sum())
         now = (weights_of(world, solution), solution.expected_regret["p95"], spent)

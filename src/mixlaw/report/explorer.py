@@ -96,6 +96,7 @@ def explorer_data(
     wishes = ((study or {}).get("config") or {}).get("solve") or {}
     return {
         "law": fit.law,
+        "rival": None if fit.rival is None else fit.rival.law,
         "unit": TOKEN_UNIT,
         "domains": [{"name": domain, "series": series[domain]} for domain in domains],
         "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],

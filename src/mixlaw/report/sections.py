@@ -138,6 +138,11 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
     if reason := explorer.get("why_not", ""):
         return Section("explorer", "Explorer", reason)
     lead = "Move one weight and the others give way in proportion; the law answers at once, with its band."
+    if rival := explorer.get("rival"):
+        lead += (
+            f" It is '{explorer['law']}' alone; the recommended weights hedge between it and '{rival}', and need not lie "
+            "where this law has its lowest loss."
+        )
     return Section("explorer", "Explorer", lead, layout="explorer")
 
 

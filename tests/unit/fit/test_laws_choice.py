@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from mixlaw.fit.lawtable import choose, compare_laws, folds, left_out
 from mixlaw.fit.pairwise import fit_pairwise
 from mixlaw.laws import REGRESSORS, Pairwise
 from mixlaw.laws.transfer import Transfer
+from mixlaw.solve import solve_mixture
 
 DOMAINS = ("a", "b", "c")
 
@@ -150,3 +153,27 @@ def test_errors() -> None:
         fit_law(runs.take(np.arange(3)), law="pairwise")
     with pytest.raises(TooFewRuns):
         fit_law(runs.take(np.arange(1)), law="pairwise")
+
+
+def test_decisions_hedge_where_left_out_mixtures_do_not_tell_the_laws_apart() -> None:
+    runs = run_table(Transfer, TRANSFER, 14, 0.02)
+    fit = fit_law(runs)
+    assert fit.rival is not None
+    assert {fit.law, fit.rival.law} == {"transfer", "pairwise"}
+    assert "hedge between both" in fit.choice
+    assert fit.summary()["rival"] == fit.rival.law
+    law, theta = fit.believed("a", 50e6)
+    for own, part in ((fit, theta[:100]), (fit.rival, theta[100:])):
+        asked = np.array([[20.0, 10.0, 20.0]])
+        step = slice(None, None, 2) if own is fit else slice(1, None, 2)
+        expected = own.law_of("a").predict(own.theta_draws("a", 50e6)[step], asked)
+        np.testing.assert_allclose(law.predict(part, asked), expected, rtol=1e-12)
+    alone = [solve_mixture(replace(f, rival=None), 50e6).weights["a"] for f in (fit, fit.rival)]
+    assert min(alone) - 1e-3 <= solve_mixture(fit, 50e6).weights["a"] <= max(alone) + 1e-3
+    again = Fit.from_json(fit.to_json())
+    assert solve_mixture(again, 50e6).weights == solve_mixture(fit, 50e6).weights
+
+
+def test_a_law_that_is_asked_for_or_clearly_better_decides_alone() -> None:
+    assert fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="transfer").rival is None
+    assert fit_law(run_table(Pairwise, UNEVEN, 40, 0.001)).rival is None
