@@ -32,9 +32,6 @@ FITTERS["transfer"] = fit_transfer
 FITTERS["pairwise"] = fit_pairwise
 
 _FOLDS = 10
-_CLEAR = 2.0
-"""Standard errors by which a law must be better for it to be believed alone."""
-
 _MILLION = 1e6
 
 
@@ -177,9 +174,9 @@ def choose(rows: Sequence[LawRow], runs: RunTable) -> tuple[str, str]:
 
 
 def told_apart(row: LawRow, other: LawRow, runs: RunTable) -> bool:
-    """Return whether one of two laws is better on left-out mixtures, by more than two standard errors."""
+    """Return whether one of two laws is better on left-out mixtures, by more than one standard error."""
     worse, error = _worse(row, other, runs)
-    return not abs(worse) <= _CLEAR * error
+    return not abs(worse) <= error
 
 
 def _worse(row: LawRow, other: LawRow, runs: RunTable) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from mixlaw.core.notebook import html_table, interval, text_table
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.fitted import Scatter
 
-_BAND = (0.05, 0.95)
+BAND_ENDS = (0.05, 0.95)
 _NORMAL = (-1.7507, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7507)
 """Medians of twelve equally probable pieces of the standard normal distribution."""
 
@@ -81,8 +81,8 @@ def band(
     ceiling = CEILING * float(np.nanmax(np.abs(measured)))
     mean, drawn = (np.clip(np.nan_to_num(x, nan=ceiling, posinf=ceiling), 0.0, ceiling) for x in (mean_R, drawn_SR))
     runs = drawn[:, None] + scatter.at(drawn)[:, None] * np.array(_NORMAL)[:, None]
-    low, high = np.quantile(runs.reshape(-1, len(mean)), _BAND, axis=0)
-    mean_low, mean_high = np.quantile(drawn, _BAND, axis=0)
+    low, high = np.quantile(runs.reshape(-1, len(mean)), BAND_ENDS, axis=0)
+    mean_low, mean_high = np.quantile(drawn, BAND_ENDS, axis=0)
     return (
         mean,
         np.maximum(np.minimum(low, mean), 0.0),

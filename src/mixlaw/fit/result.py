@@ -17,7 +17,7 @@ from mixlaw.core.files import read_json, write_json
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.drift import distance, drifted, drifted_losses, standard_normals
-from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
+from mixlaw.fit.prediction import BAND_ENDS, Prediction, band, require_domains, token_array
 from mixlaw.fit.shown import fit_table
 from mixlaw.fit.size import at_size
 from mixlaw.fit.targetfit import TargetFit, number, to_float
@@ -282,6 +282,26 @@ class Fit:
         columns = [self._predict_one(target, tokens_RK, distance_R, available, log_sizes) for target in self.targets]
         parts = (np.column_stack(part) for part in zip(*columns, strict=True))
         return Prediction(*parts, targets=tuple(self.targets))
+
+    def expected(self, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None) -> Prediction:
+        """Return the losses that decisions rest on: of this law, or the average of it and its rival, as `predict`."""
+        own = self.predict(tokens_RK, available)
+        if self.rival is None:
+            return own
+        other, ends = self.rival.predict(tokens_RK, available), []
+        for target in self.targets:
+            drawn = [fit.losses_by_draw(target, tokens_RK, available) for fit in (self, self.rival)]
+            ends.append(np.quantile(np.vstack(drawn), BAND_ENDS, axis=0))
+        mean = (own.mean + other.mean) / 2
+        low, high = np.stack(ends, axis=-1)
+        return Prediction(
+            mean,
+            np.minimum(own.low, other.low),
+            np.maximum(own.high, other.high),
+            np.minimum(low, mean),
+            np.maximum(high, mean),
+            own.targets,
+        )
 
     def _unique(self, runs: RunTable) -> np.ndarray | None:
         """Return the table's distinct tokens in the order of the fit's domains."""

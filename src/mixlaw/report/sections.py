@@ -139,10 +139,7 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
         return Section("explorer", "Explorer", reason)
     lead = "Move one weight and the others give way in proportion; the law answers at once, with its band."
     if rival := explorer.get("rival"):
-        lead += (
-            f" It is '{explorer['law']}' alone; the recommended weights hedge between it and '{rival}', and need not lie "
-            "where this law has its lowest loss."
-        )
+        lead += f" That is '{explorer['law']}' alone; the recommended weights hedge between it and '{rival}'."
     return Section("explorer", "Explorer", lead, layout="explorer")
 
 

@@ -197,7 +197,7 @@ def _described(
 ) -> dict[str, dict[str, Any]]:
     """Return what `Solution.baselines` says of each mixture; `best` is the first."""
     tokens = [list(mixture.tokens.values()) for mixture in mixtures.values()]
-    prediction = fit.predict(np.array(tokens, float), available or None)
+    prediction = fit.expected(np.array(tokens, float), available or None)
     best_S = engine.by_draw(_shares(mixtures["best"]))
     draws, lowest = engine.best_by_draw(_shares(mixtures["best"]))
     lowest = np.minimum(lowest, best_S[draws])
