@@ -45,15 +45,12 @@ class Project:
     Args:
         config: the configuration, with absolute paths.
         note: called with a sentence about each step.
-
-    Attributes:
-        warnings: what went wrong without ending the step, such as a tracker that failed; notes, too.
     """
 
     def __init__(self, config: Config, note: Note | None = None) -> None:
         self.config = config
         self.note: Note = note or (lambda text: None)
-        self.warnings: list[str] = []
+        self.warnings: list[str] = []  # what failed without ending a step, such as a tracker; notes, too
         self.study = Study(config.study)
 
     @staticmethod

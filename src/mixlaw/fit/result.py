@@ -20,7 +20,7 @@ from mixlaw.fit.drift import distance, drifted, drifted_losses, standard_normals
 from mixlaw.fit.prediction import BAND_ENDS, Prediction, band, require_domains, token_array
 from mixlaw.fit.shown import fit_table
 from mixlaw.fit.size import at_size
-from mixlaw.fit.targetfit import TargetFit, number, to_float
+from mixlaw.fit.targetfit import TargetFit, number
 from mixlaw.laws import LAWS, REGRESSORS
 from mixlaw.laws.base import Law
 from mixlaw.laws.either import Either
@@ -383,37 +383,9 @@ class Fit:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Fit:
         """Return the fit from its JSON form; raise DataError where a key is missing or of the wrong kind."""
-        if not isinstance(value, Mapping):
-            raise DataError("Not a fit file: it holds no keys.", "Write it with `mixlaw fit`.")
-        if value.get("format", FORMAT) != FORMAT or value.get("law", "transfer") not in (*LAWS, *REGRESSORS):
-            raise DataError(
-                f"The fit file has format {value.get('format')} and law '{value.get('law')}'; this version reads "
-                f"format {FORMAT}.",
-                "Write it again with `mixlaw fit`.",
-            )
-        try:
-            targets = {name: TargetFit.from_json(value, name) for name in value["targets"]}
-            fit = Fit(
-                value["law"],
-                value["procedure"],
-                tuple(value["domains"]),
-                targets,
-                np.array(value["tokens"], float),
-                np.array([[to_float(x) for x in row] for row in value["losses"]]),
-                tuple(value["run_names"]),
-                tuple(value["warnings"]),
-                value["choice"],
-                float("inf") if value["repetition"] is None else float(value["repetition"]),
-                None if value["unique"] is None else np.array(value["unique"], float),
-                to_float(value["params"]),
-                None if value["log_sizes"] is None else np.array(value["log_sizes"], float),
-                bool(value["corrected"]),
-                None if value.get("rival") is None else Fit.from_json(value["rival"]),
-            )
-            _require_whole(fit)
-            return fit
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"Not a fit file: {type(error).__name__} {error}.", "Write it with `mixlaw fit`.") from None
+        from mixlaw.fit.stored import fit_from
+
+        return fit_from(value)
 
     def save(self, path: str | Path) -> None:
         """Write `fit.json`, atomically."""
@@ -423,17 +395,3 @@ class Fit:
     def load(path: str | Path) -> Fit:
         """Read `fit.json`; raise DataError where it is missing or malformed."""
         return Fit.from_json(read_json(path))
-
-
-def _require_whole(fit: Fit) -> None:
-    """Raise ValueError where the parts of a stored fit do not belong together, KeyError where one is missing."""
-    R, K, J = len(fit.run_names), len(fit.domains), len(fit.targets)
-    if not (R and K and J) or fit.tokens_RK.shape != (R, K) or fit.losses_RJ.shape != (R, J):
-        raise ValueError(f"tokens and losses are not of {R} runs, {K} domains and {J} targets")
-    if fit.unique_RK is not None and fit.unique_RK.shape != (R, K):
-        raise ValueError(f"distinct tokens are not of {R} runs and {K} domains")
-    if fit.log_sizes_R is not None and fit.log_sizes_R.shape != (R,):
-        raise ValueError(f"model sizes are not of {R} runs")
-    if fit.law in LAWS:
-        for target in fit.targets:
-            _ = fit.theta(target), fit.theta_draws(target)
