@@ -48,14 +48,20 @@ def test_a_study_is_shown_whole_and_once(tmp_path, capsys):
     assert files_of(study) == before
 
 
-def test_a_tracker_that_fails_changes_nothing(tmp_path, capsys):
-    pytest.importorskip("tensorboard")
+def blocked(tmp_path):
+    """Return the configuration and study of the example, with a file where its tracker would write."""
     config = example_config(tmp_path / "support-bot")
     config.write_text(config.read_text(encoding="utf-8") + "report_to: tensorboard\n", encoding="utf-8")
     study = config.parent / "study"
     place_runs(study)
     (study / "trackers").mkdir()
     (study / "trackers" / "tensorboard").write_text("in the way", encoding="utf-8")
+    return config, study
+
+
+def test_a_tracker_that_fails_changes_nothing(tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    config, study = blocked(tmp_path)
     assert main(["run", str(config)]) == 0
     said = capsys.readouterr().err
     assert said.count("report_to: tensorboard failed") == 1 and (study / "solution.json").is_file()
@@ -64,12 +70,7 @@ def test_a_tracker_that_fails_changes_nothing(tmp_path, capsys):
 @pytest.mark.parametrize("verb", ["train", "run"])
 def test_with_json_a_tracker_that_fails_is_a_warning(tmp_path, capsys, verb):
     pytest.importorskip("tensorboard")
-    config = example_config(tmp_path / "support-bot")
-    config.write_text(config.read_text(encoding="utf-8") + "report_to: tensorboard\n", encoding="utf-8")
-    study = config.parent / "study"
-    place_runs(study)
-    (study / "trackers").mkdir()
-    (study / "trackers" / "tensorboard").write_text("in the way", encoding="utf-8")
+    config, study = blocked(tmp_path)
     assert main([verb, str(config), "--json"]) == 0
     said = capsys.readouterr()
     (warning,) = json.loads(said.out)["warnings"]

@@ -57,6 +57,11 @@ class Either:
             *(replace(p, name=f"{law.name}.{p.name}") for law in (self.first, self.second) for p in law.parameters),
         )
 
+    @property
+    def _middle(self) -> int:
+        """Where the second law's parameters begin."""
+        return 1 + len(self.first.parameters)
+
     def together(self, first_SP: np.ndarray, second_SP: np.ndarray) -> np.ndarray:
         """Return the draws of both laws as draws of this one; the other law's parameters are held at its first draw."""
         of_first = np.column_stack([np.zeros(len(first_SP)), first_SP, np.tile(second_SP[0], (len(first_SP), 1))])
@@ -65,7 +70,7 @@ class Either:
 
     def parts(self, theta_SP: np.ndarray) -> tuple[tuple[Law, np.ndarray, np.ndarray], ...]:
         """Return each law with the rows that are its own, (S,), and their parameters."""
-        is_second, middle = theta_SP[:, 0] >= 0.5, 1 + len(self.first.parameters)
+        is_second, middle = theta_SP[:, 0] >= 0.5, self._middle
         return (
             (self.first, ~is_second, theta_SP[~is_second, 1:middle]),
             (self.second, is_second, theta_SP[is_second, middle:]),
@@ -81,7 +86,7 @@ class Either:
 
     def jacobian(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
         """Return (..., R, P) derivatives of `predict`: 0 by `second` and by the other law's parameters."""
-        R, P, middle = len(tokens_RK), len(self.parameters), 1 + len(self.first.parameters)
+        R, P, middle = len(tokens_RK), len(self.parameters), self._middle
 
         def padded(law: Law, theta: np.ndarray) -> np.ndarray:
             whole = np.zeros((len(theta), R, P))
@@ -92,8 +97,7 @@ class Either:
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for tokens that are `factor` times as many in the new unit."""
-        middle = 1 + len(self.first.parameters)
-        first, second = theta_P[..., 1:middle], theta_P[..., middle:]
+        first, second = theta_P[..., 1 : self._middle], theta_P[..., self._middle :]
         return np.concatenate(
             [theta_P[..., :1], self.first.rescale(first, factor), self.second.rescale(second, factor)], axis=-1
         )
