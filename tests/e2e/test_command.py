@@ -8,6 +8,7 @@ import pytest
 
 from mixlaw.api.sweep import run, train
 from mixlaw.core.errors import ConfigError
+from mixlaw.train.program import require_startable
 from small_demo import write_small_demo
 
 PROGRAM = """
@@ -103,8 +104,21 @@ def test_a_program_that_fails_fails_its_run_with_one_sentence(tmp_path: Path, pr
     ],
 )
 def test_a_command_that_cannot_work_is_one_error(tmp_path: Path, command: str, said: str) -> None:
+    config = study(tmp_path, PROGRAM, command)
     with pytest.raises(ConfigError, match=said.replace("{", r"\{").replace("}", r"\}")):
-        train(study(tmp_path, PROGRAM, command), workers=1)
+        train(config, workers=1)
+    assert not (config.parent / "study").exists()  # nothing is tokenised for it
+
+
+def test_a_program_is_found_where_it_will_start(tmp_path: Path) -> None:
+    program = tmp_path / "train.sh"
+    program.touch()
+    with pytest.raises(ConfigError, match=r"'\./train.sh' cannot be started"):
+        require_startable(["./train.sh"], tmp_path, "train.command")
+    program.chmod(0o755)
+    require_startable(["./train.sh"], tmp_path, "train.command")
+    require_startable([str(program)], tmp_path / "elsewhere", "train.command")
+    require_startable(["python"], tmp_path, "train.command")
 
 
 def test_the_configuration_names_command_and_trainer_together(tmp_path: Path) -> None:

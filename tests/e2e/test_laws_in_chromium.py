@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def difference(page, fit) -> float:
     answers = page.evaluate(code, [json.dumps(data), tokens.tolist()])
     found = np.array([[[a["mean"], a["low"], a["high"]] for a in row] for row in answers])
     available = AVAILABLE if np.isfinite(fit.decay) else None
-    expected = explorer_fit(fit, solution).predict(tokens, available)
+    expected = explorer_fit(fit, solution).expected(tokens, available)
     expected = np.stack([expected.mean, expected.mean_low, expected.mean_high], axis=-1)
     assert found.shape == (1000, len(fit.targets), 3)
     assert np.ptp(expected[..., 0]) > 0.1 or fit.law == "mean"
@@ -55,6 +56,12 @@ def difference(page, fit) -> float:
 def test_the_script_says_what_the_law_says(page, case):
     """Errors a constant would make: tens of per cent. The largest seen is 4e-16."""
     assert difference(page, planted(case.split()[0], **CASES[case])) < 1e-9
+
+
+def test_the_draws_of_both_laws_answer_where_decisions_hedge(page):
+    fit = planted("transfer")
+    rival = replace(planted("pairwise", interference=True), tokens_RK=fit.tokens_RK)
+    assert difference(page, replace(fit, rival=rival)) < 1e-9
 
 
 def test_fits_of_real_runs_agree_too(page, fitted_for_real):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from pathlib import Path
 
 from mixlaw.api.project import Project
 from mixlaw.core.errors import ConfigError, MissingExtra
@@ -35,14 +36,36 @@ def require_extras(project: Project, executor: str | None = None) -> None:
     What a cluster's nodes have is their business.
 
     Raises:
-        ConfigError: no such executor.
+        ConfigError: no such executor, or no such program for the trainer `command` of this machine.
         MissingExtra: a tracker, the executor, or the trainer of this machine is not installed.
     """
     _ = project.reporter
-    if executor_kind(project, executor) == "local" and project.config.train.trainer == "trl":
+    if executor_kind(project, executor) != "local":
+        return
+    train = project.config.train
+    if train.trainer == "trl":
         from mixlaw.train.trl import TrlSettings, require_packages
 
         require_packages(TrlSettings(**project.trainer_options))
+    elif train.command is not None:
+        from mixlaw.train.command import check_command
+        from mixlaw.train.program import require_startable
+
+        require_startable(check_command(train.command), Path(train.working_directory or "."), "train.command")
+
+
+def require_cluster(project: Project, executor: str | None = None) -> None:
+    """Say before the domains are tokenised that no Ray cluster answers; once they are, training finds out itself.
+
+    Raises:
+        ConfigError, StudyError: see `mixlaw.study.ray_cluster.connected`.
+    """
+    if executor_kind(project, executor) == "ray" and not project.study.domains_path.exists():
+        from mixlaw.study.executor_ray import RayOptions
+        from mixlaw.study.ray_cluster import connected
+
+        with connected(RayOptions(**project.config.executor.ray_options()).address):
+            pass
 
 
 def train_pending(

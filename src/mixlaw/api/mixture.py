@@ -76,7 +76,7 @@ def _predicted(path: Path, mixture: Mixture) -> tuple[str | None, Mapping[str, M
     if not set(fit.domains) <= set(mixture.weights):
         return None, {}
     tokens = mixture.tokens
-    return fit.law, prediction_json(fit, fit.predict({name: tokens[name] for name in fit.domains}))
+    return fit.law, prediction_json(fit, fit.expected({name: tokens[name] for name in fit.domains}))
 
 
 class MixtureFiles(NamedTuple):

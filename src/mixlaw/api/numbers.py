@@ -189,8 +189,8 @@ def _count(value: float | str, name: str) -> float:
 
 
 def predict(fit: Fit | str | Path, tokens: RunTable | Mapping[str, float] | np.ndarray) -> Prediction:
-    """Return predicted losses with their bands; see `mixlaw.fit.result.Fit.predict`."""
-    return load_fit(fit).predict(tokens)
+    """Return expected losses with their bands, as `solve` does; see `mixlaw.fit.result.Fit.expected`."""
+    return load_fit(fit).expected(tokens)
 
 
 def prediction_json(fit: Fit, prediction: Prediction, row: int = 0) -> dict[str, dict[str, float]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.added import save_added
-from mixlaw.api.executor import require_extras, train_pending
+from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.project import Note, Project
@@ -165,6 +165,7 @@ def train(
     """
     project = _project(config, note)
     require_extras(project, executor)
+    require_cluster(project, executor)
     specs = plan(project).runs
     if keep_models:
         specs = [replace(spec, keep_model=True) for spec in specs]

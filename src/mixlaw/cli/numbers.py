@@ -258,7 +258,7 @@ def predict(
 
     fitted = load_fit(fit_file, params)
     mixture = opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))
-    predicted = prediction_json(fitted, fitted.predict(mixture))
+    predicted = prediction_json(fitted, fitted.expected(mixture))
     if as_json:
         print_json({"predicted": predicted})
         return

@@ -311,10 +311,25 @@ def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any) 
         return f"{path}: unknown key{suggest(keys[-1], _known(keys[:-1]))}"
     if kind == "missing":
         return f"{path}: missing"
+    if kind in _SHAPES:
+        return f"{path}: it must be {_SHAPES[kind]}, not {_in_yaml(value)}"
     message = message.removeprefix("Value error, ").rstrip(".")
     if value is not None and repr(value) not in message and not isinstance(value, (dict, list)):
         message = f"{value!r}: {message[0].lower()}{message[1:]}"
     return f"{path}: {message}"
+
+
+_SHAPES = {
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping, a line `key: value` each"),
+    "list_type": "a list",
+}
+"""Pydantic's kind of error -> what is wanted, in YAML's terms."""
+
+
+def _in_yaml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list) else "nothing" if value is None else f"the single value {value!r}"
 
 
 def _known(parents: list[str]) -> list[str]:

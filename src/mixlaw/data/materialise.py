@@ -16,7 +16,7 @@ import numpy as np
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError, StudyError
-from mixlaw.core.files import read_json, write_json, write_text
+from mixlaw.core.files import naming_full_disk, read_json, write_json, write_text
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.data.mixture_files import Origin, write_files, write_plan
@@ -139,7 +139,8 @@ def _working_folder(out_dir: Path, identity: str) -> Iterator[Path]:
         for other in out_dir.parent.glob(f".{out_dir.name}.*.partial"):
             if other != folder and _free(other):
                 shutil.rmtree(other, ignore_errors=True)
-        yield folder
+        with naming_full_disk(out_dir):
+            yield folder
 
 
 def _free(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
-from mixlaw.core.files import read_json, write_json
+from mixlaw.core.files import naming_full_disk, read_json, write_json
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
@@ -137,7 +137,8 @@ def prepare_domains(
         key = _key(domain, sources, tokenizer, max_length, validation_rows)
         wanted.append(_Wanted(domain, opened[place], place, sources, Path(cache_dir) / key))
     if missing := [w for w in wanted if not (w.folder / "summary.json").exists()]:
-        _tokenise(missing, tokenizer, validation_rows, max_length, workers)
+        with naming_full_disk(cache_dir):
+            _tokenise(missing, tokenizer, validation_rows, max_length, workers)
     return {w.domain.name: w.open() for w in wanted}
 
 

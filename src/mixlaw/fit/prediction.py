@@ -5,7 +5,7 @@ Shape letters: R mixtures, J targets, S posterior draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,11 @@ class Prediction:
     mean_high: np.ndarray
     targets: tuple[str, ...] = ()
 
+    @staticmethod
+    def of(columns: Sequence[tuple[np.ndarray, ...]], targets: tuple[str, ...]) -> Prediction:
+        """Return the prediction from each target's (R,) mean, low, high, mean_low and mean_high."""
+        return Prediction(*(np.column_stack(part) for part in zip(*columns, strict=True)), targets=targets)
+
     def __repr__(self) -> str:
         return f"<{self._table()[0]}>"
 
@@ -68,21 +73,23 @@ class Prediction:
 
 
 def band(
-    mean_R: np.ndarray, drawn_SR: np.ndarray, scatter: Scatter, measured: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    mean_R: np.ndarray | None, drawn: Sequence[tuple[Scatter, np.ndarray]], measured: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """Return (R,) mean, low, high, mean_low, mean_high of one target (see `Prediction`).
 
     Args:
-        mean_R: the law at the point estimate.
-        drawn_SR: the law at the posterior draws.
-        scatter: of runs around the law.
+        mean_R: the law at the reported parameters; None: the mean over the draws.
+        drawn: of each law that is believed, how its runs scatter and its (S, R) losses in the posterior draws.
         measured: the losses of the fit's runs, which say what can be believed.
     """
     ceiling = CEILING * float(np.nanmax(np.abs(measured)))
-    mean, drawn = (np.clip(np.nan_to_num(x, nan=ceiling, posinf=ceiling), 0.0, ceiling) for x in (mean_R, drawn_SR))
-    runs = drawn[:, None] + scatter.at(drawn)[:, None] * np.array(_NORMAL)[:, None]
+    scatters, parts = zip(*((scatter, _held(losses_SR, ceiling)) for scatter, losses_SR in drawn), strict=True)
+    drawn_SR = np.vstack(parts)
+    mean = drawn_SR.mean(axis=0) if mean_R is None else _held(mean_R, ceiling)
+    sd_SR = np.vstack([scatter.at(part) for scatter, part in zip(scatters, parts, strict=True)])
+    runs = drawn_SR[:, None] + sd_SR[:, None] * np.array(_NORMAL)[:, None]
     low, high = np.quantile(runs.reshape(-1, len(mean)), BAND_ENDS, axis=0)
-    mean_low, mean_high = np.quantile(drawn, BAND_ENDS, axis=0)
+    mean_low, mean_high = np.quantile(drawn_SR, BAND_ENDS, axis=0)
     return (
         mean,
         np.maximum(np.minimum(low, mean), 0.0),
@@ -90,6 +97,10 @@ def band(
         np.minimum(mean_low, mean),
         np.maximum(mean_high, mean),
     )
+
+
+def _held(losses: np.ndarray, ceiling: float) -> np.ndarray:
+    return np.clip(np.nan_to_num(losses, nan=ceiling, posinf=ceiling), 0.0, ceiling)
 
 
 def token_array(tokens: RunTable | Mapping[str, float] | np.ndarray, domains: tuple[str, ...]) -> np.ndarray:

@@ -17,7 +17,7 @@ from mixlaw.core.files import read_json, write_json
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.drift import distance, drifted, drifted_losses, standard_normals
-from mixlaw.fit.prediction import BAND_ENDS, Prediction, band, require_domains, token_array
+from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
 from mixlaw.fit.shown import fit_table
 from mixlaw.fit.size import at_size
 from mixlaw.fit.targetfit import TargetFit, number
@@ -29,9 +29,6 @@ from mixlaw.laws.residual import Corrected, correct
 
 TOKEN_UNIT = 1e6
 """Tokens per unit in which dimensional law parameters (k) are reported: the paper counts millions."""
-
-FORMAT = 3
-"""Of `fit.json`."""
 
 DRAWS = 200
 """Posterior draws kept with a fit."""
@@ -237,7 +234,7 @@ class Fit:
         if self.rival is None:
             return law, theta_SP
         either = Either(law, self.rival.law_of(target, available))
-        return either, either.together(theta_SP[::2], self.rival.theta_draws(target, total_tokens)[1::2])
+        return either, either.together(*_alternating([theta_SP, self.rival.theta_draws(target, total_tokens)]))
 
     def losses_by_draw(
         self, target: str, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None
@@ -245,6 +242,18 @@ class Fit:
         """Return (S, R) losses of mixtures in every posterior draw, nats; tokens as counts, the rest as `predict`."""
         law, distance_R = self.law_of(target, available), self.distance(tokens_RK.sum(axis=1))
         return drifted_losses(law, self.theta_draws(target), self.drift(target), tokens_RK / TOKEN_UNIT, distance_R)
+
+    def believed_losses(
+        self, target: str, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """Return (S, R) losses of mixtures in the draws that decisions rest on (`believed`), as `losses_by_draw`."""
+        drawn = [fit.losses_by_draw(target, tokens_RK, available) for fit in self.hedged]
+        return np.vstack(_alternating(drawn))
+
+    @property
+    def hedged(self) -> list[Fit]:
+        """The fits whose draws decisions rest on: this one, and its rival. Of n, each gives every n-th draw."""
+        return [self] if self.rival is None else [self, self.rival]
 
     def distance(self, totals_R: np.ndarray | float) -> np.ndarray:
         """Return how far totals lie beyond the largest run's tokens, in powers of e."""
@@ -261,7 +270,7 @@ class Fit:
     def predict(
         self, tokens: RunTable | Mapping[str, float] | np.ndarray, available: Mapping[str, float] | None = None
     ) -> Prediction:
-        """Return the losses expected of mixtures, nats per supervised token, with the 90 % band of the mean loss.
+        """Return the losses of mixtures by the law at its reported parameters, nats, with 90 % bands.
 
         Args:
             tokens: a run table with the fit's domains, `{domain: tokens}` for one mixture (a domain left out has
@@ -271,53 +280,51 @@ class Fit:
         Raises:
             DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
         """
+        asked, columns = self._asked(tokens, available), []
+        for j, (target, fitted) in enumerate(self.targets.items()):
+            mean_R, drawn_SR = self._losses(target, *asked)
+            columns.append(band(mean_R, [(fitted.scatter, drawn_SR)], self.losses_RJ[:, j]))
+        return Prediction.of(columns, tuple(self.targets))
+
+    def expected(
+        self, tokens: RunTable | Mapping[str, float] | np.ndarray, available: Mapping[str, float] | None = None
+    ) -> Prediction:
+        """Return the losses that decisions rest on: means over the draws of the law, and of its rival; as `predict`.
+
+        With clear runs they are what the law gives at its reported parameters. With few noisy ones the reported
+        parameters are one of many possibilities, and not always a usual one (`mixlaw.fit.sharing`).
+        """
+        fits, columns = self.hedged, []
+        asked = [fit._asked(tokens, available) for fit in fits]
+        for j, target in enumerate(self.targets):
+            drawn = _alternating([fit._losses(target, *a)[1] for fit, a in zip(fits, asked, strict=True)])
+            scatters = [fit.targets[target].scatter for fit in fits]
+            columns.append(band(None, list(zip(scatters, drawn, strict=True)), self.losses_RJ[:, j]))
+        return Prediction.of(columns, tuple(self.targets))
+
+    def _asked(
+        self, tokens: RunTable | Mapping[str, float] | np.ndarray, available: Mapping[str, float] | None
+    ) -> tuple[np.ndarray, np.ndarray, Mapping[str, float] | None, np.ndarray | None]:
+        """Return (R, K) tokens in millions, their (R,) distance, what is available, and (R,) log sizes."""
         tokens_RK, log_sizes = token_array(tokens, self.domains) / TOKEN_UNIT, None
         distance_R = self.distance(TOKEN_UNIT * tokens_RK.sum(axis=1))
         if isinstance(tokens, RunTable):
-            unique_RK = self._unique(tokens)
-            if unique_RK is not None:
+            if tokens.unique_RK is not None and np.isfinite(self.decay):
+                unique_RK = tokens.unique_RK[:, [tokens.domains.index(domain) for domain in self.domains]]
                 tokens_RK, available = count_tokens(tokens_RK, unique_RK / TOKEN_UNIT, self.decay), None
             if self.log_sizes_R is not None and tokens.params_R is not None:
                 log_sizes = np.nan_to_num(np.log(np.maximum(tokens.params_R, 1e-300) / self.params))
-        columns = [self._predict_one(target, tokens_RK, distance_R, available, log_sizes) for target in self.targets]
-        parts = (np.column_stack(part) for part in zip(*columns, strict=True))
-        return Prediction(*parts, targets=tuple(self.targets))
+        return tokens_RK, distance_R, available, log_sizes
 
-    def expected(self, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None) -> Prediction:
-        """Return the losses that decisions rest on: of this law, or the average of it and its rival, as `predict`."""
-        own = self.predict(tokens_RK, available)
-        if self.rival is None:
-            return own
-        other, ends = self.rival.predict(tokens_RK, available), []
-        for target in self.targets:
-            drawn = [fit.losses_by_draw(target, tokens_RK, available) for fit in (self, self.rival)]
-            ends.append(np.quantile(np.vstack(drawn), BAND_ENDS, axis=0))
-        mean = (own.mean + other.mean) / 2
-        low, high = np.stack(ends, axis=-1)
-        return Prediction(
-            mean,
-            np.minimum(own.low, other.low),
-            np.maximum(own.high, other.high),
-            np.minimum(low, mean),
-            np.maximum(high, mean),
-            own.targets,
-        )
-
-    def _unique(self, runs: RunTable) -> np.ndarray | None:
-        """Return the table's distinct tokens in the order of the fit's domains."""
-        if runs.unique_RK is None or np.isinf(self.decay):
-            return None
-        return runs.unique_RK[:, [runs.domains.index(domain) for domain in self.domains]]
-
-    def _predict_one(
+    def _losses(
         self,
         target: str,
         tokens_RK: np.ndarray,
         distance_R: np.ndarray,
         available: Mapping[str, float] | None,
         log_sizes_R: np.ndarray | None,
-    ) -> tuple[np.ndarray, ...]:
-        """Return (R,) mean, low, high, mean_low, mean_high of one target."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return (R,) losses of one target at the reported parameters and (S, R) in the draws."""
         fitted = self.targets[target]
         if self.law in REGRESSORS:
             mean = self._predictor(target).predict(tokens_RK)
@@ -330,7 +337,7 @@ class Fit:
             floor, gamma = fitted.draws["E"][:, None], fitted.draws["gamma"][:, None]
             mean = at_size(mean, fitted.parameters["E"], fitted.parameters["gamma"], log_sizes_R)
             drawn = at_size(drawn, floor, gamma, log_sizes_R)
-        return band(mean, drawn, fitted.scatter, self.losses_RJ[:, list(self.targets).index(target)])
+        return mean, drawn
 
     def _predictor(self, target: str) -> Any:
         """Return the regressor fitted to the stored runs."""
@@ -365,20 +372,9 @@ class Fit:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, for `fit.json`: the summary, the draws and the runs."""
-        return self.summary() | {
-            "format": FORMAT,
-            "scatter": {name: list(fitted.scatter_shape) for name, fitted in self.targets.items()},
-            "draws": {
-                name: {p: values.tolist() for p, values in fitted.draws.items()}
-                for name, fitted in self.targets.items()
-            },
-            "run_names": list(self.run_names),
-            "tokens": self.tokens_RK.tolist(),
-            "unique": None if self.unique_RK is None else self.unique_RK.tolist(),
-            "log_sizes": None if self.log_sizes_R is None else self.log_sizes_R.tolist(),
-            "losses": [[number(x) for x in row] for row in self.losses_RJ.tolist()],
-            "rival": None if self.rival is None else self.rival.to_json(),
-        }
+        from mixlaw.fit.stored import json_of
+
+        return json_of(self)
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Fit:
@@ -395,3 +391,8 @@ class Fit:
     def load(path: str | Path) -> Fit:
         """Read `fit.json`; raise DataError where it is missing or malformed."""
         return Fit.from_json(read_json(path))
+
+
+def _alternating(drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return of each of n fits' draws every n-th, the first one's from the first on: as many as one fit has."""
+    return [part[i :: len(drawn)] for i, part in enumerate(drawn)]

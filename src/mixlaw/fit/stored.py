@@ -1,4 +1,4 @@
-"""A fit from its JSON form, the other way round from `Fit.to_json`."""
+"""A fit in its JSON form, `fit.json`, and back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,29 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import DataError
-from mixlaw.fit.result import FORMAT, Fit
-from mixlaw.fit.targetfit import TargetFit, to_float
+from mixlaw.fit.result import Fit
+from mixlaw.fit.targetfit import TargetFit, number, to_float
 from mixlaw.laws import LAWS, REGRESSORS
+
+FORMAT = 3
+"""Of `fit.json`."""
+
+
+def json_of(fit: Fit) -> dict[str, Any]:
+    """Return everything: the summary, the draws and the runs."""
+    return fit.summary() | {
+        "format": FORMAT,
+        "scatter": {name: list(fitted.scatter_shape) for name, fitted in fit.targets.items()},
+        "draws": {
+            name: {p: values.tolist() for p, values in fitted.draws.items()} for name, fitted in fit.targets.items()
+        },
+        "run_names": list(fit.run_names),
+        "tokens": fit.tokens_RK.tolist(),
+        "unique": None if fit.unique_RK is None else fit.unique_RK.tolist(),
+        "log_sizes": None if fit.log_sizes_R is None else fit.log_sizes_R.tolist(),
+        "losses": [[number(x) for x in row] for row in fit.losses_RJ.tolist()],
+        "rival": None if fit.rival is None else json_of(fit.rival),
+    }
 
 
 def fit_from(value: Mapping[str, Any]) -> Fit:

@@ -28,10 +28,10 @@ class Change:
     """A relative change of a loss; negative is better.
 
     Attributes:
-        mean: share, at the point estimate (-0.03 = 3 % lower).
+        mean: share, of the expected losses (-0.03 = 3 % lower).
         low: lower end of the 90 % interval.
         high: upper end; equal to `low` where the fit has no uncertainty.
-        median: over the draws; where it is far from `mean`, the point estimate is not typical of the draws.
+        median: over the draws; far from `mean` where few draws make most of it.
     """
 
     mean: float
@@ -71,9 +71,14 @@ def available_of(solution: Solution, study: Mapping[str, Any] | None = None) -> 
 
 
 def losses_by_draw(fit: Fit, tokens: Mapping[str, float], available: Mapping[str, float] | None = None) -> np.ndarray:
-    """Return (S, J) losses of one mixture in every posterior draw, nats; `available` as in `Fit.predict`."""
+    """Return (S, J) losses of one mixture in the draws that decisions rest on, nats; `available` as in `Fit.predict`.
+
+    A regressor has no draws but its prediction.
+    """
     tokens_RK = np.array([[tokens.get(domain, 0.0) for domain in fit.domains]])
-    columns = [fit.losses_by_draw(target, tokens_RK, available)[:, 0] for target in fit.targets]
+    if fit.law in REGRESSORS:
+        return fit.predict(tokens_RK, available).mean
+    columns = [fit.believed_losses(target, tokens_RK, available)[:, 0] for target in fit.targets]
     size = min(len(column) for column in columns)
     return np.column_stack([column[:size] for column in columns])
 
@@ -91,32 +96,24 @@ def total_changes(fit: Fit, solution: Solution) -> dict[str, Change]:
     tokens, available = mixtures(solution), available_of(solution)
     g_J = np.array([solution.target_weights.get(target, 1.0) for target in fit.targets])
     drawn = {name: losses_by_draw(fit, t, available) @ g_J for name, t in tokens.items()}
-    point = {name: float(fit.predict(t, available).mean[0] @ g_J) for name, t in tokens.items()}
-    return {
-        name: change_of(point["recommended"], point[name], drawn["recommended"], drawn[name])
-        for name in solution.baselines
-    }
+    return {name: change_of(drawn["recommended"], drawn[name]) for name in solution.baselines}
 
 
 def target_changes(fit: Fit, solution: Solution, against: str = "equal") -> dict[str, dict[str, Change]]:
     """Return mixture -> target -> change of that target's loss against a baseline."""
     tokens, available = mixtures(solution), available_of(solution)
     base_drawn = losses_by_draw(fit, tokens[against], available)
-    base_point = fit.predict(tokens[against], available).mean[0]
     changes: dict[str, dict[str, Change]] = {}
     for name, mixture in tokens.items():
         if name != against:
-            drawn, point = losses_by_draw(fit, mixture, available), fit.predict(mixture, available).mean[0]
-            changes[name] = {
-                target: change_of(float(point[j]), float(base_point[j]), drawn[:, j], base_drawn[:, j])
-                for j, target in enumerate(fit.targets)
-            }
+            drawn = losses_by_draw(fit, mixture, available)
+            changes[name] = {target: change_of(drawn[:, j], base_drawn[:, j]) for j, target in enumerate(fit.targets)}
     return changes
 
 
-def change_of(point: float, base: float, drawn_S: np.ndarray, base_S: np.ndarray) -> Change:
-    """Return the change from a base, at the point estimate and within each of S draws."""
-    mean = point / base - 1
+def change_of(drawn_S: np.ndarray, base_S: np.ndarray) -> Change:
+    """Return the change from a base, of the means over S draws and within each of them."""
+    mean = float(drawn_S.mean() / base_S.mean() - 1)
     low, median, high = map(float, np.quantile(drawn_S / base_S - 1, (_BAND[0], 0.5, _BAND[1])))
     return Change(mean, min(low, mean), max(high, mean), median)
 

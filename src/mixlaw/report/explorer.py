@@ -51,18 +51,22 @@ def why_not(fit: Fit, solution: Solution | None) -> str:
 def explorer_fit(fit: Fit, solution: Solution) -> Fit:
     """Return the fit whose draws the page holds: of the solution's domains, evenly chosen and rounded."""
     fit = fit.of_domains(list(solution.weights))
-    size = sum(len(fitted.draws) + 1 for fitted in fit.targets.values())  # and the normal that drifts
-    most = min(len(next(iter(f.draws.values()))) for f in fit.targets.values())
+    fits = fit.hedged
+    all_targets = [fitted for one in fits for fitted in one.targets.values()]
+    size = sum(len(fitted.draws) + 1 for fitted in all_targets) // len(fits)  # and the normal that drifts
+    most = min(len(next(iter(fitted.draws.values()))) for fitted in all_targets)
     count = int(np.clip(_NUMBERS // size, 10, most))
     rows = np.linspace(0, most - 1, count).round().astype(int)
-    return replace(
-        fit,
-        targets={
-            name: replace(fitted, draws={p: _rounded(values[rows]) for p, values in fitted.draws.items()})
-            for name, fitted in fit.targets.items()
-        },
-        _predictors={},
-    )
+    chosen, *rivals = (_of_draws(one, rows) for one in fits)
+    return replace(chosen, rival=rivals[0] if rivals else None)
+
+
+def _of_draws(fit: Fit, rows: np.ndarray) -> Fit:
+    targets = {
+        name: replace(fitted, draws={p: _rounded(values[rows]) for p, values in fitted.draws.items()})
+        for name, fitted in fit.targets.items()
+    }
+    return replace(fit, targets=targets, _predictors={})
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
@@ -95,17 +99,15 @@ def explorer_data(
     series = series_of(list(solution.weights), solution.weights)
     wishes = ((study or {}).get("config") or {}).get("solve") or {}
     return {
-        "law": fit.law,
-        "rival": None if fit.rival is None else fit.rival.law,
+        "laws": [one.law for one in fit.hedged],
         "unit": TOKEN_UNIT,
         "domains": [{"name": domain, "series": series[domain]} for domain in domains],
         "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],
-        "draws": len(next(iter(next(iter(fit.targets.values())).draws.values()))),
         "decay": None if np.isinf(fit.decay) else fit.decay,
         "drift": {
             "sigma": SIGMA,
             "largest": float(fit.tokens_RK.sum(axis=1).max()),
-            "amplitudes": amplitudes(fit.law_of(next(iter(fit.targets)))).tolist(),
+            "amplitudes": [amplitudes(one.law_of(next(iter(fit.targets)))).tolist() for one in fit.hedged],
         },
         "unique": supplies if any(supplies) else None,
         "max_epochs": wishes.get("max_epochs"),
@@ -124,16 +126,16 @@ def explorer_data(
 
 
 def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
-    column = fit.losses_RJ[:, j]
-    columns = fit.theta_draws(name).T
+    column, fits = fit.losses_RJ[:, j], fit.hedged
+    draws = [one.theta_draws(name)[i :: len(fits)] for i, one in enumerate(fits)]
     return {
         "name": name,
         "own": fit.domains.index(name) if name in fit.domains else -1,
         "importance": solution.target_weights.get(name, 1.0),
         "ceiling": CEILING * float(np.nanmax(np.abs(column))),
-        "point": fit.theta(name).tolist(),
-        "draws": [values[0] if np.ptp(values) == 0 else values.tolist() for values in columns],
-        "drift": fit.drift(name).tolist(),
+        "draws": [[v[0] if np.ptp(v) == 0 else v.tolist() for v in theta_SP.T] for theta_SP in draws],
+        "counts": [len(theta_SP) for theta_SP in draws],
+        "drift": [one.drift(name).tolist() for one in fits],
     }
 
 

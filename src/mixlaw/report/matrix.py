@@ -12,11 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
-from mixlaw.laws import REGRESSORS
 from mixlaw.report.comparison import Change, available_of, change_of, losses_by_draw
 from mixlaw.report.numbers import digits_for, percent, percent_interval
 from mixlaw.report.tables import Cell, Table
@@ -53,18 +50,13 @@ def transfer_matrix(fit: Fit, solution: Solution, study: Mapping[str, Any] | Non
     """Return the matrix at the recommended mixture."""
     step, available = max(1, round(SHARE * solution.budget_tokens)), available_of(solution, study)
     here = dict(solution.tokens)
-    point, drawn = _losses(fit, here, available)
+    drawn = losses_by_draw(fit, here, available)
     changes: dict[str, dict[str, Change]] = {target: {} for target in fit.targets}
     for source in solution.weights:
-        more_point, more_drawn = _losses(fit, here | {source: here[source] + step}, available)
+        more = losses_by_draw(fit, here | {source: here[source] + step}, available)
         for j, target in enumerate(fit.targets):
-            changes[target][source] = change_of(more_point[j], point[j], more_drawn[:, j], drawn[:, j])
+            changes[target][source] = change_of(more[:, j], drawn[:, j])
     return TransferMatrix(step, changes)
-
-
-def _losses(fit: Fit, tokens: Mapping[str, float], available: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-    point = fit.predict(tokens, available).mean[0]
-    return point, point[None] if fit.law in REGRESSORS else losses_by_draw(fit, tokens, available)
 
 
 def matrix_table(matrix: TransferMatrix) -> Table:

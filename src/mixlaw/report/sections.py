@@ -138,8 +138,8 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
     if reason := explorer.get("why_not", ""):
         return Section("explorer", "Explorer", reason)
     lead = "Move one weight and the others give way in proportion; the law answers at once, with its band."
-    if rival := explorer.get("rival"):
-        lead += f" That is '{explorer['law']}' alone; the recommended weights hedge between it and '{rival}'."
+    if len(laws := explorer["laws"]) > 1:
+        lead += f" It answers for both '{laws[0]}' and '{laws[1]}', between which the recommended weights hedge."
     return Section("explorer", "Explorer", lead, layout="explorer")
 
 

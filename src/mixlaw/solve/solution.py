@@ -46,7 +46,7 @@ class Solution:
             objective_value, regret{mean, p95}, probability_better}; `equal`, and `natural` where the available tokens
             are known. The regret is below 0 in draws where the constraints forbid a baseline that is better than all
             they allow; `probability_better` is the share of draws in which the solution beats the baseline.
-        total_loss: sum of g_i L_i at the law's point estimate, nats.
+        total_loss: sum of g_i L_i, expected over the posterior draws, nats.
         marginal: domain -> fall of the objective for a million more tokens of it at these weights, nats; without the
             pull towards a prior.
         certificate: of the best weights that were found, also where the natural mixture is recommended instead.

@@ -7,6 +7,7 @@ import ctypes
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,10 +48,7 @@ def call(words: list[str], folder: Path, log: Path, run: str, key: str) -> None:
                 preexec_fn=_end_with_parent(),
             )
         except OSError as error:
-            raise ConfigError(
-                f"{key}: '{words[0]}' cannot be started in {folder}: {error.strerror or error}.",
-                "Name a program on the PATH, or a path relative to mix.yaml.",
-            ) from None
+            raise _not_started(words[0], folder, key, error.strerror or str(error)) from None
     try:
         code = process.wait()
     finally:
@@ -62,6 +60,22 @@ def call(words: list[str], folder: Path, log: Path, run: str, key: str) -> None:
             f"Run '{run}': the command ended {ended}{_last_words(log)}.",
             f"See {log}; then run again with --retry-failed.",
         )
+
+
+def require_startable(words: list[str], folder: Path, key: str) -> None:
+    """Raise ConfigError where a program is not there, or not to be executed; arguments as in `call`."""
+    program = words[0]
+    if os.path.dirname(program):
+        program = str(folder / program)  # as a child that starts there will look for it
+    if shutil.which(program) is None:
+        raise _not_started(words[0], folder, key, "no such program")
+
+
+def _not_started(program: str, folder: Path, key: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"{key}: '{program}' cannot be started in {folder}: {why}.",
+        "Name a program on the PATH, or a path relative to mix.yaml.",
+    )
 
 
 def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, TargetLoss], int, int]:

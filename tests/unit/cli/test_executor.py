@@ -35,9 +35,12 @@ def test_a_cluster_that_does_not_answer_is_one_line_and_the_study_goes_on_withou
     config = write_small_demo(tmp_path)
     text = config.read_text(encoding="utf-8")
     config.write_text(text + "\nexecutor: {kind: ray, address: 127.0.0.1:1}\n", encoding="utf-8")
-    assert main(["train", str(config)]) == 1
-    said = capsys.readouterr().err
-    assert "No Ray cluster answers at 127.0.0.1:1" in said and "Traceback" not in said
     study = tmp_path / "study"
+    for prepared in (False, True):
+        assert main(["train", str(config)]) == 1
+        said = capsys.readouterr().err
+        assert "No Ray cluster answers at 127.0.0.1:1" in said and "Traceback" not in said
+        assert study.exists() == prepared  # before anything is tokenised
+        assert main(["plan", str(config)]) == 0
     assert (study / "plan.json").is_file() and not (study / "trainer.json").exists()
     assert not list(study.glob("runs/*"))

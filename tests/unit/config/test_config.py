@@ -197,3 +197,18 @@ def test_a_rename_of_a_column_that_no_format_has_gets_a_suggestion(tmp_path):
 def test_endless_epochs_are_said_with_null(tmp_path):
     assert "solve.max_epochs" in message(tmp_path, GOOD + "solve: {max_epochs: .inf}\n")
     assert load_config(write(tmp_path, GOOD + "solve: {max_epochs: null}\n")).solve.max_epochs is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("domains:\n  chat: {path: data/chat.jsonl}\n  math: {path: org/math-sft, split: train, revision: abc}",
+         "collection: {path: a.jsonl, split_by: source, domains: [chat, math]}",
+         "collection.domains: it must be a mapping, a line `key: value` each, not a list"),
+        ("{name_or_path: ./base}", "./base", "model: it must be a mapping, a line `key: value` each, not the single"),
+        ("budget_tokens: 20M", "budget_tokens: 20M\nsolve: {groups: {code: 1}}", "it must be a list, not a mapping"),
+        ("budget_tokens: 20M", "budget_tokens: 20M\nplan:", "line `key: value` each, not nothing"),
+    ],
+)  # fmt: skip
+def test_a_key_of_another_shape_is_said_in_the_words_of_yaml(tmp_path, old, new, said):
+    assert said in message(tmp_path, GOOD.replace(old, new))

@@ -1,5 +1,7 @@
+import errno
 import json
 import multiprocessing
+import os
 import random
 import shutil
 
@@ -278,3 +280,13 @@ def test_the_example_is_the_rendered_row_in_parts(write_lines, chats, unmarked):
 def test_the_example_of_an_empty_domain_is_an_error(write_lines, unmarked):
     with pytest.raises(DataError, match="is empty"):
         example(Domain("d", str(write_lines("a.jsonl", []))), unmarked)
+
+
+def test_a_disk_that_fills_up_meanwhile_is_said_with_its_place(write_lines, chats, prepare, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write does: without a path
+
+    monkeypatch.setattr(prepare_module, "_tokenise", full)
+    with pytest.raises(OSError) as caught:
+        prepare(write_lines("a.jsonl", chats(20)))
+    assert str(tmp_path) in str(caught.value.filename)

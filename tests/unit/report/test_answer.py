@@ -70,8 +70,8 @@ def test_a_change_is_sure_only_on_one_side_of_zero():
 
 def test_the_interval_of_the_change_holds_the_change_recomputed_by_hand(material):
     _, fit, solution = material
-    best = fit.predict(solution.tokens).mean.sum()
-    equal = fit.predict(dict.fromkeys(fit.domains, 4e6 / 3)).mean.sum()
+    best = fit.expected(solution.tokens).mean.sum()
+    equal = fit.expected(dict.fromkeys(fit.domains, 4e6 / 3)).mean.sum()
     change = total_changes(fit, solution)["equal"]
     assert change.mean == pytest.approx(best / equal - 1, abs=1e-6)
     assert change.low <= change.mean <= change.high

@@ -18,10 +18,10 @@ from report_fits import AVAILABLE, planted, runs_of, solution_of
 
 def test_the_page_holds_every_draw_of_a_small_fit_and_few_of_a_large_one(material):
     _, fit, solution = material
-    assert explorer_data(fit, *_rest(material))["draws"] == 100
+    assert explorer_data(fit, *_rest(material))["targets"][0]["counts"] == [100]
     runs, large = example([f"d{i}" for i in range(200)])
     data = explorer_data(large, runs, solution_of(large, dict.fromkeys(large.domains, 1 / 200), 10**7), [])
-    assert data["draws"] == 50 and len(script_json(data)) < 1_500_000
+    assert data["targets"][0]["counts"] == [50] and len(script_json(data)) < 1_500_000
     drawn = explorer_fit(fit, solution).theta_draws("chat")
     np.testing.assert_allclose(drawn, fit.theta_draws("chat"), rtol=1e-8)
 
@@ -58,7 +58,7 @@ def test_the_matrix_is_the_law_s_own_answer_and_its_intervals_hold_it(law):
     matrix = transfer_matrix(fit, solution)
     assert matrix.step_tokens == 400_000
     more = dict(solution.tokens) | {"code": solution.tokens["code"] + 400_000}
-    expected = fit.predict(more).mean[0] / fit.predict(solution.tokens).mean[0] - 1
+    expected = fit.expected(more).mean[0] / fit.expected(solution.tokens).mean[0] - 1
     found = [matrix.changes[target]["code"] for target in fit.targets]
     assert [c.mean for c in found] == pytest.approx(list(expected), rel=1e-9)
     assert all(c.low <= c.mean <= c.high for c in found) and any(c.has_interval for c in found)

@@ -44,16 +44,15 @@
   const overall = (losses) => (data.objective === "max" ? Math.max(...counted.map((j) => losses[j]))
     : counted.reduce((total, j) => total + importance[j] * losses[j], 0));
   function evaluate(weights, budget) {
-    const { point, draws } = model.losses(tokensOf(weights, budget));
+    const { mean, draws } = model.losses(tokensOf(weights, budget));
     const drawn = draws[0].map((_, s) => overall(draws.map((column) => column[s])));
-    return { point, draws, total: overall(point), drawn };
+    return { mean, draws, total: overall(mean), drawn };
   }
-  const change = (point, base, drawn, baseDrawn) =>
-    mixlaw.band(point / base - 1, drawn.map((value, s) => value / baseDrawn[s] - 1));
+  const change = (mean, base, drawn, baseDrawn) =>
+    mixlaw.band(mean / base - 1, drawn.map((value, s) => value / baseDrawn[s] - 1));
   /* What the solver minimises: the expected loss over the draws, of which every few are enough for a map. */
   function objective(weights, budget, draws) {
-    const { draws: columns } = model.losses(tokensOf(weights, budget), draws);
-    return overall(columns.map((column) => mixlaw.sum(column) / column.length));
+    return overall(model.losses(tokensOf(weights, budget), draws).mean);
   }
 
   /* Whole parts of `total` in proportion to the weights; the largest remainders take what is left. */
@@ -131,7 +130,7 @@
   const body = host.querySelector("tbody");
   const rows = data.targets.map((target, j) => {
     const reach = data.mixtures.map((mixture) => evaluate(mixture.weights, data.budget))
-      .map((found) => mixlaw.band(found.point[j], found.draws[j]));
+      .map((found) => mixlaw.band(found.mean[j], found.draws[j]));
     const [low, high] = [Math.min(...reach.map((b) => b.low)), Math.max(...reach.map((b) => b.high))];
     const room = 0.4 * (high - low) || 0.01;
     const cells = { loss: make("td", { class: "num" }), change: make("td", { class: "num" }) };
@@ -158,13 +157,13 @@
   function showLosses() {
     const here = evaluate(state.weights, state.budget), base = evaluate(reference.weights, state.budget);
     rows.forEach((row, j) => {
-      const band = mixlaw.band(here.point[j], here.draws[j]);
+      const band = mixlaw.band(here.mean[j], here.draws[j]);
       row.loss.replaceChildren(nats(band.mean), make("small", {}, `${nats(band.low)} to ${nats(band.high)}`));
       row.band.style.left = row.place(band.low);
       row.band.style.right = `calc(100% - ${row.place(band.high)})`;
       row.dot.style.left = row.place(band.mean);
-      row.tick.style.left = row.place(base.point[j]);
-      const c = change(here.point[j], base.point[j], here.draws[j], base.draws[j]);
+      row.tick.style.left = row.place(base.mean[j]);
+      const c = change(here.mean[j], base.mean[j], here.draws[j], base.draws[j]);
       const digits = digitsOf(c.mean, c.low, c.high);
       row.change.replaceChildren(`${signed(c.mean, digits)}\u00a0%`,
         make("small", {}, c.high - c.low > 1e-12 ? `${signed(c.low, digits)} to ${signed(c.high, digits)}\u00a0%` : ""));

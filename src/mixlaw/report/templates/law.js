@@ -1,5 +1,5 @@
 "use strict";
-/* The laws of src/mixlaw/laws in JavaScript: what `Fit.predict` says of a mixture, from the data in the page.
+/* The laws of src/mixlaw/laws in JavaScript: what `Fit.expected` says of a mixture, from the data in the page.
 
    A law is (theta, N, own) -> nats: theta its parameters in the order of the Python law, N the tokens of every domain in
    millions, own the place of the target's domain or -1. Every line has its twin in Python; a test compares them in the
@@ -102,66 +102,63 @@ const mixlaw = (() => {
     return low + 1 < sorted.length ? sorted[low] + (sorted[low + 1] - sorted[low]) * (at - low) : sorted[low];
   }
 
-  /* Mean and 90 % band of a value at the point estimate and in every draw; the band always holds the mean. */
-  function band(point, draws) {
+  /* The 90 % band of a value in every draw, with its mean, which the band always holds. */
+  function band(mean, draws) {
     const sorted = Float64Array.from(draws).sort();
-    return {
-      mean: point,
-      low: Math.min(quantile(sorted, BAND[0]), point),
-      high: Math.max(quantile(sorted, BAND[1]), point),
-    };
+    return { mean, low: Math.min(quantile(sorted, BAND[0]), mean), high: Math.max(quantile(sorted, BAND[1]), mean) };
   }
 
-  /* Returns the model of the page's data, with `losses(tokens, draws)` -> {point: (J), draws: (J)(S)}. */
+  /* A target's draws of one law among n, whose first is the i-th of all draws: `loss(s, N, distance)` in nats. */
+  function member(data, { own, draws, drift, counts }, i) {
+    const law = laws[data.laws[i]], n = data.laws.length, normals = drift[i];
+    const rows = Array.from({ length: counts[i] }, (_, s) => draws[i].map((c) => (Array.isArray(c) ? c[s] : c)));
+    /* Every draw's parameters at a distance beyond the largest run: amplitudes drift (src/mixlaw/fit/drift.py). */
+    let near = { distance: 0, rows };
+    const rowsAt = (distance) => {
+      if (distance !== near.distance) {
+        const factors = normals.map((z) => Math.exp(data.drift.sigma * z * distance));
+        const mean = sum(factors) / factors.length;
+        near = { distance, rows: rows.map((theta, s) => {
+          const moved = theta.slice();
+          for (const p of data.drift.amplitudes[i]) moved[p] *= factors[i + n * s] / mean;
+          return moved;
+        }) };
+      }
+      return near.rows;
+    };
+    return { count: counts[i], loss: (s, N, distance) => law(rowsAt(distance)[s], N, own) };
+  }
+
+  /* Returns the model of the page's data, with `losses(tokens, draws)` -> {mean: (J), draws: (J)(S)}. */
   function model(data) {
-    const law = laws[data.law];
     const unique = data.unique && data.unique.map((tokens) => (tokens === null ? null : tokens / data.unit));
-    const targets = data.targets.map(({ own, point, draws, ceiling, drift }) => {
-      const value = (theta, N) => {
-        const loss = law(theta, N, own);
-        return Number.isNaN(loss) ? ceiling : Math.min(Math.max(loss, 0), ceiling);
-      };
-      const rows = Array.from({ length: data.draws }, (_, s) => draws.map((c) => (Array.isArray(c) ? c[s] : c)));
-      /* Every draw's parameters at a distance beyond the largest run: amplitudes drift (src/mixlaw/fit/drift.py). */
-      let near = { distance: 0, rows };
-      const rowsAt = (distance) => {
-        if (distance !== near.distance) {
-          const factors = drift.map((z) => Math.exp(data.drift.sigma * z * distance));
-          const mean = sum(factors) / factors.length;
-          near = { distance, rows: rows.map((theta, s) => {
-            const moved = theta.slice();
-            for (const p of data.drift.amplitudes) moved[p] *= factors[s] / mean;
-            return moved;
-          }) };
-        }
-        return near.rows;
-      };
-      return { value, point, rowsAt };
-    });
+    const targets = data.targets.map((target) => ({
+      ceiling: target.ceiling,
+      members: data.laws.map((_, i) => member(data, target, i)).flatMap((one) =>
+        Array.from({ length: one.count }, (_, s) => (N, distance) => one.loss(s, N, distance))),
+    }));
     const distanceOf = (tokens) => Math.log(Math.max(sum(tokens) / data.drift.largest, 1));
     // Evenly chosen draws where fewer are wanted: neighbours in a chain are alike.
     const choices = new Map();
-    function chosen(count) {
-      const size = Math.min(count, data.draws);
+    function chosen(members, count) {
+      const size = Math.min(count, members.length);
       if (!choices.has(size)) {
-        choices.set(size, Array.from({ length: size }, (_, i) => Math.floor((i * data.draws) / size)));
+        choices.set(size, Array.from({ length: size }, (_, i) => Math.floor((i * members.length) / size)));
       }
-      return choices.get(size);
+      return choices.get(size).map((s) => members[s]);
     }
-    function losses(tokens, draws = data.draws) {
+    function losses(tokens, draws = Infinity) {
       const distance = distanceOf(tokens);
       const N = counted(tokens.map((count) => count / data.unit), unique, data.decay);
-      return {
-        point: targets.map(({ value, point }) => value(point, N)),
-        draws: targets.map(({ value, rowsAt }) => {
-          const rows = rowsAt(distance);
-          return chosen(draws).map((s) => value(rows[s], N));
-        }),
-      };
+      const drawn = targets.map(({ members, ceiling }) => chosen(members, draws).map((member) => {
+        const loss = member(N, distance);
+        return Number.isNaN(loss) ? ceiling : Math.min(Math.max(loss, 0), ceiling);
+      }));
+      return { mean: drawn.map((values) => sum(values) / values.length), draws: drawn };
     }
     const predict = (tokens) => {
-      const { point, draws } = losses(tokens);
-      return point.map((loss, j) => band(loss, draws[j]));
+      const { mean, draws } = losses(tokens);
+      return mean.map((loss, j) => band(loss, draws[j]));
     };
     return { losses, predict };
   }

@@ -125,7 +125,7 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
   /* ---- two domains: a curve ---- */
   function curve() {
     const shares = Array.from({ length: 101 }, (_, i) => i / 100);
-    const values = shares.map((a) => objective(shift(state.weights, A, a), state.budget, data.draws));
+    const values = shares.map((a) => objective(shift(state.weights, A, a), state.budget));
     const best = Math.min(...values), shown = values.filter((v) => v < best * 1.5), high = Math.max(...shown);
     const x = (a) => LEFT + (RIGHT - LEFT) * a, y = (v) => BOTTOM - (BOTTOM - TOP) * Math.min((v - best) / (high - best || 1), 1) * 0.94 - 8;
     const line = shares.map((a, i) => `${x(a).toFixed(1)},${y(values[i]).toFixed(1)}`).join("L");
@@ -135,7 +135,7 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
       text(`share of ${shortened(data.domains[A].name)}, %`, RIGHT, BOTTOM + 38, "axis-title", "end"),
       text(`${TOTAL}, nats`, 0, 14, "axis-title", "start"), text(best.toFixed(3), LEFT - 6, y(best) + 4, "tick", "end"), text(high.toFixed(3), LEFT - 6, y(high) + 4, "tick", "end"));
     title.textContent = `${TOTAL[0].toUpperCase() + TOTAL.slice(1)} over the share of ${data.domains[A].name}`;
-    return (weights) => [x(weights[A]), y(objective(weights, state.budget, data.draws))];
+    return (weights) => [x(weights[A]), y(objective(weights, state.budget))];
   }
 
   /* ---- marks ---- */
