@@ -30,7 +30,7 @@ demo: installed
 	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
 
 test: lint site
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: installed-test
 	$(BIN)/python -m ruff check .

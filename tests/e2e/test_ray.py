@@ -18,7 +18,7 @@ pytest.importorskip("ray")
 RUNS = 12
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_a_node_killed_in_the_middle_costs_its_run_and_all_records_are_those_of_the_local_executor(tmp_path):
     if reason := why_not():
         pytest.skip(reason)

@@ -99,7 +99,8 @@ def fit_law(
     if choice.rival is None:
         return fit
     rivals = _targets(fresh, choice.rival.name, procedure, seed, choice.rival)
-    return replace(fit, rival=replace(fit, law=choice.rival.name, targets=rivals, warnings=(), choice=""))
+    rival = replace(fit, law=choice.rival.name, targets=rivals, warnings=(), choice="", _predictors={})
+    return replace(fit, rival=rival)
 
 
 def _require_wishes(law: str, procedure: str, corrected: bool) -> None:

@@ -54,15 +54,20 @@ def find_decay(runs: RunTable, law: str, wish: float | str) -> tuple[float, str]
         return float("inf"), ""
     plain = _errors(runs, law)
     found = {decay: _errors(counted(runs, decay), law) for decay in DECAYS}
-    best = min(DECAYS, key=lambda decay: float(np.nanmean(found[decay])))
+    best = min(DECAYS, key=lambda decay: _mean(found[decay]))
     gain = plain - found[best]
     gain = gain[np.isfinite(gain)]
     if len(gain) < 2 or not gain.mean() > 0.5 * gain.std(ddof=1) / np.sqrt(len(gain)):
         return float("inf"), "Repeated tokens count in full: left-out mixtures do not say otherwise."
     return best, (
         f"Repeated tokens count for less (decay R* = {best:g} epochs): the error on left-out mixtures falls from "
-        f"{100 * np.nanmean(plain):.3g} to {100 * np.nanmean(found[best]):.3g} %."
+        f"{100 * _mean(plain):.3g} to {100 * _mean(found[best]):.3g} %."
     )
+
+
+def _mean(errors_R: np.ndarray) -> float:
+    known = errors_R[np.isfinite(errors_R)]
+    return float(known.mean()) if len(known) else np.inf
 
 
 def _repeats(runs: RunTable) -> bool:

@@ -170,8 +170,21 @@ def test_decisions_hedge_where_left_out_mixtures_do_not_tell_the_laws_apart() ->
         np.testing.assert_allclose(law.predict(part, asked), expected, rtol=1e-12)
     alone = [solve_mixture(replace(f, rival=None), 50e6).weights["a"] for f in (fit, fit.rival)]
     assert min(alone) - 1e-3 <= solve_mixture(fit, 50e6).weights["a"] <= max(alone) + 1e-3
-    again = Fit.from_json(fit.to_json())
-    assert solve_mixture(again, 50e6).weights == solve_mixture(fit, 50e6).weights
+    again, solution = Fit.from_json(fit.to_json()), solve_mixture(fit, 50e6)
+    assert solve_mixture(again, 50e6).weights == solution.weights
+    # What is promised is what was minimised: the mean over the draws of both.
+    assert solution.total_loss == pytest.approx(solution.objective_value, rel=1e-6)
+    both = np.hstack([fit.believed_losses(t, np.array([[20e6, 10e6, 20e6]]))[:, :1] for t in fit.targets])
+    np.testing.assert_allclose(fit.expected(np.array([20e6, 10e6, 20e6])).mean[0], both.mean(axis=0), rtol=1e-12)
+
+
+def test_a_rival_is_corrected_by_its_own_residuals() -> None:
+    runs = run_table(Transfer, TRANSFER, 14, 0.02)
+    fit = fit_law(runs, corrected=True)
+    assert fit.rival is not None
+    before = fit.expected(runs).mean
+    np.testing.assert_allclose(Fit.from_json(fit.to_json()).expected(runs).mean, before, rtol=1e-9)
+    assert fit._correction("a", fit.law_of("a")) is not fit.rival._correction("a", fit.rival.law_of("a"))
 
 
 def test_a_law_that_is_asked_for_or_clearly_better_decides_alone() -> None:
