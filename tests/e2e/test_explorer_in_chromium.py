@@ -76,7 +76,7 @@ def assert_the_law_says_so(page, fit, weights: dict[str, float], budget: float) 
     """The page shows four decimals; half of the last is allowed, and what rounding the shares adds."""
     total, losses = shown(page)
     tokens = {domain: share * budget for domain, share in weights.items()}
-    expected = fit.predict(tokens, AVAILABLE)
+    expected = fit.expected(tokens, AVAILABLE)
     assert total == pytest.approx(expected.mean.sum(), abs=1e-4)
     for j, target in enumerate(fit.targets):
         band = [expected.mean[0, j], expected.mean_low[0, j], expected.mean_high[0, j]]

@@ -171,7 +171,7 @@ def _result(
     available = project.available_tokens
     for name, mixture in chosen.items():
         tokens = mixture.tokens
-        predicted = prediction_json(fit, fit.expected(tokens))
+        predicted = prediction_json(fit, fit.expected(tokens, available))
         summary["mixtures"][name] |= {
             "weights": dict(mixture.weights),
             "tokens": tokens,

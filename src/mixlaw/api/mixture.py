@@ -64,19 +64,21 @@ def wanted_mixture(
         law, predicted = fit.law, solution.predicted
     else:
         mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
-        law, predicted = _predicted(path, mixture)
+        law, predicted = _predicted(path, mixture, project.available_tokens)
     name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget])[:8]}"
     return Wanted(mixture, law, predicted, weights is not None, name)
 
 
-def _predicted(path: Path, mixture: Mixture) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
+def _predicted(
+    path: Path, mixture: Mixture, available: Mapping[str, float]
+) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
     if not path.exists():
         return None, {}
     fit = Fit.load(path)
     if not set(fit.domains) <= set(mixture.weights):
         return None, {}
     tokens = mixture.tokens
-    return fit.law, prediction_json(fit, fit.expected({name: tokens[name] for name in fit.domains}))
+    return fit.law, prediction_json(fit, fit.expected({name: tokens[name] for name in fit.domains}, available))
 
 
 class MixtureFiles(NamedTuple):
