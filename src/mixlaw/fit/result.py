@@ -234,7 +234,7 @@ class Fit:
         if self.rival is None:
             return law, theta_SP
         either = Either(law, self.rival.law_of(target, available))
-        return either, either.together(*_alternating([theta_SP, self.rival.theta_draws(target, total_tokens)]))
+        return either, either.together(*alternating([theta_SP, self.rival.theta_draws(target, total_tokens)]))
 
     def losses_by_draw(
         self, target: str, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None
@@ -248,7 +248,7 @@ class Fit:
     ) -> np.ndarray:
         """Return (S, R) losses of mixtures in the draws that decisions rest on (`believed`), as `losses_by_draw`."""
         drawn = [fit.losses_by_draw(target, tokens_RK, available) for fit in self.hedged]
-        return np.vstack(_alternating(drawn))
+        return np.vstack(alternating(drawn))
 
     @property
     def hedged(self) -> list[Fit]:
@@ -297,7 +297,7 @@ class Fit:
         fits, columns = self.hedged, []
         asked = [fit._asked(tokens, available) for fit in fits]
         for j, target in enumerate(self.targets):
-            drawn = _alternating([fit._losses(target, *a)[1] for fit, a in zip(fits, asked, strict=True)])
+            drawn = alternating([fit._losses(target, *a)[1] for fit, a in zip(fits, asked, strict=True)])
             scatters = [fit.targets[target].scatter for fit in fits]
             columns.append(band(None, list(zip(scatters, drawn, strict=True)), self.losses_RJ[:, j]))
         return Prediction.of(columns, tuple(self.targets))
@@ -393,6 +393,6 @@ class Fit:
         return Fit.from_json(read_json(path))
 
 
-def _alternating(drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
+def alternating(drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return of each of n fits' draws every n-th, the first one's from the first on: as many as one fit has."""
     return [part[i :: len(drawn)] for i, part in enumerate(drawn)]

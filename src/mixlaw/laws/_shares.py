@@ -12,6 +12,7 @@ Shape letters: R runs, K domains, P parameters, Q columns of a linear problem, M
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ AMOUNT_PRIOR = (0.0, 1.5)
 _PASSES = 5
 
 
-class MixtureLaw:
+class MixtureLaw(ABC):
     """A law made for the domains and one target; a subclass lists its parameters.
 
     Args:
@@ -56,8 +57,9 @@ class MixtureLaw:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.domains!r}, {self.target!r})"
 
+    @abstractmethod
     def _parameters(self) -> tuple[Parameter, ...]:
-        raise NotImplementedError
+        """Return the law's parameters, in the order of theta."""
 
     def _own_column(self) -> int:
         """Return the column of the domain that the target belongs to."""

@@ -12,7 +12,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.drift import SIGMA, amplitudes
 from mixlaw.fit.prediction import CEILING
-from mixlaw.fit.result import TOKEN_UNIT, Fit
+from mixlaw.fit.result import TOKEN_UNIT, Fit, alternating
 from mixlaw.laws import REGRESSORS
 from mixlaw.report.comparison import available_of
 from mixlaw.report.palette import series_of
@@ -127,7 +127,7 @@ def explorer_data(
 
 def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
     column, fits = fit.losses_RJ[:, j], fit.hedged
-    draws = [one.theta_draws(name)[i :: len(fits)] for i, one in enumerate(fits)]
+    draws = alternating([one.theta_draws(name) for one in fits])
     return {
         "name": name,
         "own": fit.domains.index(name) if name in fit.domains else -1,
