@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixlaw.core.linear import LinearConstraint
+from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.fit import Fit, TargetFit
 from mixlaw.laws import LAWS
 from mixlaw.solve import solve_mixture

@@ -15,7 +15,6 @@ import numpy as np
 
 from mixlaw.api.executor import train_pending
 from mixlaw.api.mixture import wanted_mixture
-from mixlaw.api.numbers import prediction_json
 from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_json
@@ -171,7 +170,7 @@ def _result(
     available = project.available_tokens
     for name, mixture in chosen.items():
         tokens = mixture.tokens
-        predicted = prediction_json(fit, fit.expected(tokens, available))
+        predicted = fit.predict(tokens, available).of_mixture()
         summary["mixtures"][name] |= {
             "weights": dict(mixture.weights),
             "tokens": tokens,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mixlaw.api.numbers import prediction_json
 from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.fingerprints import fingerprint
@@ -78,7 +77,7 @@ def _predicted(
     if not set(fit.domains) <= set(mixture.weights):
         return None, {}
     tokens = mixture.tokens
-    return fit.law, prediction_json(fit, fit.expected({name: tokens[name] for name in fit.domains}, available))
+    return fit.law, fit.predict({name: tokens[name] for name in fit.domains}, available).of_mixture()
 
 
 class MixtureFiles(NamedTuple):

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.files import read_json
-from mixlaw.core.linear import LinearConstraint
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
-from mixlaw.fit.lawtable import LawTable
+from mixlaw.fit.choosing.held_out import compare_laws, folds
+from mixlaw.fit.choosing.table import LawTable
 from mixlaw.fit.metrics import with_metrics
-from mixlaw.solve import Solution, solve_mixture
+from mixlaw.solve import Solution, SolveWishes, solve_mixture
+from mixlaw.solve.wishes import wishes_of, with_wishes
 
 
 def load_runs(source: Any) -> RunTable:
@@ -44,57 +46,50 @@ def load_runs(source: Any) -> RunTable:
 
 def fit(
     runs: Any,
-    law: str = "auto",
+    law: Any = "auto",
     procedure: str = "joint",
     seed: int = 0,
     out: str | Path | None = None,
     *,
     repetition: float | str = "auto",
-    corrected: bool = False,
     metrics: Mapping[str, str] | None = None,
 ) -> Fit:
     """Fit a law to runs; see `mixlaw.fit.fit_law`.
 
     Args:
         runs: whatever `load_runs` takes.
-        law: `auto` or a law's name.
+        law: `auto`, or a law by name, class or instance (see `mixlaw.laws.find`).
         procedure: `joint`, `own_curve` or `published`.
         seed: of the posterior draws.
         out: where to write fit.json, or None.
         repetition: how repeated tokens count: `auto`, `off`, or the decay R*.
-        corrected: whether a Gaussian process on the residuals is added.
         metrics: name of a `metric:` column -> `higher` or `lower`: further targets, `metric:<name>`.
     """
-    table = with_metrics(load_runs(runs), metrics or {})
-    result = fit_law(table, law, procedure, seed, repetition, corrected)
+    result = fit_law(with_metrics(load_runs(runs), metrics or {}), law, procedure, seed, repetition)
     if out is not None:
         result.save(out)
     return result
 
 
-def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None = None) -> LawTable:
-    """Return every law's errors on left-out mixtures of the same runs, best first; see `mixlaw.fit.lawtable`.
+def laws(runs: Any, names: Sequence[Any] | None = None, plot: str | Path | None = None) -> LawTable:
+    """Return every law's errors on held-out mixtures of the same runs, best first; see `mixlaw.fit.choosing`.
 
     Args:
         runs: whatever `load_runs` takes.
-        names: laws and regressors; None for all.
+        names: laws and regressors, by name, class or instance; None for all.
         plot: a folder for one figure (SVG) a law, predicted against measured; None for no figures.
 
     Raises:
         ConfigError: no such law.
         DataError: fewer than two different mixtures.
     """
-    from mixlaw.fit.lawtable import compare_laws, folds
-    from mixlaw.laws import LAWS, REGRESSORS
+    from mixlaw.laws import names as all_names
 
     if names is not None and not names:
-        raise ConfigError("No laws were named.", f"Choose from: {', '.join((*LAWS, *REGRESSORS))}.")
-    stray = [name for name in names or () if name not in (*LAWS, *REGRESSORS)]
-    if stray:
-        raise ConfigError(f"There is no law '{stray[0]}'.", f"Choose from: {', '.join((*LAWS, *REGRESSORS))}.")
+        raise ConfigError("No laws were named.", f"Choose from: {', '.join(all_names())}.")
     table = load_runs(runs)
     if not folds(table):
-        raise DataError("All runs have the same mixture: none can be left out.", "Add runs with other mixtures.")
+        raise DataError("All runs have the same mixture: none can be held out.", "Add runs with other mixtures.")
     rows = compare_laws(table, names)
     if plot is not None:
         from mixlaw.report.lawplot import write_law_plots
@@ -103,102 +98,67 @@ def laws(runs: Any, names: Sequence[str] | None = None, plot: str | Path | None 
     return rows
 
 
-def load_fit(source: Fit | str | Path, params: float | str | None = None) -> Fit:
+def load_fit(source: Fit | str | Path, params: float | str | None = None, law: Any = None) -> Fit:
     """Return a fit, or read it from its file.
 
     Args:
         source: a fit or the path of fit.json.
         params: parameters of the model that it should speak of, 7e9 or "7B"; None: the largest among the runs.
+        law: of the fit, where its name is not known here (see `mixlaw.laws.find`).
 
     Raises:
         DataError: the file is missing or malformed.
         FitError: a model size was asked for, and the runs are of one size.
     """
-    fit = source if isinstance(source, Fit) else Fit.load(source)
+    fit = source if isinstance(source, Fit) else Fit.load(source, law)
     return fit if params is None else fit.at_size(parse_tokens(params, "the model size"))
 
 
 def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
-    """Return target -> spread of bootstrapped predictions over that of the draws; see `mixlaw.fit.bootstrap`."""
-    from mixlaw.fit.bootstrap import bootstrap_ratios
+    """Return target -> spread of bootstrapped predictions over that of the draws; see `mixlaw.fit.choosing.bootstrap`."""
+    from mixlaw.fit.choosing.bootstrap import bootstrap_ratios
 
     fit = load_fit(fit)
     return dict(zip(fit.targets, map(float, bootstrap_ratios(fit, samples=samples)), strict=True))
 
 
+@with_wishes
 def solve(
-    fit: Fit | str | Path,
-    budget_tokens: float | str,
-    *,
-    objective: str | None = None,
-    target_weights: Mapping[str, float] | None = None,
-    minimum: Mapping[str, float] | None = None,
-    maximum: Mapping[str, float] | None = None,
-    available: Mapping[str, float | str] | None = None,
-    max_epochs: float | None = None,
-    groups: Sequence[str | LinearConstraint] = (),
-    ceilings: Mapping[str, float] | None = None,
-    no_worse: Mapping[str, float] | None = None,
-    reference: str | Mapping[str, float] | None = None,
-    prior: str | Mapping[str, float] | None = None,
-    prior_strength: float | None = None,
+    fit: Fit | str | Path, budget_tokens: float | str, wishes: SolveWishes | None = None, **named: Any
 ) -> Solution:
     """Return the best weights at a budget; see `mixlaw.solve.solve_mixture`.
 
     Args:
         fit: a fit or the path of fit.json.
         budget_tokens: 20e6 or "20M".
-        objective: `mean`, `weighted` or `max` (the worst target).
-        target_weights: target -> g; targets left out count 0.
-        minimum: domain -> smallest share.
-        maximum: domain -> largest share.
-        available: domain -> distinct tokens there are, 3e6 or "3M".
-        max_epochs: most passes over a domain; needs `available`.
-        groups: further constraints on shares, such as "code + math <= 0.5".
-        ceilings: target -> nats that its loss must not exceed (`--floor` on the command line).
-        no_worse: target -> percent by which its loss may exceed the reference's.
-        reference: `natural`, `equal` or {domain: share}.
-        prior: `natural`, `equal` or {domain: share}: pull the weights towards it.
-        prior_strength: nats of the pull.
+        wishes: what is asked of the mixture, as one value; None: nothing.
+        named: the fields of `mixlaw.solve.SolveWishes` by name, such as `objective`, `target_weights`, `minimum`,
+            `maximum`, `available` (numbers, or texts such as "3M"), `max_epochs`, `groups`, `ceilings`, `no_worse`,
+            `reference`, `prior` and `prior_strength`.
 
     Raises:
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
         Infeasible: no mixture meets the constraints; names those that bind.
     """
-    tokens = {name: _count(value, name) for name, value in (available or {}).items()}
-    return solve_mixture(
-        load_fit(fit),
-        parse_tokens(budget_tokens, "the budget"),
-        objective=objective,
-        target_weights=target_weights,
-        minimum=minimum,
-        maximum=maximum,
-        available=None if available is None else tokens,
-        max_epochs=max_epochs,
-        groups=groups,
-        ceilings=ceilings,
-        no_worse=no_worse,
-        reference=reference,
-        prior=prior,
-        prior_strength=prior_strength,
-    )
+    wishes = wishes_of(wishes, named)
+    if wishes.available is not None:
+        wishes = replace(wishes, available={name: _count(value, name) for name, value in wishes.available.items()})
+    return solve_mixture(load_fit(fit), parse_tokens(budget_tokens, "the budget"), wishes)
 
 
 def _count(value: float | str, name: str) -> float:
     return parse_tokens(value, f"available tokens of '{name}'") if isinstance(value, str) else value
 
 
-def predict(fit: Fit | str | Path, tokens: RunTable | Mapping[str, float] | np.ndarray) -> Prediction:
-    """Return expected losses with their bands, as `solve` does; see `mixlaw.fit.result.Fit.expected`."""
-    return load_fit(fit).expected(tokens)
-
-
-def prediction_json(fit: Fit, prediction: Prediction, row: int = 0) -> dict[str, dict[str, float]]:
-    """Return one mixture's prediction as {target: {mean, low, high}}."""
-    return {
-        target: {part: float(getattr(prediction, part)[row, j]) for part in ("mean", "low", "high")}
-        for j, target in enumerate(fit.targets)
-    }
+def predict(
+    fit: Fit | str | Path,
+    tokens: RunTable | Mapping[str, float] | np.ndarray,
+    *,
+    at: Literal["draws", "point"] = "draws",
+    interval: Literal["run", "law"] = "run",
+) -> Prediction:
+    """Return expected losses with their intervals; see `mixlaw.fit.result.Fit.predict`."""
+    return load_fit(fit).predict(tokens, at=at, interval=interval)
 
 
 def _study_runs(path: Path) -> RunTable:

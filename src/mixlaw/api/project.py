@@ -30,7 +30,7 @@ from mixlaw.design.planning import default_base_tokens
 from mixlaw.design.repetition import matched_pools, repetition_notes
 from mixlaw.evaluate.downstream import stored_metrics
 from mixlaw.fit import Fit
-from mixlaw.solve import Constraints, Solution, solve_mixture
+from mixlaw.solve import Constraints, Solution, SolveWishes, solve_mixture
 from mixlaw.study.store import Study
 from mixlaw.trackers.reporting import Reporter
 from mixlaw.train.settings import ModelSettings, TrainSettings
@@ -139,7 +139,7 @@ class Project:
         """
         _ = self.left_out
         wishes = self.config.solve
-        Constraints(wishes.min, wishes.max, groups=wishes.groups).region(
+        Constraints(wishes.min, wishes.max, groups=wishes.groups).polytope(
             tuple(self.config.domains), self.config.budget_tokens
         )
         for domain in self.domains.values():
@@ -167,10 +167,9 @@ class Project:
         return {name: tokens.train.tokens for name, tokens in self.prepared.items()}
 
     @property
-    def constraints(self) -> Constraints:
-        """The bounds on the weights, from the configuration and the data."""
-        wishes = self.config.solve
-        return Constraints(wishes.min, wishes.max, self.available_tokens, wishes.max_epochs, wishes.groups)
+    def solve_wishes(self) -> SolveWishes:
+        """What is asked of the mixture, from the configuration and the data."""
+        return SolveWishes.of_config(self.config.solve.model_dump(), self.available_tokens)
 
     @cached_property
     def trainer_config(self) -> TrainerConfig:
@@ -282,7 +281,7 @@ class Project:
     @cached_property
     def _designed(self) -> tuple[list[PlannedRun], list[str]]:
         plan = self.config.plan
-        self.constraints.region(tuple(self.config.domains), self.config.budget_tokens)
+        self.solve_wishes.constraints.polytope(tuple(self.config.domains), self.config.budget_tokens)
         return design_runs(
             plan.design,
             self.available_tokens,
@@ -321,23 +320,8 @@ class Project:
             fitted: the fit.
             budget_tokens: None for the configuration's.
         """
-        wishes, bounds = self.config.solve, self.constraints
-        return solve_mixture(
-            fitted.of_domains(list(self.config.domains)),
-            budget_tokens or self.config.budget_tokens,
-            objective=wishes.objective,
-            target_weights=wishes.target_weight or None,
-            minimum=bounds.minimum,
-            maximum=bounds.maximum,
-            available=bounds.available,
-            max_epochs=bounds.max_epochs,
-            groups=bounds.groups,
-            ceilings=wishes.floor,
-            no_worse=wishes.no_worse,
-            reference=wishes.reference,
-            prior=wishes.prior,
-            prior_strength=wishes.prior_strength,
-        )
+        fit = fitted.of_domains(list(self.config.domains))
+        return solve_mixture(fit, budget_tokens or self.config.budget_tokens, self.solve_wishes)
 
 
 def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTable:

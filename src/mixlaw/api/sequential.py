@@ -67,7 +67,7 @@ def propose(
         )
     if count < 1:
         return Proposal([], [], f"The runs are spent; the 95th percentile of the regret is {100 * p95:.2g} %.")
-    laws, draws = zip(*(fit.believed(target) for target in fit.targets), strict=True)
+    laws, draws = zip(*(part for target in fit.targets for part in fit.belief(target).drawn().parts), strict=True)
     noise = float(np.mean([fitted.noise_nats for fitted in fit.targets.values()]))
     done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
     caps = np.array([(available or {}).get(domain, np.inf) for domain in fit.domains], float)

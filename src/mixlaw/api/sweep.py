@@ -244,9 +244,7 @@ def demo(
 def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
     """Fit the study's runs, solve at its budget, write fit.json and solution.json, and return both."""
     wish = project.config.fit
-    fitted = fit_law(
-        project.run_table(), wish.law, wish.procedure, repetition=wish.repetition, corrected=wish.corrected
-    )
+    fitted = fit_law(project.run_table(), wish.law, wish.procedure, repetition=wish.repetition)
     fitted.save(project.study.folder / "fit.json")
     solution = project.solve(fitted)
     write_json(project.study.folder / "solution.json", solution.to_json())

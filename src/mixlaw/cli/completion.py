@@ -8,12 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LAWS = (
-    *("mean", "chinchilla", "autoscale", "transfer", "bivariate", "exponential", "additive", "additive_joint"),
-    *("pairwise", "ridge", "gp", "gbdt"),
-)
-"""Names of laws and regressors, said again here: importing them takes longer than a keystroke may."""
-
 Complete = Callable[[str], list[str]]
 
 
@@ -35,6 +29,20 @@ def several_of(*names: str) -> Complete:
         return [f"{before}{comma}{name}" for name in names if name.startswith(last) and name not in taken]
 
     return complete
+
+
+def law(incomplete: str) -> list[str]:
+    """Return the laws' names, `auto` first."""
+    from mixlaw.laws import names
+
+    return one_of("auto", *names())(incomplete)
+
+
+def laws(incomplete: str) -> list[str]:
+    """Return the laws' names after the last comma."""
+    from mixlaw.laws import names
+
+    return several_of(*names())(incomplete)
 
 
 def domains_of_fit(incomplete: str) -> list[str]:

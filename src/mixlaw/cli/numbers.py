@@ -21,7 +21,6 @@ def fit(
     procedure: opt.Procedure = "joint",
     seed: Annotated[int, typer.Option(help="Of the posterior draws.")] = 0,
     repetition: opt.Repetition = "auto",
-    corrected: Annotated[bool, typer.Option(help="Add a Gaussian process on the residuals near the runs.")] = False,
     metric: Annotated[
         list[str] | None, typer.Option(help="name=higher|lower: make the column metric:<name> a target.")
     ] = None,
@@ -46,20 +45,21 @@ def fit(
     except ValueError:
         decay = repetition
     metrics = opt.pairs(metric, "--metric", str)
-    result = fit_runs(runs, law, procedure, seed, out, repetition=decay, corrected=corrected, metrics=metrics)
+    result = fit_runs(runs, law, procedure, seed, out, repetition=decay, metrics=metrics)
     ratios = spread_ratios(result, bootstrap) if bootstrap else None
     if as_json:
         print_json(result.summary() | ({} if ratios is None else {"bootstrap": ratios}))
         return
     # Parameters of a source, t[math], are too many for a table: --json and fit.json have them.
-    names = [name for name in next(iter(result.targets.values())).parameters if "[" not in name]
+    law_of_first = next(iter(result.targets.values())).curve.law
+    names = [parameter.name for parameter in law_of_first.parameters if not parameter.source]
     rows = []
     for name, target in result.targets.items():
         row: list[Any] = [name, target.status, *(target.parameters[p] for p in names), target.noise_nats]
         rows.append([*row, 100 * target.cv_mre, 100 * target.cv_mre_mean])
     table(
         f"{result.law}, {result.procedure} fit of {len(result)} runs (tokens in millions, losses in nats)",
-        ["target", "status", *names, "noise", "left-out error %", "of the mean %"],
+        ["target", "status", *names, "noise", "held-out error %", "of the mean %"],
         rows,
     )
     if result.choice:
@@ -84,7 +84,7 @@ def laws(
         typer.Option(
             "--laws",
             help="Only these: transfer,pairwise,gbdt.",
-            autocompletion=completion.several_of(*completion.LAWS),
+            autocompletion=completion.laws,
         ),
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="Folder for figures: predicted against measured, SVG.")] = None,
@@ -254,11 +254,11 @@ def predict(
     Examples:
         mixlaw predict fit.json --tokens chat=2M,math=1M,code=1M
     """
-    from mixlaw.api.numbers import load_fit, prediction_json
+    from mixlaw.api.numbers import load_fit
 
     fitted = load_fit(fit_file, params)
     mixture = opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))
-    predicted = prediction_json(fitted, fitted.expected(mixture))
+    predicted = fitted.predict(mixture).of_mixture()
     if as_json:
         print_json({"predicted": predicted})
         return

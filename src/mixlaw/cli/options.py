@@ -23,12 +23,13 @@ Params = Annotated[
 Law = Annotated[
     str,
     typer.Option(
-        help="auto, or a name from `mixlaw laws`.", autocompletion=completion.one_of("auto", *completion.LAWS)
+        help="auto, a name from `mixlaw laws`, or your own: package.module:Class.", autocompletion=completion.law
     ),
 ]
 Procedure = Annotated[
     str,
     typer.Option(
+        "--procedure",
         "--fit",
         help="joint (all runs at once), own_curve, or published (the paper's two steps).",
         autocompletion=completion.one_of("joint", "own_curve", "published"),

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
@@ -15,7 +23,7 @@ from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_
 from mixlaw.config.trackers import Trackers
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError
-from mixlaw.core.linear import LinearConstraint
+from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.core.yaml_file import UniqueKeys
 
@@ -130,23 +138,23 @@ class TrainNode(Node):
         return self
 
 
+def _known_law(value: str) -> str:
+    from mixlaw.laws import find
+
+    if value != "auto":
+        try:
+            find(value)
+        except ConfigError as error:
+            raise ValueError(f"{error.message} {error.hint}") from None
+    return value
+
+
 class FitNode(Node):
     """Which law, and how it is fitted."""
 
-    law: Literal[
-        "auto",
-        "transfer",
-        "pairwise",
-        "exponential",
-        "bivariate",
-        "additive",
-        "additive_joint",
-        "autoscale",
-        "chinchilla",
-    ] = "auto"
+    law: Annotated[str, AfterValidator(_known_law)] = "auto"
     procedure: Literal["joint", "own_curve", "published"] = "joint"
     repetition: Literal["auto", "off"] | Annotated[float, Field(gt=0)] = "auto"
-    corrected: bool = False
 
 
 class SolveNode(Node):

@@ -64,8 +64,10 @@ class Decision:
         ]
         curvature_FF = np.sum(
             [
-                g * _curvature(law, theta, tokens_K, basis_KF)
-                for g, law, theta in zip(self.importance_J, self.choice.laws, self.choice.draws, strict=True)
+                g * share * _curvature(law, theta, tokens_K, basis_KF)
+                for g, share, law, theta in zip(
+                    self.importance_J, self.choice.shares, self.choice.laws, self.choice.draws, strict=True
+                )
             ],
             axis=0,
         )
@@ -79,7 +81,8 @@ class Decision:
 def expected_regret(decision: Decision, posteriors: Sequence[Posterior], matters: Sequence[np.ndarray]) -> float:
     """Return the expected regret with what the posteriors know, nats."""
     traces = [
-        np.einsum("sfp,spq,sfq->s", A, p.covariance_SPP, A).mean() for A, p in zip(matters, posteriors, strict=True)
+        share * np.einsum("sfp,spq,sfq->s", A, p.covariance_SPP, A).mean()
+        for share, A, p in zip(decision.choice.shares, matters, posteriors, strict=True)
     ]
     return float(0.5 * np.sum(traces))
 
@@ -102,8 +105,9 @@ def next_runs(
     cost_N = choice.tokens_NK.sum(axis=1).astype(float)
     mixtures, regret, left = [], [expected_regret(decision, posteriors, matters)], most_tokens
     for _ in range(count):
-        gain_N = np.sum([_gain(p, A) for p, A in zip(posteriors, matters, strict=True)], axis=0)
-        gain_N = np.sqrt(gain_N * np.sum([p.gain() for p in posteriors], axis=0))
+        shares = decision.choice.shares
+        gain_N = np.sum([s * _gain(p, A) for s, p, A in zip(shares, posteriors, matters, strict=True)], axis=0)
+        gain_N = np.sqrt(gain_N * np.sum([s * p.gain() for s, p in zip(shares, posteriors, strict=True)], axis=0))
         price_N = cost_N
         if runs_left is not None and np.isfinite(left) and left > 0:
             price_N = cost_N / left + 1 / max(runs_left - len(mixtures), 1)

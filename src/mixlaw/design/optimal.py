@@ -32,7 +32,7 @@ from mixlaw.core.tokens import format_tokens
 from mixlaw.design.candidates import candidate_tokens
 from mixlaw.design.information import NOISE_NATS, Posterior, information, known, prior_draws
 from mixlaw.design.ranges import by_name, named_runs
-from mixlaw.laws import LAWS
+from mixlaw.laws import find
 from mixlaw.laws.base import Law
 
 Runs = Sequence[Mapping[str, float]]
@@ -123,17 +123,23 @@ class Choice:
         tokens = np.array([[run.get(domain, 0) for domain in law.domains] for run in runs], float)
         return tokens.reshape(-1, len(law.domains)) / self.unit
 
+    @property
+    def shares(self) -> list[float]:
+        """How much each law counts: two laws of one target, of which either may hold, half each."""
+        targets = [law.target for law in self.laws]
+        return [1 / targets.count(target) for target in targets]
+
     def posteriors(self) -> list[Posterior]:
         """Return what is known of each law, without any candidate run."""
         return [Posterior(factors, known) for factors, known in zip(self.factors, self.known, strict=True)]
 
 
 def laws_for(name: str, domains: Sequence[str], targets: Sequence[str]) -> list[Law]:
-    """Return a law of each target; `auto` is `transfer`. Raise DesignError for an unknown one."""
-    law = LAWS.get("transfer" if name == "auto" else name)
-    if law is None:
-        raise DesignError(f"There is no law '{name}' to choose runs for.", f"Known: {', '.join(LAWS)}.")
-    return [law(tuple(domains), target) for target in targets]
+    """Return a law of each target; `auto` is `transfer`. Raise DesignError for one without an equation."""
+    kind = find("transfer" if name == "auto" else name)
+    if kind.law is None:
+        raise DesignError(f"'{kind.name}' has no parameters that runs could determine.", "Name a law with an equation.")
+    return [kind.law(tuple(domains), target) for target in targets]
 
 
 def optimal_design(

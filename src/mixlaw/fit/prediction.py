@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mixlaw.core.errors import DataError
 from mixlaw.core.notebook import html_table, interval, text_table
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.fitted import Scatter
+from mixlaw.fit.curve import Scatter
 
 BAND_ENDS = (0.05, 0.95)
 _NORMAL = (-1.7507, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7507)
@@ -34,7 +34,9 @@ class Prediction:
         high: (R, J) upper end.
         mean_low: (R, J) lower end of the 90 % band of the law alone, the mean over runs.
         mean_high: (R, J) upper end.
+        draws: (S, R, J) losses in the posterior draws, without the scatter of runs.
         targets: names, J of them.
+        interval: which of the two the table shows: `run` or `law`.
     """
 
     mean: np.ndarray
@@ -42,12 +44,29 @@ class Prediction:
     high: np.ndarray
     mean_low: np.ndarray
     mean_high: np.ndarray
+    draws: np.ndarray
     targets: tuple[str, ...] = ()
+    interval: Literal["run", "law"] = "run"
 
     @staticmethod
-    def of(columns: Sequence[tuple[np.ndarray, ...]], targets: tuple[str, ...]) -> Prediction:
-        """Return the prediction from each target's (R,) mean, low, high, mean_low and mean_high."""
-        return Prediction(*(np.column_stack(part) for part in zip(*columns, strict=True)), targets=targets)
+    def of(
+        columns: Sequence[tuple[np.ndarray, ...]], targets: tuple[str, ...], interval: Literal["run", "law"] = "run"
+    ) -> Prediction:
+        """Return the prediction from each target's (R,) mean, low, high, mean_low, mean_high and (S, R) draws."""
+        *parts, draws = zip(*columns, strict=True)
+        size = min(map(len, draws))
+        cube = np.stack([drawn_SR[:size] for drawn_SR in draws], axis=-1)
+        return Prediction(*map(np.column_stack, parts), draws=cube, targets=targets, interval=interval)
+
+    def of_mixture(self, row: int = 0) -> dict[str, dict[str, float]]:
+        """Return one mixture as every JSON has it: target -> mean, low, high (of a run), mean_low, mean_high (of the law)."""
+        parts = ("mean", "low", "high", "mean_low", "mean_high")
+        return {name: {p: float(getattr(self, p)[row, j]) for p in parts} for j, name in enumerate(self.targets)}
+
+    @property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends, (R, J) each, of the interval that was asked for."""
+        return (self.low, self.high) if self.interval == "run" else (self.mean_low, self.mean_high)
 
     def __repr__(self) -> str:
         return f"<{self._table()[0]}>"
@@ -57,25 +76,26 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         title, columns, rows = self._table()
-        ends = (float(self.low.min()), float(self.high.max()))
+        ends = (float(self.ends[0].min()), float(self.ends[1].max()))
         drawn = [interval(low, mean, high, ends) for *_, mean, low, high in rows]
         return html_table(title, [*columns, "interval"], [[*r, d] for r, d in zip(rows, drawn, strict=True)])
 
     def _table(self) -> tuple[str, list[str], list[list[Any]]]:
         count, names = len(self.mean), self.targets or tuple(map(str, range(self.mean.shape[1])))
         rows: list[list[Any]] = [
-            [*([str(r)] if count > 1 else []), name, *(float(part[r, j]) for part in (self.mean, self.low, self.high))]
+            [*([str(r)] if count > 1 else []), name, *(float(part[r, j]) for part in (self.mean, *self.ends))]
             for r in range(count)
             for j, name in enumerate(names)
         ]
-        title = f"Prediction of {count} mixture{'s' if count > 1 else ''}: nats per supervised token, 90 % of runs"
+        which = "90 % of runs" if self.interval == "run" else "90 % band of the law"
+        title = f"Prediction of {count} mixture{'s' if count > 1 else ''}: nats per supervised token, {which}"
         return title, [*(["mixture"] if count > 1 else []), "target", "mean", "low", "high"], rows
 
 
 def band(
     mean_R: np.ndarray | None, drawn: Sequence[tuple[Scatter, np.ndarray]], measured: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Return (R,) mean, low, high, mean_low, mean_high of one target (see `Prediction`).
+    """Return (R,) mean, low, high, mean_low, mean_high and (S, R) draws of one target (see `Prediction`).
 
     Args:
         mean_R: the law at the reported parameters; None: the mean over the draws.
@@ -96,6 +116,7 @@ def band(
         np.maximum(high, mean),
         np.minimum(mean_low, mean),
         np.maximum(mean_high, mean),
+        drawn_SR,
     )
 
 

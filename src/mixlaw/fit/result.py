@@ -1,6 +1,6 @@
-"""What a fit is: parameters with their uncertainty, a status for every target, and predictions.
+"""What a fit is: what is believed of every target's loss, how far it can be trusted, the runs, and predictions.
 
-Shape letters: R runs, K domains, J targets, S posterior draws.
+Shape letters: R runs or mixtures, K domains, J targets, S posterior draws.
 """
 
 from __future__ import annotations
@@ -8,36 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from mixlaw.core.errors import DataError, FitError
+from mixlaw.core.errors import ConfigError, DataError, FitError
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.drift import distance, drifted, drifted_losses, standard_normals
+from mixlaw.fit import stored
+from mixlaw.fit.curve import Belief, Curve
+from mixlaw.fit.estimating.regressor import RegressorLaw
+from mixlaw.fit.posterior.extrapolation import distance_beyond
 from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
-from mixlaw.fit.shown import fit_table
-from mixlaw.fit.size import at_size
-from mixlaw.fit.targetfit import TargetFit, number
-from mixlaw.laws import LAWS, REGRESSORS
-from mixlaw.laws.base import Law
-from mixlaw.laws.either import Either
+from mixlaw.fit.size import log_sizes_over
+from mixlaw.fit.target_fit import TargetFit, number
+from mixlaw.fit.units import MILLION
+from mixlaw.laws import LawKind, find
 from mixlaw.laws.repetition import Repeated, count_tokens
-from mixlaw.laws.residual import Corrected, correct
 
-TOKEN_UNIT = 1e6
-"""Tokens per unit in which dimensional law parameters (k) are reported: the paper counts millions."""
-
-DRAWS = 200
-"""Posterior draws kept with a fit."""
-
-POOL = 4 * DRAWS
-"""Draws of each target alone, from which they are taken (`mixlaw.fit.sharing`)."""
-
-BAND = {"mean": "mean", "low": "mean_low", "high": "mean_high"}
-"""Name in a report or solution -> attribute of `Prediction`: there the band is that of the law, without scatter."""
+Tokens = RunTable | Mapping[str, float] | np.ndarray
+"""Mixtures: a run table with the fit's domains, `{domain: tokens}` for one, or an (R, K) array."""
 
 
 @dataclass(frozen=True)
@@ -49,54 +40,68 @@ class Fit:
         procedure: `joint`, `own_curve` or `published`.
         domains: names, K of them.
         targets: target name -> its fit.
-        runs: how many runs were used.
-        tokens_RK: their training tokens (the extrapolation factor is measured against them).
-        losses_RJ: their measured losses, nats.
-        run_names: their names.
+        runs: the runs it was fitted to.
         warnings: sentences.
         choice: why this law, where it was chosen by cross-validation.
         decay: R* of `mixlaw.laws.repetition`; infinite where repeated tokens count in full.
-        unique_RK: distinct tokens of each run, or None.
         params: model parameters that predictions are for, where the runs are of several sizes; NaN where not.
-        log_sizes_R: logarithm of each run's model size over `params`, or None.
-        corrected: whether a Gaussian process on the residuals is added (`mixlaw.laws.residual`).
-        rival: the same runs by the law that left-out mixtures do not tell from this one; decisions hedge between both
-            (`believed`). None where the choice is clear, or the user's.
     """
 
     law: str
     procedure: str
     domains: tuple[str, ...]
     targets: Mapping[str, TargetFit]
-    tokens_RK: np.ndarray
-    losses_RJ: np.ndarray
-    run_names: tuple[str, ...]
+    runs: RunTable
     warnings: tuple[str, ...] = field(default_factory=tuple)
     choice: str = ""
     decay: float = float("inf")
-    unique_RK: np.ndarray | None = None
     params: float = float("nan")
-    log_sizes_R: np.ndarray | None = None
-    corrected: bool = False
-    rival: Fit | None = None
-    _predictors: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
-        return len(self.run_names)
+        return len(self.runs)
 
     def __repr__(self) -> str:
-        return f"<Fit: {fit_table(self)[0]}>"
+        return f"<Fit: {self._table()[0]}>"
 
     def __str__(self) -> str:
-        return text_table(*fit_table(self))
+        return text_table(*self._table())
 
     def _repr_html_(self) -> str:
-        return html_table(*fit_table(self))
+        return html_table(*self._table())
+
+    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        """Return title, columns, rows and notes: a row a target, with what its law and its held-out runs say."""
+        # A law may have a coefficient per source: too many for a table; `parameters` has them.
+        law = self._first.law
+        names = [parameter.name for parameter in law.parameters if not parameter.source]
+        columns = ["target", "status", *names, "noise, nats", "held-out error %", "of the mean %"]
+        rows = []
+        for name, target in self.targets.items():
+            errors = (100 * float(target.cv_mre), 100 * float(target.cv_mre_mean))
+            values = (target.parameters[p] for p in names)
+            rows.append([name, target.status, *values, float(target.noise_nats), *errors])
+        notes = [*filter(None, [self.choice]), *(f"warning: {text}" for text in self.warnings)]
+        return f"{self.law}, {self.procedure} fit of {len(self)} runs; tokens in millions", columns, rows, notes
+
+    @property
+    def _first(self) -> Curve:
+        return next(iter(self.targets.values())).curve
+
+    @property
+    def kind(self) -> LawKind:
+        """The law before it is made for domains and a target."""
+        law = self._first.law
+        return law.kind if isinstance(law, RegressorLaw) else replace(find(law), name=self.law)
+
+    @property
+    def alternative(self) -> str:
+        """The law that held-out mixtures do not tell from this one, on which decisions rest too; empty where none."""
+        return next((c.law.name for t in self.targets.values() for c in t.belief.curves[1:]), "")
 
     @property
     def parameters(self) -> dict[str, dict[str, float]]:
         """Target -> parameter -> value, tokens in millions."""
-        return {name: dict(fitted.parameters) for name, fitted in self.targets.items()}
+        return {name: fitted.parameters for name, fitted in self.targets.items()}
 
     @property
     def status(self) -> dict[str, str]:
@@ -106,46 +111,85 @@ class Fit:
     @property
     def counted_RK(self) -> np.ndarray:
         """The runs' tokens, millions, with repeats counted as the fit does."""
-        tokens_RK = self.tokens_RK / TOKEN_UNIT
-        return tokens_RK if self.unique_RK is None else count_tokens(tokens_RK, self.unique_RK / TOKEN_UNIT, self.decay)
+        return self._counted(self.runs.tokens_RK, self.runs.unique_RK) / MILLION
 
     @property
-    def plain(self) -> bool:
-        """Whether the law's equation and its parameters are all there is to predictions."""
-        return np.isinf(self.decay) and not self.corrected
+    def largest_run(self) -> float:
+        """Tokens of the largest run."""
+        return float(self.runs.totals_R.max())
 
-    def law_of(self, target: str, available: Mapping[str, float] | None = None) -> Law:
-        """Return the law, made for the fit's domains and a target, with what the fit adds to its equation.
+    def belief(self, target: str, available: Mapping[str, float] | None = None) -> Belief:
+        """Return what decisions about a target rest on.
 
         Args:
             target: its name.
             available: domain -> distinct tokens there are; beyond them tokens repeat, and count as `decay` says.
+        """
+        belief = self.targets[target].belief
+        if not available or np.isinf(self.decay):
+            return belief
+        unique_K = np.array([available.get(domain, np.inf) for domain in self.domains], float) / MILLION
+        return belief.with_laws(lambda law: Repeated(law, unique_K, self.decay))
+
+    def distance(self, totals_R: np.ndarray | float) -> np.ndarray:
+        """Return how far totals lie beyond the largest run's tokens, in powers of e."""
+        return distance_beyond(totals_R, self.largest_run)
+
+    def predict(
+        self,
+        tokens: Tokens,
+        available: Mapping[str, float] | None = None,
+        *,
+        at: Literal["draws", "point"] = "draws",
+        interval: Literal["run", "law"] = "run",
+    ) -> Prediction:
+        """Return the losses of mixtures, nats, with 90 % intervals: the one way to ask a fit.
+
+        Args:
+            tokens: a run table with the fit's domains, `{domain: tokens}` for one mixture (a domain left out has
+                none), or an (R, K) array in the order of `domains`.
+            available: domain -> distinct tokens there are, where the fit counts repeats; a run table says it itself.
+            at: `draws` for the mean over the posterior draws, of both laws where there is an alternative: what
+                decisions rest on. `point` for the law at its reported parameters, which with few noisy runs are one of
+                many possibilities.
+            interval: which interval the result shows as a table, that of a `run` or of the `law`; it holds both.
 
         Raises:
-            FitError: the fit is of a regressor, which has no equation.
+            ConfigError: `at` or `interval` is none of these.
+            DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
         """
-        if self.law not in LAWS:
-            raise FitError(
-                f"'{self.law}' predicts without an equation: it has no parameters and no derivatives.",
-                f"Fit a law that has them: {', '.join(LAWS)}.",
-            )
-        law: Law = LAWS[self.law](self.domains, target)
-        if self.corrected:
-            law = self._correction(target, law)
-        if available and np.isfinite(self.decay):
-            unique_K = np.array([available.get(domain, np.inf) for domain in self.domains], float) / TOKEN_UNIT
-            law = Repeated(law, unique_K, self.decay)
-        return law
+        for name, value, allowed in (("at", at, ("draws", "point")), ("interval", interval, ("run", "law"))):
+            if value not in allowed:
+                raise ConfigError(f"{name} is {value!r}; it must be '{allowed[0]}' or '{allowed[1]}'.", "Change it.")
+        tokens_RK, available, log_sizes_R = self._asked(tokens, available)
+        distance_R = self.distance(token_array(tokens, self.domains).sum(axis=1))
+        columns = []
+        for j, target in enumerate(self.targets):
+            belief, mean_R = self.belief(target, available), None
+            if at == "point":
+                belief = replace(belief, curves=belief.curves[:1])
+                mean_R = belief.curve.losses(tokens_RK, log_sizes_R)
+            drawn = belief.losses_by_draw(tokens_RK, distance_R, log_sizes_R)
+            parts = [(curve.scatter, losses_SR) for curve, losses_SR in zip(belief.curves, drawn, strict=True)]
+            columns.append(band(mean_R, parts, self.runs.losses_RJ[:, j]))
+        return Prediction.of(columns, tuple(self.targets), interval)
 
-    def _correction(self, target: str, law: Law) -> Corrected:
-        if target not in self._predictors:
-            losses_R = self.losses_RJ[:, list(self.targets).index(target)]
-            if self.log_sizes_R is not None:  # as the largest model would have had them
-                parameters = self.targets[target].parameters
-                losses_R = at_size(losses_R, parameters["E"], parameters["gamma"], -self.log_sizes_R)
-            theta = np.array([self.targets[target].parameters[p.name] for p in law.parameters])
-            self._predictors[target] = correct(law, theta, self.counted_RK, losses_R)
-        return self._predictors[target]
+    def _asked(
+        self, tokens: Tokens, available: Mapping[str, float] | None
+    ) -> tuple[np.ndarray, Mapping[str, float] | None, np.ndarray | None]:
+        """Return (R, K) tokens in millions, what is available, and (R,) log sizes."""
+        tokens_RK, log_sizes_R = token_array(tokens, self.domains), None
+        if isinstance(tokens, RunTable):
+            if tokens.unique_RK is not None and np.isfinite(self.decay):
+                unique_RK = tokens.unique_RK[:, [tokens.domains.index(domain) for domain in self.domains]]
+                tokens_RK, available = self._counted(tokens_RK, unique_RK), None
+            if self._first.gamma is not None and tokens.params_R is not None:
+                log_sizes_R = log_sizes_over(tokens.params_R, self.params)
+        return tokens_RK / MILLION, available, log_sizes_R
+
+    def _counted(self, tokens_RK: np.ndarray, unique_RK: np.ndarray | None) -> np.ndarray:
+        """Return tokens in fresh ones."""
+        return tokens_RK if unique_RK is None else count_tokens(tokens_RK, unique_RK, self.decay)
 
     def at_size(self, params: float) -> Fit:
         """Return the fit for another model size; needs runs of several.
@@ -154,7 +198,7 @@ class Fit:
             FitError: the runs are of one size.
             DataError: not a positive number.
         """
-        if self.log_sizes_R is None:
+        if self._first.gamma is None:
             raise FitError(
                 "The runs are of one model size: nothing is known of others.",
                 "Add runs of another size, with a column params in the run table.",
@@ -162,18 +206,14 @@ class Fit:
         if not (np.isfinite(params) and params > 0):
             raise DataError(f"A model cannot have {params} parameters.", "Write a number above 0, such as 7e9.")
         log_size = float(np.log(params / self.params))
-        targets = {}
-        for name, fitted in self.targets.items():
-            factor = np.exp(-fitted.draws["gamma"] * log_size)
-            point = float(np.exp(-fitted.parameters["gamma"] * log_size))
-            targets[name] = replace(
+        targets = {
+            name: replace(
                 fitted,
-                parameters={**fitted.parameters, "C": fitted.parameters["C"] * point},
-                draws={**fitted.draws, "C": fitted.draws["C"] * factor},
+                belief=replace(fitted.belief, curves=tuple(c.at_size(log_size) for c in fitted.belief.curves)),
             )
-        return replace(
-            self, targets=targets, params=float(params), log_sizes_R=self.log_sizes_R - log_size, _predictors={}
-        )
+            for name, fitted in self.targets.items()
+        }
+        return replace(self, targets=targets, params=float(params))
 
     def of_domains(self, domains: Sequence[str]) -> Fit:
         """Return the fit for mixtures of some of its domains: those left out have no tokens, and are no targets.
@@ -183,171 +223,28 @@ class Fit:
 
         Raises:
             DataError: an unknown domain.
-            FitError: the fit is more than a law's equation, so that domains without tokens still count.
+            FitError: the fit is of a regressor, for which domains without tokens still count.
         """
         require_domains(tuple(domains), self.domains)
-        places = [k for k, domain in enumerate(self.domains) if domain in set(domains)]
-        if len(places) == len(self.domains):
+        kept = [k for k, domain in enumerate(self.domains) if domain in set(domains)]
+        if len(kept) == len(self.domains):
             return self
-        if self.law in REGRESSORS or self.corrected:
+        if self.kind.law is None:
             raise FitError(
-                "Runs with a domain that was dropped can be used by laws with an equation only.",
-                "Fit another law, without --corrected.",
+                "Runs with a domain that was dropped can be used by laws with an equation only.", "Fit another law."
             )
-        names, gone = tuple(self.domains[k] for k in places), set(self.domains) - set(domains)
-        return replace(
-            self,
+        names, gone = tuple(self.domains[k] for k in kept), set(self.domains) - set(domains)
+        targets = {name: fitted for name, fitted in self.targets.items() if name not in gone}
+        runs = replace(
+            self.runs,
             domains=names,
-            targets={name: fitted for name, fitted in self.targets.items() if name not in gone},
-            tokens_RK=self.tokens_RK[:, places],
-            losses_RJ=self.losses_RJ[:, [j for j, name in enumerate(self.targets) if name not in gone]],
-            unique_RK=None if self.unique_RK is None else self.unique_RK[:, places],
-            rival=None if self.rival is None else self.rival.of_domains(domains),
-            _predictors={},
+            targets=tuple(targets),
+            tokens_RK=self.runs.tokens_RK[:, kept],
+            losses_RJ=self.runs.losses_RJ[:, [j for j, name in enumerate(self.targets) if name not in gone]],
+            counts_RJ=None,
+            unique_RK=None if self.runs.unique_RK is None else self.runs.unique_RK[:, kept],
         )
-
-    def theta(self, target: str) -> np.ndarray:
-        """Return the (P,) point estimate of one target's parameters, tokens in millions."""
-        return np.array([self.targets[target].parameters[p.name] for p in self._equation(target).parameters])
-
-    def theta_draws(self, target: str, total_tokens: float | None = None) -> np.ndarray:
-        """Return (S, P) posterior draws of one target's parameters, tokens in millions.
-
-        With a total, they are those for mixtures of so many tokens: beyond the largest run, amplitudes drift
-        (`mixlaw.fit.drift`).
-        """
-        law = self._equation(target)
-        theta_SP = np.column_stack([self.targets[target].draws[p.name] for p in law.parameters])
-        if total_tokens is None:
-            return theta_SP
-        return drifted(law, theta_SP, self.drift(target), float(self.distance(total_tokens)))
-
-    def believed(
-        self, target: str, total_tokens: float | None = None, available: Mapping[str, float] | None = None
-    ) -> tuple[Law, np.ndarray]:
-        """Return what decisions rest on: the law of a target, and (S, P) draws of its parameters, tokens in millions.
-
-        With a rival they are those of both laws (`mixlaw.laws.either`), as many of each and as many together as one
-        has. Arguments as in `law_of` and `theta_draws`.
-        """
-        law, theta_SP = self.law_of(target, available), self.theta_draws(target, total_tokens)
-        if self.rival is None:
-            return law, theta_SP
-        either = Either(law, self.rival.law_of(target, available))
-        return either, either.together(*alternating([theta_SP, self.rival.theta_draws(target, total_tokens)]))
-
-    def losses_by_draw(
-        self, target: str, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None
-    ) -> np.ndarray:
-        """Return (S, R) losses of mixtures in every posterior draw, nats; tokens as counts, the rest as `predict`."""
-        law, distance_R = self.law_of(target, available), self.distance(tokens_RK.sum(axis=1))
-        return drifted_losses(law, self.theta_draws(target), self.drift(target), tokens_RK / TOKEN_UNIT, distance_R)
-
-    def believed_losses(
-        self, target: str, tokens_RK: np.ndarray, available: Mapping[str, float] | None = None
-    ) -> np.ndarray:
-        """Return (S, R) losses of mixtures in the draws that decisions rest on (`believed`), as `losses_by_draw`."""
-        drawn = [fit.losses_by_draw(target, tokens_RK, available) for fit in self.hedged]
-        return np.vstack(alternating(drawn))
-
-    @property
-    def hedged(self) -> list[Fit]:
-        """The fits whose draws decisions rest on: this one, and its rival. Of n, each gives every n-th draw."""
-        return [self] if self.rival is None else [self, self.rival]
-
-    def distance(self, totals_R: np.ndarray | float) -> np.ndarray:
-        """Return how far totals lie beyond the largest run's tokens, in powers of e."""
-        return distance(totals_R, float(self.tokens_RK.sum(axis=1).max()))
-
-    def drift(self, target: str) -> np.ndarray:
-        """Return the (S,) standard normals of one target's draws (`mixlaw.fit.drift`)."""
-        draws = len(next(iter(self.targets[target].draws.values())))
-        return standard_normals(self.losses_RJ, list(self.targets).index(target), draws)
-
-    def _equation(self, target: str) -> Law:
-        return replace(self, corrected=False, decay=float("inf")).law_of(target)
-
-    def predict(
-        self, tokens: RunTable | Mapping[str, float] | np.ndarray, available: Mapping[str, float] | None = None
-    ) -> Prediction:
-        """Return the losses of mixtures by the law at its reported parameters, nats, with 90 % bands.
-
-        Args:
-            tokens: a run table with the fit's domains, `{domain: tokens}` for one mixture (a domain left out has
-                none), or an (R, K) array in the order of `domains`.
-            available: domain -> distinct tokens there are, where the fit counts repeats; a run table says it itself.
-
-        Raises:
-            DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
-        """
-        asked, columns = self._asked(tokens, available), []
-        for j, (target, fitted) in enumerate(self.targets.items()):
-            mean_R, drawn_SR = self._losses(target, *asked)
-            columns.append(band(mean_R, [(fitted.scatter, drawn_SR)], self.losses_RJ[:, j]))
-        return Prediction.of(columns, tuple(self.targets))
-
-    def expected(
-        self, tokens: RunTable | Mapping[str, float] | np.ndarray, available: Mapping[str, float] | None = None
-    ) -> Prediction:
-        """Return the losses that decisions rest on: means over the draws of the law, and of its rival; as `predict`.
-
-        With clear runs they are what the law gives at its reported parameters. With few noisy ones the reported
-        parameters are one of many possibilities, and not always a usual one (`mixlaw.fit.sharing`).
-        """
-        fits, columns = self.hedged, []
-        asked = [fit._asked(tokens, available) for fit in fits]
-        for j, target in enumerate(self.targets):
-            drawn = alternating([fit._losses(target, *a)[1] for fit, a in zip(fits, asked, strict=True)])
-            scatters = [fit.targets[target].scatter for fit in fits]
-            columns.append(band(None, list(zip(scatters, drawn, strict=True)), self.losses_RJ[:, j]))
-        return Prediction.of(columns, tuple(self.targets))
-
-    def _asked(
-        self, tokens: RunTable | Mapping[str, float] | np.ndarray, available: Mapping[str, float] | None
-    ) -> tuple[np.ndarray, np.ndarray, Mapping[str, float] | None, np.ndarray | None]:
-        """Return (R, K) tokens in millions, their (R,) distance, what is available, and (R,) log sizes."""
-        tokens_RK, log_sizes = token_array(tokens, self.domains) / TOKEN_UNIT, None
-        distance_R = self.distance(TOKEN_UNIT * tokens_RK.sum(axis=1))
-        if isinstance(tokens, RunTable):
-            if tokens.unique_RK is not None and np.isfinite(self.decay):
-                unique_RK = tokens.unique_RK[:, [tokens.domains.index(domain) for domain in self.domains]]
-                tokens_RK, available = count_tokens(tokens_RK, unique_RK / TOKEN_UNIT, self.decay), None
-            if self.log_sizes_R is not None and tokens.params_R is not None:
-                log_sizes = np.nan_to_num(np.log(np.maximum(tokens.params_R, 1e-300) / self.params))
-        return tokens_RK, distance_R, available, log_sizes
-
-    def _losses(
-        self,
-        target: str,
-        tokens_RK: np.ndarray,
-        distance_R: np.ndarray,
-        available: Mapping[str, float] | None,
-        log_sizes_R: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (R,) losses of one target at the reported parameters and (S, R) in the draws."""
-        fitted = self.targets[target]
-        if self.law in REGRESSORS:
-            mean = self._predictor(target).predict(tokens_RK)
-            drawn = mean[None]
-        else:
-            law = self.law_of(target, available)
-            mean = law.predict(self.theta(target), tokens_RK)
-            drawn = drifted_losses(law, self.theta_draws(target), self.drift(target), tokens_RK, distance_R)
-        if log_sizes_R is not None:
-            floor, gamma = fitted.draws["E"][:, None], fitted.draws["gamma"][:, None]
-            mean = at_size(mean, fitted.parameters["E"], fitted.parameters["gamma"], log_sizes_R)
-            drawn = at_size(drawn, floor, gamma, log_sizes_R)
-        return mean, drawn
-
-    def _predictor(self, target: str) -> Any:
-        """Return the regressor fitted to the stored runs."""
-        from mixlaw.fit.regression import fit_regressor
-
-        if target not in self._predictors:
-            column = self.losses_RJ[:, list(self.targets).index(target)]
-            rows = np.isfinite(column)
-            self._predictors[target] = fit_regressor(self.law, self.counted_RK[rows], column[rows])
-        return self._predictors[target]
+        return replace(self, domains=names, targets={n: _of_domains(f, names) for n, f in targets.items()}, runs=runs)
 
     def summary(self) -> dict[str, Any]:
         """Return what `mixlaw fit --json` prints; a number that does not exist is None."""
@@ -357,42 +254,47 @@ class Fit:
             "domains": list(self.domains),
             "targets": list(self.targets),
             "runs": len(self),
-            "status": {name: fitted.status for name, fitted in self.targets.items()},
+            "status": self.status,
             "messages": {name: fitted.message for name, fitted in self.targets.items()},
-            "parameters": {name: dict(fitted.parameters) for name, fitted in self.targets.items()},
+            "parameters": self.parameters,
             "noise": {name: fitted.noise_nats for name, fitted in self.targets.items()},
             "diagnostics": {name: fitted.diagnostics() for name, fitted in self.targets.items()},
             "choice": self.choice,
             "repetition": number(self.decay),
             "params": number(self.params),
-            "corrected": self.corrected,
-            "rival": None if self.rival is None else self.rival.law,
+            "alternative": self.alternative or None,
             "warnings": list(self.warnings),
         }
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, for `fit.json`: the summary, the draws and the runs."""
-        from mixlaw.fit.stored import json_of
-
-        return json_of(self)
+        return self.summary() | stored.parts_of(self.targets, self.runs)
 
     @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Fit:
-        """Return the fit from its JSON form; raise DataError where a key is missing or of the wrong kind."""
-        from mixlaw.fit.stored import fit_from
+    def from_json(value: Mapping[str, Any], law: Any = None) -> Fit:
+        """Return the fit from its JSON form.
 
-        return fit_from(value)
+        Args:
+            value: what `to_json` gave.
+            law: the law, where its name is not known here (see `mixlaw.laws.find`).
+
+        Raises:
+            DataError: a key is missing or of the wrong kind, or the law is not known.
+        """
+        return Fit(**stored.fields_from(value, law))
 
     def save(self, path: str | Path) -> None:
         """Write `fit.json`, atomically."""
         write_json(path, self.to_json())
 
     @staticmethod
-    def load(path: str | Path) -> Fit:
-        """Read `fit.json`; raise DataError where it is missing or malformed."""
-        return Fit.from_json(read_json(path))
+    def load(path: str | Path, law: Any = None) -> Fit:
+        """Read `fit.json`; as `from_json`, and DataError where it is missing or no JSON."""
+        return Fit.from_json(read_json(path), law)
 
 
-def alternating(drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return of each of n fits' draws every n-th, the first one's from the first on: as many as one fit has."""
-    return [part[i :: len(drawn)] for i, part in enumerate(drawn)]
+def _of_domains(fitted: TargetFit, domains: tuple[str, ...]) -> TargetFit:
+    """Return a target's fit for some of the domains."""
+    return replace(
+        fitted, belief=replace(fitted.belief, curves=tuple(c.of_domains(domains) for c in fitted.belief.curves))
+    )

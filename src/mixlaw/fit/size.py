@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixlaw.core.errors import ConfigError
 from mixlaw.core.runtable import RunTable
-
-SIZED = ("pairwise", "mean")
-"""Laws that bear runs of several sizes; `mean` because it asks for nothing."""
 
 
 def largest_size(runs: RunTable) -> float:
@@ -32,16 +28,9 @@ def log_sizes(runs: RunTable) -> np.ndarray | None:
     return None if np.allclose(sizes, top, rtol=1e-3) else np.log(sizes / top)
 
 
-def require_one_size(runs: RunTable, law: str) -> None:
-    """Raise ConfigError where the runs are of several model sizes and the law knows only one."""
-    sizes = log_sizes(runs)
-    if law not in SIZED and sizes is not None:
-        top = largest_size(runs)
-        raise ConfigError(
-            f"The runs are of models with {top * np.exp(sizes.min()):.3g} to {top:.3g} parameters; law "
-            f"'{law}' knows one size.",
-            "Use law pairwise, or keep the runs of one size.",
-        )
+def log_sizes_over(params_R: np.ndarray, params: float) -> np.ndarray:
+    """Return (R,) logarithms of sizes over one; 0 where a size is not known."""
+    return np.nan_to_num(np.log(np.maximum(params_R, 1e-300) / params))
 
 
 def at_size(losses: np.ndarray, floor: np.ndarray | float, gamma: np.ndarray | float, log_size: np.ndarray | float):

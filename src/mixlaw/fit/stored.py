@@ -1,4 +1,4 @@
-"""A fit in its JSON form, `fit.json`, and back."""
+"""What `fit.json` holds, and the parts of a fit from it; `Fit.to_json` and `Fit.from_json` are the way in."""
 
 from __future__ import annotations
 
@@ -7,78 +7,127 @@ from typing import Any
 
 import numpy as np
 
-from mixlaw.core.errors import DataError
-from mixlaw.fit.result import Fit
-from mixlaw.fit.targetfit import TargetFit, number, to_float
-from mixlaw.laws import LAWS, REGRESSORS
+from mixlaw.core.errors import ConfigError, DataError
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.curve import Belief, Curve, Scatter
+from mixlaw.fit.estimating.information import Information
+from mixlaw.fit.estimating.regressor import RegressorLaw
+from mixlaw.fit.posterior.convergence import Convergence
+from mixlaw.fit.posterior.extrapolation import standard_normals
+from mixlaw.fit.target_fit import CHECKED, TargetFit, number
+from mixlaw.laws import LawKind, find
 
-FORMAT = 3
+FORMAT = 4
 """Of `fit.json`."""
 
 
-def json_of(fit: Fit) -> dict[str, Any]:
-    """Return everything: the summary, the draws and the runs."""
-    return fit.summary() | {
+def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]:
+    """Return what the file holds beside the summary: draws, scatter and runs."""
+    reported = _curves_json({name: fitted.curve for name, fitted in targets.items()})
+    others = {name: fitted.belief.curves[1] for name, fitted in targets.items() if len(fitted.belief.curves) > 1}
+    return {
         "format": FORMAT,
-        "scatter": {name: list(fitted.scatter_shape) for name, fitted in fit.targets.items()},
-        "draws": {
-            name: {p: values.tolist() for p, values in fitted.draws.items()} for name, fitted in fit.targets.items()
-        },
-        "run_names": list(fit.run_names),
-        "tokens": fit.tokens_RK.tolist(),
-        "unique": None if fit.unique_RK is None else fit.unique_RK.tolist(),
-        "log_sizes": None if fit.log_sizes_R is None else fit.log_sizes_R.tolist(),
-        "losses": [[number(x) for x in row] for row in fit.losses_RJ.tolist()],
-        "rival": None if fit.rival is None else json_of(fit.rival),
+        **{key: part for key, part in reported.items() if key != "law"},
+        "alternative_curves": _curves_json(others) if others else None,
+        "run_names": list(runs.runs),
+        "tokens": runs.tokens_RK.tolist(),
+        "unique": None if runs.unique_RK is None else runs.unique_RK.tolist(),
+        "run_params": None if runs.params_R is None else [number(x) for x in runs.params_R],
+        "losses": [[number(x) for x in row] for row in runs.losses_RJ],
     }
 
 
-def fit_from(value: Mapping[str, Any]) -> Fit:
-    """Return the fit; raise DataError where a key is missing or of the wrong kind."""
+def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
+    """Return the fields of a `Fit`; raise DataError where a key is missing or of the wrong kind, or the law unknown."""
     if not isinstance(value, Mapping):
         raise DataError("Not a fit file: it holds no keys.", "Write it with `mixlaw fit`.")
-    if value.get("format", FORMAT) != FORMAT or value.get("law", "transfer") not in (*LAWS, *REGRESSORS):
+    if value.get("format") != FORMAT:
         raise DataError(
-            f"The fit file has format {value.get('format')} and law '{value.get('law')}'; this version reads "
-            f"format {FORMAT}.",
+            f"The fit file has format {value.get('format')}; this version reads format {FORMAT}.",
             "Write it again with `mixlaw fit`.",
         )
     try:
-        targets = {name: TargetFit.from_json(value, name) for name in value["targets"]}
-        fit = Fit(
-            value["law"],
-            value["procedure"],
-            tuple(value["domains"]),
-            targets,
-            np.array(value["tokens"], float),
-            np.array([[to_float(x) for x in row] for row in value["losses"]]),
-            tuple(value["run_names"]),
-            tuple(value["warnings"]),
-            value["choice"],
-            float("inf") if value["repetition"] is None else float(value["repetition"]),
-            None if value["unique"] is None else np.array(value["unique"], float),
-            to_float(value["params"]),
-            None if value["log_sizes"] is None else np.array(value["log_sizes"], float),
-            bool(value["corrected"]),
-            None if value.get("rival") is None else fit_from(value["rival"]),
-        )
-        _require_whole(fit)
-        return fit
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        kind = find(law if law is not None else value["law"])
+        runs = _runs(value)
+        return {
+            "law": value["law"],
+            "procedure": str(value["procedure"]),
+            "domains": runs.domains,
+            "targets": {name: _target(value, kind, runs, j) for j, name in enumerate(runs.targets)},
+            "runs": runs,
+            "warnings": tuple(value["warnings"]),
+            "choice": str(value["choice"]),
+            "decay": float("inf") if value["repetition"] is None else float(value["repetition"]),
+            "params": _float(value["params"]),
+        }
+    except ConfigError:
+        raise DataError(
+            f"The fit file is of law '{value.get('law')}', which is not known here.",
+            "Register it with `mixlaw.laws.register`, or name it: --law package.module:Class.",
+        ) from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(f"Not a fit file: {type(error).__name__} {error}.", "Write it with `mixlaw fit`.") from None
 
 
-def _require_whole(fit: Fit) -> None:
-    """Raise ValueError where the parts of a stored fit do not belong together, KeyError where one is missing."""
-    R, K, J = len(fit.run_names), len(fit.domains), len(fit.targets)
-    if not (R and K and J) or fit.tokens_RK.shape != (R, K) or fit.losses_RJ.shape != (R, J):
+def _curves_json(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    shapes = {name: (c.scatter.power, c.scatter.base, c.scatter.span) for name, c in curves.items()}
+    found = {
+        "parameters": {name: curve.parameters for name, curve in curves.items()},
+        "draws": {name: {p: v.tolist() for p, v in curve.draws.items()} for name, curve in curves.items()},
+        "noise": {name: curve.scatter.sd_nats for name, curve in curves.items()},
+        "scatter": {name: list(map(float, shape)) for name, shape in shapes.items()},
+    }
+    return found | {"law": next(iter(curves.values())).law.name}
+
+
+def _runs(value: Mapping[str, Any]) -> RunTable:
+    domains, targets, names = (tuple(map(str, value[key])) for key in ("domains", "targets", "run_names"))
+    R, K, J = len(names), len(domains), len(targets)
+    tokens = np.array(value["tokens"], float)
+    losses = np.array([[_float(x) for x in row] for row in value["losses"]])
+    if not (R and K and J) or tokens.shape != (R, K) or losses.shape != (R, J):
         raise ValueError(f"tokens and losses are not of {R} runs, {K} domains and {J} targets")
-    if fit.unique_RK is not None and fit.unique_RK.shape != (R, K):
+    unique = None if value["unique"] is None else np.array(value["unique"], float)
+    if unique is not None and unique.shape != (R, K):
         raise ValueError(f"distinct tokens are not of {R} runs and {K} domains")
-    if fit.log_sizes_R is not None and fit.log_sizes_R.shape != (R,):
+    params = None if value["run_params"] is None else np.array([_float(x) for x in value["run_params"]])
+    if params is not None and params.shape != (R,):
         raise ValueError(f"model sizes are not of {R} runs")
-    if fit.law in LAWS:
-        for target in fit.targets:
-            _ = fit.theta(target), fit.theta_draws(target)
-    if fit.rival is not None and (fit.rival.domains, [*fit.rival.targets]) != (fit.domains, [*fit.targets]):
-        raise ValueError("the rival is of other domains or targets")
+    return RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params)
+
+
+def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> TargetFit:
+    name, diagnostics = runs.targets[j], value["diagnostics"][runs.targets[j]]
+    curves, others = [_curve(value, kind, runs, name)], value["alternative_curves"]
+    if others is not None:
+        curves.append(_curve(others, find(others["law"]), runs, name))
+    information, convergence = diagnostics["information"], diagnostics["convergence"]
+    return TargetFit(
+        Belief(tuple(curves), standard_normals(runs.losses_RJ, j, len(curves[0].draws_SP))),
+        str(value["status"][name]),
+        str(value["messages"][name]),
+        tuple(map(str, diagnostics["at_bound"])),
+        *(_float(diagnostics[key]) for key in CHECKED),
+        information=None if information is None else Information.from_json(information),
+        convergence=None if convergence is None else Convergence.from_json(convergence),
+    )
+
+
+def _curve(value: Mapping[str, Any], kind: LawKind, runs: RunTable, name: str) -> Curve:
+    power, base, span = map(float, value["scatter"][name])
+    scatter = Scatter(float(value["noise"][name]), power, base, span)
+    if kind.law is None:
+        return Curve(RegressorLaw.of(kind, runs, name), np.zeros(0), np.zeros((1, 0)), scatter)
+    law, parameters = kind.law(runs.domains, name), value["parameters"][name]
+    draws = {p: np.array(values, float) for p, values in value["draws"][name].items()}
+    shapes = {values.shape for values in draws.values()}
+    if set(draws) != set(parameters) or len(shapes) > 1 or any(len(shape) != 1 or not shape[0] for shape in shapes):
+        raise ValueError(f"the draws of '{name}' are not of its parameters")
+    names = [parameter.name for parameter in law.parameters]
+    theta_P, draws_SP = np.array([float(parameters[p]) for p in names]), np.column_stack([draws[p] for p in names])
+    gamma = (float(parameters["gamma"]), draws["gamma"]) if "gamma" in parameters and "gamma" not in names else None
+    return Curve(law, theta_P, draws_SP, scatter, gamma)
+
+
+def _float(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

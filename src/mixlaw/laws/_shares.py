@@ -37,6 +37,11 @@ _PASSES = 5
 class MixtureLaw(ABC):
     """A law made for the domains and one target; a subclass lists its parameters.
 
+    Attributes:
+        name: what `--law` says.
+        needs_own_domain: whether the target must be one of the domains.
+        any_size: whether the law fits runs of several model sizes as they are.
+
     Args:
         domains: the K domains, in the order of the token columns.
         target: the validation set.
@@ -46,12 +51,13 @@ class MixtureLaw(ABC):
     """
 
     name = ""
-    _of_own_domain = False
+    needs_own_domain = False
+    any_size = False
 
     def __init__(self, domains: tuple[str, ...], target: str) -> None:
         self.domains = tuple(domains)
         self.target = target
-        self._own = self._own_column() if self._of_own_domain else -1
+        self._own = self._own_column() if self.needs_own_domain else -1
         self.parameters = self._parameters()
 
     def __repr__(self) -> str:

@@ -39,6 +39,7 @@ from mixlaw.laws.base import Parameter
 
 _POINTS = 96
 _TINY = 1e-300
+_B_UNIT = "nats tokens^b"
 
 
 class Additive(MixtureLaw):
@@ -48,15 +49,18 @@ class Additive(MixtureLaw):
 
     def _parameters(self) -> tuple[Parameter, ...]:
         return (
-            Parameter("E", "nats", 0.0, np.inf),
-            *(Parameter(f"C[{domain}]", "1 / nats", 1e-6, 1e6, "log", (0.0, 2.0)) for domain in self.domains),
+            Parameter("E", "nats", 0.0, np.inf, role="floor"),
+            *(
+                Parameter(f"C[{domain}]", "1 / nats", 1e-6, 1e6, "log", (0.0, 2.0), source=domain)
+                for domain in self.domains
+            ),
             Parameter("g", "1", 1e-2, 5.0, "log", (float(np.log(0.5)), 1.0)),
             *self._coefficients(),
-            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR),
+            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR, role="exponent"),
         )
 
     def _coefficients(self) -> tuple[Parameter, ...]:
-        return (Parameter("B", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR),)
+        return (Parameter("B", _B_UNIT, 0.0, np.inf, "log", AMOUNT_PRIOR, role="amplitude"),)
 
     def _coefficient(self, theta_P: np.ndarray, shares_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return B (..., R), its derivatives by its parameters (..., R, any) and by the shares (..., R, K)."""
@@ -101,11 +105,19 @@ class Additive(MixtureLaw):
         by_shares = (-(term**2) * g)[..., None] * terms / shares + power[..., None] * coefficient_by_shares
         return by_tokens(by_shares, tokens_RK) - (b * B * power / total)[..., None]
 
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return whether sum_i C_i w_i^g is concave: then its inverse is convex (see `mixlaw.laws.base.Convex`)."""
+        return bool(np.all(theta_SP[:, len(self.domains) + 1] <= 1))
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return False: more tokens of one domain lower the shares of the others."""
+        return False
+
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for another unit of tokens: every B grows by factor^b."""
         theta_P = np.array(theta_P, dtype=np.float64)
         for p, parameter in enumerate(self.parameters):
-            if parameter.name.startswith("B"):
+            if parameter.role == "amplitude":
                 theta_P[..., p] *= factor ** theta_P[..., -1]
         return theta_P
 
@@ -135,8 +147,9 @@ class AdditiveJoint(Additive):
     name = "additive_joint"
 
     def _coefficients(self) -> tuple[Parameter, ...]:
+        amplitude = (_B_UNIT, 0.0, np.inf, "log", AMOUNT_PRIOR)
         return (
-            *(Parameter(f"B[{d}]", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR) for d in self.domains),
+            *(Parameter(f"B[{d}]", *amplitude, source=d, role="amplitude") for d in self.domains),
             Parameter("p", "1", 0.1, 10.0, "log", (0.0, 0.5)),
         )
 
@@ -152,6 +165,10 @@ class AdditiveJoint(Additive):
         parts = shares_RK * powers / total
         by_p = B * (np.log(total) - (parts * ratios).sum(axis=-1, keepdims=True) / p)
         return B[..., 0], join(B * parts / B_K, by_p), B * p * powers / total
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return whether both terms are: the power mean B(w) is a power of a linear function, convex for p >= 1."""
+        return super().convex(theta_SP) and bool(np.all(theta_SP[:, 2 * len(self.domains) + 2] >= 1))
 
     def _candidates(self, tokens_RK: np.ndarray, losses_R: np.ndarray) -> Iterator[np.ndarray]:
         """Yield the additive law's starts with one B for all domains, and with one each for p = 1."""

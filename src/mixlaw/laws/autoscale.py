@@ -41,14 +41,14 @@ class Autoscale(MixtureLaw):
     """`L = E + C (N_eq + N_j)^-b` for the target that is the domain's own validation set."""
 
     name = "autoscale"
-    _of_own_domain = True
+    needs_own_domain = True
 
     def _parameters(self) -> tuple[Parameter, ...]:
         return (
-            Parameter("E", "nats", 0.0, np.inf),
-            Parameter("C", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR),
+            Parameter("E", "nats", 0.0, np.inf, role="floor"),
+            Parameter("C", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR, role="amplitude"),
             Parameter("N_eq", "tokens", 0.0, np.inf, "log", _EQUIVALENT_PRIOR),
-            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR),
+            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR, role="exponent"),
         )
 
     def _effective(self, equivalent: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
@@ -72,6 +72,14 @@ class Autoscale(MixtureLaw):
         _, C, equivalent, b = scalars(theta_P, _E, _C, _N, _b)
         by_D = -C * b * self._effective(equivalent, tokens_RK) ** (-b - 1)
         return by_D[..., None] * ((np.arange(len(self.domains)) == self._own) + FLOOR)
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return True: a falling power of a linear function (see `mixlaw.laws.base.Convex`)."""
+        return True
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return True: no token does harm."""
+        return True
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for another unit of tokens: C grows by factor^b, N_eq by the factor."""

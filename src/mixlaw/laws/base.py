@@ -2,8 +2,11 @@
 
 A law is a value without state, made for the domains and one target: `Pairwise(("chat", "math"), "math")`. Parameters
 travel as arrays whose last axis is P, in the order of `parameters`, so that one call evaluates one parameter vector or
-a thousand posterior draws. A law does not know how it is fitted beyond three things it says about its parameters:
-bounds, the scale on which a step is natural, and what is believed before any run; and it proposes starting points.
+a thousand posterior draws. A law does not know how it is fitted. It says of each parameter its bounds, the scale on
+which a step is natural, what is believed before any run and what it stands for; and it proposes starting points.
+
+What only some laws can say is optional, each a protocol of its own: where the loss is convex (`Convex`), that it
+depends on one weight alone (`Separable`), and in which coordinates its posterior is not curved (`PowerCurve`).
 
 A law counts tokens in any unit: `rescale` turns the parameters of one unit into those of another. Fits work in units of
 a typical run, so that a prior or a start needs no knowledge of whether a study has thousands or billions of tokens.
@@ -34,6 +37,12 @@ class Parameter:
         scale: `log` where a step multiplies the value (then lower >= 0), `linear` where it adds to it.
         prior: mean and standard deviation of a normal prior, of the value's logarithm where the scale is `log`, with
             tokens in units of a typical run's total; None for flat within the bounds.
+        shared_sd: the part of the prior's standard deviation that all targets have in common: how far their mean may
+            lie from the prior's. 0: every target is on its own.
+        source: the domain whose tokens it is about; empty where it belongs to the curve.
+        role: `amplitude` where the loss is linear in it and falls with tokens only through what it multiplies,
+            `floor` where it is the loss that no amount of tokens goes below, `exponent` of the amount of tokens;
+            empty for anything else.
     """
 
     name: str
@@ -42,6 +51,14 @@ class Parameter:
     upper: float
     scale: Literal["log", "linear"] = "linear"
     prior: tuple[float, float] | None = None
+    shared_sd: float = 0.0
+    source: str = ""
+    role: Literal["", "amplitude", "floor", "exponent"] = ""
+
+
+def places(law: Law, role: str) -> np.ndarray:
+    """Return the places among a law's parameters of those with a role."""
+    return np.array([p for p, parameter in enumerate(law.parameters) if parameter.role == role], int)
 
 
 @runtime_checkable
@@ -99,6 +116,52 @@ class Law(Protocol):
             losses_R: nats per supervised token.
             count: how many are wanted.
         """
+        ...
+
+
+@runtime_checkable
+class Convex(Protocol):
+    """A law that knows where its loss is convex; `solve` then proves that an optimum is the global one."""
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return whether the loss is convex in the weights at every budget, for all of these (S, P) parameters."""
+        ...
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return whether the loss rises with no domain's tokens, for all of these (S, P) parameters."""
+        ...
+
+
+@runtime_checkable
+class Separable(Protocol):
+    """A law whose loss depends on the weight of one domain alone, and is convex in it.
+
+    Attributes:
+        own: the place of that domain.
+    """
+
+    @property
+    def own(self) -> int: ...
+
+    def along_own(
+        self, theta_SP: np.ndarray, weights_S: np.ndarray, budget: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the loss and its first two derivatives by that weight, each (S,) or broadcast against it.
+
+        Args:
+            theta_SP: (..., P) parameters.
+            weights_S: (...) weights of the domain, each in [0, 1].
+            budget: tokens of the mixture, in the unit that the parameters are in.
+        """
+        ...
+
+
+@runtime_checkable
+class PowerCurve(Protocol):
+    """A law of the form `amplitude x D^-exponent + floor`, with one parameter of each of these roles."""
+
+    def effective_tokens(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return D, (R,), in the unit of the tokens."""
         ...
 
 

@@ -38,13 +38,13 @@ class Bivariate(MixtureLaw):
     """`L = w_j^-a (B S^-b + C)` for the target that is the domain's own validation set."""
 
     name = "bivariate"
-    _of_own_domain = True
+    needs_own_domain = True
 
     def _parameters(self) -> tuple[Parameter, ...]:
         return (
             Parameter("a", "1", 0.0, 5.0, "linear", (0.1, 0.5)),
-            Parameter("B", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR),
-            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR),
+            Parameter("B", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR, role="amplitude"),
+            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR, role="exponent"),
             Parameter("C", "nats", 0.0, np.inf),
         )
 
@@ -72,6 +72,14 @@ class Bivariate(MixtureLaw):
         by_shares = by_own[..., None] * (np.arange(len(self.domains)) == self._own)
         by_total = -b * B * own**-a * total ** (-b - 1)
         return by_tokens(by_shares, tokens_RK) + by_total[..., None]
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return True: a falling power of one weight (see `mixlaw.laws.base.Convex`)."""
+        return True
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return False: more tokens of another domain lower the own share."""
+        return False
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for another unit of tokens: B grows by factor^b."""

@@ -35,9 +35,9 @@ class Chinchilla(MixtureLaw):
 
     def _parameters(self) -> tuple[Parameter, ...]:
         return (
-            Parameter("E", "nats", 0.0, np.inf),
-            Parameter("B", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR),
-            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR),
+            Parameter("E", "nats", 0.0, np.inf, role="floor"),
+            Parameter("B", "nats tokens^b", 0.0, np.inf, "log", AMOUNT_PRIOR, role="amplitude"),
+            Parameter("b", "1", *EXPONENT_BOUNDS, "log", EXPONENT_PRIOR, role="exponent"),
         )
 
     def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
@@ -57,6 +57,14 @@ class Chinchilla(MixtureLaw):
         _, B, b = scalars(theta_P, _E, _B, _b)
         tokens_RK, total = as_tokens(tokens_RK)
         return (-B * b * total ** (-b - 1))[..., None] * np.ones_like(tokens_RK)
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return True: the mixture does not matter (see `mixlaw.laws.base.Convex`)."""
+        return True
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return True: no token does harm."""
+        return True
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for another unit of tokens: B grows by factor^b."""

@@ -41,8 +41,11 @@ class Exponential(MixtureLaw):
 
     def _parameters(self) -> tuple[Parameter, ...]:
         return (
-            Parameter("c", "nats", 0.0, np.inf),
-            *(Parameter(f"t[{d}]", "log nats", -_STEEPEST, _STEEPEST, "linear", AMOUNT_PRIOR) for d in self.domains),
+            Parameter("c", "nats", 0.0, np.inf, role="floor"),
+            *(
+                Parameter(f"t[{d}]", "log nats", -_STEEPEST, _STEEPEST, "linear", AMOUNT_PRIOR, source=d)
+                for d in self.domains
+            ),
         )
 
     def _reducible(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
@@ -62,6 +65,14 @@ class Exponential(MixtureLaw):
         """Return (..., R, K) derivatives by tokens; along a ray from the origin they cancel."""
         by_shares = self._reducible(theta_P, tokens_RK)[..., None] * vector(theta_P, 1, len(self.domains))
         return by_tokens(by_shares, tokens_RK)
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return True: an exponential of a linear function (see `mixlaw.laws.base.Convex`)."""
+        return True
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return False: more tokens of one domain lower the shares of the others."""
+        return False
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters unchanged: shares have no unit."""

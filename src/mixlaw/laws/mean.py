@@ -17,6 +17,7 @@ class Mean(MixtureLaw):
     """`L = mean` for any target."""
 
     name = "mean"
+    any_size = True
 
     def _parameters(self) -> tuple[Parameter, ...]:
         return (Parameter("mean", "nats", 0.0, np.inf),)
@@ -34,6 +35,14 @@ class Mean(MixtureLaw):
         """Return (..., R, K) zeros."""
         tokens_RK, _ = as_tokens(tokens_RK)
         return np.zeros_like(self.predict(theta_P, tokens_RK))[..., None] * tokens_RK
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return True: the mixture does not matter (see `mixlaw.laws.base.Convex`)."""
+        return True
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return True: nothing changes the loss."""
+        return True
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters unchanged: the mean knows no tokens."""

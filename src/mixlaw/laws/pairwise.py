@@ -10,12 +10,14 @@ curve. h_i is interference: with a small base, tokens of other domains *raise* a
 t >= 0 can express. It acts where a source's tokens are many against the effective ones, and is 0 where
 cross-validation does not ask for it.
 
-For e = h = 0 this is `C (n0^a + sum_i t_i N_i^a)^(-beta/a) + E`; along a budget's simplex D_j is then concave and L_j
-convex, as it is while e_i <= 1 - a. With h it need not be.
+With h = 0 the loss is `C Q^(-beta/a) + E` of Q = D^a, and convex in the weights where Q is concave: where every
+exponent a + e_i lies between 0 and 1. With h, or an exponent outside, it need not be.
 
 Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-4, with k R^alpha split by source; D_j is the aggregate of Arrow,
 Chenery, Minhas and Solow 1961, Rev. Econ. Stat. 43:225-250, Eq. 13 (constant elasticity of substitution).
 Differs: n0, e and h; D_j in tokens, so that beta does not change its meaning with a.
+
+Shape letters: R runs, K domains, M domains other than the target's own, P parameters.
 """
 
 from __future__ import annotations
@@ -30,6 +32,40 @@ CURVE = ("C", "n0", "a", "beta", "E")
 """The parameters that do not belong to a source."""
 
 A_RANGE = (0.1, 1.0)
+"""Of a: below 0.1 the power 1 / a loses its digits."""
+
+WORTH = float(np.log(0.05))
+"""Prior mean of log t: a token of another domain is worth a twentieth of an own one."""
+
+WORTH_SD = {"common": 1.0, "receptive": 0.8, "general": 0.6, "alike": 0.7, "single": 0.8}
+"""Prior standard deviations of the effects that add up to log t (`mixlaw.fit.estimating.hierarchy`)."""
+
+_OVERFLOW = 600.0
+_TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """Tokens in the form that the law computes with; made once, they serve many parameters.
+
+    Attributes:
+        tokens_RK: tokens.
+        log_RK: their logarithms; 0 where there are none.
+        some_RK: 1 where there are any, else 0.
+    """
+
+    tokens_RK: np.ndarray
+    log_RK: np.ndarray
+    some_RK: np.ndarray
+
+    @staticmethod
+    def of(tokens_RK: np.ndarray | Mixtures) -> Mixtures:
+        """Return them; mixtures stay as they are."""
+        if isinstance(tokens_RK, Mixtures):
+            return tokens_RK
+        tokens_RK = np.asarray(tokens_RK, float)
+        some = tokens_RK > 0
+        return Mixtures(tokens_RK, np.log(np.where(some, tokens_RK, 1.0)), some.astype(float))
 
 
 @dataclass(frozen=True)
@@ -40,22 +76,34 @@ class Pairwise:
     target: str
     parameters: tuple[Parameter, ...] = field(init=False)
     name = "pairwise"
+    needs_own_domain = False
 
     def __post_init__(self) -> None:
+        # Few runs bear a steep curve above a high floor as well as a shallow one above a low floor, and the steep one
+        # is far off where a target is hardly covered. Published exponents are small: .043 to .051 in Li 2025, Table 1.
         curve = (
-            Parameter("C", "nats tokens^beta", 0.0, np.inf, "log"),
-            Parameter("n0", "tokens", 0.0, np.inf, "log", (np.log(0.02), 2.0)),
-            Parameter("a", "1", *A_RANGE, "linear", (0.7, 0.25)),
-            Parameter("beta", "1", 0.0, np.inf, "log", (np.log(0.2), 0.7)),
-            Parameter("E", "nats", 0.0, np.inf),
+            Parameter("C", "nats tokens^beta", 0.0, np.inf, "log", role="amplitude"),
+            Parameter("n0", "tokens", 0.0, np.inf, "log", (float(np.log(0.005)), 2.5), shared_sd=2.0),
+            Parameter("a", "1", *A_RANGE, "linear", (0.65, 0.05**0.5), shared_sd=0.2),
+            Parameter(
+                "beta", "1", 0.0, np.inf, "log", (float(np.log(0.08)), 0.08**0.5), shared_sd=0.2, role="exponent"
+            ),
+            Parameter("E", "nats", 0.0, np.inf, role="floor"),
         )
         others = [d for d in self.domains if d != self.target]
+        worth = (WORTH, float(np.sqrt(sum(sd**2 for sd in WORTH_SD.values()))))
         sources = (
-            *(Parameter(f"t[{d}]", "tokens^-e", 0.0, np.inf, "log", (np.log(0.05), 1.5)) for d in others),
-            *(Parameter(f"e[{d}]", "1", -1.0, 1.0, "linear", (0.0, 0.1)) for d in others),
-            *(Parameter(f"h[{d}]", "1", -1.0, 1.0, "linear", (0.0, 0.05)) for d in others),
+            *(Parameter(f"t[{d}]", "tokens^-e", 0.0, np.inf, "log", worth, source=d) for d in others),
+            *(Parameter(f"e[{d}]", "1", -1.0, 1.0, "linear", (0.0, 0.05), source=d) for d in others),
+            *(Parameter(f"h[{d}]", "1", -1.0, 1.0, "linear", (0.0, 0.05), source=d) for d in others),
         )
         object.__setattr__(self, "parameters", curve + sources)
+
+    def part(self, name: str) -> slice:
+        """Return where `t`, `e` or `h` lie among the parameters."""
+        M = len(self.others)
+        first = len(CURVE) + "teh".index(name) * M
+        return slice(first, first + M)
 
     @property
     def own(self) -> int | None:
@@ -63,116 +111,136 @@ class Pairwise:
         return self.domains.index(self.target) if self.target in self.domains else None
 
     @property
-    def _others(self) -> list[int]:
+    def others(self) -> list[int]:
+        """The places of the M other domains."""
         return [i for i, domain in enumerate(self.domains) if domain != self.target]
 
-    def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+    def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray | Mixtures) -> np.ndarray:
         """Return the losses of R mixtures, (..., R), nats (see `Law.predict`)."""
-        return self._parts(theta_P, tokens_RK).losses
+        theta_P = np.asarray(theta_P, float)
+        return self.terms(theta_P, Mixtures.of(tokens_RK)).reducible + theta_P[..., 4, None]
 
-    def jacobian(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+    def effective_tokens(self, theta_P: np.ndarray, tokens_RK: np.ndarray | Mixtures) -> np.ndarray:
+        """Return D, (..., R), in the unit of the tokens."""
+        return np.exp(self.terms(np.asarray(theta_P, float), Mixtures.of(tokens_RK)).log_D)
+
+    def jacobian(self, theta_P: np.ndarray, tokens_RK: np.ndarray | Mixtures) -> np.ndarray:
         """Return (..., R, P) derivatives of `predict` by each parameter."""
+        theta_P, x = np.asarray(theta_P, float), Mixtures.of(tokens_RK)
+        return self.derivatives(theta_P, x, self.terms(theta_P, x))
+
+    def derivatives(self, theta_P: np.ndarray, x: Mixtures, terms: Terms) -> np.ndarray:
+        """Return `jacobian` from terms that are known."""
         C, n0, a, _, _ = _curve(theta_P)
-        x = self._parts(theta_P, tokens_RK)
-        by_log_D = x.reducible * x.slope
+        by_log_D = terms.reducible * terms.slope
         # d log D = d Q / (a Q) for everything but a itself
-        by_Q = by_log_D / (a * x.Q)
-        n0_a = n0**a
-        log_n0 = np.log(np.maximum(n0, 1e-300))
-        by_a = by_log_D * (-x.log_D / a) + by_Q * (n0_a * log_n0 + (x.worth * x.log_tokens).sum(-1))
-        by_n0 = by_Q * a * n0_a / np.maximum(n0, 1e-300)
-        by_source = by_Q[..., None] * x.worth
-        others = self._others
-        by_t = by_Q[..., None] * x.power
-        columns = [x.reducible / C, by_n0, by_a, -x.reducible * x.log_D, np.ones_like(x.reducible)]
-        return np.concatenate(
-            [
-                np.stack(columns, axis=-1),
-                by_t[..., others],
-                (by_source * x.log_tokens)[..., others],
-                x.reducible[..., None] * x.log_odds[..., others],
-            ],
-            axis=-1,
-        )
+        by_Q = by_log_D / (a * terms.Q)
+        known = n0**a
+        by_a = by_Q * (known * np.log(np.maximum(n0, _TINY)) + (terms.worth * x.log_RK).sum(-1))
+        curve = [
+            np.exp(np.minimum(terms.log_unit, _OVERFLOW)),
+            by_Q * a * known / np.maximum(n0, _TINY),
+            by_a - by_log_D * terms.log_D / a,
+            -terms.reducible * terms.log_D,
+            np.ones_like(terms.reducible),
+        ]
+        sources = (by_Q[..., None] * terms.power, by_Q[..., None] * terms.worth * x.log_RK)
+        sources = (*sources, terms.reducible[..., None] * _log_odds(x, terms.log_D))
+        return np.concatenate([np.stack(curve, axis=-1), *(part[..., self.others] for part in sources)], axis=-1)
 
     def gradient(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
         """Return (..., R, K) derivatives of `predict` by each domain's tokens, nats per unit of tokens."""
-        _, _, a, _, _ = _curve(theta_P)
-        t, e, h = self._sources(theta_P)
-        x = self._parts(theta_P, tokens_RK)
-        exponent = a[..., None] + e[..., None, :]
+        theta_P = np.asarray(theta_P, float)
+        a, (t, e, h) = theta_P[..., 2, None], self._sources(theta_P)
+        terms = self.terms(theta_P, Mixtures.of(tokens_RK))
+        exponent = (a + e)[..., None, :]
         # The first token of a source is worth infinitely much where its exponent is below 1: a floor of a millionth
         # of the mixture keeps the slope finite.
-        floor = 1e-6 * np.maximum(tokens_RK.sum(axis=-1, keepdims=True), 1e-300)
-        held = np.maximum(tokens_RK, floor)
-        marginal = exponent * t[..., None, :] * held ** (exponent - 1)
-        D = np.exp(x.log_D)
-        direct = h[..., None, :] / (D[..., None] + tokens_RK)
-        return x.reducible[..., None] * ((x.slope / (a * x.Q))[..., None] * marginal + direct)
+        least = 1e-6 * np.maximum(tokens_RK.sum(axis=-1, keepdims=True), _TINY)
+        marginal = exponent * t[..., None, :] * np.maximum(tokens_RK, least) ** (exponent - 1)
+        direct = h[..., None, :] / (np.exp(terms.log_D)[..., None] + tokens_RK)
+        return terms.reducible[..., None] * ((terms.slope / (a * terms.Q))[..., None] * marginal + direct)
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for tokens that are `factor` times as many in the new unit."""
         theta = np.array(theta_P, float)
-        n = len(self._others)
         theta[..., 0] *= factor ** theta[..., 3]
         theta[..., 1] *= factor
-        theta[..., 5 : 5 + n] *= factor ** -theta[..., 5 + n : 5 + 2 * n]
+        theta[..., self.part("t")] *= factor ** -theta[..., self.part("e")]
         return theta
 
     def starts(self, tokens_RK: np.ndarray, losses_R: np.ndarray, count: int) -> np.ndarray:
         """Return up to (count, P) starting points: several floors, exponents and worths of the other domains."""
-        low, middle = float(losses_R.min()), float(np.median(losses_R))
+        low, middle, x = float(losses_R.min()), float(np.median(losses_R)), Mixtures.of(tokens_RK)
         points = []
         for floor, beta, worth in ((0.3, 0.1, 0.05), (0.7, 0.25, 0.05), (0.5, 0.2, 0.3), (0.9, 0.5, 0.02))[:count]:
             theta = np.zeros(len(self.parameters))
             theta[:5] = max(middle - floor * low, 1e-9 * max(middle, 1.0)), 0.02, 0.7, beta, floor * low
-            theta[5 : 5 + len(self._others)] = worth
-            effective = self._parts(theta, tokens_RK).log_D
-            theta[0] *= np.exp(beta * float(np.median(effective)))
+            theta[self.part("t")] = worth
+            theta[0] *= np.exp(beta * float(np.median(self.terms(theta, x).log_D)))
             points.append(theta)
         return np.array(points)
 
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return whether Q is concave and there is no interference (see `mixlaw.laws.base.Convex`)."""
+        exponents = theta_SP[:, 2, None] + theta_SP[:, self.part("e")]
+        return not theta_SP[:, self.part("h")].any() and bool(np.all((exponents >= 0) & (exponents <= 1)))
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return whether Q grows with every domain's tokens and there is no interference."""
+        exponents = theta_SP[:, 2, None] + theta_SP[:, self.part("e")]
+        return not theta_SP[:, self.part("h")].any() and bool(np.all(exponents >= 0))
+
+    def terms(self, theta_P: np.ndarray, x: Mixtures) -> Terms:
+        """Return the parts of the equation, for float64 parameters."""
+        C, n0, a, beta, _ = _curve(theta_P)
+        t, e, h = self._sources(theta_P)
+        power = np.exp((a[..., None] + e[..., None, :]) * x.log_RK) * x.some_RK
+        worth = t[..., None, :] * power
+        Q = np.maximum(n0**a + worth.sum(-1), _TINY)
+        log_D = np.log(Q) / a
+        log_unit, slope = -beta * log_D, -beta + np.zeros_like(log_D)
+        if h.any():
+            log_odds, h = _log_odds(x, log_D), h[..., None, :]
+            log_unit = log_unit + (log_odds * h).sum(-1)
+            slope = slope + (np.expm1(-log_odds) * h).sum(-1)
+        return Terms(power, worth, Q, log_D, log_unit, slope, C * np.exp(np.minimum(log_unit, _OVERFLOW)))
+
     def _sources(self, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return t, e and h, each (..., K); 1 and 0 for the own domain."""
-        others, n = self._others, len(self._others)
+        """Return t, e and h, each (..., K); 1, 0 and 0 for the own domain."""
         t = np.ones((*theta_P.shape[:-1], len(self.domains)))
         e, h = np.zeros_like(t), np.zeros_like(t)
-        for part, first in ((t, 5), (e, 5 + n), (h, 5 + 2 * n)):
-            part[..., others] = theta_P[..., first : first + n]
+        for values, name in ((t, "t"), (e, "e"), (h, "h")):
+            values[..., self.others] = theta_P[..., self.part(name)]
         return t, e, h
-
-    def _parts(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> _Parts:
-        theta_P = np.asarray(theta_P, float)
-        C, n0, a, beta, E = _curve(theta_P)
-        t, e, h = self._sources(theta_P)
-        some = tokens_RK > 0
-        log_tokens = np.log(np.where(some, tokens_RK, 1.0))
-        exponent = a[..., None] + e[..., None, :]
-        power = np.where(some, np.exp(exponent * log_tokens), 0.0)
-        worth = t[..., None, :] * power
-        Q = np.maximum(n0**a + worth.sum(-1), 1e-300)
-        log_D = np.log(Q) / a
-        odds = tokens_RK * np.exp(-log_D)[..., None]
-        log_odds = np.log1p(odds)
-        interference = (log_odds * h[..., None, :]).sum(-1)
-        reducible = C * np.exp(np.minimum(-beta * log_D + interference, 600.0))
-        slope = -beta - (odds / (1 + odds) * h[..., None, :]).sum(-1)
-        return _Parts(log_tokens, power, worth, Q, log_D, log_odds, reducible, slope, reducible + E)
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """What the law and its derivatives share: (..., R) or (..., R, K)."""
+class Terms:
+    """What the law and its derivatives share, (..., R) or (..., R, K).
 
-    log_tokens: np.ndarray
+    Attributes:
+        power: N_i^(a + e_i).
+        worth: t_i N_i^(a + e_i).
+        Q: D^a.
+        log_D: log of the effective tokens.
+        log_unit: log of the reducible loss without C.
+        slope: its derivative by log D.
+        reducible: L - E, nats.
+    """
+
     power: np.ndarray
     worth: np.ndarray
     Q: np.ndarray
     log_D: np.ndarray
-    log_odds: np.ndarray
-    reducible: np.ndarray
+    log_unit: np.ndarray
     slope: np.ndarray
-    losses: np.ndarray
+    reducible: np.ndarray
+
+
+def _log_odds(x: Mixtures, log_D: np.ndarray) -> np.ndarray:
+    """Return log(1 + N_i / D), (..., R, K)."""
+    return np.log1p(x.tokens_RK * np.exp(-log_D)[..., None])
 
 
 def _curve(theta_P: np.ndarray) -> list[np.ndarray]:

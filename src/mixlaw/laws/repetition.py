@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixlaw.laws.wrapped import Wrapped
+from mixlaw.laws.base import Convex, Law, Parameter
 
 
 def count_tokens(tokens_RK: np.ndarray, unique_RK: np.ndarray, decay: float) -> np.ndarray:
@@ -47,8 +47,8 @@ def _repeats(tokens_RK: np.ndarray, unique_RK: np.ndarray) -> tuple[np.ndarray, 
 
 
 @dataclass(frozen=True)
-class Repeated(Wrapped):
-    """A law whose tokens are counted by `count_tokens` first; its parameters are the law's own.
+class Repeated:
+    """A law whose tokens are counted by `count_tokens` first; all else, its parameters too, is the inner law's.
 
     Attributes:
         law: of fresh tokens.
@@ -56,8 +56,29 @@ class Repeated(Wrapped):
         decay: R*.
     """
 
+    law: Law
     unique_K: np.ndarray
     decay: float
+
+    @property
+    def name(self) -> str:
+        """The inner law's."""
+        return self.law.name
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The inner law's."""
+        return self.law.domains
+
+    @property
+    def target(self) -> str:
+        """The inner law's."""
+        return self.law.target
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The inner law's."""
+        return self.law.parameters
 
     def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
         """Return (..., R) losses, nats (see `Law.predict`)."""
@@ -71,6 +92,22 @@ class Repeated(Wrapped):
         """Return (..., R, K) derivatives of `predict` by each domain's tokens, nats per unit of tokens."""
         slope = count_slope(tokens_RK, self.unique_K, self.decay)
         return self.law.gradient(theta_P, self._counted(tokens_RK)) * slope
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return whether the inner law is convex and falls with all tokens, whose count is concave."""
+        return isinstance(self.law, Convex) and self.law.convex(theta_SP) and self.law.falling(theta_SP)
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return whether the inner law falls."""
+        return isinstance(self.law, Convex) and self.law.falling(theta_SP)
+
+    def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
+        """Return the inner law's rescaled parameters; the distinct tokens keep their unit."""
+        return self.law.rescale(theta_P, factor)
+
+    def starts(self, tokens_RK: np.ndarray, losses_R: np.ndarray, count: int) -> np.ndarray:
+        """Return the inner law's starting points."""
+        return self.law.starts(self._counted(tokens_RK), losses_R, count)
 
     def _counted(self, tokens_RK: np.ndarray) -> np.ndarray:
         return count_tokens(tokens_RK, self.unique_K, self.decay)

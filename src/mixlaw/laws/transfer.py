@@ -11,34 +11,46 @@ Source: Li, Liu, Xing, "Data Mixing Optimization for Supervised Fine-Tuning of L
 arXiv 2508.11953, Eqs. 2-4 and appendix B; the transfer term after Hernandez et al. 2021, arXiv 2102.01293.
 Differs: D_j is never less than one token, so that a domain without tokens and without transfer has a finite loss;
 as a `Law`, in whatever unit, never less than a millionth of the mixture.
+
+Shape letters: R runs, P parameters.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mixlaw.laws._shares import FLOOR, MixtureLaw
+from mixlaw.laws._shares import EXPONENT_PRIOR, FLOOR, MixtureLaw
 from mixlaw.laws.base import Parameter
 
 ONE_TOKEN = 1e-6
 """One token in the law's unit, millions of tokens."""
+
+NAMES = ("C", "k", "alpha", "beta", "E")
+
+_NO_WEIGHT = 1e-16
+"""Weights are not resolved beyond it, so neither are the other domains' tokens where one domain takes all."""
 
 
 class Transfer(MixtureLaw):
     """`L = C (N + k R^alpha)^-beta + E` for the target that is the domain's own validation set."""
 
     name = "transfer"
-    convex = True
-    _of_own_domain = True
+    needs_own_domain = True
 
     def _parameters(self) -> tuple[Parameter, ...]:
         return (
-            Parameter("C", "nats tokens^beta", 0.0, np.inf, "log"),
-            Parameter("k", "tokens^(1 - alpha)", 0.0, np.inf, "log", (float(np.log(0.1)), 1.5)),
-            Parameter("alpha", "1", 0.0, 1.0, "linear", (0.6, 0.4)),
-            Parameter("beta", "1", 0.0, np.inf, "log", (float(np.log(0.2)), 0.7)),
-            Parameter("E", "nats", 0.0, np.inf),
+            Parameter("C", "nats tokens^beta", 0.0, np.inf, "log", role="amplitude"),
+            # Sceptical: another domain's token counts for less than an own one until the runs say otherwise.
+            Parameter("k", "tokens^(1 - alpha)", 0.0, np.inf, "linear", (0.0, 0.3)),
+            Parameter("alpha", "1", 0.0, 1.0),
+            Parameter("beta", "1", 0.0, np.inf, "log", EXPONENT_PRIOR, role="exponent"),
+            Parameter("E", "nats", 0.0, np.inf, role="floor"),
         )
+
+    @property
+    def own(self) -> int:
+        """The place of the target's own domain."""
+        return self._own
 
     def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
         """Return the losses of R mixtures, (..., R), nats (see `Law.predict`)."""
@@ -54,13 +66,42 @@ class Transfer(MixtureLaw):
         own, others = self._split(tokens_RK)
         D = effective_tokens(k, alpha, own, others)
         slope = -C * beta * D ** (-beta - 1)
-        by_own = slope * (1 + FLOOR)
-        # every token of another domain raises R by one, and both floors by a millionth
-        by_other = slope * (k * alpha * others ** (alpha - 1) * (1 + FLOOR) + FLOOR)
-        by_own = by_own + slope * k * alpha * others ** (alpha - 1) * FLOOR
-        gradient = np.repeat(by_other[..., None], tokens_RK.shape[-1], axis=-1)
-        gradient[..., self._own] = by_own
+        by_others = k * alpha * others ** (alpha - 1)
+        # Every token of another domain raises R by one, and any token raises both floors by a millionth.
+        gradient = np.repeat((slope * (by_others * (1 + FLOOR) + FLOOR))[..., None], tokens_RK.shape[-1], axis=-1)
+        gradient[..., self._own] = slope * (1 + FLOOR + by_others * FLOOR)
         return gradient
+
+    def along_own(
+        self, theta_SP: np.ndarray, weights_S: np.ndarray, budget: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the loss and its first two derivatives by the own domain's weight (see `Separable.along_own`).
+
+        D = N (w + floor) + k R^alpha,   R = N (1 - w + floor)
+        dD/dw = N (1 - alpha k R^alpha / R),   d2D/dw2 = N^2 alpha (alpha - 1) k R^alpha / R^2
+        """
+        C, k, alpha, beta, E = np.moveaxis(theta_SP, -1, 0)
+        R = budget * (np.maximum(1 - weights_S, _NO_WEIGHT) + FLOOR)
+        worth = k * np.exp(alpha * np.log(R))
+        D = np.maximum(budget * (weights_S + FLOOR) + worth, ONE_TOKEN)
+        bend = alpha * worth / R
+        by_weight = budget * (1 - bend)
+        log_D = np.log(D)
+        fall = C * beta * np.exp((-beta - 1) * log_D)
+        curvature = fall * ((beta + 1) / D * by_weight**2 + budget**2 * (1 - alpha) * bend / R)
+        return C * np.exp(-beta * log_D) + E, -fall * by_weight, curvature
+
+    def convex(self, theta_SP: np.ndarray) -> bool:
+        """Return True: alpha is between 0 and 1 (see `mixlaw.laws.base.Convex`)."""
+        return True
+
+    def falling(self, theta_SP: np.ndarray) -> bool:
+        """Return True: no token does harm."""
+        return True
+
+    def effective_tokens(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return D, (..., R), in the unit of the tokens."""
+        return effective_tokens(*_columns(theta_P)[1:3], *self._split(tokens_RK))
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for tokens that are `factor` times as many in the new unit."""
@@ -86,34 +127,44 @@ class Transfer(MixtureLaw):
         return own + FLOOR * total, np.maximum(total - own, 0) + FLOOR * total
 
 
-def transfer_losses(theta_P: np.ndarray, own_R: np.ndarray, others_R: np.ndarray) -> np.ndarray:
-    """Return (..., R) losses, nats, of own and others' tokens in millions (Eqs. 2-4)."""
+def transfer_losses(theta_P: np.ndarray, own_R: np.ndarray, others_R: np.ndarray, least: float = ONE_TOKEN):
+    """Return (..., R) losses, nats, of own and others' tokens (Eqs. 2-4).
+
+    Args:
+        theta_P: (..., 5) parameters.
+        own_R: tokens of the target's domain, in the unit of the parameters.
+        others_R: tokens of all other domains.
+        least: D is never less: one token; the default is for tokens in millions.
+    """
     C, k, alpha, beta, E = _columns(theta_P)
-    return C * effective_tokens(k, alpha, own_R, others_R) ** -beta + E
+    return C * np.exp(-beta * np.log(effective_tokens(k, alpha, own_R, others_R, least))) + E
 
 
-def transfer_jacobian(theta_P: np.ndarray, own_R: np.ndarray, others_R: np.ndarray) -> np.ndarray:
+def transfer_jacobian(
+    theta_P: np.ndarray, own_R: np.ndarray, others_R: np.ndarray, least: float = ONE_TOKEN
+) -> np.ndarray:
     """Return (..., R, 5) derivatives of `transfer_losses` by C, k, alpha, beta, E."""
     C, k, alpha, beta, _ = _columns(theta_P)
-    D = effective_tokens(k, alpha, own_R, others_R)
-    power = D**-beta
+    D = effective_tokens(k, alpha, own_R, others_R, least)
+    log_D = np.log(D)
+    power = np.exp(-beta * log_D)
     slope = -C * beta * power / D
-    worth = others_R**alpha
     log_others = np.log(np.where(others_R > 0, others_R, 1.0))
+    worth = np.where(others_R > 0, np.exp(alpha * log_others), 0.0)
     return np.stack(
-        np.broadcast_arrays(
-            power, slope * worth, slope * k * worth * log_others, -C * power * np.log(D), np.ones_like(D)
-        ),
+        np.broadcast_arrays(power, slope * worth, slope * k * worth * log_others, -C * power * log_D, np.ones_like(D)),
         axis=-1,
     )
 
 
-def effective_tokens(k: np.ndarray, alpha: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return D = N + k R^alpha, at least one token; tokens in millions (Eq. 2)."""
+def effective_tokens(
+    k: np.ndarray, alpha: np.ndarray, own: np.ndarray, others: np.ndarray, least: float = ONE_TOKEN
+) -> np.ndarray:
+    """Return D = N + k R^alpha (Eq. 2), at least one token; in the unit of the tokens."""
     # 0^alpha is 0 for every alpha > 0, and at alpha = 0 the absence of other tokens is worth nothing either.
     worth = np.where(others > 0, k * np.maximum(others, 1e-300) ** alpha, 0.0)
-    return np.maximum(own + worth, ONE_TOKEN)
+    return np.maximum(own + worth, least)
 
 
 def _columns(theta_P: np.ndarray) -> list[np.ndarray]:
-    return [theta_P[..., p, None] for p in range(5)]
+    return [np.asarray(theta_P)[..., p, None] for p in range(5)]

@@ -35,7 +35,7 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
         solution: the solution, or None where no budget was asked for.
     """
     if solution is None:
-        runs, law = len(fit.run_names), fit.law
+        runs, law = len(fit), fit.law
         return (
             f"The law '{law}' is fitted to {runs} runs; no weights were asked for yet.",
             ["Solve for the best weights at your budget: mixlaw solve fit.json --budget 20M"],
@@ -48,7 +48,7 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
     sentence = head + _promise(changes[first], _BASELINES.get(first, first), what) + "."
     beside = [f"Against {_BASELINES.get(name, name)}: {_short(changes[name])}." for name in others]
     if any(change.has_interval for change in changes.values()):
-        beside.append(f"Predicted from {len(fit.run_names)} runs; all intervals are 90 %.")
+        beside.append(f"Predicted from {len(fit)} runs; all intervals are 90 %.")
     else:
         beside.append(f"The procedure '{fit.procedure}' gives no intervals: take these figures as a point estimate.")
     return sentence, beside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mixlaw.core.errors import Infeasible
@@ -10,6 +11,7 @@ from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import available_of
 from mixlaw.solve.solution import Solution
 from mixlaw.solve.solving import solve_mixture
+from mixlaw.solve.wishes import SolveWishes
 
 _FACTORS = (1.0, 0.1, 0.2, 0.5, 2.0, 5.0, 10.0)
 _SAME = 1e-4
@@ -30,24 +32,14 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
     wishes = (study.get("config") or {}).get("solve") or {}
     available = available_of(solution, study)
     path, fit = [], fit.of_domains(list(solution.weights))
+    asked = replace(
+        SolveWishes.of_config(wishes, available),
+        objective=solution.objective if solution.target_weights else None,
+        target_weights=None if solution.objective == "mean" else solution.target_weights or None,
+    )
     for factor in _FACTORS:
         try:
-            best = solve_mixture(
-                fit,
-                max(1, round(solution.budget_tokens * factor)),
-                objective=solution.objective if solution.target_weights else None,
-                target_weights=None if solution.objective == "mean" else solution.target_weights or None,
-                minimum=wishes.get("min"),
-                maximum=wishes.get("max"),
-                available=available,
-                max_epochs=wishes.get("max_epochs") if available else None,
-                groups=wishes.get("groups") or (),
-                ceilings=wishes.get("floor"),
-                no_worse=wishes.get("no_worse"),
-                reference=wishes.get("reference"),
-                prior=wishes.get("prior"),
-                prior_strength=wishes.get("prior_strength"),
-            )
+            best = solve_mixture(fit, max(1, round(solution.budget_tokens * factor)), asked)
         except Infeasible:
             best = None
         if factor == 1.0 and not (best and _close(best, solution)):

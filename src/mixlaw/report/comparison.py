@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.mixture import Mixture
-from mixlaw.fit.result import TOKEN_UNIT, Fit
-from mixlaw.laws import REGRESSORS
+from mixlaw.fit.result import Fit
 from mixlaw.solve.solution import Solution
 
 LEVEL = 0.02
@@ -71,16 +70,8 @@ def available_of(solution: Solution, study: Mapping[str, Any] | None = None) -> 
 
 
 def losses_by_draw(fit: Fit, tokens: Mapping[str, float], available: Mapping[str, float] | None = None) -> np.ndarray:
-    """Return (S, J) losses of one mixture in the draws that decisions rest on, nats; `available` as in `Fit.predict`.
-
-    A regressor has no draws but its prediction.
-    """
-    tokens_RK = np.array([[tokens.get(domain, 0.0) for domain in fit.domains]])
-    if fit.law in REGRESSORS:
-        return fit.predict(tokens_RK, available).mean
-    columns = [fit.believed_losses(target, tokens_RK, available)[:, 0] for target in fit.targets]
-    size = min(len(column) for column in columns)
-    return np.column_stack([column[:size] for column in columns])
+    """Return (S, J) losses of one mixture in the draws that decisions rest on, nats; `available` as in `Fit.predict`."""
+    return fit.predict({domain: tokens.get(domain, 0.0) for domain in fit.domains}, available).draws[:, 0]
 
 
 def mixtures(solution: Solution) -> dict[str, dict[str, int]]:
@@ -119,11 +110,14 @@ def change_of(drawn_S: np.ndarray, base_S: np.ndarray) -> Change:
 
 
 def intervals(fit: Fit) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return target -> parameter -> 90 % interval over the draws."""
-    return {
-        target: {name: tuple(map(float, np.quantile(values, _BAND))) for name, values in fitted.draws.items()}
-        for target, fitted in fit.targets.items()
-    }  # type: ignore[return-value]
+    """Return target -> parameter -> 90 % interval over the draws, widened to hold the reported value."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for target, fitted in fit.targets.items():
+        values = fitted.parameters
+        for name, drawn in fitted.draws.items():
+            low, high = map(float, np.quantile(drawn, _BAND))
+            found.setdefault(target, {})[name] = (min(low, values[name]), max(high, values[name]))
+    return found
 
 
 def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -> tuple[np.ndarray, ...]:
@@ -131,18 +125,14 @@ def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -
 
     The other domains share their total as they do in the runs. A target that is no domain is shown along the total.
     """
-    shares = fit.tokens_RK.sum(axis=0)
+    shares = fit.runs.tokens_RK.sum(axis=0)
     own = np.array([domain == target for domain in fit.domains], float)
     shares = shares * (1 - own)
     shares = shares / max(float(shares.sum()), 1e-300)
     along, level = (own, others_tokens * shares) if own.any() else (shares, 0.0)
     tokens_RK = own_tokens[:, None] * along + level
-    if fit.law in REGRESSORS:
-        found, j = fit.predict(tokens_RK), list(fit.targets).index(target)
-        return found.mean[:, j], found.mean_low[:, j], found.mean_high[:, j]
-    mean = fit.law_of(target).predict(fit.theta(target), tokens_RK / TOKEN_UNIT)
-    low, high = np.quantile(fit.losses_by_draw(target, tokens_RK), _BAND, axis=0)
-    return mean, np.minimum(low, mean), np.maximum(high, mean)
+    found, j = fit.predict(tokens_RK, at="point"), list(fit.targets).index(target)
+    return found.mean[:, j], found.mean_low[:, j], found.mean_high[:, j]
 
 
 def base_level(others_R: np.ndarray) -> float:

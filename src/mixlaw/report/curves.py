@@ -67,7 +67,7 @@ def curve_figure(
     seen = [*losses[there], *mean]
     planned = float(solution.tokens[target]) if solution else 0.0
     if solution and planned > 0:
-        seen += [solution.predicted[target]["low"], solution.predicted[target]["high"]]
+        seen += [solution.predicted[target]["mean_low"], solution.predicted[target]["mean_high"]]
     y = Scale(*padded(seen), HEIGHT - _BOTTOM, _TOP)
     px = [x(g) for g in grid]
     inside = grid <= largest * 1.0001
@@ -108,11 +108,11 @@ def parity_figure(fit: Fit, runs: RunTable, target: str, style: str = "series-0"
         style: colour class.
     """
     losses = runs.losses_RJ[:, runs.targets.index(target)]
-    predicted = fit.predict(runs).mean[:, list(fit.targets).index(target)]
+    predicted = fit.predict(runs, at="point").mean[:, list(fit.targets).index(target)]
     there = np.isfinite(losses)
     both = padded([*losses[there], *predicted[there]])
     x, y = Scale(*both, _LEFT, WIDTH - _RIGHT), Scale(*both, HEIGHT - _BOTTOM, _TOP)
-    used = np.array([run in set(fit.run_names) for run in runs.runs])
+    used = np.array([run in set(fit.runs.runs) for run in runs.runs])
     marks = [line(x(both[0]), y(both[0]), x(both[1]), y(both[1]), "diagonal")]
     for r in np.flatnonzero(there):
         tip = f"{runs.runs[r]}: predicted {nats(predicted[r])}, measured {nats(losses[r])}"
@@ -120,8 +120,8 @@ def parity_figure(fit: Fit, runs: RunTable, target: str, style: str = "series-0"
     body = joined([frame(Axis(x, "predicted, nats"), Axis(y, "measured, nats")), window(x, y, *marks)])
     fitted = fit.targets[target]
     error = float(np.mean(np.abs(predicted[there] / losses[there] - 1)))
-    said = f"Mean relative error in the sample {percent(error, 2)}; left out, {percent(fitted.cv_mre, 2)}."
-    subtitle = f"left out {percent(fitted.cv_mre, 1)} · mean {percent(fitted.cv_mre_mean, 1)}"
+    said = f"Mean relative error in the sample {percent(error, 2)}; held out, {percent(fitted.cv_mre, 2)}."
+    subtitle = f"held out {percent(fitted.cv_mre, 1)} · mean {percent(fitted.cv_mre_mean, 1)}"
     return Figure(target, said, body, WIDTH, HEIGHT, subtitle if np.isfinite(fitted.cv_mre) else "")
 
 
@@ -181,11 +181,11 @@ def _dot(x: float, y: float, style: str, tip: str, radius: float = 3.8) -> Marku
 def _prediction(x: float, y: Scale, predicted: Mapping[str, float], style: str) -> Markup:
     middle, size = y(predicted["mean"]), 6
     shape = f"M{x:.1f},{middle - size:.1f}l{size},{size}l{-size},{size}l{-size},{-size}Z"
-    low, high = significant(predicted["low"], 4), significant(predicted["high"], 4)
+    low, high = significant(predicted["mean_low"], 4), significant(predicted["mean_high"], 4)
     tip = f"predicted at the recommended mixture: {nats(predicted['mean'])} ({low} to {high}) nats"
     return joined(
         [
-            line(x, y(predicted["low"]), x, y(predicted["high"]), f"whisker {style}"),
+            line(x, y(predicted["mean_low"]), x, y(predicted["mean_high"]), f"whisker {style}"),
             element("path", d=shape, class_=f"diamond {style}", data_tip=tip),
         ]
     )

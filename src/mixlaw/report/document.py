@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.result import BAND, Fit
+from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, cost
 from mixlaw.report.comparison import base_level, intervals, target_changes, total_changes
 from mixlaw.report.health import Check
@@ -79,14 +79,11 @@ def _levels(fit: Fit, runs: RunTable) -> dict[str, float]:
 
 
 def _predictions(fit: Fit, runs: RunTable) -> dict[str, dict[str, Any]]:
-    predicted, used = fit.predict(runs), set(fit.run_names)
+    predicted, used = fit.predict(runs), set(fit.runs.runs)
     return {
         run: {
             "in_fit": run in used,
-            **{
-                target: {part: getattr(predicted, name)[r, j] for part, name in BAND.items()}
-                for j, target in enumerate(fit.targets)
-            },
+            **predicted.of_mixture(r),
         }
         for r, run in enumerate(runs.runs)
     }

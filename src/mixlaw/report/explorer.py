@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
-from mixlaw.fit.drift import SIGMA, amplitudes
+from mixlaw.fit.posterior.extrapolation import SIGMA
 from mixlaw.fit.prediction import CEILING
-from mixlaw.fit.result import TOKEN_UNIT, Fit, alternating
-from mixlaw.laws import REGRESSORS
+from mixlaw.fit.result import Fit
+from mixlaw.fit.units import MILLION
+from mixlaw.laws.base import places
 from mixlaw.report.comparison import available_of
 from mixlaw.report.palette import series_of
 from mixlaw.solve.solution import Solution
-
-EVALUATED = (
-    "transfer", "pairwise", "exponential", "autoscale", "bivariate", "additive", "additive_joint", "chinchilla", "mean",
-)  # fmt: skip
-"""Laws that `law.js` has."""
 
 _NUMBERS = 60_000
 """Drawn parameters in the page, about 0.7 MB; all draws where they are no more than that."""
@@ -33,14 +31,20 @@ _RUNS = 400
 _SPAN = 10.0
 
 
+@cache
+def evaluated() -> frozenset[str]:
+    """Return the laws that `law.js` has."""
+    text = files("mixlaw.report").joinpath("templates/law.js").read_text(encoding="utf-8")
+    listed = text.partition("const laws = {")[2].partition("}")[0]
+    return frozenset(name.strip() for name in listed.split(",") if name.strip())
+
+
 def why_not(fit: Fit, solution: Solution | None) -> str:
     """Return why there is no explorer, in a sentence; empty where there is one."""
-    if fit.law in REGRESSORS:
+    if fit.kind.law is None:
         return f"There is no explorer: '{fit.law}' predicts without an equation that a browser could evaluate."
-    if fit.corrected:
-        return "There is no explorer: the correction by a Gaussian process is not evaluated in the browser."
-    if fit.law not in EVALUATED:
-        return f"There is no explorer: the law '{fit.law}' is not evaluated in the browser."
+    if unknown := {fit.law, fit.alternative} - evaluated() - {""}:
+        return f"There is no explorer: the law '{min(unknown)}' is not evaluated in the browser."
     if solution is None:
         return "There is no explorer, since no weights were asked for. Say at which budget: mixlaw report --budget 20M."
     if len(solution.weights) < 2:
@@ -51,26 +55,21 @@ def why_not(fit: Fit, solution: Solution | None) -> str:
 def explorer_fit(fit: Fit, solution: Solution) -> Fit:
     """Return the fit whose draws the page holds: of the solution's domains, evenly chosen and rounded."""
     fit = fit.of_domains(list(solution.weights))
-    fits = fit.hedged
-    all_targets = [fitted for one in fits for fitted in one.targets.values()]
-    size = sum(len(fitted.draws) + 1 for fitted in all_targets) // len(fits)  # and the normal that drifts
-    most = min(len(next(iter(fitted.draws.values()))) for fitted in all_targets)
-    count = int(np.clip(_NUMBERS // size, 10, most))
-    rows = np.linspace(0, most - 1, count).round().astype(int)
-    chosen, *rivals = (_of_draws(one, rows) for one in fits)
-    return replace(chosen, rival=rivals[0] if rivals else None)
-
-
-def _of_draws(fit: Fit, rows: np.ndarray) -> Fit:
-    targets = {
-        name: replace(fitted, draws={p: _rounded(values[rows]) for p, values in fitted.draws.items()})
-        for name, fitted in fit.targets.items()
-    }
-    return replace(fit, targets=targets, _predictors={})
+    beliefs = [fitted.belief for fitted in fit.targets.values()]
+    # The parameters, and the normal that bends the curve beyond the runs.
+    size = sum(len(c.names) + 1 for belief in beliefs for c in belief.curves) // max(len(b.curves) for b in beliefs)
+    most = min(len(belief.normals_S) for belief in beliefs)
+    rows = np.linspace(0, most - 1, int(np.clip(_NUMBERS // size, 10, most))).round().astype(int)
+    targets = {}
+    for name, fitted in fit.targets.items():
+        belief = fitted.belief.take(rows)
+        curves = tuple(replace(curve, draws_SP=_rounded(curve.draws_SP)) for curve in belief.curves)
+        targets[name] = replace(fitted, belief=replace(belief, curves=curves))
+    return replace(fit, targets=targets)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
-    return np.array([float(f"{value:.{_DIGITS - 1}e}") for value in values])
+    return np.array([float(f"{value:.{_DIGITS - 1}e}") for value in values.ravel()]).reshape(values.shape)
 
 
 def explorer_data(
@@ -93,21 +92,21 @@ def explorer_data(
     if reason or solution is None:
         return {"why_not": reason}
     fit = explorer_fit(fit, solution)
-    domains = list(fit.domains)
+    domains, first = list(fit.domains), next(iter(fit.targets.values())).belief
     available = available_of(solution, study)
     supplies = [available.get(domain) for domain in domains]
     series = series_of(list(solution.weights), solution.weights)
     wishes = ((study or {}).get("config") or {}).get("solve") or {}
     return {
-        "laws": [one.law for one in fit.hedged],
-        "unit": TOKEN_UNIT,
+        "laws": [curve.law.name for curve in first.curves],
+        "unit": MILLION,
         "domains": [{"name": domain, "series": series[domain]} for domain in domains],
         "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],
         "decay": None if np.isinf(fit.decay) else fit.decay,
         "drift": {
             "sigma": SIGMA,
-            "largest": float(fit.tokens_RK.sum(axis=1).max()),
-            "amplitudes": [amplitudes(one.law_of(next(iter(fit.targets)))).tolist() for one in fit.hedged],
+            "largest": fit.largest_run,
+            "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
         },
         "unique": supplies if any(supplies) else None,
         "max_epochs": wishes.get("max_epochs"),
@@ -126,8 +125,8 @@ def explorer_data(
 
 
 def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
-    column, fits = fit.losses_RJ[:, j], fit.hedged
-    draws = alternating([one.theta_draws(name) for one in fits])
+    column, belief = fit.runs.losses_RJ[:, j], fit.belief(name)
+    draws = [theta_SP for _, theta_SP in belief.drawn().parts]
     return {
         "name": name,
         "own": fit.domains.index(name) if name in fit.domains else -1,
@@ -135,7 +134,7 @@ def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
         "ceiling": CEILING * float(np.nanmax(np.abs(column))),
         "draws": [[v[0] if np.ptp(v) == 0 else v.tolist() for v in theta_SP.T] for theta_SP in draws],
         "counts": [len(theta_SP) for theta_SP in draws],
-        "drift": [one.drift(name).tolist() for one in fits],
+        "drift": [belief.normals_S.tolist() for _ in draws],
     }
 
 
@@ -152,7 +151,7 @@ def _mixtures(solution: Solution, domains: list[str]) -> list[dict[str, Any]]:
 
 def _budgets(fit: Fit, solution: Solution, path: Sequence[Solution]) -> list[float]:
     """Return the range of the budget slider: the path, the report's budget and the runs are within it."""
-    totals = fit.tokens_RK.sum(axis=1)
+    totals = fit.runs.totals_R
     known = [solution.budget_tokens, *(s.budget_tokens for s in path), float(totals[totals > 0].min())]
     return [min(*known, solution.budget_tokens / _SPAN), max(*known, solution.budget_tokens * _SPAN)]
 

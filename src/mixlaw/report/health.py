@@ -43,7 +43,7 @@ def health_checks(
     fit: Fit, runs: RunTable, solution: Solution | None, study: Mapping[str, Any] | None = None
 ) -> list[Check]:
     """Return all checks, the failed ones first."""
-    checks = [_runs(fit), _left_out(fit), _ranks(fit), _identified(fit), _bounds(fit), _noise(fit, runs)]
+    checks = [_runs(fit), _held_out(fit), _ranks(fit), _identified(fit), _bounds(fit), _noise(fit, runs)]
     if solution is not None:
         checks += [_gain(fit, solution), _extrapolation(fit, solution), _regret(solution), _certificate(solution)]
         if solution.epochs:
@@ -58,7 +58,7 @@ def _failed(study: Mapping[str, Any]) -> list[Check]:
     if not count:
         return []
     text = f"{count} planned {'run' if count == 1 else 'runs'} failed{': ' + _some(names) if names else ''}."
-    return [Check(WARN, "Failed runs", text, "See why with mixlaw status, mend it, and run again.")]
+    return [Check(WARN, "Failed runs", text, "See why with `mixlaw status`, fix the cause, and run again.")]
 
 
 def _some(names: list[str]) -> str:
@@ -67,20 +67,20 @@ def _some(names: list[str]) -> str:
 
 
 def _runs(fit: Fit) -> Check:
-    mixtures = len(np.unique(fit.tokens_RK, axis=0))
+    mixtures = len(np.unique(fit.runs.tokens_RK, axis=0))
     # A value for every source is held by priors; the curve's own parameters are not.
-    parameters = max(sum("[" not in name for name in fitted.parameters) for fitted in fit.targets.values())
+    parameters = max(sum(not p.source for p in f.curve.law.parameters) for f in fit.targets.values())
     text = f"{mixtures} distinct mixtures for {parameters} parameters of a target's curve."
     if mixtures >= 2 * parameters:
         return Check(PASS, "Enough runs", text)
     return Check(WARN, "Enough runs", text, f"Add runs: at least {2 * parameters} mixtures, with totals that differ.")
 
 
-def _left_out(fit: Fit) -> Check:
-    name = "Predicts left-out runs"
+def _held_out(fit: Fit) -> Check:
+    name = "Predicts held-out runs"
     ratios = {t: f.cv_mre / f.cv_mre_mean for t, f in fit.targets.items() if np.isfinite(f.cv_mre / f.cv_mre_mean)}
     if not ratios:
-        return Check(WARN, name, "No run could be left out and predicted.", "Add runs, or fit with --procedure joint.")
+        return Check(WARN, name, "No run could be held out and predicted.", "Add runs" + _or_all_at_once(fit) + ".")
     worst = max(ratios, key=lambda target: ratios[target])
     fitted = fit.targets[worst]
     text = (
@@ -96,8 +96,13 @@ def _left_out(fit: Fit) -> Check:
     return Check(PASS, name, text)
 
 
+def _or_all_at_once(fit: Fit) -> str:
+    """Return the remedy that a fit of single curves has besides."""
+    return "" if fit.procedure == "joint" else ", or fit all runs at once (--fit joint)"
+
+
 def _ranks(fit: Fit) -> Check:
-    name = "Ranks left-out runs"
+    name = "Ranks held-out runs"
     found = {t: f.cv_spearman for t, f in fit.targets.items() if np.isfinite(f.cv_spearman)}
     if not found:
         return Check(WARN, name, "No rank correlation is known.", "Add runs.")
@@ -114,7 +119,7 @@ def _identified(fit: Fit) -> Check:
     open_ = [target for target, fitted in fit.targets.items() if not fitted.identifiable]
     if not open_:
         return Check(PASS, name, "The runs determine the parameters of every target.")
-    step = "Fit all runs at once (--procedure joint), or add runs in which the other domains move too."
+    step = "Add runs in which each domain and the total move on their own" + _or_all_at_once(fit) + "."
     return Check(FAIL, name, f"Not determined: {_some(open_)}. {fit.targets[open_[0]].message}", step)
 
 
@@ -164,9 +169,9 @@ def _gain(fit: Fit, solution: Solution) -> Check:
 
 def _extrapolation(fit: Fit, solution: Solution) -> Check:
     factor = solution.extrapolation_factor
-    largest = format_tokens(float(fit.tokens_RK.sum(axis=1).max()))
+    largest = format_tokens(fit.largest_run)
     text = f"The budget is {significant(factor, 2)} times the largest run ({largest} tokens)."
-    wide = fit.tokens_RK.max(axis=0)
+    wide = fit.runs.tokens_RK.max(axis=0)
     beyond = [d for i, d in enumerate(fit.domains) if solution.tokens.get(d, 0) > 1.5 * wide[i] > 0]
     if beyond:
         text += f" More own tokens than in any run: {_some(beyond)}."

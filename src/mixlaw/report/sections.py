@@ -11,7 +11,6 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
-from mixlaw.laws import LAWS
 from mixlaw.report.answer import loss_name
 from mixlaw.report.curves import curve_figure, parity_figure, path_figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
@@ -267,8 +266,7 @@ def _thinned(runs: RunTable, most: int) -> RunTable:
 
 
 def _parameters(fit: Fit) -> Section:
-    if fit.law in LAWS:
-        equation = (LAWS[fit.law].__doc__ or "").strip().partition("\n")[0].replace("`", "").rstrip(".")
+    if equation := fit.kind.equation:
         formula = f"Law '{fit.law}': {equation}. Tokens in millions; N are a domain's own, R all others'."
     else:
         formula = f"'{fit.law}' predicts without an equation."

@@ -97,7 +97,7 @@ def losses_table(fit: Fit, solution: Solution) -> Table:
         row = [Cell(target)]
         for predicted in mixtures.values():
             p = predicted[target]
-            row.append(Cell(nats(p["mean"]), f"{nats(p['low'])} to {nats(p['high'])}"))
+            row.append(Cell(nats(p["mean"]), f"{nats(p['mean_low'])} to {nats(p['mean_high'])}"))
         row += [Cell(perplexity(predicted[target]["mean"])) for predicted in mixtures.values()]
         if changes:
             c = changes[target]
@@ -112,7 +112,7 @@ def losses_table(fit: Fit, solution: Solution) -> Table:
     columns = [("Target", False), *_numbers(*(f"{name}, nats" for name in mixtures))]
     columns += _numbers(*(f"{name}, perplexity" for name in mixtures))
     columns += _numbers("Change from equal") if changes else []
-    return Table("Predicted loss per supervised token with 90 % band, and perplexity", columns, [*rows, last])
+    return Table("Predicted loss per supervised token with the law's 90 % band, and perplexity", columns, [*rows, last])
 
 
 def _change(change: Change) -> Cell:
@@ -162,9 +162,11 @@ def path_table(path: list[Solution]) -> Table:
 
 
 def parameters_table(fit: Fit) -> Table:
-    """Return the parameters with 90 % intervals, noise, errors on left-out runs and the status of each target."""
+    """Return the parameters with 90 % intervals, noise, errors on held-out runs and the status of each target."""
     ends = intervals(fit)
-    names = [name for name in next(iter(fit.targets.values())).parameters if "[" not in name]
+    curve = next(iter(fit.targets.values())).curve
+    sources = {parameter.name for parameter in curve.law.parameters if parameter.source}
+    names = [name for name in curve.names if name not in sources]
     rows = []
     for target, fitted in fit.targets.items():
         row = [Cell(target), *(_parameter(fitted, name, ends[target][name]) for name in names)]
@@ -175,7 +177,7 @@ def parameters_table(fit: Fit) -> Table:
             Cell(fitted.status.replace("_", " ")),
         ]
         rows.append(row)
-    columns = [("Target", False), *_numbers(*names, "Noise, nats", "Left-out error", "Rank corr."), ("Status", False)]
+    columns = [("Target", False), *_numbers(*names, "Noise, nats", "Held-out error", "Rank corr."), ("Status", False)]
     return Table("Parameters with 90 % intervals; tokens in millions, losses in nats", columns, rows)
 
 
@@ -188,32 +190,26 @@ def _parameter(fitted: TargetFit, name: str, ends: tuple[float, float]) -> Cell:
 
 def source_tables(fit: Fit) -> list[Table]:
     """Return one table for every parameter that has a value a source: rows are targets, columns the other domains."""
-    ends, tables = intervals(fit), []
-    first = next(iter(fit.targets.values())).parameters
-    for symbol in dict.fromkeys(name.partition("[")[0] for name in first if "[" in name):
+    ends = intervals(fit)
+    symbols: dict[str, dict[str, dict[str, str]]] = {}
+    for target, fitted in fit.targets.items():
+        for parameter in fitted.curve.law.parameters:
+            if parameter.source:
+                cells = symbols.setdefault(parameter.name.partition("[")[0], {}).setdefault(target, {})
+                cells[parameter.source] = parameter.name
+    tables = []
+    for symbol, names in symbols.items():
+        if not any(fit.targets[target].parameters[n] for target, by in names.items() for n in by.values()):
+            continue
         rows = []
-        for target, fitted in fit.targets.items():
-            cells = (f"{symbol}[{domain}]" for domain in fit.domains)
-            rows.append(
-                [
-                    Cell(target),
-                    *(
-                        _parameter(fitted, c, ends[target][c]) if c in fitted.parameters else Cell(MISSING)
-                        for c in cells
-                    ),
-                ]
-            )
-        if any(
-            value
-            for fitted in fit.targets.values()
-            for n, value in fitted.parameters.items()
-            if n.startswith(f"{symbol}[")
-        ):
-            tables.append(
-                Table(
-                    f"{symbol} of each source, with 90 % intervals", [("Target", False), *_numbers(*fit.domains)], rows
-                )
-            )
+        for target, by in names.items():
+            cells = [
+                _parameter(fit.targets[target], by[d], ends[target][by[d]]) if d in by else Cell(MISSING)
+                for d in fit.domains
+            ]
+            rows.append([Cell(target), *cells])
+        columns = [("Target", False), *_numbers(*fit.domains)]
+        tables.append(Table(f"{symbol} of each source, with 90 % intervals", columns, rows))
     return tables
 
 
@@ -228,7 +224,7 @@ def health_table(checks: list[Check]) -> Table:
 
 def runs_table(runs: RunTable, fit: Fit) -> Table:
     """Return every run with its tokens and losses."""
-    used = set(fit.run_names)
+    used = set(fit.runs.runs)
     columns = [("Run", False), *([("Seed", True)] if runs.seeds else []), ("All tokens", True)]
     columns += _numbers(*(f"{domain}, tokens" for domain in runs.domains))
     columns += _numbers(*(f"{target}, nats" for target in runs.targets))

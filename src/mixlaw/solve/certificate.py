@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.solve.coupled_objective import CoupledObjective
-from mixlaw.solve.region import Region
+from mixlaw.solve.polytope import Polytope
 
 _ACTIVE = 1e-7
 _NOTHING = 1e-15
@@ -48,7 +48,7 @@ class Proof:
     normals: np.ndarray
 
 
-def prove(objective: CoupledObjective, region: Region, weights_K: np.ndarray) -> Proof:
+def prove(objective: CoupledObjective, polytope: Polytope, weights_K: np.ndarray) -> Proof:
     """Return what is known of weights that meet all constraints."""
     losses_J = objective.losses.mean(weights_K) - objective.offsets_J
     slopes_JK = objective.losses.slopes(weights_K)
@@ -64,7 +64,7 @@ def prove(objective: CoupledObjective, region: Region, weights_K: np.ndarray) ->
         room = -objective.ceilings.excess(weights_K)
         steep = objective.ceilings.losses.slopes(weights_K)
     tight = room <= _ACTIVE
-    columns = np.vstack([slopes_JK[worst_J], steep[tight], _active(region, weights_K)])
+    columns = np.vstack([slopes_JK[worst_J], steep[tight], _active(polytope, weights_K)])
     found, scale = _multipliers(columns, fixed, int(worst_J.sum()))
     if objective.worst:
         shares_J = np.zeros(len(losses_J))
@@ -73,11 +73,11 @@ def prove(objective: CoupledObjective, region: Region, weights_K: np.ndarray) ->
     b[tight] = found[worst_J.sum() : worst_J.sum() + tight.sum()]
     residual = fixed + columns.T @ found
     slope = fixed + b @ steep + (shares_J @ slopes_JK if objective.worst else 0.0)
-    gap = float(slope @ (weights_K - region.cheapest(slope))) + float(b @ room)
+    gap = float(slope @ (weights_K - polytope.cheapest(slope))) + float(b @ room)
     if objective.worst:
         gap += float(shares_J @ (losses_J.max() - losses_J))
     used = found > 0
-    used[-2 * len(region.equalities[1]) :] = True
+    used[-2 * len(polytope.equalities[1]) :] = True
     used[: worst_J.sum()] = False
     worst = slopes_JK[worst_J]
     normals = np.vstack([worst[1:] - worst[:1], columns[used]])
@@ -124,18 +124,18 @@ def _lagrangian_slope(
     return slope
 
 
-def _active(region: Region, weights: np.ndarray) -> np.ndarray:
+def _active(polytope: Polytope, weights: np.ndarray) -> np.ndarray:
     """Return the outward normals of the constraints that hold with equality.
 
     Those of the equalities come last, each with both signs, and the sum of 1 the very last.
     """
     eye = np.eye(len(weights))
-    rows, limits = region.inequalities
-    equal, _ = region.equalities
+    rows, limits = polytope.inequalities
+    equal, _ = polytope.equalities
     return np.vstack(
         [
-            -eye[weights <= region.lower_K + _ACTIVE],
-            eye[weights >= region.upper_K - _ACTIVE],
+            -eye[weights <= polytope.lower_K + _ACTIVE],
+            eye[weights >= polytope.upper_K - _ACTIVE],
             rows[rows @ weights >= limits - _ACTIVE],
             equal[1:],
             -equal[1:],

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mixlaw.core.errors import ConfigError, Infeasible
-from mixlaw.core.linear import LinearConstraint, suggest
+from mixlaw.core.linear_constraint import LinearConstraint
+from mixlaw.core.suggestions import suggest
 from mixlaw.core.tokens import format_tokens
-from mixlaw.solve.linear import Limit, conflict
-from mixlaw.solve.region import Region
+from mixlaw.solve.feasibility import Limit, conflict
+from mixlaw.solve.polytope import Polytope
 
 _SLACK = 1e-9
 
@@ -37,7 +38,7 @@ class Constraints:
     groups: Sequence[str | LinearConstraint] = ()
     excluded: tuple[str, ...] = ()
 
-    def region(self, domains: tuple[str, ...], budget_tokens: float) -> Region:
+    def polytope(self, domains: tuple[str, ...], budget_tokens: float) -> Polytope:
         """Return the weights that meet all constraints.
 
         Raises:
@@ -47,7 +48,7 @@ class Constraints:
         lower, upper = self.bounds(domains, budget_tokens)
         groups = [self._read(group, domains) for group in self.groups]
         if not groups:
-            return Region(lower, upper)
+            return Polytope(lower, upper)
         rows = [np.array([group.terms.get(domain, 0.0) for domain in domains]) for group in groups]
         limits = []
         for group, row in zip(groups, rows, strict=True):
@@ -55,7 +56,7 @@ class Constraints:
             limits.append(Limit(f"'{group}'", sign * row, sign * group.bound, group.sign == "=="))
         self._require_some_mixture([*limits, *self._edges(domains, lower, upper, budget_tokens)], budget_tokens)
         below, equal = ([limit for limit in limits if limit.equal is kind] for kind in (False, True))
-        return Region(lower, upper, *_stacked(below), *_stacked(equal))
+        return Polytope(lower, upper, *_stacked(below), *_stacked(equal))
 
     def bounds(self, domains: tuple[str, ...], budget_tokens: float) -> tuple[np.ndarray, np.ndarray]:
         """Return (K,) smallest and largest weights.

@@ -1,7 +1,7 @@
 """The minimum of any law's losses under any constraints: a search from several starts, and a certificate.
 
-SciPy's SLSQP with the laws' own gradients starts from the middle of the region, from every domain favoured in turn, and
-from the best of a Dirichlet sample; from two of them where the problem is known to be convex. The largest of several
+SciPy's SLSQP with the laws' own gradients starts from the middle of the polytope, from every domain favoured in turn, and
+from the best of a Dirichlet sample; from the best of them alone where the problem is known to be convex. The largest of several
 losses becomes one more variable, which none of them may exceed. What SLSQP returns is moved onto the constraints, which
 then hold to rounding. `mixlaw.solve.certificate` says what has been found.
 
@@ -22,7 +22,7 @@ import numpy as np
 from mixlaw.core.errors import Infeasible
 from mixlaw.solve.certificate import Proof, polish, prove
 from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective
-from mixlaw.solve.region import Region
+from mixlaw.solve.polytope import Polytope
 
 _SEARCH_DRAWS = 64
 _SAMPLE = 256
@@ -55,49 +55,49 @@ class Minimum:
     convex: bool
 
 
-def minimise(objective: CoupledObjective, region: Region) -> Minimum:
+def minimise(objective: CoupledObjective, polytope: Polytope) -> Minimum:
     """Return the best weights found, with their certificate.
 
     Raises:
-        Infeasible: no mixture within the region was found that keeps to the ceilings.
+        Infeasible: no mixture within the polytope was found that keeps to the ceilings.
     """
     convex = objective.convex
-    starts = _starts(objective, region)
+    starts = _starts(objective, polytope)
     if objective.ceilings is not None:
-        starts = [_reach(objective.ceilings, region, starts)] + ([] if convex else starts)
+        starts = [_reach(objective.ceilings, polytope, starts)] + ([] if convex else starts)
     elif convex:
-        starts = starts[-2:-1] or starts[:1]
+        starts = [min(starts, key=lambda weights: _merit(objective, weights))]
     some = objective
     if objective.ceilings is None and not convex:
         # Evenly spaced draws are as good as random ones and need no seed.
         draws = objective.losses.draws
         some = objective.take(np.unique(np.linspace(0, draws - 1, min(draws, _SEARCH_DRAWS)).astype(int)).tolist())
-    found = [_descend(some, start, region) for start in starts]
+    found = [_descend(some, start, polytope) for start in starts]
     best = min(found, key=lambda weights: _merit(some, weights))
-    weights = _descend(objective, best, region)
-    return Minimum(*_polished(objective, region, weights), convex)
+    weights = _descend(objective, best, polytope)
+    return Minimum(*_polished(objective, polytope, weights), convex)
 
 
 def best_by_draw(
-    objective: CoupledObjective, near_K: np.ndarray, region: Region, count: int
+    objective: CoupledObjective, near_K: np.ndarray, polytope: Polytope, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (count,) places of draws and each one's smallest objective under the same constraints, nats."""
     draws = np.unique(np.linspace(0, objective.losses.draws - 1, count).astype(int))
     found = []
     for draw in draws:
         one = objective.take([int(draw)])
-        found.append(one.value(_descend(one, near_K, region)))
+        found.append(one.value(_descend(one, near_K, polytope)))
     return draws, np.array(found)
 
 
-def _starts(objective: CoupledObjective, region: Region) -> list[np.ndarray]:
-    K = len(region.lower_K)
+def _starts(objective: CoupledObjective, polytope: Polytope) -> list[np.ndarray]:
+    K = len(polytope.lower_K)
     rng = np.random.default_rng(20251105)
-    count = _SAMPLE if region.box else 32
-    sample = np.array([region.project(row) for row in rng.dirichlet(np.full(K, 0.7), count)])
+    count = _SAMPLE if polytope.box else 32
+    sample = np.array([polytope.project(row) for row in rng.dirichlet(np.full(K, 0.7), count)])
     order = np.argsort(objective.by_draw(sample).mean(axis=0))
     favoured = [np.full(K, 0.4 / K) + 0.6 * row for row in np.eye(K)] if K <= 6 else []
-    middle = [region.project(row) for row in (np.full(K, 1 / K), *favoured)]
+    middle = [polytope.project(row) for row in (np.full(K, 1 / K), *favoured)]
     return [*middle, *sample[order[:2]]]
 
 
@@ -108,40 +108,40 @@ def _merit(objective: CoupledObjective, weights: np.ndarray) -> tuple[float, flo
     return (miss if miss > _TIGHT else 0.0), value if np.isfinite(value) else np.inf
 
 
-def _snapped(objective: CoupledObjective, weights: np.ndarray, region: Region) -> np.ndarray:
+def _snapped(objective: CoupledObjective, weights: np.ndarray, polytope: Polytope) -> np.ndarray:
     """Return the weights with those next to a bound put at it, where that costs nothing."""
-    trial = np.where(weights - region.lower_K <= _SNAP, region.lower_K, weights)
-    trial = np.where(region.upper_K - trial <= _SNAP, region.upper_K, trial)
-    trial = _restored(objective, region.project(trial), region)
+    trial = np.where(weights - polytope.lower_K <= _SNAP, polytope.lower_K, weights)
+    trial = np.where(polytope.upper_K - trial <= _SNAP, polytope.upper_K, trial)
+    trial = _restored(objective, polytope.project(trial), polytope)
     here, there = _merit(objective, weights), _merit(objective, trial)
     return trial if there[0] <= here[0] and there[1] <= here[1] + 1e-13 * abs(here[1]) else weights
 
 
-def _polished(objective: CoupledObjective, region: Region, weights: np.ndarray) -> tuple[np.ndarray, Proof]:
+def _polished(objective: CoupledObjective, polytope: Polytope, weights: np.ndarray) -> tuple[np.ndarray, Proof]:
     """Return the weights after as many of Newton's steps and searches as narrow the gap, and their proof."""
-    proof = prove(objective, region, weights)
+    proof = prove(objective, polytope, weights)
     for attempt in range(_TRIES):
         if proof.gap <= _PROVEN:
             break
-        moved = polish(objective, proof, weights) if attempt != 1 else _descend(objective, weights, region)
-        moved = _restored(objective, region.project(moved), region)
-        for trial in (moved, _snapped(objective, moved, region)):
-            other = prove(objective, region, trial)
+        moved = polish(objective, proof, weights) if attempt != 1 else _descend(objective, weights, polytope)
+        moved = _restored(objective, polytope.project(moved), polytope)
+        for trial in (moved, _snapped(objective, moved, polytope)):
+            other = prove(objective, polytope, trial)
             if other.gap < proof.gap and _merit(objective, trial)[0] <= _merit(objective, weights)[0]:
                 weights, proof = trial, other
     return weights, proof
 
 
-def _descend(objective: CoupledObjective, start: np.ndarray, region: Region) -> np.ndarray:
+def _descend(objective: CoupledObjective, start: np.ndarray, polytope: Polytope) -> np.ndarray:
     from scipy.optimize import minimize
 
     K = len(start)
-    program = _Program(objective, region)
+    program = _Program(objective, polytope)
     first = program.start(start)
-    lower = region.lower_K
+    lower = polytope.lower_K
     if objective.prior is not None:  # the slope at 0 is infinite
-        lower = np.maximum(lower, np.minimum(_PULLED, region.upper_K))
-    bounds = [*zip(lower, region.upper_K, strict=True), *[(None, None)] * (len(first) - K)]
+        lower = np.maximum(lower, np.minimum(_PULLED, polytope.upper_K))
+    bounds = [*zip(lower, polytope.upper_K, strict=True), *[(None, None)] * (len(first) - K)]
     result = minimize(
         program.value, first, jac=program.slope, method="SLSQP", bounds=bounds, constraints=program.constraints(),
         options={"ftol": 1e-15, "maxiter": 300},
@@ -149,15 +149,15 @@ def _descend(objective: CoupledObjective, start: np.ndarray, region: Region) -> 
     moved = result.x[:K]
     if not np.all(np.isfinite(moved)):
         return start
-    weights = _restored(objective, region.project(moved), region)
+    weights = _restored(objective, polytope.project(moved), polytope)
     return weights if _merit(objective, weights) <= _merit(objective, start) else start
 
 
-def _restored(objective: CoupledObjective, weights: np.ndarray, region: Region) -> np.ndarray:
+def _restored(objective: CoupledObjective, weights: np.ndarray, polytope: Polytope) -> np.ndarray:
     """Return the nearest weights that keep to the ceilings, by Newton's steps; unchanged where they do already."""
     if objective.ceilings is None:
         return weights
-    rows, limits = region.inequalities
+    rows, limits = polytope.inequalities
     for _ in range(10):
         excess = objective.ceilings.excess(weights)
         if excess.max() <= _TIGHT / 10:
@@ -165,17 +165,17 @@ def _restored(objective: CoupledObjective, weights: np.ndarray, region: Region) 
         slopes = objective.ceilings.losses.slopes(weights)
         sizes = np.maximum(np.abs(slopes).max(axis=1), 1e-300)
         reach = (slopes @ weights - excess - _TIGHT / 100) / sizes
-        weights = region.correct(weights, np.vstack([rows, slopes / sizes[:, None]]), np.concatenate([limits, reach]))
-        if region.violation(weights) > _TIGHT:  # the tangents leave no room: the ceilings are still far
-            weights = region.project(weights)
+        weights = polytope.correct(weights, np.vstack([rows, slopes / sizes[:, None]]), np.concatenate([limits, reach]))
+        if polytope.violation(weights) > _TIGHT:  # the tangents leave no room: the ceilings are still far
+            weights = polytope.project(weights)
     return weights
 
 
 class _Program:
     """The problem as SLSQP takes it: the weights, and the largest loss where that is minimised."""
 
-    def __init__(self, objective: CoupledObjective, region: Region) -> None:
-        self.objective, self.region, self.K = objective, region, len(region.lower_K)
+    def __init__(self, objective: CoupledObjective, polytope: Polytope) -> None:
+        self.objective, self.polytope, self.K = objective, polytope, len(polytope.lower_K)
         self.unit = 1.0 if objective.worst else max(float(np.sum(objective.importance_J)), 1e-300)
         self._known: dict[str, tuple[bytes, Any]] = {}
 
@@ -195,8 +195,8 @@ class _Program:
         return self.objective.slope(x) / self.unit
 
     def constraints(self) -> list[dict[str, Any]]:
-        matrix, values = self.region.equalities
-        rows, limits = self.region.inequalities
+        matrix, values = self.polytope.equalities
+        rows, limits = self.polytope.inequalities
         found = [self._linear("eq", -matrix, values)]
         if len(limits):
             found.append(self._linear("ineq", -rows, limits))
@@ -238,11 +238,11 @@ class _Program:
         return self._known[what][1]
 
 
-def _reach(ceilings: Ceilings, region: Region, starts: list[np.ndarray]) -> np.ndarray:
+def _reach(ceilings: Ceilings, polytope: Polytope, starts: list[np.ndarray]) -> np.ndarray:
     """Return weights that keep to the ceilings, with room to spare where there is some."""
     losses = ceilings.losses
     furthest = CoupledObjective(losses, np.ones(len(ceilings.nats_J)), worst=True, offsets_J=ceilings.nats_J)
-    best = min((_descend(furthest, start, region) for start in _few(furthest, starts)), key=furthest.value)
+    best = min((_descend(furthest, start, polytope) for start in _few(furthest, starts)), key=furthest.value)
     if furthest.value(best) <= _TIGHT:
         return best
     # Which cannot be kept even alone, and how near one comes.
@@ -250,7 +250,7 @@ def _reach(ceilings: Ceilings, region: Region, starts: list[np.ndarray]) -> np.n
     for j, name in enumerate(ceilings.names):
         alone = replace(losses, laws=losses.laws[j : j + 1], theta_JSP=losses.theta_JSP[j : j + 1])
         single = CoupledObjective(alone, np.ones(1))
-        lowest = min(single.value(_descend(single, start, region)) for start in _few(single, [best, *starts]))
+        lowest = min(single.value(_descend(single, start, polytope)) for start in _few(single, [best, *starts]))
         if lowest > ceilings.nats_J[j] + _TIGHT:
             said.append(f"{name} (the smallest loss any allowed mixture reaches is {lowest:.4f})")
             names.append(losses.laws[j].target)
@@ -258,7 +258,7 @@ def _reach(ceilings: Ceilings, region: Region, starts: list[np.ndarray]) -> np.n
         raise Infeasible(
             f"No mixture meets the ceilings: {'; '.join(said)}.", "Raise these ceilings, or the budget.", tuple(names)
         )
-    shares = prove(furthest, region, best).shares_J
+    shares = prove(furthest, polytope, best).shares_J
     tied = [j for j in range(len(ceilings.names)) if shares[j] > 1e-6] or list(range(len(ceilings.names)))
     raise Infeasible(
         f"No mixture meets these ceilings together: {'; '.join(ceilings.names[j] for j in tied)}; at best the worst of "

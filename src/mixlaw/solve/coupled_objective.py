@@ -15,14 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixlaw.fit.result import TOKEN_UNIT, Fit
-from mixlaw.laws.base import Law
-from mixlaw.laws.either import Either
-from mixlaw.laws.exponential import Exponential
-from mixlaw.laws.pairwise import Pairwise
-from mixlaw.laws.repetition import Repeated
-from mixlaw.laws.transfer import Transfer
-from mixlaw.solve.objective import Prior
+from mixlaw.fit.curve import Drawn
+from mixlaw.fit.result import Fit
+from mixlaw.fit.units import MILLION
+from mixlaw.solve.prior import Prior
 
 
 @dataclass(frozen=True)
@@ -30,39 +26,34 @@ class Losses:
     """Losses of several targets at one budget.
 
     Attributes:
-        laws: of the J targets.
-        theta_JSP: one (S, P) array of parameter draws a target, tokens in millions; S is the same for all.
+        drawn: each of the J targets' draws, tokens in millions; as many for all.
         budget: N, millions of tokens.
     """
 
-    laws: tuple[Law, ...]
-    theta_JSP: tuple[np.ndarray, ...]
+    drawn: tuple[Drawn, ...]
     budget: float
 
     @staticmethod
     def of(fit: Fit, targets: list[str], budget_tokens: float, available: Mapping[str, float] | None = None) -> Losses:
-        """Return the losses of a fit's targets; `available` as in `Fit.law_of`."""
-        believed = [fit.believed(name, budget_tokens, available) for name in targets]
-        draws = min((len(theta) for _, theta in believed), default=0)
-        return Losses(
-            tuple(law for law, _ in believed),
-            tuple(theta[:draws] for _, theta in believed),
-            budget_tokens / TOKEN_UNIT,
-        )
+        """Return the losses of a fit's targets; `available` as in `Fit.belief`."""
+        distance = float(fit.distance(budget_tokens))
+        drawn = [fit.belief(name, available).drawn(distance) for name in targets]
+        size = min(map(len, drawn), default=0)
+        return Losses(tuple(d if len(d) == size else d.take(range(size)) for d in drawn), budget_tokens / MILLION)
 
     @property
     def draws(self) -> int:
         """S."""
-        return len(self.theta_JSP[0])
+        return len(self.drawn[0])
 
     def take(self, draws: list[int]) -> Losses:
         """Return the losses in some of the draws."""
-        return replace(self, theta_JSP=tuple(theta[draws] for theta in self.theta_JSP))
+        return replace(self, drawn=tuple(drawn.take(draws) for drawn in self.drawn))
 
     def by_draw(self, weights_BK: np.ndarray) -> np.ndarray:
         """Return (J, S, B) losses, nats."""
         tokens = weights_BK * self.budget
-        return np.stack([law.predict(theta, tokens) for law, theta in zip(self.laws, self.theta_JSP, strict=True)])
+        return np.stack([drawn.predict(tokens) for drawn in self.drawn])
 
     def mean(self, weights_K: np.ndarray) -> np.ndarray:
         """Return (J,) expected losses, nats."""
@@ -71,8 +62,7 @@ class Losses:
     def slopes_by_draw(self, weights_K: np.ndarray) -> np.ndarray:
         """Return (J, S, K) derivatives of the losses by the weights."""
         tokens = weights_K[None] * self.budget
-        parts = [law.gradient(theta, tokens)[:, 0] for law, theta in zip(self.laws, self.theta_JSP, strict=True)]
-        return self.budget * np.stack(parts)
+        return self.budget * np.stack([drawn.gradient(tokens)[:, 0] for drawn in self.drawn])
 
     def slopes(self, weights_K: np.ndarray) -> np.ndarray:
         """Return (J, K) derivatives of the expected losses by the weights."""
@@ -81,7 +71,7 @@ class Losses:
     @property
     def convex(self) -> bool:
         """Whether every loss is known to be convex in the weights, in every draw."""
-        return all(_is_convex(law, theta) for law, theta in zip(self.laws, self.theta_JSP, strict=True))
+        return all(drawn.convex for drawn in self.drawn)
 
 
 @dataclass(frozen=True)
@@ -176,21 +166,3 @@ class CoupledObjective:
 
     def _pull(self, weights: np.ndarray) -> np.ndarray | float:
         return 0.0 if self.prior is None else self.prior.terms(weights).sum(axis=-1)
-
-
-def _is_convex(law: Law, theta_SP: np.ndarray) -> bool:
-    """Whether a law's loss is convex along the simplex for all of these parameters.
-
-    `transfer` is by its bounds. `pairwise` is C Q^(-beta / a) + E with Q = n0^a + sum_i t_i N_i^(a + e_i), which is
-    convex where Q is concave: no interference and no exponent above 1. `exponential` is one of a linear function. Both
-    of the first fall in every domain's tokens, so that counting repeats, which is concave, keeps them convex.
-    """
-    if isinstance(law, Either):
-        return all(_is_convex(part, theta) for part, _, theta in law.parts(theta_SP))
-    if isinstance(law, Repeated):
-        return isinstance(law.law, Transfer | Pairwise) and _is_convex(law.law, theta_SP)
-    if not isinstance(law, Pairwise):
-        return isinstance(law, Transfer | Exponential)
-    values = {parameter.name: theta_SP[:, p] for p, parameter in enumerate(law.parameters)}
-    still = all(np.all(column == 0) for name, column in values.items() if name.startswith("h["))
-    return still and all(np.all(values["a"] + e <= 1) for name, e in values.items() if name.startswith("e["))

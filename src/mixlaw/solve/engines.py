@@ -5,24 +5,25 @@ Shape letters: K domains, J targets, S draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
-from mixlaw.fit.result import TOKEN_UNIT, Fit
-from mixlaw.laws._shares import FLOOR
-from mixlaw.laws.transfer import effective_tokens
+from mixlaw.fit.result import Fit
+from mixlaw.laws.base import Separable
 from mixlaw.solve.allocation import SeparableObjective, allocate, refine
 from mixlaw.solve.coupled import best_by_draw, minimise
 from mixlaw.solve.coupled_objective import CoupledObjective, Losses
-from mixlaw.solve.goal import Goal
-from mixlaw.solve.objective import PulledObjective, TransferObjective
-from mixlaw.solve.region import Region
+from mixlaw.solve.polytope import Polytope
+from mixlaw.solve.separable import SeparableLosses
 from mixlaw.solve.solution import Certificate
+from mixlaw.solve.wishes import Criterion
 
 _REGRET_DRAWS = 50
 """Posterior draws whose own optimum is searched for where the law couples the domains."""
+
+_STEP = 1e-4
+"""Relative change of the budget for a derivative: central, so that its error is of the order of a hundred-millionth."""
 
 _NEAR = 1e-9
 """Gap of a draw's optimum, relative to its objective, that needs no exact search."""
@@ -52,34 +53,42 @@ class Engine(Protocol):
         ...
 
 
-def engine_for(
-    fit: Fit, goal: Goal, budget_tokens: float, region: Region, available: Mapping[str, float] | None = None
-) -> Engine:
+def engine_for(fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope) -> Engine:
     """Return the exact engine where the problem is separable, else the one that searches."""
-    alone = fit.law == "transfer" and fit.plain and fit.rival is None
-    if alone and region.box and goal.ceilings is None and not goal.worst:
-        return Separable(fit, goal, budget_tokens, region)
-    return Coupled(fit, goal, budget_tokens, region, available)
+    losses = Losses.of(fit, list(fit.targets), budget_tokens, criterion.available)
+    if polytope.box and criterion.ceilings is None and not criterion.worst and _separable(fit, losses):
+        return Exact(fit, criterion, losses, polytope)
+    return Coupled(fit, criterion, budget_tokens, polytope)
 
 
-class Separable:
-    """The law `transfer` under bounds: each domain's loss depends on its own weight alone."""
+def _separable(fit: Fit, losses: Losses) -> bool:
+    """Whether one law of one kind holds for every target, whose loss depends on its own domain's weight alone."""
+    laws = [drawn.parts[0][0] for drawn in losses.drawn]
+    alone = all(len(drawn.parts) == 1 for drawn in losses.drawn) and len({type(law) for law in laws}) == 1
+    return alone and all(isinstance(law, Separable) and law.own is not None for law in laws)
 
-    def __init__(self, fit: Fit, goal: Goal, budget_tokens: float, region: Region) -> None:
-        self.region, self.prior, self.budget = region, goal.prior, budget_tokens / TOKEN_UNIT
-        self.theta_KSP = _draws(fit, budget_tokens)
-        self.importance_K = np.array([goal.importance.get(domain, 0.0) for domain in fit.domains])
+
+class Exact:
+    """A separable law under bounds: each domain's loss depends on its own weight alone."""
+
+    def __init__(self, fit: Fit, criterion: Criterion, losses: Losses, polytope: Polytope) -> None:
+        self.polytope, self.prior, self.losses = polytope, criterion.prior, losses
+        drawn = dict(zip(fit.targets, (d.parts[0] for d in losses.drawn), strict=True))
+        self.law, some = next(iter(drawn.values()))
+        # A domain without a target has importance 0, whatever its parameters.
+        self.theta_KSP = np.stack([drawn[domain][1] if domain in drawn else some for domain in fit.domains])
+        self.importance_K = np.array([criterion.importance.get(domain, 0.0) for domain in fit.domains])
         self.draws = self.theta_KSP.shape[1]
 
     def _objective(self, draws: np.ndarray | None = None) -> SeparableObjective:
         """Return the expectation over all draws, or one problem for each of some draws."""
         theta = self.theta_KSP if draws is None else self.theta_KSP[:, draws]
-        losses = TransferObjective(theta, self.importance_K, self.budget, average=draws is None, raised=FLOOR)
-        return losses if self.prior is None else PulledObjective(losses, self.prior)
+        assert isinstance(self.law, Separable)
+        return SeparableLosses(self.law, theta, self.importance_K, self.losses.budget, draws is None, self.prior)
 
     def best(self) -> tuple[np.ndarray, Certificate]:
         """See `Engine.best`."""
-        best = allocate(self._objective(), self.region.lower_K, self.region.upper_K)
+        best = allocate(self._objective(), self.polytope.lower_K, self.polytope.upper_K)
         residual, gap, price = (float(x[0]) for x in (best.kkt_residual_B, best.gap_B, best.multiplier_B))
         return best.weights_KB[:, 0], Certificate(residual, gap, price)
 
@@ -94,7 +103,7 @@ class Separable:
     def best_by_draw(self, near_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Engine.best_by_draw`."""
         draws = np.arange(self.draws)
-        each, edges = self._objective(draws), (self.region.lower_K, self.region.upper_K)
+        each, edges = self._objective(draws), (self.polytope.lower_K, self.polytope.upper_K)
         near = refine(each, np.repeat(near_K[:, None], self.draws, axis=1), *edges)
         values = self._value(each, near.weights_KB)
         far = draws[~(near.gap_B <= _NEAR * np.abs(values))]
@@ -104,18 +113,17 @@ class Separable:
         return draws, values
 
     def marginal(self, weights_K: np.ndarray) -> np.ndarray:
-        """See `Engine.marginal`. A domain's tokens are its own target's own, and every other target's other tokens."""
-        C, k, alpha, beta, _ = np.moveaxis(self.theta_KSP, -1, 0)
-        tokens = (weights_K * self.budget)[:, None]
-        total = tokens.sum()
-        own, others = tokens + FLOOR * total, np.maximum(total - tokens, 0) + FLOOR * total
-        step = 1e-4 * max(self.budget, 1e-6)
-        here, as_own, as_other = (
-            C * effective_tokens(k, alpha, *pair) ** -beta
-            for pair in ((own, others), (own + step, others), (own, others + step))
-        )
-        by_own, by_other = (self.importance_K[:, None] * (here - more) / step for more in (as_own, as_other))
-        return (by_own + by_other.sum(axis=0) - by_other).T
+        """See `Engine.marginal`.
+
+        With f(w, N) the loss of a domain, a further token of its own changes it by f_w / N + r, and one of any other
+        domain by r = f_N - w f_w / N.
+        """
+        assert isinstance(self.law, Separable)
+        N, w_K1 = self.losses.budget, weights_K[:, None]
+        more, less = (self.law.along_own(self.theta_KSP, w_K1, N * (1 + sign * _STEP))[0] for sign in (1, -1))
+        by_weight = self.law.along_own(self.theta_KSP, w_K1, N)[1] / N
+        by_other = self.importance_K[:, None] * ((more - less) / (2 * _STEP * N) - w_K1 * by_weight)
+        return -(self.importance_K[:, None] * by_weight + by_other.sum(axis=0)).T
 
     @staticmethod
     def _value(objective: SeparableObjective, weights_KB: np.ndarray) -> np.ndarray:
@@ -126,23 +134,21 @@ class Separable:
 class Coupled:
     """Any law under any constraints: every loss may depend on every weight."""
 
-    def __init__(
-        self, fit: Fit, goal: Goal, budget_tokens: float, region: Region, available: Mapping[str, float] | None
-    ) -> None:
-        names = [name for name in fit.targets if goal.importance.get(name, 0.0) > 0]
-        self.region = region
+    def __init__(self, fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope) -> None:
+        names = [name for name in fit.targets if criterion.importance.get(name, 0.0) > 0]
+        self.polytope = polytope
         self.objective = CoupledObjective(
-            Losses.of(fit, names, budget_tokens, available),
-            np.array([goal.importance[name] for name in names]),
-            goal.worst,
-            goal.prior,
-            goal.ceilings,
+            Losses.of(fit, names, budget_tokens, criterion.available),
+            np.array([criterion.importance[name] for name in names]),
+            criterion.worst,
+            criterion.prior,
+            criterion.ceilings,
         )
         self.shares_J = self.objective.importance_J
 
     def best(self) -> tuple[np.ndarray, Certificate]:
         """See `Engine.best`."""
-        best = minimise(self.objective, self.region)
+        best = minimise(self.objective, self.polytope)
         self.shares_J = best.proof.shares_J
         kind = "global" if best.convex else "stationary"
         return best.weights_K, Certificate(best.proof.kkt_residual, best.proof.gap, best.proof.multiplier, kind)
@@ -157,16 +163,9 @@ class Coupled:
 
     def best_by_draw(self, near_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Engine.best_by_draw`; of some evenly spaced draws."""
-        return best_by_draw(self.objective, near_K, self.region, _REGRET_DRAWS if len(near_K) <= 40 else 20)
+        return best_by_draw(self.objective, near_K, self.polytope, _REGRET_DRAWS if len(near_K) <= 40 else 20)
 
     def marginal(self, weights_K: np.ndarray) -> np.ndarray:
         """See `Engine.marginal`; where the worst counts, of the targets that are worst, as their multipliers share."""
         slopes_JSK = self.objective.losses.slopes_by_draw(weights_K)
         return -np.tensordot(self.shares_J, slopes_JSK, axes=1) / self.objective.losses.budget
-
-
-def _draws(fit: Fit, budget_tokens: float) -> np.ndarray:
-    """Return (K, S, P) posterior draws; a domain without a target has a constant loss of 0."""
-    drawn = {target: fit.theta_draws(target, budget_tokens) for target in fit.targets}
-    nothing = np.tile(np.array([0.0, 0.0, 0.0, 1.0, 0.0]), (len(next(iter(drawn.values()))), 1))
-    return np.stack([drawn.get(domain, nothing) for domain in fit.domains])

@@ -4,7 +4,7 @@
     subject to         sum_i w_i = 1,  lower <= w <= upper,  A w <= b,  E_theta[ L_m ] <= c_m
 
 The expectation runs over the posterior draws of the law's parameters: a domain whose curve is uncertain is not bet on.
-With the law `transfer`, a weighted objective and bounds only, the problem is separable and convex and is solved exactly
+With a law whose losses depend on one weight each, such as `transfer`, a weighted objective and bounds only, the problem is separable and convex and is solved exactly
 (`mixlaw.solve.allocation`); everything else is solved by `mixlaw.solve.coupled`, with a certificate of its own.
 
 Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eq. 6 and appendices B, C. Differs: the expected loss instead of the loss
@@ -14,22 +14,28 @@ at the point estimate, other objectives, constraints, and the exact multiplier s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mixlaw.core.errors import ConfigError, SolveError
-from mixlaw.core.linear import LinearConstraint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.tokens import format_tokens
-from mixlaw.fit.result import BAND, Fit
-from mixlaw.solve.constraints import Constraints
+from mixlaw.fit.result import Fit
 from mixlaw.solve.engines import Engine, engine_for
-from mixlaw.solve.goal import Goal, Shares, ceilings_of, importance_of, prior_of
-from mixlaw.solve.region import Region
+from mixlaw.solve.polytope import Polytope
 from mixlaw.solve.solution import Certificate, Solution
+from mixlaw.solve.wishes import (
+    Criterion,
+    SolveWishes,
+    ceilings_of,
+    importance_of,
+    prior_of,
+    wishes_of,
+    with_wishes,
+)
 
 _FAR = 1.5
 """Budgets this many times beyond the largest run earn a warning."""
@@ -40,23 +46,8 @@ _MET = 1e-9
 _INTERVAL = (0.05, 0.95)
 
 
-def solve_mixture(
-    fit: Fit,
-    budget_tokens: float,
-    *,
-    objective: str | None = None,
-    target_weights: Mapping[str, float] | None = None,
-    minimum: Mapping[str, float] | None = None,
-    maximum: Mapping[str, float] | None = None,
-    available: Mapping[str, float] | None = None,
-    max_epochs: float | None = None,
-    groups: Sequence[str | LinearConstraint] = (),
-    ceilings: Mapping[str, float] | None = None,
-    no_worse: Mapping[str, float] | None = None,
-    reference: Shares | None = None,
-    prior: Shares | None = None,
-    prior_strength: float | None = None,
-) -> Solution:
+@with_wishes
+def solve_mixture(fit: Fit, budget_tokens: float, wishes: SolveWishes | None = None, **named: Any) -> Solution:
     """Return the weights with the smallest expected loss at a budget.
 
     Where no gain over a natural mixture that the constraints allow is expected, that mixture is recommended.
@@ -64,21 +55,8 @@ def solve_mixture(
     Args:
         fit: a fitted law.
         budget_tokens: N, training tokens.
-        objective: `mean` (every target counts 1), `weighted`, or `max` (the largest of the expected losses of the
-            targets with a weight above 0). None: `weighted` where there are target weights, else `mean`.
-        target_weights: target -> g_j >= 0; targets left out count 0. None: every target counts 1.
-        minimum: domain -> smallest share.
-        maximum: domain -> largest share.
-        available: domain -> distinct training tokens there are; also gives the natural mixture and the epochs.
-        max_epochs: most passes over a domain; needs `available`.
-        groups: further linear constraints on the shares, such as `code + math <= 0.5` (see `mixlaw.core.linear`).
-        ceilings: target -> nats that its expected loss must not exceed.
-        no_worse: target -> percent: its expected loss must not exceed that of the reference by more.
-        reference: mixture of `no_worse`: `natural`, `equal` or domain -> share. None: natural where the available
-            tokens are known, else equal.
-        prior: a mixture, said likewise, towards which the weights are pulled: + strength KL(w || prior). A domain of
-            which it has nothing gets the weight 0.
-        prior_strength: nats.
+        wishes: what is asked of the mixture; None: nothing.
+        named: fields of `SolveWishes` by name, in their place.
 
     Raises:
         ConfigError: a budget, weight or bound out of its range, an unknown name, or a group that cannot be read.
@@ -87,28 +65,29 @@ def solve_mixture(
     """
     if not (math.isfinite(budget_tokens) and budget_tokens >= 1):
         raise ConfigError(f"The budget is {budget_tokens} tokens; it must be at least 1.", "Write it like 20M.")
-    budget_tokens, available = round(budget_tokens), dict(available or {})
-    name, importance = importance_of(fit, objective, target_weights)
-    if max_epochs is not None and not available:
+    wishes = wishes_of(wishes, named)
+    budget_tokens, available = round(budget_tokens), dict(wishes.available or {})
+    name, importance = importance_of(fit, wishes.objective, wishes.target_weights)
+    if wishes.max_epochs is not None and not available:
         raise ConfigError("max_epochs needs the available tokens of the domains.", "Say --available code=3M.")
-    constraints = Constraints(minimum or {}, maximum or {}, available, max_epochs, tuple(groups))
+    constraints = wishes.constraints
     constraints.check(fit.domains)
-    pull = prior_of(fit.domains, prior, prior_strength, available)
+    pull = prior_of(fit.domains, wishes.prior, wishes.prior_strength, available)
     if pull is not None:
         without = tuple(d for d, share in zip(fit.domains, pull.share_K, strict=True) if share == 0)
         constraints = replace(constraints, excluded=without)
-    region = constraints.region(fit.domains, budget_tokens)
-    caps = ceilings_of(fit, budget_tokens, available, ceilings, no_worse, reference)
-    goal = Goal(name, importance, caps, pull)
-    engine = engine_for(fit, goal, budget_tokens, region, available)
+    polytope = constraints.polytope(fit.domains, budget_tokens)
+    caps = ceilings_of(fit, budget_tokens, available, wishes)
+    criterion = Criterion(name, importance, caps, pull, available)
+    engine = engine_for(fit, criterion, budget_tokens, polytope)
     weights, certificate = engine.best()
     if not np.all(np.isfinite(weights)):
         raise SolveError("The law has no finite marginal gain at any mixture.", "Look at the fit's parameters.")
     mixtures = {"best": _mixture(fit.domains, weights, budget_tokens), **_baselines(fit, available, budget_tokens)}
-    mixtures, warnings = _or_natural(mixtures, engine, goal, region)
+    mixtures, warnings = _or_natural(mixtures, engine, criterion, polytope)
     if constraints.excluded:
         warnings.append(f"The prior has none of {', '.join(map(repr, constraints.excluded))}: no weight goes there.")
-    return _solution(fit, goal, engine, certificate, mixtures, available, warnings)
+    return _solution(fit, criterion, engine, certificate, mixtures, warnings)
 
 
 def _mixture(domains: tuple[str, ...], weights: np.ndarray, budget_tokens: int) -> Mixture:
@@ -123,13 +102,13 @@ def _baselines(fit: Fit, available: Mapping[str, float], budget_tokens: int) -> 
 
 
 def _or_natural(
-    mixtures: dict[str, Mixture], engine: Engine, goal: Goal, region: Region
+    mixtures: dict[str, Mixture], engine: Engine, criterion: Criterion, polytope: Polytope
 ) -> tuple[dict[str, Mixture], list[str]]:
     """Return the mixtures, with natural as the best where nothing is gained over it, and sentences about that."""
     expected = {name: engine.expected(_shares(mixture)) for name, mixture in mixtures.items()}
     none = {name for name, value in expected.items() if value - expected["best"] <= 1e-12 * abs(value)}
     warnings = []
-    if "natural" in none and _allowed(_shares(mixtures["natural"]), goal, region):
+    if "natural" in none and _allowed(_shares(mixtures["natural"]), criterion, polytope):
         mixtures = mixtures | {"best": mixtures["natural"]}
         warnings.append("No gain over the natural mixture is expected, so it is recommended: the runs show no better.")
         none.remove("natural")
@@ -141,9 +120,9 @@ def _or_natural(
     return mixtures, warnings
 
 
-def _allowed(weights_K: np.ndarray, goal: Goal, region: Region) -> bool:
-    over = 0.0 if goal.ceilings is None else float(goal.ceilings.excess(weights_K).max())
-    return region.violation(weights_K) <= _MET and over <= _MET
+def _allowed(weights_K: np.ndarray, criterion: Criterion, polytope: Polytope) -> bool:
+    over = 0.0 if criterion.ceilings is None else float(criterion.ceilings.excess(weights_K).max())
+    return polytope.violation(weights_K) <= _MET and over <= _MET
 
 
 def _shares(mixture: Mixture) -> np.ndarray:
@@ -152,21 +131,20 @@ def _shares(mixture: Mixture) -> np.ndarray:
 
 def _solution(
     fit: Fit,
-    goal: Goal,
+    criterion: Criterion,
     engine: Engine,
     certificate: Certificate,
     mixtures: Mapping[str, Mixture],
-    available: Mapping[str, float],
     warnings: list[str],
 ) -> Solution:
-    described = _described(fit, goal, engine, mixtures, available)
+    described = _described(fit, criterion, engine, mixtures)
     best, mixture = described.pop("best"), mixtures["best"]
     weights = _shares(mixture)
     marginal_SK = engine.marginal(weights)
     marginal = marginal_SK.mean(axis=0)
     low, high = np.quantile(marginal_SK, _INTERVAL, axis=0)
     percent = 100 * marginal / best["objective_value"] if best["objective_value"] else np.full(len(marginal), np.nan)
-    factor = float(mixture.budget_tokens / fit.tokens_RK.sum(axis=1).max())
+    factor = mixture.budget_tokens / fit.largest_run
     warnings = [*fit.warnings, *_far(factor, mixture.budget_tokens), *warnings]
     return Solution(
         status="optimal",
@@ -181,9 +159,9 @@ def _solution(
         marginal={domain: float(marginal[i]) for i, domain in enumerate(fit.domains)},
         certificate=certificate,
         extrapolation_factor=factor,
-        target_weights=goal.importance,
+        target_weights=criterion.importance,
         warnings=tuple(warnings),
-        objective=goal.objective,
+        objective=criterion.objective,
         objective_value=best["objective_value"],
         marginal_interval={
             domain: {"low": float(low[i]), "high": float(high[i]), "percent": float(percent[i])}
@@ -193,11 +171,11 @@ def _solution(
 
 
 def _described(
-    fit: Fit, goal: Goal, engine: Engine, mixtures: Mapping[str, Mixture], available: Mapping[str, float]
+    fit: Fit, criterion: Criterion, engine: Engine, mixtures: Mapping[str, Mixture]
 ) -> dict[str, dict[str, Any]]:
     """Return what `Solution.baselines` says of each mixture; `best` is the first."""
     tokens = [list(mixture.tokens.values()) for mixture in mixtures.values()]
-    prediction = fit.expected(np.array(tokens, float), available or None)
+    prediction = fit.predict(np.array(tokens, float), criterion.available or None)
     best_S = engine.by_draw(_shares(mixtures["best"]))
     draws, lowest = engine.best_by_draw(_shares(mixtures["best"]))
     lowest = np.minimum(lowest, best_S[draws])
@@ -206,16 +184,13 @@ def _described(
         weights = _shares(mixture)
         each_S = engine.by_draw(weights)
         regret = each_S[draws] - lowest
-        pull = 0.0 if goal.prior is None else float(goal.prior.terms(weights).sum())
+        pull = 0.0 if criterion.prior is None else float(criterion.prior.terms(weights).sum())
         losses = zip(fit.targets, prediction.mean[row], strict=True)
         found[name] = {
             "weights": dict(mixture.weights),
-            "epochs": _epochs(mixture, available),
-            "predicted": {
-                target: {part: float(getattr(prediction, key)[row, j]) for part, key in BAND.items()}
-                for j, target in enumerate(fit.targets)
-            },
-            "total_loss": float(sum(goal.importance[target] * loss for target, loss in losses)),
+            "epochs": _epochs(mixture, criterion.available),
+            "predicted": prediction.of_mixture(row),
+            "total_loss": float(sum(criterion.importance[target] * loss for target, loss in losses)),
             "objective_value": engine.expected(weights) - pull,
             "regret": {"mean": float(regret.mean()), "p95": float(np.quantile(regret, 0.95))},
             "probability_better": float(np.mean(best_S < each_S)),

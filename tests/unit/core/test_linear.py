@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mixlaw.core.errors import ConfigError
-from mixlaw.core.linear import LinearConstraint
+from mixlaw.core.linear_constraint import LinearConstraint
 
 DOMAINS = ("chat", "code", "math", "open-r1", "my domain", "a", "b", "a-b", "2024", "x=y", "日本語", "code/python")
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlaw.core.errors import ConfigError, Infeasible
-from mixlaw.core.linear import LinearConstraint
+from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.solve.constraints import Constraints
 from mixlaw.solve.linear import Limit, conflict
 from mixlaw.solve.region import Region

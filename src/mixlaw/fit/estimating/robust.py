@@ -48,7 +48,7 @@ class Problem(Protocol):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Optimum:
     """A maximum a posteriori point.
 
     Attributes:
@@ -64,7 +64,7 @@ class Estimate:
     degrees: float
 
 
-def estimate(problem: Problem, starts: int = 4, near: Estimate | None = None) -> Estimate:
+def estimate(problem: Problem, starts: int = 4, near: Optimum | None = None) -> Optimum:
     """Return the maximum a posteriori point.
 
     Args:
@@ -92,7 +92,7 @@ def estimate(problem: Problem, starts: int = 4, near: Estimate | None = None) ->
         noise, degrees = _noise(problem, result.x, noise, weights)
         weights = _huber(problem, result.x, noise)
     assert result is not None
-    return Estimate(result.x, noise, weights, degrees)
+    return Optimum(result.x, noise, weights, degrees)
 
 
 def _least_squares(problem: Problem, start_P: np.ndarray, noise: float, weights_R: np.ndarray):
@@ -198,9 +198,23 @@ def _noise(problem: Problem, z_P: np.ndarray, noise: float, weights_R: np.ndarra
         q, _ = np.linalg.qr(stacked)
         used = float((q[: len(data)] ** 2).sum())
     degrees = max(len(losses) - used, 1.0)
-    # Huber's proposal 2: residuals are clipped at the bend before they are squared, so that a run gone wrong cannot
-    # raise the noise until it looks harmless. Solved by repeated substitution from the noise before.
-    squares = (losses - problem.losses_R) ** 2
+    return clipped_noise(np.abs(losses - problem.losses_R), degrees, noise, _floor(problem)), degrees
+
+
+def clipped_noise(sizes_R: np.ndarray, degrees: float, noise: float, least: float) -> float:
+    """Return the standard deviation of residuals of which some may have gone wrong, by Huber's proposal 2.
+
+    They are clipped at the bend before they are squared, so that a run gone wrong cannot raise the noise until it looks
+    harmless. Solved by repeated substitution.
+
+    Args:
+        sizes_R: sizes of the residuals.
+        degrees: of freedom that they have.
+        noise: where the substitution starts.
+        least: the answer is never smaller.
+    """
+    noise = max(noise, least)
     for _ in range(_CLIPPINGS):
-        noise = max(np.sqrt(np.minimum(squares, (BEND * noise) ** 2).sum() / (degrees * _CLIPPED)), _floor(problem))
-    return noise, degrees
+        clipped = np.minimum(sizes_R, BEND * noise)
+        noise = max(float(np.sqrt((clipped**2).sum() / (degrees * _CLIPPED))), least)
+    return noise

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MEAN = float(np.log(0.05))
-"""A token of another domain is worth a twentieth of an own one, before any run."""
+from mixlaw.laws.pairwise import WORTH, WORTH_SD
 
-_EFFECTS = ("common", "receptive", "general", "alike", "single")
-_USUAL = np.log(np.array([1.0, 0.8, 0.6, 0.7, 0.8]))
+_USUAL = np.log(np.array([WORTH_SD[name] for name in ("common", "receptive", "general", "alike", "single")]))
 _SURE = 0.6
+"""Standard deviation of the logarithm of an effect's standard deviation around its prior value. Weak: a factor of 1.8; no
+data."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Hierarchy:
         precision, shift = self.precision_nn.copy(), self.shift_n.copy()
         precision[own], precision[:, own], shift[own] = 0.0, 0.0, 0.0
         gain = np.linalg.solve(np.eye(len(shift)) + covariance @ precision, covariance)
-        mean = MEAN + gain @ (shift - MEAN * precision.sum(1))
+        mean = WORTH + gain @ (shift - WORTH * precision.sum(1))
         here = gain[np.ix_(own, own)]
         return mean[own], 0.5 * (here + here.T)
 
@@ -112,7 +112,7 @@ class Hierarchy:
         from scipy.optimize import minimize
 
         parts = self.coefficients.parts()
-        rest = self.shift_n - MEAN * self.precision_nn.sum(1)
+        rest = self.shift_n - WORTH * self.precision_nn.sum(1)
         n = len(rest)
 
         def cost(log_sd: np.ndarray) -> tuple[float, np.ndarray]:

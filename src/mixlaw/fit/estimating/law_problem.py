@@ -1,4 +1,4 @@
-"""A fitter for any law: each target alone, by the robust engine, in the coordinates that the law's parameters ask for.
+"""The estimator of any law: each target alone, by the robust engine, in the coordinates that the law's parameters ask for.
 
 A parameter of scale `log` is fitted as its logarithm, the others as they are; tokens are counted in units of a typical
 run's total, so that the law's priors and starts fit. The estimate and the draws are turned back to millions of tokens.
@@ -8,16 +8,19 @@ Shape letters: R runs, K domains, P parameters, S draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mixlaw.core.errors import TooFewRuns
-from mixlaw.fit.engine import estimate
-from mixlaw.fit.fitted import Fitted, Scatter
-from mixlaw.fit.information import Information, information
-from mixlaw.fit.laplace import Around, draw
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.curve import Curve, Scatter
+from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting
+from mixlaw.fit.estimating.information import Information, information
+from mixlaw.fit.estimating.robust import estimate
+from mixlaw.fit.posterior.around import Around, draw
+from mixlaw.fit.units import MILLION, typical_total
+from mixlaw.laws import LawKind
 from mixlaw.laws.base import Law
 
 _TINY = 1e-12
@@ -93,27 +96,37 @@ class LawProblem:
         return np.clip(z, self.lower, self.upper)
 
 
-def law_fitter(make: Callable[[tuple[str, ...], str], Law]) -> Callable[..., list[Fitted]]:
-    """Return the `mixlaw.fit.fitted.Fitter` of a law."""
+@dataclass(frozen=True)
+class LawEstimator:
+    """`mixlaw.fit.estimating.estimator.Estimator` of a law without one of its own.
 
-    def fit(
-        domains: tuple[str, ...],
-        targets: tuple[str, ...],
-        tokens_RK: np.ndarray,
-        losses_RJ: np.ndarray,
-        seed: int = 0,
-        draws: int = 200,
-    ) -> list[Fitted]:
-        unit = float(np.exp(np.mean(np.log(np.maximum(tokens_RK.sum(axis=1), _TINY)))))
+    Attributes:
+        kind: the law.
+    """
+
+    kind: LawKind
+
+    @property
+    def any_size(self) -> bool:
+        """Whether the law says so of itself."""
+        return bool(getattr(self.kind.law, "any_size", False))
+
+    def fit(self, runs: RunTable, seed: int = 0, draws: int = 200) -> list[Estimated]:
+        """See `Estimator.fit`."""
+        assert self.kind.law is not None
+        tokens_RK = runs.tokens_RK / MILLION
+        unit = typical_total(tokens_RK)
         return [
-            _fit_one(make(domains, target), tokens_RK / unit, losses_RJ[:, j], unit, seed, draws)
-            for j, target in enumerate(targets)
+            _fit_one(self.kind.law(runs.domains, target), tokens_RK / unit, runs.losses_RJ[:, j], unit, seed, draws)
+            for j, target in enumerate(runs.targets)
         ]
 
-    return fit
+    def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
+        """See `Estimator.held_out`."""
+        return predicted_by_refitting(self, runs, folds)
 
 
-def _fit_one(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, unit: float, seed: int, draws: int) -> Fitted:
+def _fit_one(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, unit: float, seed: int, draws: int) -> Estimated:
     measured = np.flatnonzero(np.isfinite(losses_R))
     rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
     problem = LawProblem(law, tokens_RK[rows], losses_R[rows])
@@ -139,7 +152,7 @@ def _fit_one(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, unit: float,
         drawn = law.rescale(problem.theta(z), unit)
     named = [parameter.name for parameter, within in zip(law.parameters, inside, strict=True) if not within]
     known = _known(problem, best.z_P, inside)
-    return Fitted(law, theta, drawn, Scatter(best.noise), tuple(named), known)
+    return Estimated(Curve(law, theta, drawn, Scatter(best.noise)), tuple(named), known)
 
 
 def _known(problem: LawProblem, z_P: np.ndarray, inside: np.ndarray) -> Information:

@@ -12,17 +12,20 @@ Shape letters: R runs, J targets, B bootstrap samples.
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.seeds import generator
-from mixlaw.fit.fitted import Fitter
-from mixlaw.fit.lawtable import FITTERS
-from mixlaw.fit.pairwise import fit_pairwise
-from mixlaw.fit.result import TOKEN_UNIT, Fit
-from mixlaw.laws import REGRESSORS
+from mixlaw.fit.choosing.held_out import estimator_of
+from mixlaw.fit.estimating.estimator import Estimator
+from mixlaw.fit.estimating.pairwise import PairwiseEstimator
+from mixlaw.fit.estimating.regressor import RegressorLaw
+from mixlaw.fit.result import Fit
+from mixlaw.fit.size import log_sizes
+from mixlaw.fit.units import MILLION
+from mixlaw.laws.pairwise import Pairwise
 
 
 def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int = 40, seed: int = 0) -> np.ndarray:
@@ -39,36 +42,36 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
         ConfigError: a regressor or another procedure, which have no posterior; runs of several model sizes; too few
             samples.
     """
-    if fit.law in REGRESSORS or fit.procedure != "joint" or fit.log_sizes_R is not None:
+    curves = [fitted.curve for fitted in fit.targets.values()]
+    if isinstance(curves[0].law, RegressorLaw) or fit.procedure != "joint" or log_sizes(fit.runs) is not None:
         raise ConfigError(
             "A bootstrap checks the posterior of a law's joint fit to runs of one model size; this fit has none.",
             "Leave the check out.",
         )
     if samples < 2:
         raise ConfigError(f"{samples} bootstrap samples show no spread.", "Ask for 2 or more; 40 are usual.")
-    runs_RK, names = fit.counted_RK, list(fit.targets)
-    asked_RK = runs_RK if tokens_RK is None else tokens_RK / TOKEN_UNIT
-    laws = [fit.law_of(name) for name in names]
-    middle_RJ = np.column_stack([law.predict(fit.theta(n), runs_RK) for law, n in zip(laws, names, strict=True)])
-    spread_RJ = np.column_stack([fit.targets[n].scatter.at(middle_RJ[:, j]) for j, n in enumerate(names)])
-    fitter = _fitter(fit)
-    rng = generator("bootstrap", seed)
-    predicted = np.empty((samples, len(asked_RK), len(names)))
+    runs_RK = fit.counted_RK
+    asked_RK = runs_RK if tokens_RK is None else tokens_RK / MILLION
+    middle_RJ = np.column_stack([curve.losses(runs_RK) for curve in curves])
+    spread_RJ = np.column_stack([curve.scatter.at(middle_RJ[:, j]) for j, curve in enumerate(curves)])
+    estimator, rng = _estimator(fit), generator("bootstrap", seed)
+    predicted = np.empty((samples, len(asked_RK), len(curves)))
     for b in range(samples):
         losses_RJ = middle_RJ + spread_RJ * rng.standard_normal(middle_RJ.shape)
-        losses_RJ = np.where(np.isfinite(fit.losses_RJ), losses_RJ, np.nan)
-        for j, one in enumerate(fitter(fit.domains, tuple(names), runs_RK, losses_RJ, 0, 0)):
-            predicted[b, :, j] = one.law.predict(one.theta_P, asked_RK)
-    drawn = [law.predict(fit.theta_draws(n), asked_RK) for law, n in zip(laws, names, strict=True)]
-    posterior_J = np.array([np.sqrt(d.var(axis=0).mean()) for d in drawn])
+        losses_RJ = np.where(np.isfinite(fit.runs.losses_RJ), losses_RJ, np.nan)
+        drawn = replace(fit.runs, tokens_RK=runs_RK * MILLION, losses_RJ=losses_RJ)
+        for j, one in enumerate(estimator.fit(drawn, 0, 0)):
+            predicted[b, :, j] = one.curve.losses(asked_RK)
+    posterior_J = np.array(
+        [np.sqrt(curve.law.predict(curve.draws_SP, asked_RK).var(axis=0).mean()) for curve in curves]
+    )
     return np.sqrt(predicted.var(axis=0, ddof=1).mean(axis=0)) / np.maximum(posterior_J, 1e-300)
 
 
-def _fitter(fit: Fit) -> Fitter:
-    """Return the law's fitter; interference is as the fit has it, since a switch would be a different law."""
-    if fit.law != "pairwise":
-        return FITTERS[fit.law]
-    interference = any(
-        value != 0 for one in fit.targets.values() for name, value in one.parameters.items() if name.startswith("h[")
-    )
-    return partial(fit_pairwise, interference=interference)
+def _estimator(fit: Fit) -> Estimator:
+    """Return the law's estimator; interference is as the fit has it, since a switch would be a different law."""
+    kind = fit.kind
+    if kind.law is not Pairwise:
+        return estimator_of(kind)
+    laws = [(fitted.curve.law, fitted.curve.theta_P) for fitted in fit.targets.values()]
+    return PairwiseEstimator(any(theta[law.part("h")].any() for law, theta in laws if isinstance(law, Pairwise)))

@@ -1,28 +1,117 @@
-"""What is asked of a mixture besides the linear constraints: which losses count, which are capped, and the prior."""
+"""What the user asks of a mixture, once for Python, mix.yaml and the command line, and what is made of it.
+
+`SolveWishes` holds what is said; `Criterion` what is minimised: which losses count, which are capped, and the prior.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mixlaw.core.errors import ConfigError
-from mixlaw.core.linear import suggest
+from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.mixture import Mixture
+from mixlaw.core.suggestions import suggest
 from mixlaw.fit.result import Fit
+from mixlaw.solve.constraints import Constraints
 from mixlaw.solve.coupled_objective import Ceilings, Losses
-from mixlaw.solve.objective import Prior
+from mixlaw.solve.prior import Prior
 
 OBJECTIVES = ("mean", "weighted", "max")
 
 Shares = str | Mapping[str, float]
 """A mixture by name, `natural` or `equal`, or domain -> share with a sum of 1."""
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 
 @dataclass(frozen=True)
-class Goal:
+class SolveWishes:
+    """What is asked of the best mixture.
+
+    Attributes:
+        objective: `mean` (every target counts 1), `weighted`, or `max` (the largest of the expected losses of the
+            targets with a weight above 0). None: `weighted` where there are target weights, else `mean`.
+        target_weights: target -> g_j >= 0; targets left out count 0. None: every target counts 1.
+        minimum: domain -> smallest share.
+        maximum: domain -> largest share.
+        available: domain -> distinct training tokens there are; also gives the natural mixture and the epochs.
+        max_epochs: most passes over a domain; needs `available`.
+        groups: further linear constraints on the shares, such as `code + math <= 0.5` (see
+            `mixlaw.core.linear_constraint`).
+        ceilings: target -> nats that its expected loss must not exceed (`floor` in mix.yaml and on the command line).
+        no_worse: target -> percent: its expected loss must not exceed that of the reference by more.
+        reference: mixture of `no_worse`: `natural`, `equal` or domain -> share. None: natural where the available
+            tokens are known, else equal.
+        prior: a mixture, given likewise, towards which the weights are pulled: + strength KL(w || prior). A domain of
+            which it has nothing gets the weight 0.
+        prior_strength: nats.
+    """
+
+    objective: str | None = None
+    target_weights: Mapping[str, float] | None = None
+    minimum: Mapping[str, float] | None = None
+    maximum: Mapping[str, float] | None = None
+    available: Mapping[str, float] | None = None
+    max_epochs: float | None = None
+    groups: Sequence[str | LinearConstraint] = ()
+    ceilings: Mapping[str, float] | None = None
+    no_worse: Mapping[str, float] | None = None
+    reference: Shares | None = None
+    prior: Shares | None = None
+    prior_strength: float | None = None
+
+    @staticmethod
+    def of_config(solve: Mapping[str, Any], available: Mapping[str, float] | None) -> SolveWishes:
+        """Return what the part `solve` of a mix.yaml says; without available tokens there are no caps of epochs."""
+        return SolveWishes(
+            solve.get("objective"),
+            solve.get("target_weight") or None,
+            solve.get("min"),
+            solve.get("max"),
+            available,
+            solve.get("max_epochs") if available else None,
+            solve.get("groups") or (),
+            solve.get("floor"),
+            *(solve.get(key) for key in ("no_worse", "reference", "prior", "prior_strength")),
+        )
+
+    @property
+    def constraints(self) -> Constraints:
+        """The bounds and groups."""
+        available = dict(self.available or {})
+        return Constraints(self.minimum or {}, self.maximum or {}, available, self.max_epochs, tuple(self.groups))
+
+
+def with_wishes(function: Function) -> Function:
+    """Show the fields of `SolveWishes` as keywords of a function that takes them as `**named`."""
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
+        for f in dataclasses.fields(SolveWishes)
+    ]
+    function.__signature__ = signature.replace(parameters=[*kept, *more])  # type: ignore[attr-defined]
+    return function
+
+
+def wishes_of(wishes: SolveWishes | None, named: Mapping[str, Any]) -> SolveWishes:
+    """Return the wishes with those named besides; raise ConfigError for a name that is none."""
+    known = [f.name for f in dataclasses.fields(SolveWishes)]
+    for name in named:
+        if name not in known:
+            raise ConfigError(f"solve takes no '{name}'; {suggest(name, known)}.", "See help(mixlaw.solve).")
+    return dataclasses.replace(wishes or SolveWishes(), **named)
+
+
+@dataclass(frozen=True)
+class Criterion:
     """What is minimised.
 
     Attributes:
@@ -30,12 +119,14 @@ class Goal:
         importance: target -> g_j; where the worst counts, those above 0 count alike.
         ceilings: expected losses that may not be exceeded, or None.
         prior: the pull towards a mixture, or None.
+        available: domain -> distinct tokens there are, where repeats count.
     """
 
     objective: str
     importance: dict[str, float]
     ceilings: Ceilings | None = None
     prior: Prior | None = None
+    available: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def worst(self) -> bool:
@@ -118,20 +209,13 @@ def shares_of(domains: tuple[str, ...], shares: Shares, available: Mapping[str, 
     return np.array([available[domain] for domain in domains]) / total
 
 
-def ceilings_of(
-    fit: Fit,
-    budget_tokens: float,
-    available: Mapping[str, float],
-    ceilings: Mapping[str, float] | None,
-    no_worse: Mapping[str, float] | None,
-    reference: Shares | None,
-) -> Ceilings | None:
+def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], wishes: SolveWishes) -> Ceilings | None:
     """Return what expected losses may not exceed; None where nothing is said.
 
     Raises:
         ConfigError: an unknown target, a value out of its range, or a reference without `no_worse`.
     """
-    ceilings, no_worse = dict(ceilings or {}), dict(no_worse or {})
+    ceilings, no_worse, reference = dict(wishes.ceilings or {}), dict(wishes.no_worse or {}), wishes.reference
     if reference is not None and not no_worse:
         raise ConfigError("A reference needs targets that must be no worse than with it.", "Say no_worse: code=2.")
     for target, nats in ceilings.items():

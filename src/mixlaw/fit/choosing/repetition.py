@@ -8,11 +8,14 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.lawtable import left_out
+from mixlaw.fit.choosing.held_out import held_out
 from mixlaw.laws.repetition import count_tokens
 
 DECAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Tried when the decay is fitted: left-out errors hardly differ between neighbours."""
+"""Tried when the decay is fitted: held-out errors hardly differ between neighbours."""
+
+_PAYS = 0.5
+"""Standard errors by which counting repeats must lower the error on held-out mixtures, as for interference. No data."""
 
 _REPEATED = 1.02
 """Epochs beyond which a run counts as repeating: sampling whole rows overshoots by less."""
@@ -30,7 +33,7 @@ def find_decay(runs: RunTable, law: str, wish: float | str) -> tuple[float, str]
 
     Args:
         runs: with `unique_RK`, or no run repeats anything.
-        law: whose errors on left-out mixtures decide.
+        law: whose errors on held-out mixtures decide.
         wish: a number, `off`, or `auto`: fitted where runs repeat, and kept where it lowers the error by more than
             half a standard error of the paired differences.
 
@@ -57,10 +60,10 @@ def find_decay(runs: RunTable, law: str, wish: float | str) -> tuple[float, str]
     best = min(DECAYS, key=lambda decay: _mean(found[decay]))
     gain = plain - found[best]
     gain = gain[np.isfinite(gain)]
-    if len(gain) < 2 or not gain.mean() > 0.5 * gain.std(ddof=1) / np.sqrt(len(gain)):
-        return float("inf"), "Repeated tokens count in full: left-out mixtures do not say otherwise."
+    if len(gain) < 2 or not gain.mean() > _PAYS * gain.std(ddof=1) / np.sqrt(len(gain)):
+        return float("inf"), "Repeated tokens count in full: held-out mixtures do not say otherwise."
     return best, (
-        f"Repeated tokens count for less (decay R* = {best:g} epochs): the error on left-out mixtures falls from "
+        f"Repeated tokens count for less (decay R* = {best:g} epochs): the error on held-out mixtures falls from "
         f"{100 * _mean(plain):.3g} to {100 * _mean(found[best]):.3g} %."
     )
 
@@ -78,8 +81,8 @@ def _repeats(runs: RunTable) -> bool:
 
 
 def _errors(runs: RunTable, law: str) -> np.ndarray:
-    """Return (R,) relative errors of left-out runs, means over targets; NaN where none could be made."""
-    predicted = left_out(runs, law).predicted_RJ
+    """Return (R,) relative errors of held-out runs, means over targets; NaN where none could be made."""
+    predicted = held_out(runs, law).predicted_RJ
     some = np.isfinite(predicted) & np.isfinite(runs.losses_RJ)
     errors = np.where(some, np.abs(predicted - runs.losses_RJ) / np.abs(runs.losses_RJ), 0.0)
     with np.errstate(invalid="ignore"):

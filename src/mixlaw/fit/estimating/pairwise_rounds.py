@@ -9,36 +9,40 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mixlaw.fit.damped import Minimum, minimise
-from mixlaw.fit.fitted import Scatter
-from mixlaw.fit.hierarchy import Hierarchy
-from mixlaw.fit.pairwise_problem import GAMMA, LOG_BETA, LOG_C, LOG_N0, A, E, PairwiseProblem
-from mixlaw.laws.pairwise import Pairwise
-
-BEND = 2.0
-"""Residuals beyond this many standard deviations count linearly (Huber)."""
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.curve import Scatter
+from mixlaw.fit.estimating.gauss_newton import Minimum, minimise
+from mixlaw.fit.estimating.hierarchy import Hierarchy
+from mixlaw.fit.estimating.pairwise_problem import GAMMA, LOG_BETA, LOG_C, E, PairwiseProblem
+from mixlaw.fit.estimating.robust import BEND, clipped_noise
+from mixlaw.fit.size import log_sizes
+from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise
 
 _ROUNDS = 3
-_PASSES = 3
-_CLIPPED = 0.9205
-_POWER_SD = 0.5
-_COMMON = {LOG_N0: (np.log(0.005), 2.0, 1.5), A: (0.65, 0.2, 0.1), LOG_BETA: (np.log(0.08), 0.2, 0.2)}
-"""Coordinate -> prior mean of the common mean, its standard deviation, expected spread of targets around it.
+"""Times that the targets are estimated, the priors being learnt in between. Chosen on RegMix's training runs and the
+held-out mixtures of its test set (tuning half, see docs/benchmarks.md)."""
 
-With few runs a steep curve above a high floor fits as well as a shallow one above a low floor, and is far off where a
-target is hardly covered. Published exponents are small: .043 to .051 in Li, Liu and Xing 2025, Table 1."""
-_SPREAD = {"e": 0.05, "h": 0.05}
+_PASSES = 3
+"""Estimates of the noise in the first round, before the priors are learnt. Later ones change nothing visible; no data."""
+
+_POWER_SD = 0.5
+"""Prior standard deviation of the power by which the scatter grows with the loss: weak; no data."""
+
 _GAMMA = (0.1, 0.2)
 """Prior mean and standard deviation of gamma: fine-tuning exponents of size in Zhang et al. 2024, section 4."""
+
 _BELIEF = 10.0
-"""Weight of the expected spreads, in targets (coefficients for e and h)."""
+"""Weight of the prior's spreads against the targets' own, in targets (in coefficients for e and h). No data."""
+
+_FEWEST_DEGREES = 0.2
+"""Part of the runs that are degrees of freedom for the noise at the least: with few runs and many parameters that priors
+half hold, the count of what is left is too pessimistic. No data."""
 
 
 @dataclass
 class Target:
     """One target on its way through the rounds."""
 
-    law: Pairwise
     problem: PairwiseProblem
     z_P: np.ndarray | None = None
     covariance_PP: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
@@ -48,30 +52,29 @@ class Target:
     weights_R: np.ndarray = field(default_factory=lambda: np.zeros(0))
     degrees: float = 1.0
 
+    @property
+    def law(self) -> Pairwise:
+        """Of the target."""
+        return self.problem.law
 
-def rows_of(values_R: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
-    return None if values_R is None else values_R[rows]
 
+def fit_rounds(runs: RunTable, unit: float, interference: bool) -> list[Target]:
+    """Return the fitted targets.
 
-def fit_rounds(
-    domains: tuple[str, ...],
-    targets: tuple[str, ...],
-    tokens_RK: np.ndarray,
-    losses_RJ: np.ndarray,
-    interference: bool,
-    log_sizes_R: np.ndarray | None,
-) -> list[Target]:
-    """Return the fitted targets; tokens in units of a typical run's total."""
-    fits = []
-    for j, name in enumerate(targets):
-        law, measured = Pairwise(domains, name), np.flatnonzero(np.isfinite(losses_RJ[:, j]))
+    Args:
+        runs: the runs.
+        unit: tokens of a typical run's total.
+        interference: whether h is fitted.
+    """
+    tokens_RK, sizes_R, fits = runs.tokens_RK / unit, log_sizes(runs), []
+    for j, name in enumerate(runs.targets):
+        law, losses_R = Pairwise(runs.domains, name), runs.losses_RJ[:, j]
+        measured = np.flatnonzero(np.isfinite(losses_R))
         # A canonical order makes the result independent of the order of the runs, to the last bit.
-        rows = measured[np.lexsort((*tokens_RK[measured].T, losses_RJ[measured, j]))]
-        problem = PairwiseProblem.of(law, tokens_RK[rows], losses_RJ[rows, j], interference, rows_of(log_sizes_R, rows))
-        fits.append(Target(law, problem))
-    hierarchy = Hierarchy.of([fit.law.own for fit in fits], len(domains))
-    common = {place: (mean, float(np.hypot(sd, spread))) for place, (mean, sd, spread) in _COMMON.items()}
-    spread = dict(_SPREAD)
+        rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
+        fits.append(Target(PairwiseProblem(law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R).take(rows)))
+    hierarchy = Hierarchy.of([fit.law.own for fit in fits], len(runs.domains))
+    common, spread = _common(fits[0].law), _spreads(fits[0].law)
     for turn in range(_ROUNDS):
         priors = [hierarchy.prior(j) for j in range(len(fits))]
         for fit, prior in zip(fits, priors, strict=True):
@@ -80,7 +83,7 @@ def fit_rounds(
         if turn == _ROUNDS - 1:
             break
         for j, (fit, prior) in enumerate(zip(fits, priors, strict=True)):
-            part = fit.problem.part("t")
+            part = fit.law.part("t")
             if fit.problem.sources:
                 hierarchy.tell(j, fit.z_P[part], fit.covariance_PP[part, part], prior)  # type: ignore[index]
         if len(hierarchy.shift_n):
@@ -90,6 +93,19 @@ def fit_rounds(
     return fits
 
 
+def _common(law: Pairwise) -> dict[int, tuple[float, float]]:
+    """Return place -> prior mean and standard deviation of the coordinates that targets have in common."""
+    curve = enumerate(law.parameters[: len(CURVE)])
+    return {place: parameter.prior for place, parameter in curve if parameter.shared_sd and parameter.prior}
+
+
+def _spreads(law: Pairwise) -> dict[str, float]:
+    """Return the prior standard deviations of e and h."""
+    if not law.others:
+        return {"e": 1.0, "h": 1.0}
+    return {name: law.parameters[law.part(name).start].prior[1] for name in ("e", "h")}  # type: ignore[index]
+
+
 def _set_prior(
     fit: Target, coefficients: tuple[np.ndarray, np.ndarray], common: dict[int, tuple[float, float]], spread: dict
 ) -> None:
@@ -97,10 +113,10 @@ def _set_prior(
     mean, precision = np.zeros(problem.size), np.zeros((problem.size, problem.size))
     for place, (centre, sd) in common.items():
         mean[place], precision[place, place] = centre, sd**-2
-    part = problem.part("t")
+    part = problem.law.part("t")
     mean[part], precision[part, part] = coefficients[0], np.linalg.inv(coefficients[1])
     for name in ("e", "h") if problem.interference else ("e",):
-        where = np.arange(problem.size)[problem.part(name)]
+        where = np.arange(problem.size)[problem.law.part(name)]
         precision[where, where] = spread[name] ** -2
     if problem.log_sizes_R is not None:
         mean[GAMMA], precision[GAMMA, GAMMA] = _GAMMA[0], _GAMMA[1] ** -2
@@ -154,8 +170,7 @@ def _set_noise(fit: Target, best: Minimum) -> None:
     free = np.flatnonzero(best.free_P)
     posterior = np.linalg.inv((best.information_PP + fit.precision_PP)[np.ix_(free, free)])
     used = float(np.sum(posterior * best.information_PP[np.ix_(free, free)]))
-    # Few runs and many parameters that priors half hold: the trace overstates what is left.
-    fit.degrees = max(count - used, 0.2 * count)
+    fit.degrees = max(count - used, _FEWEST_DEGREES * count)
     size = np.abs(best.residuals_R)
     height = np.log(Scatter(1.0, 1.0, sd.base, sd.span).at(best.losses_R))
     centred = height - height.mean()
@@ -164,10 +179,7 @@ def _set_noise(fit: Target, best: Minimum) -> None:
     power = float(np.clip(centred @ (logs - logs.mean()) / (centred @ centred + np.pi**2 / 8 / _POWER_SD**2), -0.5, 2))
     scaled = size / np.exp(power * height)
     floor = 1e-8 * float(np.abs(problem.losses_R).max()) + 1e-300
-    noise = max(float(np.median(scaled)) * 1.4826, floor)
-    for _ in range(20):  # Huber's proposal 2, as in `mixlaw.fit.engine`
-        clipped = np.minimum(scaled, BEND * noise)
-        noise = max(float(np.sqrt((clipped**2).sum() / (fit.degrees * _CLIPPED))), floor)
+    noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * 1.4826, floor)
     fit.scatter = Scatter(noise, power, sd.base, sd.span)
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))
     fit.covariance_PP = np.zeros_like(fit.precision_PP)
@@ -176,7 +188,9 @@ def _set_noise(fit: Target, best: Minimum) -> None:
 
 def _learn_common(fits: list[Target], common: dict[int, tuple[float, float]]) -> None:
     """Set mean and spread of the coordinates that all targets have from the targets' estimates."""
-    for place, (centre, sure, usual) in _COMMON.items():
+    for place, (centre, sd) in _common(fits[0].law).items():
+        sure = fits[0].law.parameters[place].shared_sd
+        usual = float(np.sqrt(sd**2 - sure**2))
         values = np.array([fit.z_P[place] for fit in fits])  # type: ignore[index]
         open_ = np.array([fit.covariance_PP[place, place] for fit in fits])
         variance = common[place][1] ** 2
@@ -186,12 +200,12 @@ def _learn_common(fits: list[Target], common: dict[int, tuple[float, float]]) ->
 
 
 def _learn_spread(fits: list[Target], spread: dict[str, float]) -> None:
-    for name, usual in _SPREAD.items():
+    for name, usual in _spreads(fits[0].law).items():
         if name == "h" and not fits[0].problem.interference:
             continue
         total, count = _BELIEF * usual**2, _BELIEF
         for fit in fits:
-            part = fit.problem.part(name)
+            part = fit.law.part(name)
             assert fit.z_P is not None
             total += float((fit.z_P[part] ** 2 + np.diag(fit.covariance_PP)[part]).sum())
             count += fit.problem.sources

@@ -17,7 +17,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Flat:
+class RidgeCoordinates:
     """The change of coordinates.
 
     Attributes:
@@ -35,32 +35,32 @@ class Flat:
     floor: int
 
     @staticmethod
-    def of(D_R: np.ndarray, log_c: int, log_beta: int, floor: int) -> Flat:
+    def of(D_R: np.ndarray, log_c: int, log_beta: int, floor: int) -> RidgeCoordinates:
         """Return the coordinates for runs with these effective amounts of data."""
         small, large = np.log(np.quantile(D_R, (0.1, 0.9)))
-        return Flat(float(small), float(max(large, small + 1e-3)), log_c, log_beta, floor)
+        return RidgeCoordinates(float(small), float(max(large, small + 1e-3)), log_c, log_beta, floor)
 
-    def flatten(self, z_SP: np.ndarray) -> np.ndarray:
-        """Return (S, P) flat coordinates."""
+    def straighten(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return (S, P) straight coordinates."""
         at_small, at_large = self._powers(z_SP)
-        flat, c = z_SP.copy(), np.exp(z_SP[:, self.log_c])
-        flat[:, self.log_c] = c * at_small + z_SP[:, self.floor]
-        flat[:, self.floor] = c * at_large + z_SP[:, self.floor]
-        return flat
+        x, c = z_SP.copy(), np.exp(z_SP[:, self.log_c])
+        x[:, self.log_c] = c * at_small + z_SP[:, self.floor]
+        x[:, self.floor] = c * at_large + z_SP[:, self.floor]
+        return x
 
-    def curve(self, flat_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (S, P) z, and (S,) logarithms of the volume in z of a unit of flat coordinates; -inf outside."""
-        at_small, at_large = self._powers(flat_SP)
-        fall = flat_SP[:, self.log_c] - flat_SP[:, self.floor]
+    def curve(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (S, P) z, and (S,) logarithms of the volume in z of a unit of straight coordinates; -inf outside."""
+        at_small, at_large = self._powers(x_SP)
+        fall = x_SP[:, self.log_c] - x_SP[:, self.floor]
         c = np.maximum(fall, 1e-300) / np.maximum(at_small - at_large, 1e-300)
-        z = flat_SP.copy()
+        z = x_SP.copy()
         z[:, self.log_c] = np.log(c)
-        z[:, self.floor] = flat_SP[:, self.log_c] - c * at_small
-        # d(flat) = c (at_small - at_large) d(log c) d(E): what the curve falls between the two
+        z[:, self.floor] = x_SP[:, self.log_c] - c * at_small
+        # d(x) = c (at_small - at_large) d(log c) d(E): what the curve falls between the two
         return z, np.where(fall > 0, -np.log(np.maximum(fall, 1e-300)), -np.inf)
 
     def jacobian(self, z_P: np.ndarray) -> np.ndarray:
-        """Return (P, P) derivatives of `flatten` by z at a point."""
+        """Return (P, P) derivatives of `straighten` by z at a point."""
         at_small, at_large = (float(x[0]) for x in self._powers(z_P[None]))
         c, beta = np.exp(z_P[self.log_c]), np.exp(z_P[self.log_beta])
         J = np.eye(len(z_P))
@@ -72,7 +72,7 @@ class Flat:
         return J
 
     def _powers(self, z_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return D^-beta at the two amounts; z and flat coordinates have log beta in the same place."""
+        """Return D^-beta at the two amounts; z and straight coordinates have log beta in the same place."""
         beta = np.exp(z_SP[:, self.log_beta])
         with np.errstate(over="ignore"):
             return np.exp(-beta * self.small), np.exp(-beta * self.large)

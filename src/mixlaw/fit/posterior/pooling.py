@@ -18,12 +18,11 @@ Shape letters: S draws, J targets, M shared coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
-from mixlaw.fit.targetfit import TargetFit
+from mixlaw.fit.curve import Curve
 
 _DEGREES = 4.0
 _SPREAD, _BELIEVED = 0.35, 2.0
@@ -34,35 +33,32 @@ _LEAST_EFFECTIVE = 0.05
 """Part of the draws that must still count; below it the weights are flattened until it does."""
 
 
-def shared(
-    targets: Mapping[str, TargetFit], losses_J: np.ndarray, beta_prior: tuple[float, float] | None, draws: int
-) -> dict[str, TargetFit]:
-    """Return the targets with `draws` draws each, weighted by what all of them have in common.
+def pooled(
+    curves: Sequence[Curve], losses_J: np.ndarray, beta_prior: tuple[float, float] | None, draws: int
+) -> list[Curve]:
+    """Return the curves with `draws` draws each, weighted by what all of them have in common.
 
     Args:
-        targets: J fits with more draws than are wanted, of laws that have a floor `E` and an exponent `beta`.
+        curves: J, with more draws than are wanted, of laws that have a floor `E` and an exponent `beta`.
         losses_J: mean measured loss of each, nats.
         beta_prior: mean and standard deviation of log beta in each target's own prior; None where the fit of the law
             has shared beta already.
         draws: how many are kept.
     """
-    names = [name for name in targets if not name.startswith("metric:")]
-    if len(names) < 2:
-        return {name: _taken(fitted, np.zeros(_count(fitted)), draws) for name, fitted in targets.items()}
-    places = [list(targets).index(name) for name in names]
-    z_JSM = [_coordinates(targets[name], losses_J[j], beta_prior) for name, j in zip(names, places, strict=True)]
-    own_JS = [_log_prior(z_SM, beta_prior) for z_SM in z_JSM]
-    log_weights = dict(zip(names, _learnt(z_JSM, own_JS), strict=True))
-    return {
-        name: _taken(fitted, log_weights.get(name, np.zeros(_count(fitted))), draws) for name, fitted in targets.items()
-    }
+    pooled_J = [j for j, curve in enumerate(curves) if not curve.law.target.startswith("metric:")]
+    log_weights = {j: np.zeros(len(curve.draws_SP)) for j, curve in enumerate(curves)}
+    if len(pooled_J) >= 2:
+        z_JSM = [_coordinates(curves[j], losses_J[j], beta_prior) for j in pooled_J]
+        log_weights |= dict(zip(pooled_J, _learnt(z_JSM, [_log_prior(z, beta_prior) for z in z_JSM]), strict=True))
+    return [_taken(curve, log_weights[j], draws) for j, curve in enumerate(curves)]
 
 
-def _coordinates(fitted: TargetFit, loss: float, beta_prior: tuple[float, float] | None) -> np.ndarray:
-    above = np.log(np.maximum(loss - fitted.draws["E"], 1e-6 * abs(loss) + 1e-300))
+def _coordinates(curve: Curve, loss: float, beta_prior: tuple[float, float] | None) -> np.ndarray:
+    draws = curve.draws
+    above = np.log(np.maximum(loss - draws["E"], 1e-6 * abs(loss) + 1e-300))
     if beta_prior is None:
         return above[:, None]
-    return np.column_stack([above, np.log(np.maximum(fitted.draws["beta"], 1e-300))])
+    return np.column_stack([above, np.log(np.maximum(draws["beta"], 1e-300))])
 
 
 def _log_prior(z_SM: np.ndarray, beta_prior: tuple[float, float] | None) -> np.ndarray:
@@ -105,13 +101,8 @@ def _flattened(log_weights_S: np.ndarray) -> np.ndarray:
         power *= 0.8
 
 
-def _taken(fitted: TargetFit, log_weights_S: np.ndarray, draws: int) -> TargetFit:
-    """Return the fit with draws taken at even steps of the summed weights: as they are where the weights are equal."""
+def _taken(curve: Curve, log_weights_S: np.ndarray, draws: int) -> Curve:
+    """Return the curve with draws taken at even steps of the summed weights: as they are where the weights are equal."""
     steps = np.cumsum(np.exp(log_weights_S - log_weights_S.max()))
     taken = np.searchsorted(np.round(steps / steps[-1], 12), (np.arange(draws) + 0.5) / draws)
-    taken = np.minimum(taken, len(steps) - 1)
-    return replace(fitted, draws={name: values[taken] for name, values in fitted.draws.items()})
-
-
-def _count(fitted: TargetFit) -> int:
-    return len(next(iter(fitted.draws.values())))
+    return curve.take(np.minimum(taken, len(steps) - 1))

@@ -7,7 +7,6 @@ term   = number | [number [*]] name | [number [*]] 'any name'
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.suggestions import suggest
 
 _SIGN = re.compile(r"<=|>=|==|=|<|>")
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -167,10 +167,3 @@ class _Reader:
         rest = self.text[self.at :].strip()
         where = f"at '{rest}'" if rest else "at its end"
         return ConfigError(f"The group '{self.text}' cannot be read {where}: {wanted} is needed.", _EXAMPLE)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean 'x'?" where a known name is near, else the list of those there are."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'" if close else f"there are {', '.join(map(repr, known))}"

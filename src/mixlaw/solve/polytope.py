@@ -26,8 +26,8 @@ def _none() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Region:
-    """A polytope of weights; not empty (see `mixlaw.solve.linear`).
+class Polytope:
+    """A polytope of weights; not empty (see `mixlaw.solve.feasibility`).
 
     Attributes:
         lower_K: smallest weights.
@@ -108,7 +108,7 @@ class Region:
         return np.clip(result, self.lower_K, self.upper_K)
 
     def cheapest(self, slope_K: np.ndarray) -> np.ndarray:
-        """Return weights that minimise slope . v over the region."""
+        """Return weights that minimise slope . v over the polytope."""
         if not self.box:
             return self._cheapest_by_program(slope_K)
         weights, left = self.lower_K.copy(), 1 - self.lower_K.sum()

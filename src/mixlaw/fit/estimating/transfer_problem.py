@@ -2,19 +2,13 @@
 
 The law's own parameters (C, k, alpha, beta, E) are badly scaled and nearly collinear, so the fit works in
 
-    z = (log c, tau, alpha, log beta, E)        L = c D^-beta + E,   D = n + tau rho (r / rho)^alpha
+    z = (log c, tau, alpha, log beta, E)        k = tau rho^(1 - alpha)
 
 with tokens n, r in units of a typical effective amount, so that c is the reducible loss there, and with tau, the
 worth of one token of another domain at rho, the smallest amount of other tokens in the runs. The paper's constraint
 k R^alpha <= R is then just tau <= 1 (it binds at the smallest R), and 0 <= alpha <= 1 is a box as well.
 
-Two coordinates have a prior, both scale-free; the others are flat within their bounds:
-
-    log beta ~ Normal(log 0.2, 0.7)     published fine-tuning exponents lie between 0.03 and 0.5 (Zhang et al. 2024,
-                                        arXiv 2402.17193, Table 4; Li 2025, Table 1); five points on a curve hardly
-                                        determine it, and E follows from it
-    tau      ~ half-normal(0.3)         sceptical: another domain's token counts for less than an own one until the
-                                        runs say otherwise
+Equation and priors are those of `mixlaw.laws.transfer`; the prior of k is that of tau, and beta's is of its logarithm.
 
 Shape letters: R runs, P = 5 coordinates, S candidates or draws.
 """
@@ -25,14 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixlaw.core.errors import FitError
-from mixlaw.fit.flat import Flat
+from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.laws._shares import EXPONENT_BOUNDS
+from mixlaw.laws.transfer import ONE_TOKEN, Transfer, effective_tokens, transfer_jacobian, transfer_losses
 
-NAMES = ("C", "k", "alpha", "beta", "E")
-LOG_BETA_PRIOR = (np.log(0.2), 0.7)
-TAU_PRIOR_SD = 0.3
-_BETA_RANGE = (1e-3, 5.0)
-_ONE_TOKEN = 1e-6
+_PRIORS = {parameter.name: parameter.prior for parameter in Transfer(("own",), "own").parameters}
+LOG_BETA_PRIOR = _PRIORS["beta"] or (0.0, np.inf)
+TAU_PRIOR_SD = (_PRIORS["k"] or (0.0, np.inf))[1]
 
 
 @dataclass(frozen=True)
@@ -62,16 +55,16 @@ class TransferProblem:
     @staticmethod
     def of(own_R: np.ndarray, others_R: np.ndarray, losses_R: np.ndarray, informed: bool = True) -> TransferProblem:
         """Return the problem for tokens in millions and losses in nats; all (R,)."""
-        typical = np.maximum(own_R, _ONE_TOKEN) + 0.2 * others_R
+        typical = np.maximum(own_R, ONE_TOKEN) + 0.2 * others_R
         unit = float(np.exp(np.mean(np.log(typical))))
         others = others_R / unit
         mixed = bool(np.any(others > 0))
         rho = float(others[others > 0].min()) if mixed else 1.0
         top = float(losses_R.max())
         reach = 30 + np.log(max(top, 1e-12))
-        lower = np.array([reach - 90, 0.0, 0.0, np.log(_BETA_RANGE[0]), 0.0])
+        lower = np.array([reach - 90, 0.0, 0.0, np.log(EXPONENT_BOUNDS[0]), 0.0])
         # Without other tokens k and alpha mean nothing: they are held at zero.
-        upper = np.array([reach, float(mixed), float(mixed), np.log(_BETA_RANGE[1]), float(losses_R.min())])
+        upper = np.array([reach, float(mixed), float(mixed), np.log(EXPONENT_BOUNDS[1]), float(losses_R.min())])
         return TransferProblem(own_R / unit, others, losses_R, unit, rho, lower, upper, informed)
 
     def take(self, rows: np.ndarray) -> TransferProblem:
@@ -79,35 +72,33 @@ class TransferProblem:
         parts = (self.own_R[rows], self.others_R[rows], self.losses_R[rows])
         return TransferProblem(*parts, self.unit, self.rho, self.lower, self.upper, self.informed)
 
-    def effective(self, tau: np.ndarray, alpha: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """Return D in units of `unit`, at least one token."""
-        worth = np.where(others > 0, tau * self.rho * (np.maximum(others, 1e-300) / self.rho) ** alpha, 0.0)
-        return np.maximum(own + worth, _ONE_TOKEN / self.unit)
+    @property
+    def _least(self) -> float:
+        """One token, in units of `unit`."""
+        return ONE_TOKEN / self.unit
+
+    def effective(self, tau: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        """Return D of the runs in units of `unit`, at least one token."""
+        return effective_tokens(tau * self.rho ** (1 - alpha), alpha, self.own_R, self.others_R, self._least)
+
+    def theta(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return (..., P) parameters (C, k, alpha, beta, E), tokens in units of `unit`."""
+        log_c, tau, alpha, log_beta, E = np.moveaxis(z_SP, -1, 0)
+        return np.stack([np.exp(log_c), tau * self.rho ** (1 - alpha), alpha, np.exp(log_beta), E], axis=-1)
 
     def losses(self, z_SP: np.ndarray) -> np.ndarray:
         """Return (S, R) losses of the problem's runs."""
-        log_c, tau, alpha, log_beta, E = (z_SP[:, p, None] for p in range(5))
-        with np.errstate(over="ignore"):
-            D = self.effective(tau, alpha, self.own_R, self.others_R)
-            return np.exp(log_c - np.exp(log_beta) * np.log(D)) + E
+        with np.errstate(over="ignore", invalid="ignore"):
+            return transfer_losses(self.theta(z_SP), self.own_R, self.others_R, self._least)
 
     def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (R,) losses and (R, P) derivatives by z."""
-        log_c, tau, alpha, log_beta, E = z_P
-        beta = np.exp(log_beta)
-        ratio = np.maximum(self.others_R, 1e-300) / self.rho
-        share = np.where(self.others_R > 0, self.rho * ratio**alpha, 0.0)
-        D = np.maximum(self.own_R + tau * share, _ONE_TOKEN / self.unit)
-        reducible = np.exp(log_c - beta * np.log(D))
-        by_D = -beta * reducible / D
-        columns = (
-            reducible,
-            by_D * share,
-            by_D * tau * share * np.log(ratio),
-            -beta * np.log(D) * reducible,
-            np.ones_like(D),
-        )
-        return reducible + E, np.stack(columns, axis=1)
+        theta_P, runs = self.theta(z_P), (self.own_R, self.others_R, self._least)
+        C, k, alpha, beta, _ = theta_P
+        by_C, by_k, by_alpha, by_beta, by_E = transfer_jacobian(theta_P, *runs).T
+        # k moves with alpha at the same tau
+        columns = (C * by_C, self.rho ** (1 - alpha) * by_k, by_alpha - k * np.log(self.rho) * by_k, beta * by_beta)
+        return transfer_losses(theta_P, *runs), np.stack([*columns, by_E], axis=1)
 
     def prior_residuals(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the prior as residuals of unit variance, (2,), and their derivatives by z, (2, P)."""
@@ -133,9 +124,9 @@ class TransferProblem:
         density = -0.5 * prior - 0.5 * (weights_R.sum() + degrees) * np.log(degrees * noise**2 + squares)
         return np.where(inside & np.isfinite(density), density, -np.inf)
 
-    def flat(self, z_P: np.ndarray) -> Flat:
+    def straight(self, z_P: np.ndarray) -> RidgeCoordinates:
         """Return the coordinates in which the posterior around a point is not curved."""
-        return Flat.of(self.effective(z_P[1], z_P[2], self.own_R, self.others_R), 0, 3, 4)
+        return RidgeCoordinates.of(self.effective(z_P[1], z_P[2]), 0, 3, 4)
 
     def starts(self, count: int) -> np.ndarray:
         """Return (count, P) starting points: the best and most different of a Sobol set over (tau, alpha, log beta).
@@ -149,7 +140,7 @@ class TransferProblem:
         tau, alpha = cube[:, 0] ** 2 * self.upper[1], cube[:, 1] * self.upper[2]
         log_beta = LOG_BETA_PRIOR[0] + 1.2 * norm.ppf(np.clip(cube[:, 2], 1e-4, 1 - 1e-4))
         log_beta = np.clip(log_beta, self.lower[3], self.upper[3])
-        D = self.effective(tau[:, None], alpha[:, None], self.own_R, self.others_R)
+        D = self.effective(tau[:, None], alpha[:, None])
         slope, intercept, misfit = _robust_lines(np.exp(-np.exp(log_beta)[:, None] * np.log(D)), self.losses_R)
         log_c = np.log(np.maximum(slope, 1e-9 * self.losses_R.max() + 1e-30))
         candidates = np.column_stack([log_c, tau, alpha, log_beta, intercept])
@@ -166,11 +157,7 @@ class TransferProblem:
 
     def natural(self, z_SP: np.ndarray) -> np.ndarray:
         """Return (S, P) parameters (C, k, alpha, beta, E), tokens in millions."""
-        log_c, tau, alpha, log_beta, E = z_SP.T
-        beta = np.exp(log_beta)
-        return np.column_stack(
-            [np.exp(log_c) * self.unit**beta, tau * (self.rho * self.unit) ** (1 - alpha), alpha, beta, E]
-        )
+        return Transfer(("own",), "own").rescale(self.theta(z_SP), self.unit)
 
 
 def _robust_lines(x_SR: np.ndarray, y_R: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -193,14 +180,3 @@ def _robust_lines(x_SR: np.ndarray, y_R: np.ndarray) -> tuple[np.ndarray, np.nda
         weights = np.minimum(1, 2 * scale / np.maximum(residual, 1e-300))
         misfit = (np.sqrt(weights) * residual).mean(axis=1)
     return slope, intercept, misfit
-
-
-def require_matching_domains(domains: tuple[str, ...], targets: tuple[str, ...]) -> None:
-    """Raise FitError where a target is not a domain: the law needs the target's own tokens."""
-    stray = [target for target in targets if target not in domains]
-    if stray:
-        raise FitError(
-            f"Law 'transfer' needs a domain for every target; {', '.join(map(repr, stray))} has none among "
-            f"{', '.join(map(repr, domains))}.",
-            "Name each loss column after the domain it validates, or drop the column.",
-        )

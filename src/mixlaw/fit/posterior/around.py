@@ -1,7 +1,7 @@
 """Posterior draws around a maximum a posteriori point.
 
 The normal approximation at the point (Laplace) is exact for many runs and wrong at bounds and along curved ridges,
-which few runs leave. Its draws therefore only start an ensemble of walkers (`mixlaw.fit.sampling`) on the posterior
+which few runs leave. Its draws therefore only start an ensemble of walkers (`mixlaw.fit.posterior.ensemble`) on the posterior
 density itself, for as many sweeps as the size of the problem allows: several hundred for a dozen runs of three domains,
 none where hundreds of runs have made the posterior normal.
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.core.seeds import generator
-from mixlaw.fit.flat import Flat
-from mixlaw.fit.sampling import sample
+from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.fit.posterior.ensemble import sample
 
 _WORK = 2.0e8
 """Elementary evaluations (draws x runs x coordinates) that the walkers may cost."""
@@ -39,7 +39,7 @@ class Around:
         lower_P: bounds.
         upper_P: bounds.
         degrees: of freedom that the noise estimate has: the draws are Student's t with so many.
-        flat: coordinates in which the posterior is not curved, where the law has such.
+        straight: coordinates in which the posterior is not curved, where the law has such.
     """
 
     losses: Callable[[np.ndarray], np.ndarray]
@@ -52,7 +52,7 @@ class Around:
     lower_P: np.ndarray
     upper_P: np.ndarray
     degrees: float
-    flat: Flat | None = None
+    straight: RidgeCoordinates | None = None
 
     @property
     def width_P(self) -> np.ndarray:
@@ -64,30 +64,30 @@ class Around:
     def _held(self) -> np.ndarray:
         return np.diag(self.covariance_PP) <= 0
 
-    def flatten(self, z_SP: np.ndarray) -> np.ndarray:
-        """Return the flat coordinates of z."""
-        return z_SP if self.flat is None else self.flat.flatten(z_SP)
+    def straighten(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return the straight coordinates of z."""
+        return z_SP if self.straight is None else self.straight.straighten(z_SP)
 
     def curve(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
-        """Return z of flat coordinates, and the logarithm of the volume of their unit in z."""
-        return (x_SP, 0.0) if self.flat is None else self.flat.curve(x_SP)
+        """Return z of straight coordinates, and the logarithm of the volume of their unit in z."""
+        return (x_SP, 0.0) if self.straight is None else self.straight.curve(x_SP)
 
     def spread(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return (count, P) draws of the normal approximation, as z within the bounds."""
         z, held = self.z_P, self._held
-        change = np.eye(len(z)) if self.flat is None else self.flat.jacobian(z)
+        change = np.eye(len(z)) if self.straight is None else self.straight.jacobian(z)
         covariance = change @ self.covariance_PP @ change.T
         values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
         student = np.sqrt(self.degrees / np.maximum(rng.chisquare(max(self.degrees, 2.1), count), 1e-3))
         away = rng.standard_normal((count, len(z))) @ (vectors * np.sqrt(np.maximum(values, 0))).T
-        points = self.curve(self.flatten(z[None])[0] + away * student[:, None])[0]
+        points = self.curve(self.straighten(z[None])[0] + away * student[:, None])[0]
         points[:, held] = z[held] + self.width_P[held] * rng.standard_normal((count, int(held.sum())))
         points = np.where(points < self.lower_P, 2 * self.lower_P - points, points)
         points = np.where(points > self.upper_P, 2 * self.upper_P - points, points)
         return np.clip(np.nan_to_num(points, nan=0.0), self.lower_P, self.upper_P)
 
     def log_density(self, x_SP: np.ndarray) -> np.ndarray:
-        """Return (S,) log posterior densities in flat coordinates, up to a constant."""
+        """Return (S,) log posterior densities in straight coordinates, up to a constant."""
         z_SP, log_volume = self.curve(x_SP)
         inside = np.all((z_SP >= self.lower_P) & (z_SP <= self.upper_P), axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -121,7 +121,7 @@ def draw(around: Around, seed: int, draws: int) -> np.ndarray:
     # walkers start from the most probable fifth of its draws.
     near = z + 1e-3 * around.width_P * rng.standard_normal((walkers, len(z)))
     start = np.vstack([around.spread(5 * walkers, rng), np.clip(near, around.lower_P, around.upper_P)])
-    start = around.flatten(start)
+    start = around.straighten(start)
     start = start[np.argsort(-around.log_density(start), kind="stable")[:walkers]]
     thin = max(sweeps // (2 * -(-draws // walkers)), 1)
     found = sample(around.log_density, start, rng, draws, burn_in=sweeps // 2, thin=thin)

@@ -1,0 +1,103 @@
+"""Which law: the simplest whose error on held-out mixtures is within one standard error of the best law's.
+
+By paired differences (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3): a richer law has to earn its parameters
+on runs that it has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.held_out import held_out
+from mixlaw.fit.choosing.table import LawRow
+from mixlaw.fit.estimating.transfer import require_identifiable
+from mixlaw.fit.size import log_sizes
+
+CANDIDATES = ("transfer", "pairwise")
+"""What `auto` chooses from, the simplest first: laws that hold at other budgets and that `solve` solves."""
+
+_MORE_TO_CHOOSE = 5
+"""Different mixtures above the number of domains below which holding some out says too little: as many as a target's
+curve of `pairwise` has parameters, and one to hold out. No data."""
+
+_TOLD_APART = 1.0
+"""Standard errors of the paired difference by which one law must be better than another: the usual rule; no data."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A law and why it was chosen.
+
+    Attributes:
+        law: its name.
+        reason: a sentence; empty where the law was the user's wish.
+        checked: its figures on held-out mixtures, where they are known already.
+        alternative: the figures of the law that held-out mixtures do not tell from it, or None.
+    """
+
+    law: str
+    reason: str = ""
+    checked: LawRow | None = None
+    alternative: LawRow | None = None
+
+
+def choose(runs: RunTable) -> Choice:
+    """Return the law that held-out mixtures choose, and the alternative where they do not tell the two apart.
+
+    Raises:
+        NotIdentifiable: the runs leave a parameter of `transfer` open.
+        MixlawError: no law could be fitted; the first one's reason.
+    """
+    K = len(runs.domains)
+    if log_sizes(runs) is not None:
+        return Choice("pairwise", "Law 'pairwise': the runs are of several model sizes.")
+    if not set(runs.targets) <= set(runs.domains):
+        return Choice("pairwise", "Law 'pairwise': there are targets that are no domains.")
+    if K < 2:
+        return Choice("transfer", "Law 'transfer': there is one domain.")
+    few = len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE
+    if not few:
+        # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
+        require_identifiable(runs)
+    transfer, pairwise = rows = [held_out(runs, name) for name in CANDIDATES]
+    usable = [row for row in rows if np.isfinite(row.mre)]
+    if few or not usable:
+        reason = "Law 'transfer': too few different mixtures to choose by holding some out."
+        return Choice("transfer", reason if few else "", transfer, pairwise if len(usable) == 2 else None)
+    name, reason = simplest_good(rows, runs)
+    chosen, other = (transfer, pairwise) if name == "transfer" else (pairwise, transfer)
+    if len(usable) < 2 or told_apart(chosen, other, runs):
+        return Choice(name, reason, chosen)
+    reason += f" Held-out mixtures do not tell it from '{other.name}': decisions hedge between both."
+    return Choice(name, reason, chosen, other)
+
+
+def simplest_good(rows: Sequence[LawRow], runs: RunTable) -> tuple[str, str]:
+    """Return the chosen law's name and the reason; `rows` from the simplest law to the richest."""
+    usable = [row for row in rows if np.isfinite(row.mre)]
+    best = min(usable, key=lambda row: row.mre)
+    figures = ", ".join(f"{row.name} {100 * row.mre:.3g} %" for row in usable)
+    row = next(row for row in usable if row is best or not _clearly_worse(row, best, runs))
+    if row is best:
+        return row.name, f"Law '{row.name}' has the smallest error on held-out mixtures ({figures})."
+    return row.name, (
+        f"Law '{row.name}' is the simplest within one standard error of the best, '{best.name}', on held-out mixtures "
+        f"({figures})."
+    )
+
+
+def told_apart(row: LawRow, other: LawRow, runs: RunTable) -> bool:
+    """Return whether one of two laws is better on held-out mixtures, by more than one standard error."""
+    return _clearly_worse(row, other, runs) or _clearly_worse(other, row, runs)
+
+
+def _clearly_worse(row: LawRow, other: LawRow, runs: RunTable) -> bool:
+    """Return whether a law's relative error on held-out runs is larger than another's by more than a standard error."""
+    each_RJ = np.abs(row.predicted_RJ - runs.losses_RJ) - np.abs(other.predicted_RJ - runs.losses_RJ)
+    each_R = np.nanmean(each_RJ / np.abs(runs.losses_RJ), axis=1)
+    each_R = each_R[np.isfinite(each_R)]
+    return not each_R.mean() <= _TOLD_APART * each_R.std(ddof=1) / np.sqrt(len(each_R))

@@ -1,0 +1,145 @@
+"""Losses of held-out mixtures, predicted by a law that was fitted to the others, and the errors of such predictions.
+
+Every law is fitted to the same folds of whole mixtures (replicates stay together) and asked for the rest.
+
+Shape letters: R runs, J targets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixlaw.core.errors import ConfigError, MixlawError
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.table import LawRow, LawTable
+from mixlaw.fit.estimating.estimator import Estimator
+from mixlaw.fit.estimating.law_problem import LawEstimator
+from mixlaw.fit.estimating.pairwise import PairwiseEstimator
+from mixlaw.fit.estimating.regressor import RegressorEstimator
+from mixlaw.fit.estimating.transfer import TransferEstimator
+from mixlaw.fit.prediction import CEILING
+from mixlaw.fit.size import largest_size, log_sizes
+from mixlaw.laws import LawKind, find, names
+from mixlaw.laws.pairwise import Pairwise
+from mixlaw.laws.transfer import Transfer
+
+_FOLDS = 10
+"""Parts of the mixtures, each held out once. Usual; no data."""
+
+
+def estimator_of(kind: LawKind) -> Estimator:
+    """Return what fits a law: the one made for it, or the one for any law."""
+    if kind.regressor is not None:
+        return RegressorEstimator(kind)
+    if kind.law is Transfer:
+        return TransferEstimator()
+    return PairwiseEstimator() if kind.law is Pairwise else LawEstimator(kind)
+
+
+def compare_laws(runs: RunTable, laws: Sequence[Any] | None = None) -> LawTable:
+    """Return the laws' figures, best first; laws that do not apply last, with the reason.
+
+    Args:
+        runs: R runs.
+        laws: whatever `mixlaw.laws.find` takes; None for all. The mean is always there.
+    """
+    kinds = {kind.name: kind for kind in map(find, [*(names() if laws is None else laws), "mean"])}
+    rows = [held_out(runs, kind) for kind in kinds.values()]
+    return LawTable(sorted(rows, key=lambda row: (not np.isfinite(row.mre), row.mre if np.isfinite(row.mre) else 0.0)))
+
+
+def held_out(runs: RunTable, law: Any) -> LawRow:
+    """Return one law's figures on held-out mixtures; an error of the law becomes its note."""
+    kind, began = find(law), time.perf_counter()
+    predicted = np.full(runs.losses_RJ.shape, np.nan)
+    try:
+        require_one_size(runs, kind)
+        predicted = estimator_of(kind).held_out(runs, folds(runs))
+    except MixlawError as error:
+        return LawRow(kind.name, predicted, note=f"{error} {error.hint}".strip())
+    seconds, losses = time.perf_counter() - began, runs.losses_RJ
+    ceiling = CEILING * np.nanmax(np.abs(losses), axis=0)
+    predicted = np.clip(np.nan_to_num(predicted, nan=np.inf), 0, ceiling)
+    known = np.isfinite(losses)
+    residual = np.where(known, predicted - losses, np.nan)
+    spread = np.nansum((losses - np.nanmean(losses, axis=0)) ** 2)
+    ranks = [spearman(predicted[known[:, j], j], losses[known[:, j], j]) for j in range(losses.shape[1])]
+    return LawRow(
+        kind.name,
+        predicted,
+        float(np.nanmean(np.abs(residual) / np.abs(losses))),
+        float(np.mean(np.nan_to_num(ranks))),
+        float(1 - np.nansum(residual**2) / spread) if spread > 0 else float("nan"),
+        float(np.nanmean(residual)),
+        seconds,
+    )
+
+
+def folds(runs: RunTable) -> list[np.ndarray]:
+    """Return boolean masks (R,) of the runs to hold out: whole mixtures, at most ten folds, no randomness."""
+    mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel()
+    # Sorted by total and dealt out in turn, so that every fold has small and large runs.
+    totals = np.array([runs.totals_R[mixtures == m][0] for m in range(mixtures.max() + 1)])
+    rank = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[mixtures]
+    count = min(_FOLDS, int(mixtures.max()) + 1)
+    return [rank % count == fold for fold in range(count)] if count > 1 else []
+
+
+def require_one_size(runs: RunTable, kind: LawKind) -> None:
+    """Raise ConfigError where the runs are of several model sizes and the law knows only one."""
+    sizes = log_sizes(runs)
+    if sizes is not None and not estimator_of(kind).any_size:
+        top = largest_size(runs)
+        raise ConfigError(
+            f"The runs are of models with {top * np.exp(sizes.min()):.3g} to {top:.3g} parameters; law "
+            f"'{kind.name}' knows one size.",
+            "Use law pairwise, or keep the runs of one size.",
+        )
+
+
+class Errors(NamedTuple):
+    """Of held-out predictions of one target; NaN where there are too few.
+
+    Attributes:
+        mre: mean relative error, a share.
+        mre_mean: the same for the mean of the runs with other mixtures.
+        spearman: rank correlation; NaN where either side is constant.
+        r2: share of the variance that is explained.
+    """
+
+    mre: float
+    mre_mean: float
+    spearman: float
+    r2: float
+
+
+def errors_of(predicted_R: np.ndarray, losses_R: np.ndarray, tokens_RK: np.ndarray) -> Errors:
+    """Return the errors of held-out predictions; NaN predictions and losses are left out."""
+    known = np.isfinite(losses_R) & np.isfinite(predicted_R)
+    if known.sum() < 3:
+        return Errors(*[float("nan")] * 4)
+    predicted, losses = predicted_R[known], losses_R[known]
+    mixtures = np.unique(tokens_RK[known], axis=0, return_inverse=True)[1].ravel()
+    counts, sums = np.bincount(mixtures), np.bincount(mixtures, losses)
+    others = np.maximum(len(losses) - counts[mixtures], 1)
+    mean = (losses.sum() - sums[mixtures]) / others
+    size, spread = np.maximum(np.abs(losses), 1e-12), ((losses - losses.mean()) ** 2).sum()
+    return Errors(
+        float(np.mean(np.abs(predicted - losses) / size)),
+        float(np.mean(np.abs(mean - losses) / size)),
+        spearman(predicted, losses),
+        float(1 - ((predicted - losses) ** 2).sum() / spread) if spread > 0 else float("nan"),
+    )
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Spearman's rank correlation; NaN where one side is constant."""
+    from scipy.stats import rankdata
+
+    ranks_a, ranks_b = rankdata(a) - (len(a) + 1) / 2, rankdata(b) - (len(b) + 1) / 2
+    norm = np.sqrt((ranks_a**2).sum() * (ranks_b**2).sum())
+    return float((ranks_a * ranks_b).sum() / norm) if norm > 0 else float("nan")

@@ -1,0 +1,212 @@
+"""The values that carry a fit from the sampler to the solver: a curve, what decisions rest on, and its draws.
+
+    Curve     one law fitted to one target: the reported parameters and draws of them, as arrays
+    Belief    the curves that decisions about a target rest on: one, or two where the runs do not tell two laws apart
+    Drawn     a belief at one amount of tokens, as the solver and the designs take it
+
+Tokens are in millions. Shape letters: R mixtures, K domains, P parameters, S draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixlaw.fit.posterior.extrapolation import losses_beyond, parameters_beyond
+from mixlaw.fit.size import at_size
+from mixlaw.laws import find
+from mixlaw.laws.base import Convex, Law, places
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How far runs lie from the law: a standard deviation that may grow with the loss.
+
+        sd(L) = sd_nats ((max(L - base, 0) / span + 0.1) / 0.6)^power
+
+    Runs that have seen almost nothing of a domain scatter more than those that have: their loss depends on what little
+    transfer there is.
+
+    Attributes:
+        sd_nats: standard deviation in the middle of the measured losses.
+        power: 0 where the scatter is the same everywhere.
+        base: smallest measured loss, nats.
+        span: largest minus smallest measured loss, nats.
+    """
+
+    sd_nats: float
+    power: float = 0.0
+    base: float = 0.0
+    span: float = 1.0
+
+    def at(self, losses: np.ndarray) -> np.ndarray:
+        """Return the standard deviation of a run's loss where the law says `losses`, nats; any shape."""
+        height = (np.maximum(losses - self.base, 0) / max(self.span, 1e-300) + 0.1) / 0.6
+        return self.sd_nats * height**self.power
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One law fitted to one target.
+
+    Attributes:
+        law: made for the domains and the target.
+        theta_P: the reported parameters, in the order of `law.parameters`.
+        draws_SP: posterior draws of them; one row, the point, where there is no posterior.
+        scatter: of runs around the law.
+        gamma: exponent of the model's size and its (S,) draws, where the runs are of several sizes.
+    """
+
+    law: Law
+    theta_P: np.ndarray
+    draws_SP: np.ndarray
+    scatter: Scatter
+    gamma: tuple[float, np.ndarray] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the parameters, that of the size's exponent last."""
+        return [parameter.name for parameter in self.law.parameters] + ["gamma"] * (self.gamma is not None)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Name -> reported value."""
+        values = [*self.theta_P, *([] if self.gamma is None else [self.gamma[0]])]
+        return dict(zip(self.names, map(float, values), strict=True))
+
+    @property
+    def draws(self) -> dict[str, np.ndarray]:
+        """Name -> (S,) draws."""
+        columns = [*self.draws_SP.T, *([] if self.gamma is None else [self.gamma[1]])]
+        return dict(zip(self.names, columns, strict=True))
+
+    def take(self, draws: np.ndarray | slice) -> Curve:
+        """Return the curve with some of its draws."""
+        gamma = None if self.gamma is None else (self.gamma[0], self.gamma[1][draws])
+        return replace(self, draws_SP=self.draws_SP[draws], gamma=gamma)
+
+    def losses(self, tokens_RK: np.ndarray, log_sizes_R: np.ndarray | None = None) -> np.ndarray:
+        """Return (R,) losses at the reported parameters, nats."""
+        losses_R = self.law.predict(self.theta_P, tokens_RK)
+        if log_sizes_R is None or self.gamma is None:
+            return losses_R
+        return self._sized(losses_R, self.theta_P, np.asarray(self.gamma[0]), log_sizes_R)
+
+    def losses_by_draw(
+        self,
+        tokens_RK: np.ndarray,
+        normals_S: np.ndarray,
+        distance_R: np.ndarray,
+        log_sizes_R: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return (S, R) losses in every draw, nats; beyond the largest run as `mixlaw.fit.posterior.extrapolation`."""
+        losses_SR = losses_beyond(self.law, self.draws_SP, normals_S, tokens_RK, distance_R)
+        if log_sizes_R is None or self.gamma is None:
+            return losses_SR
+        return self._sized(losses_SR, self.draws_SP, self.gamma[1], log_sizes_R)
+
+    def at_size(self, log_size: float) -> Curve:
+        """Return the curve for models larger by a factor, whose logarithm is given, than those that it is for."""
+        assert self.gamma is not None
+        theta_P, draws_SP = self.theta_P.copy(), self.draws_SP.copy()
+        amplitudes = places(self.law, "amplitude")
+        theta_P[amplitudes] *= np.exp(-self.gamma[0] * log_size)
+        draws_SP[:, amplitudes] *= np.exp(-self.gamma[1] * log_size)[:, None]
+        return replace(self, theta_P=theta_P, draws_SP=draws_SP)
+
+    def of_domains(self, domains: tuple[str, ...]) -> Curve:
+        """Return the curve for mixtures of some of the law's domains only."""
+        law = find(self.law).law
+        assert law is not None
+        made = law(domains, self.law.target)
+        kept = [self.names.index(parameter.name) for parameter in made.parameters]
+        return replace(self, law=made, theta_P=self.theta_P[kept], draws_SP=self.draws_SP[:, kept])
+
+    def _sized(self, losses: np.ndarray, theta: np.ndarray, gamma: np.ndarray, log_sizes_R: np.ndarray) -> np.ndarray:
+        """Return losses, (..., R), as models of other sizes would have them; theta (..., P), gamma (...)."""
+        floor = theta[..., places(self.law, "floor")[:1]]
+        return at_size(losses, floor, gamma[..., None], log_sizes_R)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What decisions about one target rest on.
+
+    Attributes:
+        curves: the reported law's first; a second one where held-out mixtures do not tell its law from the first. Of n
+            curves with S draws, each gives every n-th, so that together they have S.
+        normals_S: a standard normal for each draw: how its curve bends beyond the largest run.
+    """
+
+    curves: tuple[Curve, ...]
+    normals_S: np.ndarray
+
+    @property
+    def curve(self) -> Curve:
+        """The reported law's."""
+        return self.curves[0]
+
+    def with_laws(self, change: Callable[[Law], Law]) -> Belief:
+        """Return the belief with every law replaced by what the function makes of it."""
+        return replace(self, curves=tuple(replace(curve, law=change(curve.law)) for curve in self.curves))
+
+    def take(self, draws: np.ndarray) -> Belief:
+        """Return the belief with some draws of each curve."""
+        return Belief(tuple(curve.take(draws) for curve in self.curves), self.normals_S[draws])
+
+    def drawn(self, distance: float = 0.0) -> Drawn:
+        """Return the draws for mixtures that lie so far beyond the largest run, in powers of e."""
+        n = len(self.curves)
+        parts = [
+            (curve.law, parameters_beyond(curve.law, curve.draws_SP, self.normals_S, distance)[i::n])
+            for i, curve in enumerate(self.curves)
+        ]
+        return Drawn(tuple(parts))
+
+    def losses_by_draw(
+        self, tokens_RK: np.ndarray, distance_R: np.ndarray, log_sizes_R: np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """Return each curve's (S / n, R) losses in its draws, nats."""
+        return [
+            curve.losses_by_draw(tokens_RK, self.normals_S, distance_R, log_sizes_R)[i :: len(self.curves)]
+            for i, curve in enumerate(self.curves)
+        ]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws of one target's loss, some by one law and some by another.
+
+    Attributes:
+        parts: each law with (S_i, P_i) parameters; the draws are those of the first part, then those of the next.
+    """
+
+    parts: tuple[tuple[Law, np.ndarray], ...]
+
+    def __len__(self) -> int:
+        return sum(len(theta) for _, theta in self.parts)
+
+    def predict(self, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return (S, R) losses of mixtures, nats."""
+        return np.concatenate([law.predict(theta, tokens_RK) for law, theta in self.parts])
+
+    def gradient(self, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return (S, R, K) derivatives of `predict` by each domain's tokens."""
+        return np.concatenate([law.gradient(theta, tokens_RK) for law, theta in self.parts])
+
+    def take(self, draws: Sequence[int]) -> Drawn:
+        """Return some of the draws, given in ascending order."""
+        chosen, first, kept = np.asarray(draws, int), 0, []
+        for law, theta in self.parts:
+            here = chosen[(chosen >= first) & (chosen < first + len(theta))] - first
+            first += len(theta)
+            if len(here):
+                kept.append((law, theta[here]))
+        return Drawn(tuple(kept))
+
+    @property
+    def convex(self) -> bool:
+        """Whether the loss is known to be convex in the weights, in every draw."""
+        return all(isinstance(law, Convex) and law.convex(theta) for law, theta in self.parts)

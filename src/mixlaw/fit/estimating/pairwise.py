@@ -1,0 +1,223 @@
+"""The estimator of the law `pairwise`: all targets at once, each on its own runs, sharing what they have in common.
+
+Every target has a maximum a posteriori point under a normal prior; the priors are learnt from the targets themselves
+(empirical Bayes), so that thirteen targets over seventeen domains need no more runs than they can bear:
+
+    log n0, a, log beta     each target's own, around a common mean with a learnt spread
+    log t_ji                the crossed effects of `mixlaw.fit.estimating.hierarchy`
+    e_ji, h_ji              around 0 with a learnt spread
+    gamma_j                 around 0.1: the exponent of the model's size, where runs are of several sizes
+
+Rounds alternate: fit each target under its prior; let each target tell the hierarchy what its own runs say; learn.
+Residuals are scaled by a standard deviation that may grow with the loss (`Scatter`) and weighted by Huber's weights.
+
+Interference (h) is switched on when leaving out mixtures shows that it pays. Half a standard error of the paired
+differences is enough: h is shrunk towards 0 anyhow, and where it is real its absence biases every extrapolation.
+
+Shape letters: R runs, K domains, J targets, P coordinates, S draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from mixlaw.core.errors import TooFewRuns
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.curve import Curve
+from mixlaw.fit.estimating.estimator import Estimated
+from mixlaw.fit.estimating.gauss_newton import minimise
+from mixlaw.fit.estimating.information import Information, information
+from mixlaw.fit.estimating.pairwise_problem import GAMMA, A, E, PairwiseProblem
+from mixlaw.fit.estimating.pairwise_rounds import Target, fit_rounds
+from mixlaw.fit.estimating.robust import BEND
+from mixlaw.fit.posterior.around import Around, draw
+from mixlaw.fit.size import log_sizes
+from mixlaw.fit.units import MILLION, typical_total
+from mixlaw.laws.pairwise import CURVE, Mixtures
+
+LEAST = 4
+"""A target needs this many different mixtures; the priors do the rest, and the intervals say what is left open. As many
+as the curve of a single domain has parameters; no data."""
+
+_FOLDS = 5
+"""Parts of the mixtures, each held out once, that decide on interference. Usual; no data."""
+
+_PAYS = 0.5
+"""Standard errors by which interference must lower the error on held-out mixtures. Chosen on the fine-tuning swarm."""
+
+
+@dataclass(frozen=True)
+class PairwiseEstimator:
+    """`mixlaw.fit.estimating.estimator.Estimator` of `pairwise`.
+
+    Attributes:
+        interference: whether h is fitted; None leaves it to cross-validation.
+        any_size: True.
+    """
+
+    interference: bool | None = None
+    any_size: bool = True
+
+    def fit(self, runs: RunTable, seed: int = 0, draws: int = 200) -> list[Estimated]:
+        """See `Estimator.fit`.
+
+        Raises:
+            TooFewRuns: a target was measured at fewer than 4 different mixtures.
+        """
+        unit = typical_total(runs.tokens_RK)
+        return [_estimated(target, unit / MILLION, seed, draws) for target in _fitted(runs, self.interference)]
+
+    def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
+        """See `Estimator.held_out`.
+
+        The priors and the switch of interference are those of all runs, which favours the law a little: what they learn
+        is a dozen numbers for all targets together.
+        """
+        fits = _fitted(runs, self.interference)
+        predicted = np.full(runs.losses_RJ.shape, np.nan)
+        for j, fit in enumerate(fits):
+            whole = _whole(fit, runs, j)
+            for held in folds:
+                kept = np.flatnonzero(~held & np.isfinite(runs.losses_RJ[:, j]))
+                if len(kept):
+                    predicted[held, j] = _without(fit, whole.take(kept), whole.take(np.flatnonzero(held)))
+        return predicted
+
+
+def _fitted(runs: RunTable, interference: bool | None) -> list[Target]:
+    """Return the fitted targets, with interference where it is asked for or pays.
+
+    The last answer is kept: holding runs out and fitting both start from it.
+    """
+    _require_runs(runs)
+    return _fitted_once(_Same(runs), interference)
+
+
+class _Same:
+    """A run table that is another's equal where names, tokens, losses and sizes are the same."""
+
+    def __init__(self, runs: RunTable) -> None:
+        self.runs = runs
+        arrays = (runs.tokens_RK, runs.losses_RJ, runs.params_R)
+        content = (None if x is None else np.ascontiguousarray(x, float).tobytes() for x in arrays)
+        self.key = (runs.domains, runs.targets, *content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=1)
+def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
+    runs = same.runs
+    unit = typical_total(runs.tokens_RK)
+    without, with_ = (
+        fit_rounds(runs, unit, switch) if interference in (None, switch) else [] for switch in (False, True)
+    )
+    if without and with_:
+        return with_ if _pays(runs, without, with_) else without
+    return without or with_
+
+
+def _require_runs(runs: RunTable) -> None:
+    for j, target in enumerate(runs.targets):
+        distinct = len(np.unique(runs.tokens_RK[np.isfinite(runs.losses_RJ[:, j])], axis=0))
+        if distinct < LEAST:
+            raise TooFewRuns(
+                f"Target '{target}' was measured at {distinct} different mixtures; law 'pairwise' needs {LEAST}.",
+                f"Add at least {LEAST - distinct} more; 1 + 4 K are better.",
+            )
+
+
+def _whole(fit: Target, runs: RunTable, j: int) -> PairwiseProblem:
+    """Return the problem of a target with all runs, in their order, also those that did not measure it."""
+    mixtures = Mixtures.of(runs.tokens_RK / typical_total(runs.tokens_RK))
+    return PairwiseProblem(fit.law, mixtures, runs.losses_RJ[:, j], fit.problem.interference, log_sizes(runs))
+
+
+def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
+    problem, law = fit.problem, fit.law
+    assert fit.z_P is not None
+    lower, upper = problem.bounds()
+    z_SP = fit.z_P[None]
+    if draws:
+        around = Around(
+            problem.losses,
+            problem.losses_R,
+            fit.weights_R / fit.scatter.at(problem.losses(z_SP)[0]) ** 2,
+            fit.z_P,
+            fit.covariance_PP,
+            fit.mean_P,
+            fit.precision_PP,
+            lower,
+            upper,
+            fit.degrees,
+            problem.straight(fit.z_P),
+        )
+        z_SP = draw(around, seed, draws)
+    at_bound = ("a",) * bool(fit.z_P[A] >= upper[A] - 1e-9 or fit.z_P[A] <= lower[A] + 1e-9)
+    at_bound += ("E",) * bool(fit.z_P[E] <= lower[E] + 1e-12)
+    gamma = None if problem.log_sizes_R is None else (float(fit.z_P[GAMMA]), z_SP[:, GAMMA])
+    theta_P, theta_SP = (law.rescale(problem.theta(z), unit) for z in (fit.z_P[None], z_SP))
+    return Estimated(Curve(law, theta_P[0], theta_SP, fit.scatter, gamma), at_bound, _known(fit))
+
+
+def _known(fit: Target) -> Information:
+    """Return what the runs say about the curve's parameters and the coefficients of the sources."""
+    problem = fit.problem
+    assert fit.z_P is not None
+    part = fit.law.part("t")
+    places = np.array([*range(len(CURVE)), *range(part.start, part.stop)])
+    places = places[np.diag(fit.covariance_PP)[places] > 0]
+    names = [fit.law.parameters[p].name for p in places]
+    prior = np.full(problem.size, np.inf)
+    held = np.flatnonzero(np.diag(fit.precision_PP) > 0)
+    prior[held] = np.diag(np.linalg.inv(fit.precision_PP[np.ix_(held, held)]))
+    jacobian = problem.losses_and_jacobian(fit.z_P)[1][:, places]
+    return information(jacobian, names, np.diag(fit.covariance_PP)[places], prior[places])
+
+
+def _pays(runs: RunTable, without: list[Target], with_: list[Target]) -> bool:
+    """Return whether h lowers the error on held-out mixtures by more than half a standard error.
+
+    Each target is fitted again without a fold of the mixtures, under the priors and the scatter of the whole fit.
+    """
+    mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel()
+    folds = min(_FOLDS, int(mixtures.max()) + 1)
+    if len(runs.domains) < 2 or mixtures.max() + 1 < 2 * LEAST:
+        return False
+    errors = np.full((2, *runs.losses_RJ.shape), np.nan)
+    for switch, fits in enumerate((without, with_)):
+        for j, fit in enumerate(fits):
+            whole, measured = _whole(fit, runs, j), np.isfinite(runs.losses_RJ[:, j])
+            for fold in range(folds):
+                # Sorted mixtures are dealt out in turn: every fold has small and large runs; no randomness.
+                held = measured & (mixtures % folds == fold)
+                kept = np.flatnonzero(measured & ~held)
+                if not held.any() or not len(kept):
+                    continue
+                predicted = _without(fit, whole.take(kept), whole.take(np.flatnonzero(held)))
+                losses_R = runs.losses_RJ[held, j]
+                errors[switch, held, j] = np.abs(predicted - losses_R) / np.abs(losses_R)
+    gain_R = np.nanmean(errors[0] - errors[1], axis=1)
+    gain_R = gain_R[np.isfinite(gain_R)]
+    return bool(gain_R.mean() > _PAYS * gain_R.std(ddof=1) / np.sqrt(len(gain_R)))
+
+
+def _without(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.ndarray:
+    """Return the losses of held-out runs by a target's law fitted to the others, from the whole fit on."""
+    lower, upper = fit.problem.bounds()
+    assert fit.z_P is not None
+    z = fit.z_P
+    for _ in range(2):
+        predicted = kept.losses(z[None])[0]
+        sd = fit.scatter.at(predicted)
+        weights = np.minimum(1.0, BEND * sd / np.maximum(np.abs(predicted - kept.losses_R), 1e-300))
+        scale = np.sqrt(weights) / sd
+        z = minimise(kept.losses_and_jacobian, kept.losses_R, scale, z, fit.mean_P, fit.precision_PP, lower, upper).z_P
+    return held.losses(z[None])[0]

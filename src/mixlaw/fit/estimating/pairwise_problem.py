@@ -1,0 +1,119 @@
+"""The law `pairwise` for one target as an estimation problem: coordinates, losses, derivatives.
+
+    z = (log C, log n0, a, log beta, E, log t_i, e_i, h_i, gamma)   i over the domains other than the target's own
+
+with tokens in units of a typical run's total. h is left out of z where interference is switched off, and gamma, the
+exponent of the model's size, where all runs are of one size (`mixlaw.fit.size`).
+
+Shape letters: R runs, M other domains, P coordinates, S draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise
+
+LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
+GAMMA = -1
+"""Place of gamma in z, where it has one."""
+
+
+@dataclass(frozen=True)
+class PairwiseProblem:
+    """One target's runs.
+
+    Attributes:
+        law: made for the domains and the target.
+        mixtures: tokens of the runs, in units.
+        losses_R: nats.
+        interference: whether z has h.
+        log_sizes_R: logarithm of each model's size over the largest; None where z has no gamma.
+    """
+
+    law: Pairwise
+    mixtures: Mixtures
+    losses_R: np.ndarray
+    interference: bool
+    log_sizes_R: np.ndarray | None = None
+
+    @property
+    def sources(self) -> int:
+        """M."""
+        return len(self.law.others)
+
+    @property
+    def size(self) -> int:
+        """P."""
+        return self._of_law + (self.log_sizes_R is not None)
+
+    @property
+    def _of_law(self) -> int:
+        """How many coordinates are parameters of the law."""
+        return len(CURVE) + self.sources * (3 if self.interference else 2)
+
+    @property
+    def _logarithms(self) -> np.ndarray:
+        """The places of the coordinates that are logarithms."""
+        part = self.law.part("t")
+        return np.array([LOG_C, LOG_N0, LOG_BETA, *range(part.start, part.stop)])
+
+    def take(self, rows: np.ndarray) -> PairwiseProblem:
+        """Return the problem of some of the runs."""
+        sizes = None if self.log_sizes_R is None else self.log_sizes_R[rows]
+        tokens_RK = self.mixtures.tokens_RK[rows]
+        return PairwiseProblem(self.law, Mixtures.of(tokens_RK), self.losses_R[rows], self.interference, sizes)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return (P,) lower and upper bounds of z."""
+        lower, upper = np.full(self.size, -1.0), np.full(self.size, 1.0)
+        top = float(np.abs(self.losses_R).max()) + 1e-12
+        a = self.law.parameters[A]
+        lower[: len(CURVE)] = np.log(top) - 30, -14.0, a.lower, np.log(1e-3), 0.0
+        upper[: len(CURVE)] = np.log(top) + 10, 4.0, a.upper, np.log(5.0), max(float(self.losses_R.min()), 0.0)
+        # wide enough for the prior to hold them: a coefficient at a bound would have no variance
+        lower[self.law.part("t")], upper[self.law.part("t")] = -60.0, 30.0
+        if self.log_sizes_R is not None:
+            lower[GAMMA], upper[GAMMA] = -2.0, 5.0
+        return lower, upper
+
+    def losses(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return (S, R) losses."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.law.terms(self.theta(z_SP), self.mixtures).reducible * self._shrink(z_SP) + z_SP[:, E, None]
+
+    def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (R,) losses and (R, P) derivatives by z."""
+        theta_P = self.theta(z_P[None])[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = self.law.terms(theta_P, self.mixtures)
+            by_theta = self.law.derivatives(theta_P, self.mixtures, terms)
+            shrink = self._shrink(z_P[None])
+            jacobian = np.empty((len(self.losses_R), self.size))
+            jacobian[:, : self._of_law] = by_theta[:, : self._of_law]
+            jacobian[:, self._logarithms] *= theta_P[self._logarithms]
+            reducible = terms.reducible * np.ravel(shrink)
+            if self.log_sizes_R is not None:
+                jacobian[:, : self._of_law] *= np.ravel(shrink)[:, None]
+                jacobian[:, E] = 1.0
+                jacobian[:, GAMMA] = -reducible * self.log_sizes_R
+        return reducible + z_P[E], jacobian
+
+    def _shrink(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return what the models' sizes make of the reducible losses, (S, R) or 1."""
+        return np.ones(1) if self.log_sizes_R is None else np.exp(-z_SP[:, GAMMA, None] * self.log_sizes_R)
+
+    def straight(self, z_P: np.ndarray) -> RidgeCoordinates:
+        """Return the coordinates in which the posterior around a point is not curved."""
+        D_R = self.law.effective_tokens(self.theta(z_P[None])[0], self.mixtures)
+        return RidgeCoordinates.of(D_R, LOG_C, LOG_BETA, E)
+
+    def theta(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return (S, P) parameters of the law, tokens in units, at the largest size."""
+        theta = np.zeros((len(z_SP), len(self.law.parameters)))
+        theta[:, : self._of_law] = z_SP[:, : self._of_law]
+        theta[:, self._logarithms] = np.exp(theta[:, self._logarithms])
+        return theta

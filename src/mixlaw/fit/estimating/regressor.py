@@ -1,0 +1,129 @@
+"""Regressors in the place of laws: refitted from the runs wherever they are needed, with the scatter of held-out runs.
+
+A regressor has no parameters to store. It is deterministic, so `fit.json` keeps the runs, and the predictor is made
+again on first use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixlaw.core.errors import FitError
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.curve import Curve, Scatter
+from mixlaw.fit.estimating.estimator import Estimated
+from mixlaw.fit.units import MILLION
+from mixlaw.laws import LawKind
+from mixlaw.laws.base import Parameter, Predictor
+
+_FOLDS = 5
+"""Parts of the runs, each held out once, that say how far runs lie from a regressor. Usual; no data."""
+
+
+@dataclass(frozen=True)
+class RegressorLaw:
+    """A regressor fitted to one target's runs, with the members of a law: it predicts, without parameters.
+
+    Attributes:
+        kind: the regressor.
+        domains: K names.
+        target: the validation set.
+        tokens_RK: of the runs, millions.
+        losses_R: nats, without NaN.
+    """
+
+    kind: LawKind
+    domains: tuple[str, ...]
+    target: str
+    tokens_RK: np.ndarray
+    losses_R: np.ndarray
+    parameters: tuple[Parameter, ...] = ()
+
+    @staticmethod
+    def of(kind: LawKind, runs: RunTable, target: str) -> RegressorLaw:
+        """Return it for the runs that measured a target."""
+        losses_R = runs.losses_RJ[:, runs.targets.index(target)]
+        rows = np.isfinite(losses_R)
+        return RegressorLaw(kind, runs.domains, target, runs.tokens_RK[rows] / MILLION, losses_R[rows])
+
+    @property
+    def name(self) -> str:
+        """The regressor's."""
+        return self.kind.name
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The fitted regressor."""
+        assert self.kind.regressor is not None
+        return self.kind.regressor().fit(self.tokens_RK, self.losses_R, 0)
+
+    def predict(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return (..., R) losses, nats (see `Law.predict`)."""
+        losses_R = self.predictor.predict(tokens_RK)
+        return np.broadcast_to(losses_R, (*theta_P.shape[:-1], len(losses_R)))
+
+    def jacobian(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Return (..., R, 0): there are no parameters."""
+        return np.zeros((*theta_P.shape[:-1], len(tokens_RK), 0))
+
+    def gradient(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        """Raise FitError: a regressor has no derivatives."""
+        raise FitError(
+            f"'{self.name}' predicts without an equation: it has no parameters and no derivatives.",
+            "Fit a law that has them; `mixlaw laws` compares them.",
+        )
+
+    def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
+        """Return the parameters: none."""
+        return np.array(theta_P, float)
+
+    def starts(self, tokens_RK: np.ndarray, losses_R: np.ndarray, count: int) -> np.ndarray:
+        """Return the one start of no parameters."""
+        return np.zeros((1, 0))
+
+
+@dataclass(frozen=True)
+class RegressorEstimator:
+    """`mixlaw.fit.estimating.estimator.Estimator` of a regressor.
+
+    Attributes:
+        kind: the regressor.
+        any_size: False: it knows one model size.
+    """
+
+    kind: LawKind
+    any_size: bool = False
+
+    def fit(self, runs: RunTable, seed: int = 0, draws: int = 200) -> list[Estimated]:
+        """See `Estimator.fit`; there are no draws but the prediction."""
+        found = []
+        for target in runs.targets:
+            law = RegressorLaw.of(self.kind, runs, target)
+            none = np.zeros(0)
+            found.append(Estimated(Curve(law, none, none[None], _scatter(law))))
+        return found
+
+    def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
+        """See `Estimator.held_out`."""
+        predicted = np.full(runs.losses_RJ.shape, np.nan)
+        for fold in folds:
+            rest, held_RK = runs.take(~fold), runs.tokens_RK[fold] / MILLION
+            for j, target in enumerate(runs.targets):
+                predicted[fold, j] = RegressorLaw.of(self.kind, rest, target).predictor.predict(held_RK)
+        return predicted
+
+
+def _scatter(law: RegressorLaw) -> Scatter:
+    """Return the spread of held-out runs around the predictor: five folds of whole mixtures."""
+    mixtures = np.unique(law.tokens_RK, axis=0, return_inverse=True)[1].ravel()
+    folds = min(_FOLDS, int(mixtures.max()) + 1)
+    residuals = np.zeros(len(law.losses_R))
+    for fold in range(folds):
+        held = mixtures % folds == fold
+        if held.any() and not held.all():
+            rest = RegressorLaw(law.kind, law.domains, law.target, law.tokens_RK[~held], law.losses_R[~held])
+            residuals[held] = law.losses_R[held] - rest.predictor.predict(law.tokens_RK[held])
+    return Scatter(float(np.sqrt(np.mean(residuals**2))) + 1e-12)
