@@ -115,7 +115,7 @@ def load_fit(source: Fit | str | Path, params: float | str | None = None, law: A
 
 
 def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
-    """Return target -> spread of bootstrapped predictions over that of the draws; see `mixlaw.fit.choosing.bootstrap`."""
+    """Return target -> spread of bootstrapped predictions over that of the draws."""
     from mixlaw.fit.choosing.bootstrap import bootstrap_ratios
 
     fit = load_fit(fit)

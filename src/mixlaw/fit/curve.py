@@ -207,6 +207,11 @@ class Drawn:
         return Drawn(tuple(kept))
 
     @property
+    def target(self) -> str:
+        """The target's name."""
+        return self.parts[0][0].target
+
+    @property
     def convex(self) -> bool:
         """Whether the loss is known to be convex in the weights, in every draw."""
         return all(isinstance(law, Convex) and law.convex(theta) for law, theta in self.parts)

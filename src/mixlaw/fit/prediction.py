@@ -59,7 +59,7 @@ class Prediction:
         return Prediction(*map(np.column_stack, parts), draws=cube, targets=targets, interval=interval)
 
     def of_mixture(self, row: int = 0) -> dict[str, dict[str, float]]:
-        """Return one mixture as every JSON has it: target -> mean, low, high (of a run), mean_low, mean_high (of the law)."""
+        """Return one mixture as every JSON has it: target -> mean, low, high (a run), mean_low, mean_high (the law)."""
         parts = ("mean", "low", "high", "mean_low", "mean_high")
         return {name: {p: float(getattr(self, p)[row, j]) for p in parts} for j, name in enumerate(self.targets)}
 

@@ -221,7 +221,3 @@ class Features:
             "total": np.log1p(100 * total_R / self.unit)[:, None],
         }
         return (np.concatenate([parts[kind] for kind in self.kinds], axis=1) - self.centre) / self.scale
-
-    def token_slope(self, tokens_RK: np.ndarray) -> np.ndarray:
-        """Return (R, K) derivatives of the columns `tokens`, which must be the only kind, each by its own tokens."""
-        return 100 / self.unit / (1 + 100 * tokens_RK / self.unit) / self.scale

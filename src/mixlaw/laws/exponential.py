@@ -32,6 +32,7 @@ from mixlaw.laws.base import Parameter
 
 _FLOOR_FRACTIONS = 1 - np.geomspace(0.01, 1.0, 16)
 _STEEPEST = 30.0
+_SLOPE = ("log nats", -_STEEPEST, _STEEPEST, "linear", AMOUNT_PRIOR)
 
 
 class Exponential(MixtureLaw):

@@ -55,25 +55,10 @@ class GaussianProcessPredictor:
         covariance, _ = _kernel(self.features(tokens_RK), self.points_RD, self.hyper_H)
         return self.centre + self.scale * (covariance @ self.weights_R)
 
-    def gradient(self, tokens_RK: np.ndarray) -> np.ndarray:
-        """Return (R, K) derivatives of `predict` by each domain's tokens, nats per unit of tokens."""
-        x_QD = self.features(tokens_RK)
-        lengths, variance = np.exp(self.hyper_H[:-2]), np.exp(2 * self.hyper_H[-2])
-        away_QRD = (x_QD[:, None, :] - self.points_RD[None]) / lengths**2
-        u = np.sqrt(5 * (away_QRD**2 * lengths**2).sum(axis=-1))
-        by_column = -5 / 3 * variance * ((1 + u) * np.exp(-u) * self.weights_R)[..., None] * away_QRD
-        return self.scale * by_column.sum(axis=1) * self.features.token_slope(tokens_RK)
 
-
-@dataclass(frozen=True)
 class GaussianProcess:
-    """A Gaussian process with a Matern 5/2 kernel on log tokens.
+    """A Gaussian process with a Matern 5/2 kernel on log tokens; far from all runs it returns to their mean loss."""
 
-    Attributes:
-        centred: whether it returns to the losses' own mean far from all runs, or to 0.
-    """
-
-    centred: bool = True
     name = "gp"
 
     def fit(self, tokens_RK: np.ndarray, losses_R: np.ndarray, seed: int) -> GaussianProcessPredictor:
@@ -83,7 +68,7 @@ class GaussianProcess:
         losses_R = np.asarray(losses_R, dtype=np.float64)
         features = Features.of(tokens_RK, "tokens")
         points_RD = features(tokens_RK)
-        middle = float(losses_R.mean()) if self.centred else 0.0
+        middle = float(losses_R.mean())
         scale = float(np.sqrt(np.mean((losses_R - middle) ** 2)))
         scale = scale if scale > 1e-12 * float(np.abs(losses_R).max()) else 1.0
         values_R = (losses_R - middle) / scale
@@ -92,13 +77,11 @@ class GaussianProcess:
         best = None
         for length, noise in _STARTS:
             start = np.log(np.array([length] * D + [1.0, noise]))
-            found = minimize(
-                _objective, start, (points_RD, values_R, self.centred), "L-BFGS-B", jac=True, bounds=bounds
-            )
+            found = minimize(_objective, start, (points_RD, values_R), "L-BFGS-B", jac=True, bounds=bounds)
             if best is None or found.fun < best.fun:
                 best = found
         assert best is not None
-        _, weights_R, mean, _ = _solve(best.x, points_RD, values_R, self.centred)
+        _, weights_R, mean, _ = _solve(best.x, points_RD, values_R)
         return GaussianProcessPredictor(features, points_RD, best.x, weights_R, middle + scale * mean, scale)
 
 
@@ -112,7 +95,7 @@ def _kernel(x_QD: np.ndarray, y_RD: np.ndarray, hyper_H: np.ndarray) -> tuple[np
 
 
 def _solve(
-    hyper_H: np.ndarray, points_RD: np.ndarray, values_R: np.ndarray, centred: bool
+    hyper_H: np.ndarray, points_RD: np.ndarray, values_R: np.ndarray
 ) -> tuple[float, np.ndarray, float, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return the negative log likelihood, inverse covariance times centred values, the mean, and what gradients need.
 
@@ -123,20 +106,18 @@ def _solve(
     smooth, by_lengths = _kernel(points_RD, points_RD, hyper_H)
     factor = cholesky(smooth + (np.exp(2 * hyper_H[-1]) + 1e-9) * np.eye(len(values_R)), lower=True)
     inverse = cho_solve((factor, True), np.eye(len(values_R)))
-    mean = float(inverse.sum(axis=0) @ values_R / inverse.sum()) if centred else 0.0
+    mean = float(inverse.sum(axis=0) @ values_R / inverse.sum())
     weights_R = inverse @ (values_R - mean)
     cost = 0.5 * float((values_R - mean) @ weights_R) + float(np.log(np.diag(factor)).sum())
     return cost, weights_R, mean, (smooth, by_lengths, inverse)
 
 
-def _objective(
-    hyper_H: np.ndarray, points_RD: np.ndarray, values_R: np.ndarray, centred: bool = True
-) -> tuple[float, np.ndarray]:
+def _objective(hyper_H: np.ndarray, points_RD: np.ndarray, values_R: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the negative log posterior of the hyperparameters and its gradient.
 
     The mean is at its optimum, so that its change with the hyperparameters does not matter to first order.
     """
-    cost, weights_R, _, (smooth, by_lengths, inverse) = _solve(hyper_H, points_RD, values_R, centred)
+    cost, weights_R, _, (smooth, by_lengths, inverse) = _solve(hyper_H, points_RD, values_R)
     # dcost = 1/2 tr((inverse - weights weights') dK)
     slope = 0.5 * (inverse - np.outer(weights_R, weights_R))
     noise = np.exp(2 * hyper_H[-1])

@@ -34,6 +34,9 @@ CURVE = ("C", "n0", "a", "beta", "E")
 A_RANGE = (0.1, 1.0)
 """Of a: below 0.1 the power 1 / a loses its digits."""
 
+_N0, _BETA = float(np.log(0.005)), float(np.log(0.08))
+"""Prior means of log n0 and log beta."""
+
 WORTH = float(np.log(0.05))
 """Prior mean of log t: a token of another domain is worth a twentieth of an own one."""
 
@@ -83,7 +86,7 @@ class Pairwise:
         # is far off where a target is hardly covered. Published exponents are small: .043 to .051 in Li 2025, Table 1.
         curve = (
             Parameter("C", "nats tokens^beta", 0.0, np.inf, "log", role="amplitude"),
-            Parameter("n0", "tokens", 0.0, np.inf, "log", (float(np.log(0.005)), 2.5), shared_sd=2.0),
+            Parameter("n0", "tokens", 0.0, np.inf, "log", (_N0, 2.5), shared_sd=2.0),
             Parameter("a", "1", *A_RANGE, "linear", (0.65, 0.05**0.5), shared_sd=0.2),
             Parameter(
                 "beta", "1", 0.0, np.inf, "log", (float(np.log(0.08)), 0.08**0.5), shared_sd=0.2, role="exponent"
@@ -131,7 +134,7 @@ class Pairwise:
 
     def derivatives(self, theta_P: np.ndarray, x: Mixtures, terms: Terms) -> np.ndarray:
         """Return `jacobian` from terms that are known."""
-        C, n0, a, _, _ = _curve(theta_P)
+        _, n0, a, _, _ = _curve(theta_P)
         by_log_D = terms.reducible * terms.slope
         # d log D = d Q / (a Q) for everything but a itself
         by_Q = by_log_D / (a * terms.Q)

@@ -101,7 +101,8 @@ class Transfer(MixtureLaw):
 
     def effective_tokens(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
         """Return D, (..., R), in the unit of the tokens."""
-        return effective_tokens(*_columns(theta_P)[1:3], *self._split(tokens_RK))
+        _, k, alpha, *_ = _columns(theta_P)
+        return effective_tokens(k, alpha, *self._split(tokens_RK))
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
         """Return the parameters for tokens that are `factor` times as many in the new unit."""

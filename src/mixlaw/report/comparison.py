@@ -70,7 +70,7 @@ def available_of(solution: Solution, study: Mapping[str, Any] | None = None) -> 
 
 
 def losses_by_draw(fit: Fit, tokens: Mapping[str, float], available: Mapping[str, float] | None = None) -> np.ndarray:
-    """Return (S, J) losses of one mixture in the draws that decisions rest on, nats; `available` as in `Fit.predict`."""
+    """Return (S, J) losses of one mixture in the draws that decisions rest on, nats; arguments as `Fit.predict`."""
     return fit.predict({domain: tokens.get(domain, 0.0) for domain in fit.domains}, available).draws[:, 0]
 
 

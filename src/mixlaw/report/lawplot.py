@@ -9,7 +9,7 @@ import numpy as np
 
 from mixlaw.core.files import write_text
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.lawtable import LawRow
+from mixlaw.fit.choosing.table import LawRow
 from mixlaw.report.svg import Markup, element, joined
 
 _SIZE = 420

@@ -1,9 +1,9 @@
 """The minimum of any law's losses under any constraints: a search from several starts, and a certificate.
 
-SciPy's SLSQP with the laws' own gradients starts from the middle of the polytope, from every domain favoured in turn, and
-from the best of a Dirichlet sample; from the best of them alone where the problem is known to be convex. The largest of several
-losses becomes one more variable, which none of them may exceed. What SLSQP returns is moved onto the constraints, which
-then hold to rounding. `mixlaw.solve.certificate` says what has been found.
+SciPy's SLSQP with the laws' own gradients starts from the middle of the polytope, from every domain favoured in turn,
+and from the best of a Dirichlet sample; from the best of them alone where the problem is known to be convex. The
+largest of several losses becomes one more variable, which none of them may exceed. What SLSQP returns is moved onto the
+constraints, which then hold to rounding. `mixlaw.solve.certificate` says what has been found.
 
 Where there are ceilings, the largest excess over them is minimised first: that gives a start, or says that there is
 none.
@@ -248,12 +248,12 @@ def _reach(ceilings: Ceilings, polytope: Polytope, starts: list[np.ndarray]) -> 
     # Which cannot be kept even alone, and how near one comes.
     said, names = [], []
     for j, name in enumerate(ceilings.names):
-        alone = replace(losses, laws=losses.laws[j : j + 1], theta_JSP=losses.theta_JSP[j : j + 1])
+        alone = replace(losses, drawn=losses.drawn[j : j + 1])
         single = CoupledObjective(alone, np.ones(1))
         lowest = min(single.value(_descend(single, start, polytope)) for start in _few(single, [best, *starts]))
         if lowest > ceilings.nats_J[j] + _TIGHT:
             said.append(f"{name} (the smallest loss any allowed mixture reaches is {lowest:.4f})")
-            names.append(losses.laws[j].target)
+            names.append(losses.drawn[j].target)
     if said:
         raise Infeasible(
             f"No mixture meets the ceilings: {'; '.join(said)}.", "Raise these ceilings, or the budget.", tuple(names)
@@ -264,7 +264,7 @@ def _reach(ceilings: Ceilings, polytope: Polytope, starts: list[np.ndarray]) -> 
         f"No mixture meets these ceilings together: {'; '.join(ceilings.names[j] for j in tied)}; at best the worst of "
         f"them is missed by {furthest.value(best):.4f} nats.",
         "Raise one of them, or the budget.",
-        tuple(losses.laws[j].target for j in tied),
+        tuple(losses.drawn[j].target for j in tied),
     )
 
 

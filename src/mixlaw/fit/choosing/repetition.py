@@ -9,6 +9,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.choosing.held_out import held_out
+from mixlaw.laws import LawKind
 from mixlaw.laws.repetition import count_tokens
 
 DECAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -28,7 +29,7 @@ def counted(runs: RunTable, decay: float) -> RunTable:
     return replace(runs, tokens_RK=count_tokens(runs.tokens_RK, runs.unique_RK, decay))
 
 
-def find_decay(runs: RunTable, law: str, wish: float | str) -> tuple[float, str]:
+def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, str]:
     """Return the decay R* (infinite: repeats count in full), and a sentence where it was fitted.
 
     Args:
@@ -80,7 +81,7 @@ def _repeats(runs: RunTable) -> bool:
     return bool((runs.tokens_RK[some] > _REPEATED * runs.unique_RK[some]).any())
 
 
-def _errors(runs: RunTable, law: str) -> np.ndarray:
+def _errors(runs: RunTable, law: LawKind) -> np.ndarray:
     """Return (R,) relative errors of held-out runs, means over targets; NaN where none could be made."""
     predicted = held_out(runs, law).predicted_RJ
     some = np.isfinite(predicted) & np.isfinite(runs.losses_RJ)

@@ -1,4 +1,4 @@
-"""The estimator of any law: each target alone, by the robust engine, in the coordinates that the law's parameters ask for.
+"""The estimator of any law: each target alone, in the coordinates that the law's parameters ask for.
 
 A parameter of scale `log` is fitted as its logarithm, the others as they are; tokens are counted in units of a typical
 run's total, so that the law's priors and starts fit. The estimate and the draws are turned back to millions of tokens.

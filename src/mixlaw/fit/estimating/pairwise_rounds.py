@@ -19,11 +19,11 @@ from mixlaw.fit.size import log_sizes
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise
 
 _ROUNDS = 3
-"""Times that the targets are estimated, the priors being learnt in between. Chosen on RegMix's training runs and the
-held-out mixtures of its test set (tuning half, see docs/benchmarks.md)."""
+"""Times that the targets are estimated, the priors being learnt in between. Chosen on
+RegMix's held-out mixtures, all of them, before these were split into tuning and reporting halves."""
 
 _PASSES = 3
-"""Estimates of the noise in the first round, before the priors are learnt. Later ones change nothing visible; no data."""
+"""Estimates of the noise in the first round, before the priors are learnt. Later ones change nothing; no data."""
 
 _POWER_SD = 0.5
 """Prior standard deviation of the power by which the scatter grows with the loss: weak; no data."""
@@ -35,8 +35,8 @@ _BELIEF = 10.0
 """Weight of the prior's spreads against the targets' own, in targets (in coefficients for e and h). No data."""
 
 _FEWEST_DEGREES = 0.2
-"""Part of the runs that are degrees of freedom for the noise at the least: with few runs and many parameters that priors
-half hold, the count of what is left is too pessimistic. No data."""
+"""Part of the runs that are degrees of freedom for the noise at the least: with few runs and many parameters that
+priors half hold, the count of what is left is too pessimistic. No data."""
 
 
 @dataclass

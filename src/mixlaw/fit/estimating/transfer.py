@@ -94,7 +94,7 @@ def require_identifiable(runs: RunTable) -> None:
 
 
 def _rows(runs: RunTable, target: str) -> np.ndarray:
-    """Return the runs that measured a target, in an order that makes the result independent of theirs, to the last bit."""
+    """Return the runs that measured a target, in an order that does not depend on theirs: the fit is the same to the bit."""
     own_R, others_R = _split(runs, target)
     losses_R = runs.losses_RJ[:, runs.targets.index(target)]
     measured = np.flatnonzero(np.isfinite(losses_R))

@@ -1,8 +1,8 @@
 """Posterior draws around a maximum a posteriori point.
 
 The normal approximation at the point (Laplace) is exact for many runs and wrong at bounds and along curved ridges,
-which few runs leave. Its draws therefore only start an ensemble of walkers (`mixlaw.fit.posterior.ensemble`) on the posterior
-density itself, for as many sweeps as the size of the problem allows: several hundred for a dozen runs of three domains,
+which few runs leave. Its draws therefore only start an ensemble of walkers (`mixlaw.fit.posterior.ensemble`) on the
+posterior density itself, for as many sweeps as the size of the problem allows: several hundred for a dozen runs of three domains,
 none where hundreds of runs have made the posterior normal.
 
 Shape letters: R runs, P coordinates, S draws.

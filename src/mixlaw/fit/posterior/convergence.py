@@ -7,8 +7,8 @@
 
 of m half chains with n draws each. Draws are replaced by the normal scores of their ranks first, so that a heavy tail
 cannot make a variance meaningless; R-hat is also taken of the draws folded at their median, which sees chains of the
-same middle and different width, and the larger one counts. The sum of rho_t ends where pairs of neighbours are no longer
-positive, and these pairs never rise (Geyer's initial monotone sequence).
+same middle and different width, and the larger one counts. The sum of rho_t ends where pairs of neighbours are no
+longer positive, and these pairs never rise (Geyer's initial monotone sequence).
 
 Source: Vehtari, Gelman, Simpson, Carpenter, Buerkner 2021, Bayesian Analysis 16:667-718, Eqs. 1-4 and 10-14; Geyer
 1992, Statist. Sci. 7:473-483, section 3.3. Differs: walkers of one ensemble count as chains, which they are but for
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 RHAT = 1.05
-"""Chains agree where R-hat is below. Vehtari et al. advise 1.01 for final results and name 1.1 as the old habit; no data."""
+"""Chains agree where R-hat is below. Vehtari et al. advise 1.01, the old habit was 1.1. No data."""
 
 EFFECTIVE = 200.0
 """As many independent draws are wanted: an end of a 90 % interval then lies within a twelfth of its distance to the

@@ -102,7 +102,7 @@ def _flattened(log_weights_S: np.ndarray) -> np.ndarray:
 
 
 def _taken(curve: Curve, log_weights_S: np.ndarray, draws: int) -> Curve:
-    """Return the curve with draws taken at even steps of the summed weights: as they are where the weights are equal."""
+    """Return the curve with draws taken at even steps of the summed weights; equal weights change nothing."""
     steps = np.cumsum(np.exp(log_weights_S - log_weights_S.max()))
     taken = np.searchsorted(np.round(steps / steps[-1], 12), (np.arange(draws) + 0.5) / draws)
     return curve.take(np.minimum(taken, len(steps) - 1))
