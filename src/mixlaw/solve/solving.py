@@ -5,7 +5,8 @@
 
 The expectation runs over the posterior draws of the law's parameters: a domain whose curve is uncertain is not bet on.
 With a law whose losses depend on one weight each, such as `transfer`, a weighted objective and bounds only, the problem
-is separable and convex and is solved exactly (`mixlaw.solve.allocation`); everything else is solved by `mixlaw.solve.coupled`, with a certificate of its own.
+is separable and convex and is solved exactly (`mixlaw.solve.allocation`); everything else is solved by
+`mixlaw.solve.coupled`, with a certificate of its own.
 
 Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eq. 6 and appendices B, C. Differs: the expected loss instead of the loss
 at the point estimate, other objectives, constraints, and the exact multiplier search instead of SLSQP.

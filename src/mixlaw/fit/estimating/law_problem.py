@@ -143,16 +143,18 @@ def _fit_one(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, unit: float,
     near = 1e-7 * np.minimum(upper - lower, 1.0)
     inside = (best.z_P > lower + near) & (best.z_P < upper - near)
     theta = law.rescale(problem.theta(best.z_P[None]), unit)[0]
-    drawn = theta[None]
+    drawn, found = theta[None], None
     if draws:
         covariance, precision, mean = _normal(problem, best.z_P, best.noise, best.weights_R, inside)
         precisions = best.weights_R / best.noise**2
         normal = (best.z_P, covariance, mean, precision)
-        z = draw(Around(problem.losses, problem.losses_R, precisions, *normal, lower, upper, best.degrees), seed, draws)
+        z, found = draw(
+            Around(problem.losses, problem.losses_R, precisions, *normal, lower, upper, best.degrees), seed, draws
+        )
         drawn = law.rescale(problem.theta(z), unit)
     named = [parameter.name for parameter, within in zip(law.parameters, inside, strict=True) if not within]
     known = _known(problem, best.z_P, inside)
-    return Estimated(Curve(law, theta, drawn, Scatter(best.noise)), tuple(named), known)
+    return Estimated(Curve(law, theta, drawn, Scatter(best.noise)), tuple(named), known, found)
 
 
 def _known(problem: LawProblem, z_P: np.ndarray, inside: np.ndarray) -> Information:

@@ -144,7 +144,7 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
     problem, law = fit.problem, fit.law
     assert fit.z_P is not None
     lower, upper = problem.bounds()
-    z_SP = fit.z_P[None]
+    z_SP, found = fit.z_P[None], None
     if draws:
         around = Around(
             problem.losses,
@@ -159,12 +159,12 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
             fit.degrees,
             problem.straight(fit.z_P),
         )
-        z_SP = draw(around, seed, draws)
+        z_SP, found = draw(around, seed, draws)
     at_bound = ("a",) * bool(fit.z_P[A] >= upper[A] - 1e-9 or fit.z_P[A] <= lower[A] + 1e-9)
     at_bound += ("E",) * bool(fit.z_P[E] <= lower[E] + 1e-12)
     gamma = None if problem.log_sizes_R is None else (float(fit.z_P[GAMMA]), z_SP[:, GAMMA])
     theta_P, theta_SP = (law.rescale(problem.theta(z), unit) for z in (fit.z_P[None], z_SP))
-    return Estimated(Curve(law, theta_P[0], theta_SP, fit.scatter, gamma), at_bound, _known(fit))
+    return Estimated(Curve(law, theta_P[0], theta_SP, fit.scatter, gamma), at_bound, _known(fit), found)
 
 
 def _known(fit: Target) -> Information:

@@ -24,6 +24,7 @@ from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.information import Information, information
 from mixlaw.fit.estimating.robust import Optimum, estimate
 from mixlaw.fit.estimating.transfer_problem import TransferProblem
+from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.ensemble import sample
 from mixlaw.fit.units import MILLION
 from mixlaw.laws.transfer import NAMES, Transfer
@@ -64,13 +65,13 @@ class TransferEstimator:
     def _fit_one(self, runs: RunTable, target: str, seed: int, draws: int) -> Estimated:
         problem = _problem(runs, target, self.informed)
         best = estimate(problem)
-        z_SP = np.repeat(best.z_P[None], 2, axis=0)
+        z_SP, found = np.repeat(best.z_P[None], 2, axis=0), None
         if self.informed and draws:
             _require_identifiable(target, problem, best)
-            z_SP = _posterior(problem, best, seed, draws)
+            z_SP, found = _posterior(problem, best, seed, draws)
         theta_P, theta_SP = problem.natural(best.z_P[None])[0], problem.natural(z_SP)
         curve = Curve(Transfer(runs.domains, target), theta_P, theta_SP, Scatter(float(best.noise)))
-        return Estimated(curve, _parameters_at_bound(problem, best.z_P), _known(problem, best))
+        return Estimated(curve, _parameters_at_bound(problem, best.z_P), _known(problem, best), found)
 
     def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
         """See `Estimator.held_out`. Each fold's search starts at the estimate of all runs; its own runs end it."""
@@ -94,7 +95,7 @@ def require_identifiable(runs: RunTable) -> None:
 
 
 def _rows(runs: RunTable, target: str) -> np.ndarray:
-    """Return the runs that measured a target, in an order that does not depend on theirs: the fit is the same to the bit."""
+    """Return the runs that measured a target, in an order of their own: the fit is the same to the bit."""
     own_R, others_R = _split(runs, target)
     losses_R = runs.losses_RJ[:, runs.targets.index(target)]
     measured = np.flatnonzero(np.isfinite(losses_R))
@@ -178,8 +179,8 @@ def _require_identifiable(target: str, problem: TransferProblem, best: Optimum) 
     raise NotIdentifiable(f"Target '{target}': the runs do not determine {', '.join(loose)}, since {cause}.", cure)
 
 
-def _posterior(problem: TransferProblem, best: Optimum, seed: int, count: int) -> np.ndarray:
-    """Return (count, P) posterior draws of the coordinates."""
+def _posterior(problem: TransferProblem, best: Optimum, seed: int, count: int) -> tuple[np.ndarray, Convergence]:
+    """Return (count, P) posterior draws of the coordinates, and what they are worth."""
     # The seed comes from the order of the losses: it does not change when domains are renamed or permuted, tokens
     # counted in another unit, or a constant added to the losses.
     ranks = np.argsort(problem.losses_R, kind="stable").astype(np.int64).tobytes()
@@ -200,5 +201,5 @@ def _posterior(problem: TransferProblem, best: Optimum, seed: int, count: int) -
     inner = np.where(inner < lower, 2 * lower - inner, np.where(inner > upper, 2 * upper - inner, inner))
     start[:, 1:4] = np.clip(inner, lower, upper)
     start = start[np.argsort(-log_density(start), kind="stable")[:_WALKERS]]
-    draws = straight.curve(sample(log_density, start, rng, count, burn_in=300, thin=10))[0]
-    return np.where(free, draws, problem.lower)
+    x_SP, found = sample(log_density, start, rng, count)
+    return np.where(free, straight.curve(x_SP)[0], problem.lower), found

@@ -2,8 +2,8 @@
 
 The normal approximation at the point (Laplace) is exact for many runs and wrong at bounds and along curved ridges,
 which few runs leave. Its draws therefore only start an ensemble of walkers (`mixlaw.fit.posterior.ensemble`) on the
-posterior density itself, for as many sweeps as the size of the problem allows: several hundred for a dozen runs of three domains,
-none where hundreds of runs have made the posterior normal.
+posterior density itself, until the draws suffice or cost too much. It stays as it is where hundreds of runs have made
+the posterior normal.
 
 Shape letters: R runs, P coordinates, S draws.
 """
@@ -17,11 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.core.seeds import generator
+from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.fit.posterior.ensemble import sample
 
 _WORK = 2.0e8
-"""Elementary evaluations (draws x runs x coordinates) that the walkers may cost."""
+"""Elementary evaluations (draws x runs x coordinates) that the walkers may cost: some seconds a target. No data."""
+
+_MOST_SWEEPS, _FEWEST_SWEEPS = 2000, 100
+"""Sweeps of the ensemble at the most; where fewer than the fewest can be paid for, the normal approximation stays."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,20 @@ class Around:
         points = np.where(points > self.upper_P, 2 * self.upper_P - points, points)
         return np.clip(np.nan_to_num(points, nan=0.0), self.lower_P, self.upper_P)
 
+    def worth(self, points_SP: np.ndarray) -> float:
+        """Return how many independent draws of the posterior those of the normal approximation are worth.
+
+        By importance weights, Kish's effective number; the approximation's own density is taken from its distances.
+        """
+        x_SP = self.straighten(points_SP)
+        far = (points_SP - self.z_P)[:, ~self._held]
+        inverse = np.linalg.pinv(self.covariance_PP[np.ix_(~self._held, ~self._held)], hermitian=True)
+        distance = ((far @ inverse) * far).sum(axis=1)
+        log_q = -0.5 * (self.degrees + far.shape[1]) * np.log1p(distance / self.degrees)
+        log_w = self.log_density(x_SP) - self.curve(x_SP)[1] - log_q
+        weights = np.exp(np.nan_to_num(log_w - log_w.max(), nan=-np.inf))
+        return float(weights.sum() ** 2 / max((weights**2).sum(), 1e-300))
+
     def log_density(self, x_SP: np.ndarray) -> np.ndarray:
         """Return (S,) log posterior densities in straight coordinates, up to a constant."""
         z_SP, log_volume = self.curve(x_SP)
@@ -101,8 +119,8 @@ class Around:
         return np.where(inside & np.isfinite(density), density + log_volume, -np.inf)
 
 
-def draw(around: Around, seed: int, draws: int) -> np.ndarray:
-    """Return (draws, P) draws of the coordinates.
+def draw(around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence]:
+    """Return (draws, P) draws of the coordinates, and what they are worth.
 
     Args:
         around: the point.
@@ -114,15 +132,15 @@ def draw(around: Around, seed: int, draws: int) -> np.ndarray:
     rng = generator("posterior", seed, hashlib.sha256(ranks).hexdigest())
     walkers = max(2 * len(z) + 2, 60)
     walkers += walkers % 2
-    sweeps = min(int(_WORK / (walkers * max(runs, 1) * len(z))), 800)
-    if sweeps < 100:
-        return around.spread(draws, rng)
+    sweeps = min(int(_WORK / (walkers * max(runs, 1) * len(z))), _MOST_SWEEPS)
+    if sweeps < _FEWEST_SWEEPS:
+        points = around.spread(draws, rng)
+        return points, Convergence(around.worth(points), 1.0)
     # Where the normal approximation is too wide, a walker far out would need longer to come home than it is given: the
     # walkers start from the most probable fifth of its draws.
     near = z + 1e-3 * around.width_P * rng.standard_normal((walkers, len(z)))
     start = np.vstack([around.spread(5 * walkers, rng), np.clip(near, around.lower_P, around.upper_P)])
     start = around.straighten(start)
     start = start[np.argsort(-around.log_density(start), kind="stable")[:walkers]]
-    thin = max(sweeps // (2 * -(-draws // walkers)), 1)
-    found = sample(around.log_density, start, rng, draws, burn_in=sweeps // 2, thin=thin)
-    return np.clip(around.curve(found)[0], around.lower_P, around.upper_P)
+    x_SP, found = sample(around.log_density, start, rng, draws, min(200, sweeps // 2), sweeps)
+    return np.clip(around.curve(x_SP)[0], around.lower_P, around.upper_P), found

@@ -1,18 +1,20 @@
 """Whether posterior draws suffice: how many independent ones they are worth, and whether the chains agree.
 
-    R-hat = sqrt(var+ / W)                    W mean variance within a chain, B / n variance of the chains' means
-    var+  = (n - 1) / n W + B / n
+    R-hat = sqrt(var+ / W)                    W mean variance within a group of chains, B that of the groups' means
+    var+  = (N - 1) / N W + B                 N draws of a group
     ESS   = m n / tau                         tau = 1 + 2 sum_t rho_t
-    rho_t = 1 - (W - mean over chains of the autocovariance at lag t) / var+
+    rho_t = 1 - (V - mean over chains of the autocovariance at lag t) / v+      V, v+ as W, var+ of single chains
 
 of m half chains with n draws each. Draws are replaced by the normal scores of their ranks first, so that a heavy tail
-cannot make a variance meaningless; R-hat is also taken of the draws folded at their median, which sees chains of the
+cannot make a variance meaningless; R-hat is also taken of the draws folded at their median, which sees groups of the
 same middle and different width, and the larger one counts. The sum of rho_t ends where pairs of neighbours are no
 longer positive, and these pairs never rise (Geyer's initial monotone sequence).
 
-Source: Vehtari, Gelman, Simpson, Carpenter, Buerkner 2021, Bayesian Analysis 16:667-718, Eqs. 1-4 and 10-14; Geyer
-1992, Statist. Sci. 7:473-483, section 3.3. Differs: walkers of one ensemble count as chains, which they are but for
-their moves along lines between each other.
+An ensemble has many short chains. R-hat of single ones would ask of each that it wanders through the whole posterior;
+that of groups asks that the groups agree, which is what a mean over all draws needs.
+
+Source: Vehtari, Gelman, Simpson, Carpenter, Buerkner 2021, Bayesian Analysis 16:667-718, Eqs. 1-4 and 10-14; groups of
+many short chains: Margossian et al. 2022, arXiv 2110.13017, section 3; Geyer 1992, Statist. Sci. 7:473-483, sec. 3.3.
 
 Shape letters: m chains, n draws of each, P coordinates.
 """
@@ -26,6 +28,9 @@ import numpy as np
 
 RHAT = 1.05
 """Chains agree where R-hat is below. Vehtari et al. advise 1.01, the old habit was 1.1. No data."""
+
+_GROUPS = 4
+"""Groups of chains whose means are compared, as many as chains are usually run. No data."""
 
 EFFECTIVE = 200.0
 """As many independent draws are wanted: an end of a 90 % interval then lies within a twelfth of its distance to the
@@ -68,16 +73,13 @@ def convergence(chains_mnP: np.ndarray) -> Convergence:
     moving = np.ptp(chains_mnP, axis=(0, 1)) > 0
     if not moving.any():
         return Convergence(float(chains_mnP.shape[0] * chains_mnP.shape[1]), 1.0)
-    halves = _halves(chains_mnP[..., moving])
-    folded = np.abs(halves - np.median(halves, axis=(0, 1)))
-    scores = _normal_scores(halves)
-    rhat = max(float(_rhat(x).max()) for x in (scores, _normal_scores(folded)))
-    return Convergence(float(_effective(scores).min()), rhat)
-
-
-def _halves(chains_mnP: np.ndarray) -> np.ndarray:
+    chains_mnP = chains_mnP[..., moving]
     half = chains_mnP.shape[1] // 2
-    return np.concatenate([chains_mnP[:, :half], chains_mnP[:, -half:]])
+    halves = np.concatenate([chains_mnP[:, :half], chains_mnP[:, -half:]])
+    scores = _normal_scores(halves)
+    folded = _normal_scores(np.abs(halves - np.median(halves, axis=(0, 1))))
+    rhat = max(float(_rhat(x).max()) for x in (scores, folded))
+    return Convergence(float(_effective(scores).min()), rhat)
 
 
 def _normal_scores(chains_mnP: np.ndarray) -> np.ndarray:
@@ -97,8 +99,12 @@ def _variances(chains_mnP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return within, (n - 1) / n * within + between
 
 
-def _rhat(chains_mnP: np.ndarray) -> np.ndarray:
-    within, total = _variances(chains_mnP)
+def _rhat(halves_mnP: np.ndarray) -> np.ndarray:
+    """Return R-hat of groups of half chains, (P,); the two halves of a chain are in different groups."""
+    count = min(_GROUPS, len(halves_mnP))
+    groups = [np.concatenate(list(halves_mnP[at])) for at in np.array_split(np.arange(len(halves_mnP)), count)]
+    size = min(map(len, groups))
+    within, total = _variances(np.stack([group[:size] for group in groups]))
     return np.sqrt(total / np.maximum(within, 1e-300))
 
 
