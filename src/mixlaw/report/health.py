@@ -80,7 +80,7 @@ def _left_out(fit: Fit) -> Check:
     name = "Predicts left-out runs"
     ratios = {t: f.cv_mre / f.cv_mre_mean for t, f in fit.targets.items() if np.isfinite(f.cv_mre / f.cv_mre_mean)}
     if not ratios:
-        return Check(WARN, name, "No run could be left out and predicted.", "Add runs, or fit with --procedure joint.")
+        return Check(WARN, name, "No run could be left out and predicted.", "Add runs, or fit with --fit joint.")
     worst = max(ratios, key=lambda target: ratios[target])
     fitted = fit.targets[worst]
     text = (
@@ -114,7 +114,7 @@ def _identified(fit: Fit) -> Check:
     open_ = [target for target, fitted in fit.targets.items() if not fitted.identifiable]
     if not open_:
         return Check(PASS, name, "The runs determine the parameters of every target.")
-    step = "Fit all runs at once (--procedure joint), or add runs in which the other domains move too."
+    step = "Fit all runs at once (--fit joint), or add runs in which the other domains move too."
     return Check(FAIL, name, f"Not determined: {_some(open_)}. {fit.targets[open_[0]].message}", step)
 
 
