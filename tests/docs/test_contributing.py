@@ -13,6 +13,7 @@ from mixlaw.data import exports
 from mixlaw.design import planning
 from unit.data.exports import test_exports
 from unit.design import test_planning
+from unit.test_architecture import BELOW
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -36,6 +37,14 @@ def run_tests_of(path):
     assert tests
     for test in tests:
         test()
+
+
+def test_the_table_of_parts_says_what_the_architecture_allows():
+    rows = re.findall(r"^\| `(\w+)` \|[^|\n]*\| ([^|\n]*) \|$", PAGE, re.MULTILINE)
+    printed = {part: set(re.findall(r"`(\w+)`", below)) for part, below in rows}
+    assert {part: below for part, below in printed.items() if part not in ("report", "api", "cli")} == {
+        part: below for part, below in BELOW.items() if part not in ("report", "api", "cli", "demo")
+    }
 
 
 def test_the_printed_files_are_not_in_the_package():
