@@ -31,8 +31,8 @@ INTRODUCTION = """\
 
 Written by `make docs` from signatures and docstrings; a test compares the two.
 
-The verbs of the command line, one to one. They return values that know how to show themselves: a notebook renders
-tables with small figures, `print` the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor
+The commands of the command line are also functions. The values that they return show themselves as tables: with
+small figures in a notebook, as text with `print`. `import mixlaw` takes milliseconds and loads neither SciPy nor
 torch; the package is typed (`py.typed`). Errors are [exceptions with a code](errors.md).
 
 ```python

@@ -13,25 +13,25 @@ COMMAND_LINE = (cli._Usage, cli._Interrupted, cli._Internal)
 DO = {
     "error": "The base of all others; never raised by itself.",
     "config": (
-        "Every problem of a mix.yaml is listed at once with its path, such as `plan.base_tokens`, and the key "
-        "that was probably meant. Mend them and say `mixlaw check mix.yaml`."
+        "All problems of a mix.yaml are listed at once, each with its path, such as `plan.base_tokens`, and the key "
+        "that was probably meant. Correct them and run `mixlaw check mix.yaml`."
     ),
     "data": (
-        "The message names file and line (or row and column). Mend or drop that row. A run table needs `run`, "
-        "`tokens:<domain>` and `loss:<target>`; an empty loss means not measured, `nan` is refused."
+        "The message names file and line (or row and column). Correct or delete that row. A run table needs `run`, "
+        "`tokens:<domain>` and `loss:<target>`. An empty loss means that it was not measured; `nan` is an error."
     ),
     "design": (
-        "The plan asks for what the data do not hold, such as three times `base_tokens` of a small domain. "
+        "The plan needs more than the data hold, such as three times `base_tokens` of a small domain. "
         "The message gives the largest value that works."
     ),
     "study": (
-        "The study folder is missing a step (the message names the verb), is not writable, or another process "
-        "is training in it with other settings."
+        "An earlier step is missing in the study folder (the message names the command that does it), or the folder "
+        "cannot be written, or another process trains in it with other settings."
     ),
     "run_failed": (
-        "`mixlaw status mix.yaml` gives the reason and the run's folder its log. A loss that is not finite "
-        "comes again: lower `train.learning_rate`. Then `mixlaw run mix.yaml --retry-failed`. The other runs "
-        "are kept."
+        "`mixlaw status mix.yaml` gives the reason; the log is in the run's folder. If a loss was not finite, the same "
+        "training would fail again: lower `train.learning_rate`. Then `mixlaw run mix.yaml --retry-failed`. The other "
+        "runs are kept."
     ),
     "fit": "The message names the target and what the runs lack. See [My fit looks wrong](fit-looks-wrong.md).",
     "too_few_runs": (
@@ -39,23 +39,23 @@ DO = {
         "with fewer parameters; see [How many runs](how-many-runs.md)."
     ),
     "not_identifiable": (
-        "The runs never move what would tell the parameters apart: every domain must have at least three "
-        "different amounts, and the others must move, too. `design: space_filling` does that."
+        "The runs are too much alike to tell the parameters of the law apart. Every domain needs at least three "
+        "different amounts, and the amounts of the other domains must differ, too. `design: space_filling` does that."
     ),
-    "did_not_converge": "Look at the losses: a diverged run, tokens in millions instead of tokens, or columns swapped.",
-    "solve": "The message names the option. Weights come from a fit with an equation.",
+    "did_not_converge": "Look at the table: has a run diverged, are tokens given in millions, are columns swapped?",
+    "solve": "The message names the option. Weights need a fit of a law that has an equation.",
     "infeasible": "The message names the bounds that bind and the largest budget, cap or number of epochs that works.",
     "missing_extra": (
         "Install what the message says: `[train]` brings torch and transformers, `[report]` the report, "
         "`[trl]` TRL and PEFT, `[laws]` LightGBM."
     ),
     "file": (
-        "The message names the path, where the system does. On a full disk free some space: what is done is kept, "
-        "and the same command goes on where it stopped."
+        "The message names the path, if the operating system gives it. If the disk is full, free some space. What is "
+        "done is kept, and the same command goes on where it stopped."
     ),
-    "usage": "An unknown verb or option, or one without its value: `mixlaw VERB --help`. Exit code 2.",
-    "interrupted": "Ctrl-C. Finished runs are kept; the same command goes on where it stopped. Exit code 130.",
-    "internal": "A fault of mixlaw. `--debug` shows the traceback; please report it.",
+    "usage": "There is no such command or option, or its value is missing: see `mixlaw COMMAND --help`. Exit code 2.",
+    "interrupted": "You pressed Ctrl-C. Finished runs are kept; the same command goes on from there. Exit code 130.",
+    "internal": "A bug in mixlaw. Please report it, with the traceback that `--debug` shows.",
 }
 
 INTRODUCTION = """\
@@ -63,10 +63,10 @@ INTRODUCTION = """\
 
 Written by `make docs` from `mixlaw.core.errors`; a test compares the two.
 
-Every error that mixlaw raises on purpose states a fact with its values, the rule that it breaks and the remedy. On
-the command line it is one line on stderr; with `--json` it is `{"error": {"code", "message", "hint"}}` on stdout. The
-codes are stable. From Python the classes are those of `mixlaw.core.errors`, all below `mixlaw.MixlawError`. The exit
-code is 1 unless said otherwise.
+An error states what is wrong, with the values, and what to do. On the command line it is one line on stderr; with
+`--json` it is `{"error": {"code", "message", "hint"}}` on stdout. The codes do not change between versions. In Python
+each code is a class of `mixlaw.core.errors`; all of them derive from `mixlaw.MixlawError`. The exit code is 1 where
+nothing else is written here.
 """
 
 
