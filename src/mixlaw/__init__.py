@@ -97,6 +97,10 @@ __all__ = [
 ]
 
 
+# Subpackages with a verb's name that offer more than the verb: `mixlaw.train.register`.
+_OPEN = ("laws", "train")
+
+
 class _Verb(ModuleType):
     """A subpackage that has a verb's name, such as `mixlaw.fit`: called, it is the verb."""
 
@@ -123,6 +127,8 @@ sys.modules[__name__].__class__ = _Package
 if not TYPE_CHECKING:  # to a type checker a name that is not above is an error
 
     def __getattr__(name: str) -> Any:
+        if name in _OPEN:
+            return importlib.import_module(f"mixlaw.{name}")
         if name in _HOMES:
             return _verb(name)
         raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")

@@ -94,7 +94,8 @@ def _of_its_trainer(value: Any, info: ValidationInfo) -> Any:
         found = find_trainer(trainer, place.expanduser())
         tree = {**value, "trainer": address_of(trainer)}
     except ConfigError as error:
-        problem = PydanticCustomError("trainer", "{text}", {"text": str(error)})
+        text = str(error)
+        problem = PydanticCustomError("trainer", "{text}", {"text": text[0].lower() + text[1:]})
         details = InitErrorDetails(type=problem, loc=("trainer",), input=trainer)
         raise ValidationError.from_exception_data("TrainNode", [details]) from None
     optional = {key for other in (*known_trainers().values(), found) for key in option_names(other)}

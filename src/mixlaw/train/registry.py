@@ -25,8 +25,8 @@ TrainerClass = TypeVar("TrainerClass", bound="type[Trainer]")
 DEFAULT = "native"
 """The trainer of a configuration that names none; its name is no part of a run's identity."""
 
-ENTRY_POINTS = "mixlaw.trainers"
-"""The group of entry points."""
+GROUP = "mixlaw.trainers"
+"""The group of entry points by which an installed package offers trainers: `name = "package.module:Class"`."""
 
 _BUILT_IN = {
     "native": "mixlaw.train.native:NativeTrainer",
@@ -71,12 +71,12 @@ def find_trainer(trainer: str | type[Trainer], folder: Path | None = None) -> ty
         return _imported(place, folder)
     from importlib.metadata import entry_points
 
-    points = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    points = {point.name: point.value for point in entry_points(group=GROUP)}
     if trainer in points:
         return _imported(points[trainer], None)
     names = ", ".join(dict.fromkeys([*_BUILT_IN, *_registered, *points]))
     raise ConfigError(
-        f"there is no trainer of this name; known: {names}.", "A class of yours is written package.module:Class."
+        f"There is no trainer '{trainer}'; known: {names}.", "A class of your own is written package.module:Class."
     )
 
 
@@ -128,7 +128,7 @@ def _imported(place: str, folder: Path | None) -> type[Trainer]:
             found = getattr(found, part)
     except Exception as error:
         raise ConfigError(
-            f"the trainer {place} cannot be imported: {type(error).__name__}: {error}.",
+            f"The trainer {place} cannot be imported: {type(error).__name__}: {error}.",
             "Put its module beside mix.yaml or into train.working_directory, or install it, wherever runs are trained.",
         ) from error
     return _require_usable(found)
