@@ -67,7 +67,7 @@ def mixlaw_says(*words, cwd):
 def test_a_whole_study_from_its_yaml_to_a_report(config, tmp_path_factory):
     code, out, err = mixlaw_says("run", config, "--json", cwd=tmp_path_factory.mktemp("elsewhere"))
     assert code == 0, err
-    solution = json.loads(out)
+    solution = json.loads(out)["solution"]
     assert set(solution["weights"]) == {"instruction", "math", "code"}
     study = config.parent / "study"
     trainer = json.loads((study / "trainer.json").read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def test_a_node_of_a_cluster_trains_with_it(config):
     project = Project.open(config)
     spec = project.design[0][0]
     job = job_of(spec, project.trainer_config, input_folders(project.trainer_config), {})
-    told = dict(train_on_node(json.loads(json.dumps(job)), pytest.fail, lambda *step: None))
+    told = dict(train_on_node(job, pytest.fail, lambda *step: None))
     assert told["done"]["record"]["spec"]["id"] == spec.id
 
 
@@ -97,7 +97,7 @@ def problem_of(config, old, new):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("smoothing: 50", "smoothing: 0", "train.smoothing: 0: input should be greater than 0"),
+        ("smoothing: 50", "smoothing: 0", "train.smoothing: Input should be greater than 0"),
         ("smoothing: 50", "smothing: 50", "train.smothing: unknown key, did you mean 'smoothing'?"),
         ("smoothing: 50", "peft: {r: 8}", "peft is of trainer: trl; drop it, or change trainer"),
         ("own_trainer:Bigram", "own_trainer:Trigram", "has no attribute 'Trigram'"),
