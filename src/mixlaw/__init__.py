@@ -35,11 +35,18 @@ if TYPE_CHECKING:
     from mixlaw.api.sweep import plan as plan
     from mixlaw.api.sweep import run as run
     from mixlaw.api.sweep import status as status
-    from mixlaw.api.sweep import train as train
+    from mixlaw.api.sweep import train as _train
     from mixlaw.core.errors import MixlawError as MixlawError
     from mixlaw.core.runtable import RunTable as RunTable
     from mixlaw.fit.result import Fit as Fit
     from mixlaw.solve.solution import Solution as Solution
+    from mixlaw.train.registry import register as _register_trainer
+
+    class _Train:
+        __call__ = staticmethod(_train)
+        register = staticmethod(_register_trainer)
+
+    train = _Train()
 
 # Imported on first use: `import mixlaw` loads neither SciPy nor torch.
 _HOMES = {
