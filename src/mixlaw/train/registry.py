@@ -13,14 +13,13 @@ import dataclasses
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.train.settings import TrainSettings
+from mixlaw.train.trainer import Trainer
 
-if TYPE_CHECKING:
-    from mixlaw.train.trainer import Trainer
-
-TrainerClass = TypeVar("TrainerClass", bound="type[Trainer]")
+TrainerClass = TypeVar("TrainerClass", bound=type[Trainer])
 
 DEFAULT = "native"
 """The trainer of a configuration that names none; its name is no part of a run's identity."""
@@ -135,9 +134,6 @@ def _imported(place: str, folder: Path | None) -> type[Trainer]:
 
 
 def _require_usable(trainer: object) -> type[Trainer]:
-    from mixlaw.train.settings import TrainSettings
-    from mixlaw.train.trainer import Trainer
-
     if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
         raise ConfigError(f"{trainer!r} is not a subclass of mixlaw.train.trainer.Trainer.", "Derive it from that.")
     if not dataclasses.is_dataclass(trainer.Options):
