@@ -68,7 +68,7 @@ def _on_a_case(check: Callable[[TrainingCase], None]) -> TrainerCheck:
 
 @_on_a_case
 def says_what_it_needs(case: TrainingCase) -> None:
-    """The trainer has a name, describes its options, which have a JSON form, and passes its own check."""
+    """The trainer has a name and options with a JSON form, passes its own check, and can be made."""
     config, kind = case.config, case.config.trainer_class
     _claim(bool(kind.name) and ":" not in kind.name, case, "has a name, without a colon")
     _claim(kind.working_directory in ("unused", "used", "needed"), case, "says how it uses the working directory")
