@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from mixlaw.core.run import RunSpec
-from mixlaw.data.rows import TokenRows
+from mixlaw.testing._training_case import VOCABULARY, write_rows
 from mixlaw.train.settings import ModelSettings, TrainSettings
 from mixlaw.train.trainer_config import TrainerConfig
 
-VOCABULARY = 97
 SETTINGS = TrainSettings(
     learning_rate=3e-3, max_length=48, per_device_train_batch_size=4, per_device_eval_batch_size=8, bf16=False
 )
@@ -34,20 +31,6 @@ def save_tiny_llama(folder: Path, **changes: int) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-def write_rows(folder: Path, count: int, seed: int, *, shortest: int = 6, longest: int = 40) -> Path:
-    """Write `count` random conversations in which token n + 1 depends on token n, the second half supervised."""
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(shortest, longest + 1, count)
-    rows = []
-    for length in lengths:
-        start, stride = rng.integers(3, VOCABULARY), rng.integers(1, 4)
-        ids = 3 + (start + stride * np.arange(length)) % (VOCABULARY - 3)
-        supervised = (np.arange(length) >= length // 2).astype(np.uint8)
-        rows.append((ids.astype(np.uint32), supervised))
-    TokenRows.write(folder, rows, list(range(count)), [3 * int(s.sum()) for _, s in rows])
     return folder
 
 

@@ -35,11 +35,18 @@ if TYPE_CHECKING:
     from mixlaw.api.sweep import plan as plan
     from mixlaw.api.sweep import run as run
     from mixlaw.api.sweep import status as status
-    from mixlaw.api.sweep import train as train
+    from mixlaw.api.sweep import train as _train
     from mixlaw.core.errors import MixlawError as MixlawError
     from mixlaw.core.runtable import RunTable as RunTable
     from mixlaw.fit.result import Fit as Fit
     from mixlaw.solve.solution import Solution as Solution
+    from mixlaw.train.registry import register as _register_trainer
+
+    class _Train:
+        __call__ = staticmethod(_train)
+        register = staticmethod(_register_trainer)
+
+    train = _Train()
 
 # Imported on first use: `import mixlaw` loads neither SciPy nor torch.
 _HOMES = {
@@ -97,6 +104,10 @@ __all__ = [
 ]
 
 
+# Subpackages with a verb's name that offer more than the verb: `mixlaw.train.register`.
+_OPEN = ("laws", "train")
+
+
 class _Verb(ModuleType):
     """A subpackage that has a verb's name, such as `mixlaw.fit`: called, it is the verb."""
 
@@ -123,6 +134,8 @@ sys.modules[__name__].__class__ = _Package
 if not TYPE_CHECKING:  # to a type checker a name that is not above is an error
 
     def __getattr__(name: str) -> Any:
+        if name in _OPEN:
+            return importlib.import_module(f"mixlaw.{name}")
         if name in _HOMES:
             return _verb(name)
         raise AttributeError(f"module 'mixlaw' has no attribute '{name}'")

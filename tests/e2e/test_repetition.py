@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mixlaw.api.project import Project
-from mixlaw.train.native import draw_sample
+from mixlaw.train.sample import draw_sample
 from small_demo import write_small_demo
 
 

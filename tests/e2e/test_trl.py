@@ -34,7 +34,7 @@ def records(config: Path) -> dict[str, dict]:
 @pytest.mark.parametrize(("more", "missing"), [("", "trl"), ("  peft: {r: 8}\n", "peft")])
 def test_a_missing_package_is_said_before_anything_is_written(tmp_path, monkeypatch, capsys, more, missing) -> None:
     config = study(tmp_path, f"  trainer: trl\n{more}")
-    monkeypatch.setattr("mixlaw.train.trl.find_spec", lambda package: None if package == missing else object())
+    monkeypatch.setattr("mixlaw.train.trainer.find_spec", lambda package: None if package == missing else object())
     for verb in ("check", "train", "run"):
         assert main([verb, str(config)]) == 1
         said = capsys.readouterr().err

@@ -24,8 +24,8 @@ BELOW = {
     "study": {"core", "data", "train"},
     "evaluate": {"core", "data", "train", "study"},
     "trackers": {"core", "data", "train", "study"},
-    "config": {"core"},
-    "testing": {"core", "laws"},
+    "config": {"core", "train"},
+    "testing": {"core", "data", "laws", "train"},
 }
 BELOW["report"] = set(BELOW)
 BELOW["api"] = set(BELOW)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
-from pathlib import Path
 
 from mixlaw.api.project import Project
 from mixlaw.core.errors import ConfigError, MissingExtra
@@ -36,22 +35,14 @@ def require_extras(project: Project, executor: str | None = None) -> None:
     What a cluster's nodes have is their business.
 
     Raises:
-        ConfigError: no such executor, or no such program for the trainer `command` of this machine.
-        MissingExtra: a tracker, the executor, or the trainer of this machine is not installed.
+        ConfigError: no such executor, or the trainer misses something on this machine, such as its program.
+        MissingExtra: a tracker, the executor, or a package of the trainer is not installed.
     """
     _ = project.reporter
     if executor_kind(project, executor) != "local":
         return
     train = project.config.train
-    if train.trainer == "trl":
-        from mixlaw.train.trl import TrlSettings, require_packages
-
-        require_packages(TrlSettings(**project.trainer_options))
-    elif train.command is not None:
-        from mixlaw.train.command import check_command
-        from mixlaw.train.program import require_startable
-
-        require_startable(check_command(train.command), Path(train.working_directory or "."), "train.command")
+    train.trainer_class.check(train.options, train.folder)
 
 
 def require_cluster(project: Project, executor: str | None = None) -> None:

@@ -172,6 +172,12 @@ def _project_of(path: Path) -> Project | None:
         resolved = path / "config.resolved.json"
         if not resolved.is_file():
             raise DataError(f"{path} is no study folder.", "Name a study, a mix.yaml or a run table.")
+        trainer = (read_json(resolved).get("train") or {}).get("trainer", "")
+        if ":" in trainer:
+            raise ConfigError(
+                f"{path} was trained by {trainer}; code that only a study's file names is not run.",
+                "Name the study's mix.yaml instead.",
+            )
         # A study that was moved or copied is where it is now, whatever it was told when it began.
         return Project(parse_config({**read_json(resolved), "study": str(path.resolve())}, str(resolved)))
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
-from mixlaw.config import TRAINERS_OF, Config, load_config
+from mixlaw.config import Config, load_config
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.files import write_json
@@ -61,7 +61,7 @@ class Project:
             config = with_domains(config, census_of(config.collection, Path(config.study)))
         project = Project(config, note)
         # Built for its checks: a wrong range must surface before anything is written.
-        _ = project.train_settings, project.model_settings, project.trainer_options
+        _ = project.train_settings, project.model_settings
         return project
 
     @property
@@ -77,22 +77,7 @@ class Project:
     @cached_property
     def train_settings(self) -> TrainSettings:
         """How every run trains."""
-        return TrainSettings(**self.config.train.model_dump(exclude={"trainer", *TRAINERS_OF}))
-
-    @cached_property
-    def trainer_options(self) -> dict[str, Any]:
-        """What the trainer alone is told; raises ConfigError for what it cannot use."""
-        train = self.config.train
-        if train.command is not None:
-            from mixlaw.train.command import check_command
-
-            check_command(train.command)
-            return {"command": train.command}
-        if train.trainer == "trl":
-            from mixlaw.train.trl import TrlSettings
-
-            return TrlSettings(train.peft, train.sft or {}, train.launch or "").to_json()
-        return {}
+        return TrainSettings(**self.config.train.model_dump(include={field.name for field in fields(TrainSettings)}))
 
     @cached_property
     def tokenizer(self) -> ChatTokenizer:
@@ -175,7 +160,7 @@ class Project:
     def trainer_config(self) -> TrainerConfig:
         """What worker processes need."""
         train = self.config.train
-        if train.trainer == "command":
+        if train.trainer_class.reads_text:
             hashes: dict[str, str] = {}
             for name, tokens in self.prepared.items():
                 write_texts(self.domains[name], tokens, hashes)
@@ -185,8 +170,8 @@ class Project:
             {name: tokens.train.folder for name, tokens in self.prepared.items()},
             {name: tokens.validation.folder for name, tokens in self.prepared.items()},
             trainer=train.trainer,
-            options=self.trainer_options,
-            folder=Path(train.working_directory or "."),
+            options=asdict(train.options),
+            folder=train.folder,
         )
 
     def write_inputs(self) -> None:

@@ -21,6 +21,7 @@ from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
+from mixlaw.config.train import Train, TrainNode, train_keys, train_problem
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
@@ -88,56 +89,6 @@ class PlanNode(Node):
     seed: int = 0
 
 
-TRAINERS_OF = {
-    "command": ("command",),
-    "peft": ("trl",),
-    "sft": ("trl",),
-    "launch": ("trl",),
-    "working_directory": ("trl", "command"),
-}
-"""Key of `train` -> the trainers that use it; all use the others."""
-
-
-class TrainNode(Node):
-    """How each run trains: Hugging Face's names; ranges are checked by `mixlaw.train.settings.TrainSettings`.
-
-    `command` is of the trainer `command`; `peft`, `sft`, `launch` of `trl` (`mixlaw.train.trl.TrlSettings`). Both start
-    programs in `working_directory` (default: the folder of mix.yaml).
-    """
-
-    trainer: Literal["native", "trl", "command"] = "native"
-    command: str | None = None
-    peft: dict[str, Any] | None = None
-    sft: dict[str, Any] | None = None
-    launch: str | None = None
-    working_directory: str | None = None
-    learning_rate: float = 2e-5
-    num_train_epochs: int = 1
-    max_length: int = 2048
-    packing: bool = True
-    per_device_train_batch_size: int = 4
-    gradient_accumulation_steps: int = 1
-    lr_scheduler_type: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_ratio: float = 0.03
-    weight_decay: float = 0.0
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
-    max_grad_norm: float = 1.0
-    bf16: bool | Literal["auto"] = "auto"
-    per_device_eval_batch_size: int = 16
-    eval_rows: int | None = None
-
-    @model_validator(mode="after")
-    def _every_key_is_used(self) -> TrainNode:
-        if self.trainer == "command" and self.command is None:
-            raise ValueError("trainer: command needs a command, such as: python train.py --spec {spec}")
-        for key, users in TRAINERS_OF.items():
-            if getattr(self, key) is not None and self.trainer not in users:
-                raise ValueError(f"{key} is of trainer: {' and '.join(users)}; drop it, or change trainer")
-        return self
-
-
 def _known_law(value: str) -> str:
     from mixlaw.laws import find
 
@@ -183,7 +134,7 @@ class Config(Node):
     validation: ValidationNode = ValidationNode()
     budget_tokens: Tokens
     plan: PlanNode = PlanNode()
-    train: TrainNode = TrainNode()
+    train: Train = Field(default_factory=TrainNode)
     fit: FitNode = FitNode()
     solve: SolveNode = SolveNode()
     executor: ExecutorNode = ExecutorNode()
@@ -257,16 +208,22 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(f"{where}: {problem}.", "Mend the YAML.") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no keys.", "Write one with `mixlaw init`.")
-    config = parse_config(tree, str(path))
-    return _resolved(config, path.resolve().parent)
+    folder = path.resolve().parent
+    return _resolved(parse_config(tree, str(path), folder), folder)
 
 
-def parse_config(tree: Mapping[str, Any], source: str = "configuration") -> Config:
-    """Return the typed configuration of a tree; raise ConfigError with every problem of it."""
+def parse_config(tree: Mapping[str, Any], source: str = "configuration", folder: Path = Path(".")) -> Config:
+    """Return the typed configuration of a tree; raise ConfigError with every problem of it.
+
+    Args:
+        tree: the keys and their values.
+        source: what messages call it.
+        folder: where relative paths begin.
+    """
     try:
-        config = Config.model_validate(tree)
+        config = Config.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
-        problems = [_problem(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        problems = [_problem(e["loc"], e["type"], e["msg"], e.get("input"), tree) for e in error.errors()]
         raise _as_error(source, problems) from None
     if config.collection is not None and config.collection.domains is not None:
         return config.with_collection(config.collection.domains, source)
@@ -311,12 +268,15 @@ def _as_error(source: str, problems: list[str]) -> ConfigError:
     return ConfigError(f"{source} has {len(problems)} problems:{lines}", "")
 
 
-def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any) -> str:
+def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any, tree: Mapping[str, Any]) -> str:
     # Pydantic names the branch of a union it tried; users know only the keys they wrote.
     keys = [str(part) for part in where if not str(part).startswith(("function-", "literal["))]
     path = ".".join(keys)
+    if keys[:-1] == ["train"] and (problem := train_problem(kind, keys[-1], tree["train"])):
+        return problem
     if kind == "extra_forbidden":
-        return f"{path}: unknown key{suggest(keys[-1], _known(keys[:-1]))}"
+        known = train_keys(tree["train"]) if keys[:-1] == ["train"] else _known(keys[:-1])
+        return f"{path}: unknown key{suggest(keys[-1], known)}"
     if kind == "missing":
         return f"{path}: missing"
     if kind in _SHAPES:
@@ -324,7 +284,7 @@ def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any) 
     message = message.removeprefix("Value error, ").rstrip(".")
     if value is not None and repr(value) not in message and not isinstance(value, (dict, list)):
         message = f"{value!r}: {message[0].lower()}{message[1:]}"
-    return f"{path}: {message}"
+    return message if message.startswith(f"{path}.") else f"{path}: {message}"
 
 
 _SHAPES = {
@@ -369,8 +329,7 @@ def _resolved(config: Config, folder: Path) -> Config:
     model = config.model.model_copy(update={"name_or_path": local(config.model.name_or_path)})
     study = str((folder / Path(config.study).expanduser()).resolve())
     train = config.train
-    if train.trainer != "native":
-        where = folder / Path(train.working_directory or ".").expanduser()
-        train = train.model_copy(update={"working_directory": str(where.resolve())})
+    if train.trainer_class.working_directory != "unused":
+        train = train.model_copy(update={"working_directory": str((folder / train.folder.expanduser()).resolve())})
     resolved = {"collection": collection, "domains": domains, "model": model, "study": study, "train": train}
     return config.model_copy(update=resolved)

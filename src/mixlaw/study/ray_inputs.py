@@ -67,12 +67,12 @@ class Packed:
 
 
 def input_folders(config: TrainerConfig) -> list[Folder]:
-    """Return what a trainer reads: the folders of token rows, their text for `command`, and a model's folder."""
+    """Return what a trainer reads: the folders of token rows, their text where it reads that, and a model's folder."""
     names: dict[Path, set[str]] = {}
     for rows in {path.resolve() for path in (*config.train_rows.values(), *config.validation_rows.values())}:
         found = names.setdefault(rows.parent, set())
         found |= {f"{rows.name}/{name}" for name in files_below(rows)}
-        if config.trainer == "command" and rows.name in PARTS:
+        if config.trainer_class.reads_text and rows.name in PARTS:
             texts = (f"text/{rows.name}.jsonl", f"text/{rows.name}.npy")
             found |= {name for name in texts if (rows.parent / name).is_file()}
     model = Path(config.model.name_or_path).expanduser()

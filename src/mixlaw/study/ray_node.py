@@ -19,8 +19,8 @@ from typing import Any
 from mixlaw.core.errors import ConfigError, MissingExtra, MixlawError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.run import RunSpec
-from mixlaw.study.attempt import Failed, Report, attempt, throttled
 from mixlaw.study.executing import error_json
+from mixlaw.study.one_run import Failed, Report, throttled, train_once
 from mixlaw.study.ray_inputs import Folder, Packed, batches, files_below, moved, node_cache, place
 from mixlaw.train.trainer import Trainer
 from mixlaw.train.trainer_config import TrainerConfig
@@ -77,7 +77,7 @@ def train_on_node(job: Mapping[str, Any], get: Callable[[Any], Any], tell: Calla
         return
     try:
         with run_folder(node_cache().parent / "runs") as folder:
-            outcome = attempt(trainer, spec, folder, throttled(_best_effort(tell, spec.name), PROGRESS_EVERY_S))
+            outcome = train_once(trainer, spec, folder, throttled(_best_effort(tell, spec.name), PROGRESS_EVERY_S))
             # What the trainer was given is made from the spec, and as large as the data.
             for batch in batches(folder, [name for name in files_below(folder) if not name.startswith("input/")]):
                 yield "files", batch
@@ -115,7 +115,7 @@ def run_folder(parent: Path) -> Iterator[Path]:
 def _trainer(config: TrainerConfig) -> Trainer:
     """Return the trainer of a configuration, the last one where it is the same."""
     if not config.folder.is_dir():
-        if config.trainer == "command":
+        if config.trainer_class.working_directory == "needed":
             raise ConfigError(
                 f"train.working_directory {config.folder} does not exist there.",
                 "Put the programs on storage that every node sees, or into the nodes' image, under the same path.",

@@ -21,9 +21,9 @@ from typing import IO, Any
 
 from mixlaw.core.errors import MixlawError
 from mixlaw.core.run import RunSpec
-from mixlaw.study.attempt import Failed, attempt, throttled
 from mixlaw.study.executing import check_inputs, error_json
 from mixlaw.study.leases import Heartbeat, Lease
+from mixlaw.study.one_run import Failed, throttled, train_once
 from mixlaw.study.store import Study, longest_first
 from mixlaw.train.trainer import Trainer
 
@@ -85,7 +85,7 @@ def train_one(study: Study, trainer: Trainer, spec: RunSpec, lease: Lease, emit:
 
     with Heartbeat(lease):
         emit({"event": "started", "run": spec.name})
-        outcome = attempt(trainer, spec, study.run_folder(spec), throttled(report, _PROGRESS_EVERY_S))
+        outcome = train_once(trainer, spec, study.run_folder(spec), throttled(report, _PROGRESS_EVERY_S))
         if isinstance(outcome, Failed):
             study.fail(spec, outcome.error, retry=outcome.retry)
             emit({"event": "failed", "run": spec.name, "reason": outcome.reason})

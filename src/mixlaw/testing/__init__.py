@@ -1,4 +1,4 @@
-"""Conformance suites that users run on their own laws and regressors.
+"""Conformance suites that users run on their own laws, regressors and trainers.
 
 from mixlaw.testing import LAW_CHECKS, check_law
 
@@ -11,5 +11,6 @@ def test_my_law(check):
 
 from mixlaw.testing.laws import LAW_CHECKS, check_law
 from mixlaw.testing.regressors import REGRESSOR_CHECKS, check_regressor
+from mixlaw.testing.trainers import TRAINER_CHECKS, check_trainer
 
-__all__ = ["LAW_CHECKS", "REGRESSOR_CHECKS", "check_law", "check_regressor"]
+__all__ = ["LAW_CHECKS", "REGRESSOR_CHECKS", "TRAINER_CHECKS", "check_law", "check_regressor", "check_trainer"]

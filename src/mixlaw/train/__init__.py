@@ -1,1 +1,5 @@
-"""Training: a run's spec goes in, its record comes out."""
+"""Trainers: what turns a run's spec into its record. `register` makes one of your own known by its name."""
+
+from mixlaw.train.registry import register
+
+__all__ = ["register"]

@@ -18,18 +18,19 @@ import shutil
 import string
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from mixlaw.core.errors import ConfigError, RunFailed
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
-from mixlaw.data.rows import TokenRows
 from mixlaw.data.texts import TextRows
-from mixlaw.train.native import draw_sample, training_order
-from mixlaw.train.program import call, read_result
-from mixlaw.train.settings import ModelSettings, TrainSettings
-from mixlaw.train.trainer import MODEL, Progress
+from mixlaw.train.program import call, read_result, require_startable
+from mixlaw.train.sample import draw_sample, training_order
+from mixlaw.train.trainer import MODEL, Progress, Trainer
 
 PLACEHOLDERS = ("train_file", "spec", "output_dir", "result", "model", "seed", "run")
 """What a command may name in braces."""
@@ -68,39 +69,45 @@ def check_command(command: str) -> list[str]:
     return words
 
 
-class CommandTrainer:
-    """Trains by running a program, once a run.
+@dataclass(frozen=True)
+class CommandOptions:
+    """What a program is started with.
 
-    Args:
+    Attributes:
         command: its template; words are split like a shell does, and no shell is involved.
-        folder: where it runs; relative paths in the command mean files there.
-        model: the base model, for the spec.
-        settings: the training settings, for the spec; `num_train_epochs` also sets how many rows a run has.
-        train_rows: domain -> its tokenised training rows.
-        validation_rows: target -> its tokenised validation rows.
 
     Raises:
         ConfigError: see `check_command`.
+    """
+
+    command: Annotated[str, Field(description="a command, such as: python train.py --spec {spec}")]
+
+    def __post_init__(self) -> None:
+        check_command(self.command)
+
+
+class CommandTrainer(Trainer):
+    """Trains by running a program, once a run; model and settings go into the spec.
+
+    Raises:
         DataError: the text of the rows was not written.
     """
 
-    def __init__(
-        self,
-        command: str,
-        folder: Path,
-        model: ModelSettings,
-        settings: TrainSettings,
-        train_rows: Mapping[str, TokenRows],
-        validation_rows: Mapping[str, TokenRows],
-    ) -> None:
-        self.words = check_command(command)
-        self.folder = folder
-        self.model = model
-        self.settings = settings
-        self.train_rows = dict(train_rows)
-        self.texts = {name: TextRows.open(rows) for name, rows in train_rows.items()}
-        self.validation = {name: TextRows.open(rows) for name, rows in validation_rows.items()}
-        self.timing: dict[str, Any] = {}
+    name = "command"
+    Options = CommandOptions
+    reads_text = True
+    working_directory = "needed"
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.words = check_command(self.options.command)
+        self.texts = {name: TextRows.open(rows) for name, rows in self.train_rows.items()}
+        self.validation = {name: TextRows.open(rows) for name, rows in self.validation_rows.items()}
+
+    @classmethod
+    def check(cls, options: CommandOptions, folder: Path) -> None:
+        """Raise ConfigError where the program cannot be started."""
+        require_startable(check_command(options.command), folder, "train.command")
 
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
         """Write the run's files, run the program, and read its result.
@@ -137,7 +144,7 @@ class CommandTrainer:
         losses, steps, parameters = read_result(result, spec.name, list(self.validation))
         train_file.unlink()  # as large as the data, and made again from the spec
         self.timing = {"train_s": time.perf_counter() - began}
-        return RunRecord(spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, parameters)
+        return sample.record(spec, losses, steps, parameters)
 
     def _keep_model(self, spec: RunSpec, output: Path, folder: Path) -> None:
         """Take over the model that the program has left in `output/model`."""

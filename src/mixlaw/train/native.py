@@ -15,65 +15,42 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mixlaw.core.errors import DataError, RunFailed
 from mixlaw.core.run import RunRecord, RunSpec
-from mixlaw.core.seeds import generator, seed_from
-from mixlaw.data.rows import TokenRows, sample_rows
+from mixlaw.core.seeds import seed_from
+from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
 from mixlaw.train.packing import PackedBatch, collate, pack
-from mixlaw.train.settings import ModelSettings, TrainSettings
-from mixlaw.train.trainer import MODEL, Progress
+from mixlaw.train.sample import Sample, conversation, draw_sample, training_order
+from mixlaw.train.settings import TrainSettings
+from mixlaw.train.trainer import MODEL, Progress, Trainer
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The conversations of a run: row `rows[d][n]` of domain d is the n-th of its nested sample."""
-
-    rows: Mapping[str, np.ndarray]
-    tokens: Mapping[str, int]
-    supervised_tokens: Mapping[str, int]
-    unique_tokens: Mapping[str, int]
-
-
-class NativeTrainer:
+class NativeTrainer(Trainer):
     """Trains on one device with float32 weights; keeps the base model in memory between runs.
 
     Args:
-        model: the base model.
-        settings: the training settings.
-        train_rows: domain -> its tokenised training rows.
-        validation_rows: target -> its tokenised validation rows.
-        device: a torch device; None for the first GPU, or the CPU.
-
-    Attributes:
-        timing: seconds and speed of the last run, and what it ran on; not part of the record.
+        device: a torch device; None for the first GPU, or the CPU. The others are those of every trainer.
     """
 
-    def __init__(
-        self,
-        model: ModelSettings,
-        settings: TrainSettings,
-        train_rows: Mapping[str, TokenRows],
-        validation_rows: Mapping[str, TokenRows],
-        *,
-        device: str | None = None,
-    ) -> None:
-        self.settings = settings
-        self.train_rows = dict(train_rows)
-        self.validation = {name: ValidationSet.of(name, rows, settings) for name, rows in validation_rows.items()}
-        self.lm = CausalLM(model, settings, device)
-        self._check_ids(validation_rows)
-        self.timing: dict[str, Any] = {}
+    name = "native"
+    packages = ("torch", "transformers")
+    extra = "train"
+    working_directory = "unused"
+
+    def __init__(self, *given: Any, device: str | None = None, **more: Any) -> None:
+        super().__init__(*given, **more)
+        rows, settings = self.validation_rows, self.settings
+        self.validation = {name: ValidationSet.of(name, rows[name], settings) for name in rows}
+        self.lm = CausalLM(self.model, settings, device)
+        self._check_ids()
 
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
         """Train and evaluate the run; `folder/metrics.jsonl` receives one line a step.
@@ -105,9 +82,7 @@ class NativeTrainer:
             "tokens_per_s": sum(sample.tokens.values()) / (trained - began),
             **self.environment(),
         }
-        return RunRecord(
-            spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, self.lm.parameters
-        )
+        return sample.record(spec, losses, steps, self.lm.parameters)
 
     def environment(self) -> dict[str, Any]:
         """Return device, precision, attention, threads and versions."""
@@ -173,68 +148,14 @@ class NativeTrainer:
     def _batch(self, rows: list[list[tuple[str, int]]], length: int | None) -> PackedBatch:
         return collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows], length)
 
-    def _check_ids(self, validation_rows: Mapping[str, TokenRows]) -> None:
-        for name, rows in [*self.train_rows.items(), *validation_rows.items()]:
+    def _check_ids(self) -> None:
+        for name, rows in [*self.train_rows.items(), *self.validation_rows.items()]:
             largest = int(rows.ids.max()) if len(rows.ids) else 0
             if largest >= self.lm.vocabulary:
                 raise DataError(
                     f"'{name}' holds the token id {largest}; the model's vocabulary has {self.lm.vocabulary} entries.",
                     "Tokenise with the tokenizer of the model that is trained.",
                 )
-
-
-def conversation(rows: TokenRows, row: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (ids, supervised) of one row."""
-    start, end = int(rows.offsets[row]), int(rows.offsets[row + 1])
-    return rows.ids[start:end], rows.supervised[start:end]
-
-
-def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: TrainSettings) -> Sample:
-    """Return the rows that the run trains on and count their tokens, over all epochs.
-
-    Raises:
-        DataError: the spec asks for tokens of a domain that has no rows, or rows are longer than `max_length`.
-    """
-    rows, tokens, supervised, unique = {}, {}, {}, {}
-    epochs = settings.num_train_epochs
-    for name, requested in sorted(spec.tokens.items()):
-        if requested <= 0:
-            continue
-        domain = train_rows.get(name)
-        if domain is None or not len(domain.row_tokens):
-            raise DataError(
-                f"Run '{spec.name}' asks for {requested} tokens of '{name}', which has no training rows.",
-                "Add rows to that domain, or plan without it.",
-            )
-        if (longest := int(domain.row_tokens.max())) > settings.max_length:
-            raise DataError(
-                f"'{name}' has a conversation of {longest} tokens; train.max_length is {settings.max_length}.",
-                "Prepare the data again with this max_length.",
-            )
-        wanted = max(1, round(requested / epochs))
-        chosen = sample_rows(domain, wanted, spec.seed, name, pool=spec.pools.get(name))
-        rows[name] = chosen
-        tokens[name] = epochs * int(domain.row_tokens[chosen].sum())
-        supervised[name] = epochs * int(_predicted_tokens(domain)[chosen].sum())
-        unique[name] = int(domain.row_tokens[np.unique(chosen)].sum())
-    if not rows:
-        raise DataError(f"Run '{spec.name}' has no tokens of any domain.", "Plan at least one token.")
-    return Sample(rows, tokens, supervised, unique)
-
-
-def training_order(spec: RunSpec, sample: Sample, epoch: int) -> list[tuple[str, int]]:
-    """Return the conversations of one epoch in training order, as (domain, row).
-
-    Each conversation's key is the n-th number of its domain's own stream.
-    """
-    entries = [
-        (key, name, int(row))
-        for name, chosen in sample.rows.items()
-        for key, row in zip(
-            generator("order", spec.seed, name, epoch).random(len(chosen)).tolist(), chosen, strict=True
-        )
-    ]
-    return [entry[1:] for entry in sorted(entries, key=lambda entry: entry[:2])]
 
 
 def pack_epoch(
@@ -266,14 +187,6 @@ def rate_factor(step: int, steps: int, settings: TrainSettings) -> float:
     if settings.lr_scheduler_type == "cosine":
         return 0.5 * (1 + math.cos(math.pi * done))
     return 1 - done if settings.lr_scheduler_type == "linear" else 1.0
-
-
-def _predicted_tokens(rows: TokenRows) -> np.ndarray:
-    """Supervised tokens of each row, without a row's first token, which nothing predicts."""
-    supervised = np.asarray(rows.supervised, np.int64).copy()
-    starts = np.asarray(rows.offsets[:-1])
-    supervised[starts[np.asarray(rows.row_tokens) > 0]] = 0
-    return np.diff(np.concatenate([[0], np.cumsum(supervised)])[np.asarray(rows.offsets)])
 
 
 def _optimiser(network: Any, settings: TrainSettings) -> torch.optim.AdamW:

@@ -1,12 +1,20 @@
-"""What a trainer is: anything that turns a run's spec into its record."""
+"""What a trainer is: a class that turns a run's spec into its record. docs/trainers.md writes one in 60 lines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.train.settings import ModelSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from mixlaw.data.rows import TokenRows
 
 Progress = Callable[[int, int, float], None]
 """Called as `progress(step, steps, loss)` after each optimiser step; loss in nats per supervised token."""
@@ -16,16 +24,107 @@ MODEL = "model"
 """The folder, in a run's own, of the model that a run with `keep_model` leaves."""
 
 
-@runtime_checkable
-class Trainer(Protocol):
+@dataclasses.dataclass(frozen=True)
+class NoOptions:
+    """The options of a trainer that has no keys of its own under `train:`."""
+
+
+class Trainer(ABC):
     """Trains one run at a time and may keep the base model loaded between runs.
 
     Contract: `run` returns the same record for the same spec in any process, whatever ran before. It may write
     logs and curves into `folder`, never `record.json`. With `spec.keep_model` it leaves the trained model in
     `folder/model`, as transformers saves one, or raises RunFailed where it cannot. It raises RunFailed instead of
-    returning a loss that is not finite.
+    returning a loss that is not finite. `mixlaw.testing.check_trainer` checks all of that.
+
+    Class attributes, which say what mixlaw has to know before it makes the trainer:
+        name: what messages and `register` call it; the class's own name unless it is set.
+        Options: a frozen dataclass of the keys that it alone reads under `train:`, of types that JSON has. Pydantic
+            checks the values; `Annotated[float, Field(gt=0, description="what it is")]` says ranges and the meaning.
+            Its `__post_init__` may raise ConfigError or ValueError.
+        packages: packages that must be installed where it trains.
+        extra: mixlaw's extra that brings them; empty for a trainer outside mixlaw.
+        reads_text: whether it needs the conversations as text beside the token rows (`mixlaw.data.texts`).
+        working_directory: `used` where it starts programs or reads files in `folder`, `needed` where it cannot do
+            without that folder on every machine, `unused` where it has no use for one. The key
+            `train.working_directory` chooses the folder; without it, it is that of mix.yaml.
+
+    Args:
+        model: the base model.
+        settings: the training settings that all trainers share.
+        train_rows: domain -> its tokenised training rows.
+        validation_rows: target -> its tokenised validation rows.
+        options: an instance of `Options`; None for its defaults.
+        folder: the working directory.
+
+    Attributes:
+        timing: what is to be known of the last run beside its record, such as seconds; kept in `timing.json`.
     """
 
+    name: ClassVar[str]
+    Options: ClassVar[type] = NoOptions
+    packages: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+    reads_text: ClassVar[bool] = False
+    working_directory: ClassVar[Literal["unused", "used", "needed"]] = "used"
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__
+
+    def __init__(
+        self,
+        model: ModelSettings,
+        settings: TrainSettings,
+        train_rows: Mapping[str, TokenRows],
+        validation_rows: Mapping[str, TokenRows],
+        *,
+        options: Any = None,
+        folder: Path = Path("."),
+    ) -> None:
+        self.model = model
+        self.settings = settings
+        self.train_rows = dict(train_rows)
+        self.validation_rows = dict(validation_rows)
+        self.options = self.Options() if options is None else options
+        self.folder = folder
+        self.timing: dict[str, Any] = {}
+
+    @classmethod
+    def needs(cls, options: Any) -> tuple[str, ...]:
+        """Return the packages that training with these options imports."""
+        return cls.packages
+
+    @classmethod
+    def check(cls, options: Any, folder: Path) -> None:
+        """Say what will fail on this machine, before anything is tokenised; imports no large package.
+
+        Args:
+            options: an instance of `Options`.
+            folder: the working directory.
+
+        Raises:
+            MissingExtra, ConfigError: a package is not installed, or something else that the trainer needs is missing.
+        """
+        for package in cls.needs(options):
+            if find_spec(package) is None:
+                if cls.extra:
+                    raise MissingExtra(package, cls.extra, f"The trainer '{cls.name}'")
+                raise ConfigError(
+                    f"The trainer '{cls.name}' needs the package '{package}', which is not installed.",
+                    f"Install it with: pip install {package}",
+                )
+
+    @classmethod
+    def inputs(cls, options: Any, folder: Path) -> Mapping[str, str]:
+        """Return what else determines a run's result: name -> content hash, such as that of a file that it reads.
+
+        Model, settings, options and data are counted already. Where one of these changes, runs are trained anew.
+        """
+        return {}
+
+    @abstractmethod
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
         """Train and evaluate the run.
 
@@ -35,6 +134,6 @@ class Trainer(Protocol):
             progress: called after each optimiser step.
 
         Raises:
+            DataError: the spec asks for tokens of a domain that has no rows.
             RunFailed: the run ended without a usable result.
         """
-        ...

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.fingerprints import fingerprint
+from mixlaw.train.registry import DEFAULT, address_of, find_trainer
 from mixlaw.train.settings import ModelSettings, TrainSettings, model_fingerprint
 from mixlaw.train.trainer import Trainer
 
@@ -24,10 +25,10 @@ class TrainerConfig:
         train_rows: domain -> folder of its TokenRows.
         validation_rows: target -> folder of its TokenRows.
         inputs: what RunSpec.inputs of a run with this trainer must be: `model`, `train`, `data:<domain>`,
-            `validation:<target>` -> content hash. `of` computes it.
-        trainer: which trainer: `native`, `trl` or `command`.
-        options: what that trainer alone is told: the fields of `mixlaw.train.trl.TrlSettings`, or `command`.
-        folder: where the programs of the other two run; no part of a run's identity.
+            `validation:<target>`, `trainer:<what it reads besides>` -> content hash. `of` computes it.
+        trainer: which trainer, as any process finds it: its name or `package.module:Class`.
+        options: what that trainer alone is told: the fields of its `Options`.
+        folder: its working directory; no part of a run's identity.
     """
 
     model: ModelSettings
@@ -35,7 +36,7 @@ class TrainerConfig:
     train_rows: Mapping[str, Path]
     validation_rows: Mapping[str, Path]
     inputs: Mapping[str, str] = field(default_factory=dict)
-    trainer: str = "native"
+    trainer: str = DEFAULT
     options: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path(".")
 
@@ -46,22 +47,25 @@ class TrainerConfig:
         train_rows: Mapping[str, str | Path],
         validation_rows: Mapping[str, str | Path],
         *,
-        trainer: str = "native",
+        trainer: str | type[Trainer] = DEFAULT,
         options: Mapping[str, Any] | None = None,
         folder: Path = Path("."),
     ) -> TrainerConfig:
         """Return the configuration with the content hashes of model, settings and rows.
 
         Raises:
-            ConfigError: the model's folder is incomplete.
+            ConfigError: the model's folder is incomplete, or the trainer unknown or not told what it needs.
             DataError: a folder holds no tokenised rows.
         """
         from mixlaw.data.rows import TokenRows
 
+        kind, address = find_trainer(trainer, folder), address_of(trainer)
+        chosen = _options(kind, options or {})
         how = train.fingerprint
-        if trainer != "native":
-            how = fingerprint({"settings": train.to_json(), "trainer": trainer, "options": options or {}})
+        if address != DEFAULT:
+            how = fingerprint({"settings": train.to_json(), "trainer": address, "options": asdict(chosen)})
         inputs = {"model": model_fingerprint(model), "train": how}
+        inputs |= {f"trainer:{name}": value for name, value in kind.inputs(chosen, folder).items()}
         inputs |= {f"data:{name}": TokenRows.open(folder).fingerprint for name, folder in train_rows.items()}
         inputs |= {f"validation:{name}": TokenRows.open(f).fingerprint for name, f in validation_rows.items()}
         return TrainerConfig(
@@ -70,10 +74,15 @@ class TrainerConfig:
             {name: Path(folder) for name, folder in train_rows.items()},
             {name: Path(folder) for name, folder in validation_rows.items()},
             inputs,
-            trainer,
-            dict(options or {}),
+            address,
+            asdict(chosen),
             folder,
         )
+
+    @property
+    def trainer_class(self) -> type[Trainer]:
+        """The trainer's class; raises ConfigError where it cannot be imported."""
+        return find_trainer(self.trainer, self.folder)
 
     def build(self) -> Trainer:
         """Return the trainer; `native` loads the model and imports torch.
@@ -86,22 +95,14 @@ class TrainerConfig:
 
         train_rows = {name: TokenRows.open(folder) for name, folder in self.train_rows.items()}
         validation_rows = {name: TokenRows.open(folder) for name, folder in self.validation_rows.items()}
-        if self.trainer == "native":
-            from mixlaw.train.native import NativeTrainer
-
-            return NativeTrainer(self.model, self.train, train_rows, validation_rows)
-        if self.trainer == "command":
-            from mixlaw.train.command import CommandTrainer
-
-            command = self.options.get("command", "")
-            return CommandTrainer(command, self.folder, self.model, self.train, train_rows, validation_rows)
-        if self.trainer == "trl":
-            from mixlaw.train.trl import TrlSettings, TrlTrainer
-
-            options = TrlSettings(**self.options)
-            return TrlTrainer(self.model, self.train, options, self.folder, train_rows, validation_rows)
-        raise ConfigError(
-            f"Unknown trainer '{self.trainer}'; there are native, trl and command.", "Mend train.trainer."
+        kind = self.trainer_class
+        return kind(
+            self.model,
+            self.train,
+            train_rows,
+            validation_rows,
+            options=_options(kind, self.options),
+            folder=self.folder,
         )
 
     def to_json(self, relative_to: Path) -> dict[str, Any]:
@@ -151,6 +152,13 @@ class TrainerConfig:
         ignored = {f"data:{name}" for name in self.train_rows} - {f"data:{name}" for name in domains}
         relevant = (set(inputs) | set(self.inputs)) - ignored
         return sorted(name for name in relevant if inputs.get(name) != self.inputs.get(name))
+
+
+def _options(kind: type[Trainer], options: Mapping[str, Any]) -> Any:
+    try:
+        return kind.Options(**options)
+    except TypeError as error:
+        raise ConfigError(f"The trainer '{kind.name}' is told other things: {error}.", "Plan the runs again.") from None
 
 
 def _relative(path: Path, base: Path) -> str:

@@ -10,22 +10,20 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from mixlaw.core.errors import ConfigError, MissingExtra
+from mixlaw.core.errors import ConfigError
 from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
-from mixlaw.data.rows import TokenRows, replace_folder
-from mixlaw.train.native import draw_sample, training_order
+from mixlaw.data.rows import replace_folder
 from mixlaw.train.program import call, read_result
-from mixlaw.train.settings import ModelSettings, TrainSettings
-from mixlaw.train.trainer import MODEL, Progress
+from mixlaw.train.sample import draw_sample, training_order
+from mixlaw.train.trainer import MODEL, Progress, Trainer
 
 _CHILD = "mixlaw.train.trl_run"
 
@@ -38,7 +36,7 @@ OWN = (
 
 
 @dataclass(frozen=True)
-class TrlSettings:
+class TrlOptions:
     """What TRL is told beyond `TrainSettings`; part of a run's identity.
 
     Attributes:
@@ -51,9 +49,9 @@ class TrlSettings:
         ConfigError: a key of `sft` that mixlaw sets itself, or a launcher whose quotes do not match.
     """
 
-    peft: Mapping[str, Any] | None = None
-    sft: Mapping[str, Any] = field(default_factory=dict)
-    launch: str = ""
+    peft: Annotated[dict[str, Any] | None, Field(description="keys of PEFT's LoraConfig")] = None
+    sft: Annotated[dict[str, Any], Field(description="further keys of TRL's SFTConfig")] = field(default_factory=dict)
+    launch: Annotated[str, Field(description="a launcher, such as: accelerate launch --num_processes 4")] = ""
 
     def __post_init__(self) -> None:
         if taken := sorted(set(self.sft) & set(OWN)):
@@ -65,50 +63,23 @@ class TrlSettings:
         except ValueError as error:
             raise ConfigError(f"train.launch cannot be read: {error}.", "Close the quotes.") from None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
+class TrlTrainer(Trainer):
+    """Trains by starting `mixlaw.train.trl_run`, once a run; launchers run in the working directory."""
 
-def require_packages(options: TrlSettings) -> None:
-    """Raise MissingExtra where TRL, or PEFT where it is asked for, is not installed; imports neither."""
-    for package in ("trl", *(["peft"] if options.peft is not None else [])):
-        if find_spec(package) is None:
-            raise MissingExtra(package, "trl", f"The trainer 'trl'{' with LoRA' if package == 'peft' else ''}")
+    name = "trl"
+    Options = TrlOptions
+    packages = ("trl",)
+    extra = "trl"
 
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.check(self.options, self.folder)
 
-class TrlTrainer:
-    """Trains by starting `mixlaw.train.trl_run`, once a run.
-
-    Args:
-        model: the base model.
-        settings: the training settings.
-        options: what TRL is told beyond them.
-        folder: where launchers run; relative paths in them mean files there.
-        train_rows: domain -> its tokenised training rows.
-        validation_rows: target -> its tokenised validation rows.
-
-    Raises:
-        MissingExtra: TRL, or PEFT where it is asked for, is not installed.
-    """
-
-    def __init__(
-        self,
-        model: ModelSettings,
-        settings: TrainSettings,
-        options: TrlSettings,
-        folder: Path,
-        train_rows: Mapping[str, TokenRows],
-        validation_rows: Mapping[str, TokenRows],
-    ) -> None:
-        require_packages(options)
-        self.model = model
-        self.settings = settings
-        self.options = options
-        self.folder = folder
-        self.train_rows = dict(train_rows)
-        self.validation_rows = dict(validation_rows)
-        self.timing: dict[str, Any] = {}
+    @classmethod
+    def needs(cls, options: TrlOptions) -> tuple[str, ...]:
+        """Return `trl`, and `peft` where LoRA is asked for."""
+        return cls.packages if options.peft is None else (*cls.packages, "peft")
 
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
         """Write the run's order, start the child, and read its result.
@@ -135,7 +106,7 @@ class TrlTrainer:
                 "seed": spec.seed,
                 "model": self.model.to_json(),
                 "train": self.settings.to_json(),
-                "trl": self.options.to_json(),
+                "trl": asdict(self.options),
                 "train_rows": [str(self.train_rows[name].folder.resolve()) for name in names],
                 "validation_rows": {name: str(rows.folder.resolve()) for name, rows in self.validation_rows.items()},
                 "supervised_tokens": sum(sample.supervised_tokens.values()) // epochs,
@@ -153,4 +124,4 @@ class TrlTrainer:
             replace_folder(output / MODEL, folder / MODEL)
         shutil.rmtree(output, ignore_errors=True)  # checkpoints of proxy runs are of no use
         self.timing = {"train_s": time.perf_counter() - began}
-        return RunRecord(spec, sample.tokens, sample.supervised_tokens, sample.unique_tokens, losses, steps, parameters)
+        return sample.record(spec, losses, steps, parameters)

@@ -9,6 +9,7 @@ import pytest
 GOOD = """
 import mixlaw
 from mixlaw import Fit, RunTable, Solution
+from mixlaw.train.trainer import Trainer
 
 runs: RunTable = mixlaw.load_runs("runs.csv")
 fit: Fit = mixlaw.fit(runs, law="auto", seed=1)
@@ -27,6 +28,7 @@ runs_planned: int = mixlaw.check("mix.yaml").proxy_runs
 mixlaw.adopt("mix.yaml", "results.csv", losses={"code": "eval/loss"})
 failed = mixlaw.demo("somewhere").failed
 text: str = mixlaw.citation()
+trainer: type[Trainer] = mixlaw.train.register(Trainer)
 """
 BAD = """
 import mixlaw

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlaw.config import TrainNode
+from mixlaw.config.train import TrainNode
 from mixlaw.core.errors import ConfigError
 from mixlaw.data.exports import TOOLS, export_recipe
 from mixlaw.data.exports.recipe import Source, Training, drift, passes

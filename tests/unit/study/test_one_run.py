@@ -1,4 +1,4 @@
-"""Why an attempt has no record, in the words that the sweep and the study's files use."""
+"""Why a run has no record, in the words that the sweep and the study's files use."""
 
 import errno
 import os
@@ -7,8 +7,8 @@ import pytest
 
 from mixlaw.core.errors import FileError, file_error
 from mixlaw.core.run import RunSpec
-from mixlaw.study.attempt import Failed, attempt
 from mixlaw.study.executing import as_error, error_json
+from mixlaw.study.one_run import Failed, train_once
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -21,7 +21,7 @@ class Full:
 
 
 def test_a_full_disk_is_a_failure_with_a_remedy_that_is_tried_again(tmp_path):
-    outcome = attempt(Full(), RunSpec("base", {"code": 1000}, 0), tmp_path, lambda *step: None)
+    outcome = train_once(Full(), RunSpec("base", {"code": 1000}, 0), tmp_path, lambda *step: None)
     assert isinstance(outcome, Failed) and outcome.retry
     assert outcome.reason == (
         "A file cannot be written: No space left on device. Free some space where the study and the outputs lie, then "

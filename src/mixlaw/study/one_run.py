@@ -1,4 +1,4 @@
-"""One attempt at a run: train it, and return its record with the time it took, or why it has none."""
+"""Training one run once: its record with the time it took, or why it has none."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Failed:
         return str(self.error) if isinstance(self.error, MixlawError) else f"{type(self.error).__name__}: {self.error}"
 
 
-def attempt(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress) -> Done | Failed:
+def train_once(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress) -> Done | Failed:
     """Train a run once.
 
     Args:
