@@ -26,7 +26,7 @@ help:
 	@echo "make lint    only lint and types"
 	@echo "make format  format the code and fix what can be fixed"
 	@echo "make docs    write docs/cli.md, api.md and errors.md again from the code"
-	@echo "make site    build the documentation into build/site; a broken link or a page without a place in the menu is an error"
+	@echo "make site    build the documentation into build/site; a warning is an error"
 
 demo: installed
 	@$(BIN)/python -m mixlaw demo
