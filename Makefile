@@ -32,6 +32,9 @@ demo: installed
 	@$(BIN)/python -m mixlaw demo
 	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
 
+# One worker runs all tests of a file, which share what its fixtures have trained. Files begin in the order of their
+# folders: docs and e2e hold the long ones, and the many short ones of unit even out when the workers end. Otherwise
+# files with many tests would begin, and a file of few long tests could end alone.
 test: lint site
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
