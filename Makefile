@@ -12,6 +12,9 @@ HERE := $(shell pwd | cksum | cut -d' ' -f1)
 INSTALLED := .venv/.installed-$(HERE)
 INSTALLED_TEST := .venv/.installed-test-$(HERE)
 
+# An advertisement of the theme's authors, which is printed as a warning.
+export NO_MKDOCS_2_WARNING := 1
+
 # Workers train with one thread each; tests share the cores the same way.
 export OMP_NUM_THREADS ?= 1
 
@@ -29,6 +32,9 @@ demo: installed
 	@$(BIN)/python -m mixlaw demo
 	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
 
+# One worker runs all tests of a file, which share what its fixtures have trained. Files begin in the order of their
+# folders: docs and e2e hold the long ones, and the many short ones of unit even out when the workers end. Otherwise
+# files with many tests would begin, and a file of few long tests could end alone.
 test: lint site
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
@@ -47,7 +53,7 @@ docs: installed-test
 	done
 
 site: installed-test
-	$(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m mkdocs build --strict
 	@echo "The documentation: $(CURDIR)/build/site/index.html"
 
 # A make of its own: only then is a stamp seen to be gone that `venv` has deleted with a broken environment.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from mixlaw.fit.targetfit import TargetFit
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit
-from mixlaw.fit.targetfit import TargetFit
 from mixlaw.laws import LAWS
 from mixlaw.solve.solution import Certificate, Solution
 

@@ -1,5 +1,6 @@
 """The text of docs/cli.md, from the command line's own --help: `make docs` writes it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,18 +21,31 @@ does only what is missing. `--debug`, anywhere, shows the traceback of an error.
 """
 
 
-def help_of(*arguments: str) -> str:
-    """Return the help of a command, 100 columns wide."""
+CODE = """
+import contextlib, io, json, sys
+from mixlaw.cli import main
+said = []
+for words in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        main([*words, "--help"])
+    said.append(printed.getvalue())
+json.dump(said, sys.stdout)
+"""
+
+
+def helps(commands: list[list[str]]) -> list[str]:
+    """Return the help of commands, 100 columns wide, from one process: its width is fixed when it starts."""
     environment = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "mixlaw", *arguments, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    words, asked = [sys.executable, "-c", CODE], json.dumps(commands)
+    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=True, env=environment)
+    return ["\n".join(line.rstrip() for line in text.strip().splitlines()) for text in json.loads(done.stdout)]
 
 
 def reference() -> str:
     """Return docs/cli.md."""
-    parts = [INTRODUCTION, f"```text\n{help_of()}\n```\n"]
-    parts += [f"## mixlaw {verb}\n\n```text\n{help_of(verb)}\n```\n" for verb in VERBS]
+    whole, *verbs = helps([[], *([verb] for verb in VERBS)])
+    parts = [INTRODUCTION, f"```text\n{whole}\n```\n"]
+    parts += [f"## mixlaw {verb}\n\n```text\n{text}\n```\n" for verb, text in zip(VERBS, verbs, strict=True)]
     return "\n".join(parts)
 
 

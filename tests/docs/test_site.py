@@ -1,6 +1,7 @@
 """The documentation builds without a warning, has every page in its menu, and loads nothing from the network."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,40 @@ ROOT = Path(__file__).parents[2]
 LOADED = re.compile(r"""(?:<script[^>]*\bsrc|<link[^>]*\bhref|<img[^>]*\bsrc)=["']?(?:https?:)?//""")
 
 
+def build(root: Path, into: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command of `make site` on the documentation under `root`."""
+    pytest.importorskip("material")
+    (words,) = re.findall(r"^\t\$\(BIN\)/python (-m mkdocs build.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    command = [sys.executable, *words.split(), "--site-dir", str(into)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=300)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    pytest.importorskip("material")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+    done = build(ROOT, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+@pytest.mark.parametrize(
+    ("page", "more", "said"),
+    [
+        ("concepts.md", "\n[nowhere](no-such-page.md)\n", "'no-such-page.md', but the target is not found"),
+        ("concepts.md", "\n[nowhere](data.md#no-such-part)\n", "does not contain an anchor '#no-such-part'"),
+        ("forgotten.md", "# Forgotten\n", 'not included in the "nav"'),
+    ],
+    ids=["page", "anchor", "menu"],
+)
+def test_a_broken_link_and_a_page_without_a_place_in_the_menu_fail(tmp_path, page, more, said):
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    with open(tmp_path / "docs" / page, "a", encoding="utf-8") as file:
+        file.write(more)
+    done = build(tmp_path, tmp_path / "site")
+    assert done.returncode != 0
+    printed = done.stdout + done.stderr
+    assert said in printed and "Aborted with 1 warnings" in printed, printed
 
 
 def test_every_page_is_built(site):

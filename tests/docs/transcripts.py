@@ -4,18 +4,26 @@
 
 In a block ```` ```console ````, a line `$ command` is run by bash, and the lines up to the next command are what it
 prints on stdout; a line `...` stands for any lines. A command without shown lines is run, and must end with status
-0.
+0. `mixlaw` runs in this process, with what stands behind a pipe in bash: to load it anew for each command took longer
+than all else. Commands of `make`, and a pipe into Python, have processes of their own.
 """
 
+import contextlib
+import io
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
+
+from mixlaw.cli import main
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OWN = re.compile(r"mixlaw (?P<words>[^|<>&;\n]*)(?:\| *(?P<rest>.*))?")
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 DURATION = re.compile(r"\b\d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?")
 HASH = re.compile(r"(?<=\d[kMB]-)[0-9a-f]{8}\b")
@@ -61,11 +69,29 @@ def environment(bin_folder: Path) -> dict[str, str]:
 
 def run(command: str, folder: Path, variables: dict[str, str]) -> str:
     """Return what a command prints on stdout; raise AssertionError where it fails."""
-    done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, timeout=500, cwd=folder, env=variables
-    )
+    own, printed = OWN.fullmatch(command), ""
+    if own:
+        printed = _run_here(shlex.split(own["words"]), folder, variables)
+        if not own["rest"]:
+            return printed
+    bash = ["bash", "-c", own["rest"] if own else command]
+    done = subprocess.run(bash, input=printed, capture_output=True, text=True, timeout=500, cwd=folder, env=variables)
     assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def _run_here(words: list[str], folder: Path, variables: dict[str, str]) -> str:
+    """Return what `mixlaw` prints on stdout, run in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, variables, clear=True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        code = main(words)
+    assert code == 0, f"$ mixlaw {shlex.join(words)}\n{out.getvalue()}{err.getvalue()}"
+    return out.getvalue()
 
 
 def difference(shown: list[str], printed: str) -> str:

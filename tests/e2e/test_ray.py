@@ -15,7 +15,7 @@ from tiny_training import make_config, make_specs
 
 pytest.importorskip("ray")
 
-RUNS = 12
+RUNS = 8
 
 
 @pytest.mark.timeout(800)

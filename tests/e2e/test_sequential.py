@@ -18,7 +18,8 @@ def test_batches_follow_the_fit_and_a_second_run_trains_nothing(tmp_path: Path) 
     assert first.regret_nats[-1] < first.regret_nats[0]
 
     said: list[str] = []
-    result = run(config, note=said.append)
+    # One worker: to start a second, in every batch, takes longer than the runs.
+    result = run(config, workers=1, note=said.append)
     assert [status.state for status in result.statuses] == ["done"] * 9
     assert [status.name for status in result.statuses][7:] == ["next-1", "next-2"]
     assert any("2 more" in line for line in said) and any("runs are spent" in line for line in said)

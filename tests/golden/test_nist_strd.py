@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from mixlaw.fit.engine import least_squares_fit
 
 DATA = Path(__file__).parent / "nist_strd"

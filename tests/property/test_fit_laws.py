@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
 from mixlaw.laws import LAWS, Pairwise
+from two_folds import two_folds
 
 DOMAINS = ("web", "maths", "code")
 # C, n0, a, beta, E, then t, e and h of the two other domains.
@@ -27,6 +29,12 @@ def table(tokens: np.ndarray = MIXTURES, shift: float = 0.0) -> RunTable:
 
 def predicted(fit: Fit, tokens: np.ndarray = MIXTURES) -> np.ndarray:
     return fit.predict(tokens * 1e6).mean
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with two_folds():
+        yield
 
 
 @pytest.fixture(scope="module", params=list(LAWS))

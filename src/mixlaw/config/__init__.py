@@ -89,12 +89,12 @@ class PlanNode(Node):
     seed: int = 0
 
 
-def _known_law(value: str) -> str:
+def _known_law(value: str, info: ValidationInfo) -> str:
     from mixlaw.laws import find
 
     if value != "auto":
         try:
-            find(value)
+            find(value, (info.context or {}).get("folder"))
         except ConfigError as error:
             raise ValueError(f"{error.message} {error.hint}") from None
     return value

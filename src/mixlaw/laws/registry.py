@@ -14,12 +14,13 @@ Nothing that is read from a file of a study names a module: code runs only where
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.plugins import imported, offered
 from mixlaw.core.suggestions import suggest
 
 GROUP = "mixlaw.laws"
@@ -96,14 +97,15 @@ def register(law: Made, name: str | None = None) -> Made:
 
 def names() -> tuple[str, ...]:
     """Return the names of all laws and regressors: built in, from the simplest on, then those of others."""
-    return tuple(dict.fromkeys((*_BUILT_IN, *_entry_points(), *_registered)))
+    return tuple(dict.fromkeys((*_BUILT_IN, *offered(GROUP), *_registered)))
 
 
-def find(law: Any) -> LawKind:
+def find(law: Any, folder: Path | None = None) -> LawKind:
     """Return the law that is meant.
 
     Args:
         law: a name, a class, an instance, or `package.module:Class` (see the module).
+        folder: where a module may lie that is not installed; None: the working directory.
 
     Raises:
         ConfigError: there is no such law, or it cannot be imported.
@@ -114,11 +116,11 @@ def find(law: Any) -> LawKind:
         return _kind_of(law)
     if law in _registered:
         return _registered[law]
-    place = _BUILT_IN.get(law) or _entry_points().get(law)
+    place = _BUILT_IN.get(law) or offered(GROUP).get(law)
     if place is not None:
-        return dataclasses.replace(_kind_of(_imported(place)), name=law)
+        return dataclasses.replace(_kind_of(imported(place, "law")), name=law)
     if ":" in law:
-        kind = _kind_of(_imported(law))
+        kind = _kind_of(imported(law, "law", folder or Path()))
         # Known by its name from now on, so that a stored fit of this law can be read back.
         if kind.name not in _BUILT_IN:
             _registered[kind.name] = kind
@@ -155,21 +157,3 @@ def _like(law: Any) -> Callable[..., Any]:
         if given > {"domains", "target"}:
             return lambda domains, target: dataclasses.replace(law, domains=domains, target=target)
     return type(law)
-
-
-def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise ConfigError(
-            f"The law '{place}' cannot be imported: {error}.", "Install its package, or put its folder on PYTHONPATH."
-        ) from None
-    except AttributeError:
-        raise ConfigError(f"The module '{module}' has no '{name}'.", "Write package.module:Class.") from None
-
-
-def _entry_points() -> dict[str, str]:
-    from importlib.metadata import entry_points
-
-    return {point.name: point.value for point in entry_points(group=GROUP)}

@@ -10,12 +10,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import sys
 from pathlib import Path
 from typing import TypeVar
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.plugins import imported, offered
 from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import Trainer
 
@@ -68,9 +67,7 @@ def find_trainer(trainer: str | type[Trainer], folder: Path | None = None) -> ty
     place = _BUILT_IN.get(trainer, trainer)
     if ":" in place:
         return _imported(place, folder)
-    from importlib.metadata import entry_points
-
-    points = {point.name: point.value for point in entry_points(group=GROUP)}
+    points = offered(GROUP)
     if trainer in points:
         return _imported(points[trainer], None)
     names = ", ".join(dict.fromkeys([*_BUILT_IN, *_registered, *points]))
@@ -118,19 +115,7 @@ def _importable(trainer: type[Trainer]) -> str:
 
 
 def _imported(place: str, folder: Path | None) -> type[Trainer]:
-    module, _, name = place.partition(":")
-    if folder is not None and str(folder.resolve()) not in sys.path:
-        sys.path.append(str(folder.resolve()))
-    try:
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise ConfigError(
-            f"The trainer {place} cannot be imported: {type(error).__name__}: {error}.",
-            "Put its module beside mix.yaml or into train.working_directory, or install it, wherever runs are trained.",
-        ) from error
-    return _require_usable(found)
+    return _require_usable(imported(place, "trainer", folder))
 
 
 def _require_usable(trainer: object) -> type[Trainer]:

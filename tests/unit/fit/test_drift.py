@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mixlaw.fit.drift import SIGMA, amplitudes, distance, drifted_losses, factor, standard_normals
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.design import space_filling_design
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.drift import SIGMA, amplitudes, distance, drifted_losses, factor, standard_normals
 from mixlaw.laws import LAWS
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture

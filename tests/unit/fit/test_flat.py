@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mixlaw.fit.bootstrap import bootstrap_ratios
+from mixlaw.fit.flat import Flat
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import fit_law
-from mixlaw.fit.bootstrap import bootstrap_ratios
-from mixlaw.fit.flat import Flat
 from mixlaw.laws.transfer import transfer_losses
 
 DOMAINS = ("a", "b", "c")

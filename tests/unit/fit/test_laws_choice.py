@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mixlaw.fit.lawtable import choose, compare_laws, folds, left_out
+from mixlaw.fit.pairwise import fit_pairwise
 
 from mixlaw.core.errors import ConfigError, FitError, TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.lawtable import choose, compare_laws, folds, left_out
-from mixlaw.fit.pairwise import fit_pairwise
 from mixlaw.laws import REGRESSORS, Pairwise
 from mixlaw.laws.transfer import Transfer
 from mixlaw.solve import solve_mixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from mixlaw.fit.sharing import shared
 from mixlaw.fit.targetfit import TargetFit
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mixlaw.fit.lawtable import compare_laws
 
 from mixlaw.core.errors import ConfigError, DataError, FitError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.lawtable import compare_laws
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
 

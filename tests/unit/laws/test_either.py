@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mixlaw.laws.either import Either
 
 from mixlaw.laws import LAWS
-from mixlaw.laws.either import Either
 from mixlaw.testing._cases import law_case
 
 DOMAINS = ("a", "b", "c")

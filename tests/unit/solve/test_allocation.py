@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixlaw.solve.objective import Prior, PulledObjective, TransferObjective
 
 from mixlaw.solve.allocation import allocate, refine
-from mixlaw.solve.objective import Prior, PulledObjective, TransferObjective
 
 
 def problem(K: int, seed: int, budget: float, draws: int = 1) -> TransferObjective:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixlaw.solve.region import Region
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, TargetFit, fit_law
@@ -13,7 +14,7 @@ from mixlaw.laws import LAWS, Pairwise
 from mixlaw.solve import solve_mixture
 from mixlaw.solve.coupled import minimise
 from mixlaw.solve.coupled_objective import CoupledObjective
-from mixlaw.solve.region import Region
+from two_folds import two_folds
 
 DOMAINS = ("a", "b", "c")
 
@@ -104,7 +105,8 @@ def test_every_law_with_weights_in_it_is_solved(law: str) -> None:
     theta = np.array([0.9, 0.05, 0.6, 0.2, 0.8, 0.2, 0.05, 0.0, 0.0, 0.0, 0.0])
     losses = np.column_stack([Pairwise(DOMAINS, d).predict(theta, tokens) for d in DOMAINS])
     runs = RunTable(tuple(f"r{i}" for i in range(16)), DOMAINS, DOMAINS, tokens * 1e6, losses)
-    fit = fit_law(runs, law=law)
+    with two_folds():
+        fit = fit_law(runs, law=law)
     solution = solve_mixture(fit, 3e6)
     sample = np.random.default_rng(0).dirichlet(np.ones(3), 500)
     objective = CoupledObjective.of(fit, dict.fromkeys(DOMAINS, 1.0), 3e6)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixlaw.solve.linear import Limit, conflict
+from mixlaw.solve.region import Region
 
 from mixlaw.core.errors import ConfigError, Infeasible
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.solve.constraints import Constraints
-from mixlaw.solve.linear import Limit, conflict
-from mixlaw.solve.region import Region
 
 DOMAINS = ("a", "b", "c", "d")
 
