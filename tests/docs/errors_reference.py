@@ -45,6 +45,10 @@ DO = {
     "did_not_converge": "Look at the losses: a diverged run, tokens in millions instead of tokens, or columns swapped.",
     "solve": "The message names the option. Weights come from a fit with an equation.",
     "infeasible": "The message names the bounds that bind and the largest budget, cap or number of epochs that works.",
+    "newer_format": (
+        "The message names the file. It is not damaged, so mixlaw neither reads it nor writes it again: upgrade "
+        "mixlaw, or use the version that wrote the study."
+    ),
     "missing_extra": (
         "Install what the message says: `[train]` brings torch and transformers, `[report]` the report, "
         "`[trl]` TRL and PEFT, `[laws]` LightGBM."
