@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, RunFailed
-from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows
 from mixlaw.data.texts import TextRows
@@ -33,9 +33,6 @@ from mixlaw.train.trainer import MODEL, Progress
 
 PLACEHOLDERS = ("train_file", "spec", "output_dir", "result", "model", "seed", "run")
 """What a command may name in braces."""
-
-FORMAT = 1
-"""Of spec.json."""
 
 
 def check_command(command: str) -> list[str]:
@@ -150,10 +147,10 @@ class CommandTrainer:
         (output / MODEL).rename(folder / MODEL)
 
     def _write_spec(self, spec: RunSpec, path: Path, train_file: Path, output: Path, tokens: Mapping[str, int]) -> None:
-        write_json(
+        write_document(
             path,
+            "command_spec",
             {
-                "format": FORMAT,
                 "run": spec.name,
                 "id": spec.id,
                 "seed": spec.seed,

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, MissingExtra
-from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows, replace_folder
 from mixlaw.train.native import draw_sample, training_order
@@ -128,8 +128,9 @@ class TrlTrainer:
         order = training_order(spec, sample, 0)
         np.save(given / "order.npy", np.array([(names.index(name), row) for name, row in order], np.int64))
         epochs = self.settings.num_train_epochs
-        write_json(
+        write_document(
             given / "spec.json",
+            "trl_spec",
             {
                 "run": spec.name,
                 "seed": spec.seed,
