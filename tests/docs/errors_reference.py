@@ -45,6 +45,10 @@ DO = {
     "did_not_converge": "Look at the table: has a run diverged, are tokens given in millions, are columns swapped?",
     "solve": "The message names the option. Weights need a fit of a law that has an equation.",
     "infeasible": "The message names the bounds that bind and the largest budget, cap or number of epochs that works.",
+    "newer_format": (
+        "The message names the file. It is not damaged, so mixlaw neither reads it nor writes it again: upgrade "
+        "mixlaw, or use the version that wrote the study."
+    ),
     "missing_extra": (
         "Install what the message says: `[train]` brings torch and transformers, `[report]` the report, "
         "`[trl]` TRL and PEFT, `[laws]` LightGBM."

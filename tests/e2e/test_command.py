@@ -68,7 +68,10 @@ def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
         ("print('no GPU'); raise SystemExit(3)", ["exit status 3", "last words: no GPU", "--retry-failed"]),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ["by signal 9"]),
         ("", ["wrote no", "result.json"]),
-        ("import sys, json; open(json.load(open(sys.argv[1]))['result'], 'w').write('{')", ["malformed"]),
+        (
+            "import sys, json; open(json.load(open(sys.argv[1]))['result'], 'w').write('{')",
+            ["malformed", "not valid JSON"],
+        ),
         (PROGRAM.replace('{"losses": losses', '{"losses": {}'), ["lacks 'instruction'"]),
         (PROGRAM.replace("sum(nats)", "float('nan')"), ["a loss is nan", "only finite"]),
         (PROGRAM.replace('"count": len(nats)', '"count": 0'), ["count is 0"]),
@@ -76,7 +79,7 @@ def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
         (PROGRAM.replace("sum(nats)", "True"), ["the nats of 'instruction' is True, it must be a number"]),
         (PROGRAM.replace('"nats": sum(nats), ', ""), ["the loss of 'instruction' has no 'loss'"]),
         (PROGRAM.replace('{"losses": losses', '{"losses": [1]'), ["'losses' is [1], it must be an object"]),
-        ("import json, os, sys; os.mkdir(json.load(open(sys.argv[1]))['result'])", ["malformed", "directory"]),
+        ("import json, os, sys; os.mkdir(json.load(open(sys.argv[1]))['result'])", ["malformed", "is a folder"]),
     ],
 )
 def test_a_program_that_fails_fails_its_run_with_one_sentence(tmp_path: Path, program: str, said: list[str]) -> None:

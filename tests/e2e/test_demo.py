@@ -300,3 +300,12 @@ def test_every_error_is_one_line_with_the_way_out(demo, capsys, words, message):
     assert main([verb, str(demo[0] / "mix.yaml"), *rest]) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
     assert line.startswith("error ") and message in line
+
+
+def test_every_json_file_that_mixlaw_wrote_has_a_format_number(demo):
+    others = ("results.json", "dataset_info.json")  # of lm-eval, of LLaMA-Factory and datasets
+    found = [path for path in demo[0].rglob("*.json") if "tiny_base" not in path.parts and path.name not in others]
+    ours = [path for path in found if path.name == "mixlaw.json" or not (path.parent / "config.json").exists()]
+    for path in ours:
+        assert type(json.loads(path.read_text(encoding="utf-8")).get("format")) is int, path
+    assert {"fit.json", "manifest.json", "record.json", "summary.json"} <= {path.name for path in ours}

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mixlaw.core.errors import StudyError
-from mixlaw.core.files import read_json, write_json
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.run import RunRecord
 from mixlaw.study.store import Study
 
@@ -44,19 +43,14 @@ def load_added(study: Study, domains: Sequence[str]) -> Added | None:
     """Return what the study keeps for these domains, or None.
 
     Raises:
-        StudyError: the file that keeps it is damaged.
+        DataError: the file that keeps it is damaged.
     """
     path = study.folder / _FILE
     if not path.is_file():
         return None
-    try:
-        kept = read_json(path)
-        runs = [(str(run["name"]), {str(d): int(n) for d, n in run["tokens"].items()}) for run in kept["runs"]]
-        added = Added(tuple(kept["domains"]), bool(kept["instead"]), tuple(runs), tuple(map(str, kept["reasons"])))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise StudyError(
-            f"{path} is damaged ({type(error).__name__} {error}).", "Delete it: the runs are chosen anew."
-        ) from None
+    kept = read_document(path, "added")
+    runs = tuple((run["name"], run["tokens"]) for run in kept["runs"])
+    added = Added(tuple(kept["domains"]), kept["instead"], runs, tuple(kept["reasons"]))
     return added if added.domains == tuple(sorted(domains)) else None
 
 
@@ -64,8 +58,9 @@ def save_added(study: Study, added: Added) -> None:
     """Write it to the study, atomically."""
     study.create()
     said = [{"name": name, "tokens": tokens} for name, tokens in added.runs]
-    write_json(
+    write_document(
         study.folder / _FILE,
+        "added",
         {
             "domains": list(added.domains),
             "instead": added.instead,

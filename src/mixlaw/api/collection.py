@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
 from mixlaw.config import Config
 from mixlaw.config.sources import CollectionNode, suggest
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import ConfigError
-from mixlaw.core.files import read_json, write_json
+from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.data.collection import Census, take_census
 from mixlaw.data.reading import Source
@@ -34,12 +35,10 @@ def census_of(collection: CollectionNode, study: Path) -> Census:
     stats = [(str(file), (stat := file.stat()).st_size, stat.st_mtime_ns) for file in source.files or ()]
     key = fingerprint([origin, collection.split_by, stats])[:24]
     path = study / "cache" / "collections" / f"{key}.json"
-    if path.is_file():
-        kept = read_json(path)
-        if isinstance(kept, dict) and kept.keys() == {"rows", "without"}:
-            return Census(kept["rows"], kept["without"])
+    with contextlib.suppress(DataError):
+        return read_document(path, "census", lambda kept: Census(kept["rows"], kept["without"]))
     census = take_census(domain, collection.split_by, source)
-    write_json(path, census.to_json())
+    write_document(path, "census", census.to_json())
     return census
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from mixlaw.api.executor import train_pending
 from mixlaw.api.mixture import wanted_mixture
 from mixlaw.api.project import Note, Project
+from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, StudyError
-from mixlaw.core.files import write_json
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens, parse_tokens
@@ -104,7 +104,7 @@ def compare(
             "Mend the cause, then say --retry-failed.",
         )
     result = _result(project, study, budget, chosen, specs, same_as)
-    write_json(study.folder / f"comparison-{text}.json", result)
+    write_document(study.folder / f"comparison-{text}.json", "comparison", result)
     return result
 
 

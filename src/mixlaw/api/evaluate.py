@@ -9,8 +9,8 @@ from typing import Any
 from mixlaw.api.compare import confirmation_study
 from mixlaw.api.final import FACTS
 from mixlaw.api.project import Note, Project
+from mixlaw.core.documents import read_document
 from mixlaw.core.errors import StudyError
-from mixlaw.core.files import read_json
 from mixlaw.evaluate.agreement import Evaluated, agreement
 from mixlaw.evaluate.downstream import DEFAULT_TASKS, EVALUATION, evaluate_model, load_tasks, stored_metrics
 from mixlaw.study.store import Study
@@ -93,6 +93,6 @@ def study_agreement(study: Study) -> dict[str, Any]:
                 models.append(Evaluated(record.spec.name, losses, metrics))
     for path in sorted((study.folder / "models").glob(f"*/{FACTS}")):
         if metrics := stored_metrics(path.parent):
-            losses = {target: loss["loss_nats"] for target, loss in read_json(path)["losses"].items()}
+            losses = {target: loss["loss_nats"] for target, loss in read_document(path, "model")["losses"].items()}
             models.append(Evaluated(path.parent.name, losses, metrics))
     return agreement(models)

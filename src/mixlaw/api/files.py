@@ -10,8 +10,8 @@ from typing import Any
 from mixlaw.api.executor import require_extras
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project, stored_parameters, study_facts
+from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
-from mixlaw.core.files import read_json
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import Fit, fit_law
@@ -114,7 +114,10 @@ def report(
     if not (folder / "solution.json").exists():
         raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
     project.require_unchanged()
-    fitted, solution = Fit.load(folder / "fit.json"), Solution.from_json(read_json(folder / "solution.json"))
+    fitted, solution = (
+        Fit.load(folder / "fit.json"),
+        read_document(folder / "solution.json", "solution", Solution.from_json),
+    )
     if budget is not None and budget != solution.budget_tokens:
         solution = project.solve(fitted, budget)
     return write_report(
@@ -172,14 +175,14 @@ def _project_of(path: Path) -> Project | None:
         resolved = path / "config.resolved.json"
         if not resolved.is_file():
             raise DataError(f"{path} is no study folder.", "Name a study, a mix.yaml or a run table.")
-        trainer = (read_json(resolved).get("train") or {}).get("trainer", "")
+        trainer = (read_document(resolved, "config").get("train") or {}).get("trainer", "")
         if ":" in trainer:
             raise ConfigError(
                 f"{path} was trained by {trainer}; code that only a study's file names is not run.",
                 "Name the study's mix.yaml instead.",
             )
         # A study that was moved or copied is where it is now, whatever it was told when it began.
-        return Project(parse_config({**read_json(resolved), "study": str(path.resolve())}, str(resolved)))
+        return Project(parse_config({**read_document(resolved, "config"), "study": str(path.resolve())}, str(resolved)))
     return None
 
 

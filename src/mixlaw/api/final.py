@@ -12,8 +12,9 @@ from typing import Any
 from mixlaw.api.executor import train_pending
 from mixlaw.api.mixture import Wanted, wanted_mixture
 from mixlaw.api.project import Note, Project, versions
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, StudyError
-from mixlaw.core.files import read_json, write_json, write_text
+from mixlaw.core.files import write_text
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.report.cards import model_card
 from mixlaw.study.status import RunEvent
@@ -99,12 +100,12 @@ def _existing(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     try:
-        facts = read_json(folder / FACTS)
-    except (DataError, NotADirectoryError):
+        facts = read_document(folder / FACTS, "model")
+    except DataError:
         facts = None
-    if isinstance(facts, dict) and facts.get("id") == spec.id:
+    if facts is not None and facts["id"] == spec.id:
         return facts
-    what = f"the model of run {str(facts['id'])[:8]}" if isinstance(facts, dict) and "id" in facts else "other files"
+    what = "other files" if facts is None else f"the model of run {facts['id'][:8]}"
     raise StudyError(f"{folder} exists and holds {what}; a model is never overwritten.", "Name another --out.")
 
 
@@ -151,7 +152,7 @@ def _assemble(model: Path, folder: Path, facts: dict[str, Any], card: str) -> No
                 except OSError:
                     shutil.copyfile(file, temporary / file.name)
             write_text(temporary / "README.md", card)
-            write_json(temporary / FACTS, facts)
+            write_document(temporary / FACTS, "model", facts)
             temporary.chmod(0o755)
             if folder.exists():
                 folder.rmdir()

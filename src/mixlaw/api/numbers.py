@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
-from mixlaw.core.files import read_json
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
@@ -171,7 +171,7 @@ def _study_runs(path: Path) -> RunTable:
         raise DataError(f"{path} is no study folder: it has no plan.json.", "Name a study, a mix.yaml or a CSV file.")
     study = Study(path)
     if study.config_path.is_file():
-        names = list(read_json(study.config_path)["domains"])
+        names = list(read_document(study.config_path, "config")["domains"])
     else:
         names = sorted({name for spec in study.load_plan() for name in spec.tokens})
     return records_table(study, names, names)

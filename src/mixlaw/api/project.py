@@ -15,9 +15,9 @@ import numpy as np
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
 from mixlaw.config import Config, load_config
+from mixlaw.core.documents import write_document
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError, StudyError
-from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
@@ -177,8 +177,9 @@ class Project:
     def write_inputs(self) -> None:
         """Write config.resolved.json and domains.json into the study folder."""
         self.study.create()
-        write_json(self.study.config_path, self.config.model_dump())
-        write_json(self.study.domains_path, {name: tokens.to_json() for name, tokens in self.prepared.items()})
+        write_document(self.study.config_path, "config", self.config.model_dump())
+        counts = {name: tokens.to_json() for name, tokens in self.prepared.items()}
+        write_document(self.study.domains_path, "domains", {"domains": counts})
 
     @cached_property
     def wishes(self) -> Wishes:

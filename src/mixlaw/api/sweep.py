@@ -16,8 +16,8 @@ from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
 from mixlaw.config.executor import ExecutorNode
+from mixlaw.core.documents import write_document
 from mixlaw.core.errors import StudyError
-from mixlaw.core.files import write_json
 from mixlaw.core.notebook import html_table, shares, text_table
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
@@ -247,7 +247,7 @@ def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
     fitted = fit_law(project.run_table(), wish.law, wish.procedure, repetition=wish.repetition)
     fitted.save(project.study.folder / "fit.json")
     solution = project.solve(fitted)
-    write_json(project.study.folder / "solution.json", solution.to_json())
+    write_document(project.study.folder / "solution.json", "solution", solution.to_json())
     return fitted, solution
 
 

@@ -140,7 +140,7 @@ def solve(
     """
     from mixlaw.api.numbers import load_fit
     from mixlaw.api.numbers import solve as solve_fit
-    from mixlaw.core.files import write_json
+    from mixlaw.core.documents import write_document
 
     solution = solve_fit(
         load_fit(fit_file, params),
@@ -159,7 +159,7 @@ def solve(
         max_epochs=max_epochs,
     )
     if out is not None:
-        write_json(out, solution.to_json())
+        write_document(out, "solution", solution.to_json())
     if as_json:
         print_json(solution.to_json())
         return

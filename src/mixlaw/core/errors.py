@@ -12,6 +12,7 @@
     │   └── DidNotConverge
     ├── SolveError           no weights could be computed
     │   └── Infeasible       no mixture meets the constraints
+    ├── NewerFormat          a newer version of mixlaw has written a file
     ├── MissingExtra         an optional dependency is not installed
     └── FileError            a path cannot be read or written
 
@@ -124,6 +125,12 @@ class Infeasible(SolveError):
 
     def __reduce__(self) -> tuple:
         return type(self), (self.message, self.hint, self.binding)
+
+
+class NewerFormat(MixlawError):
+    """A file was written by a newer version of mixlaw: it is not damaged, so nothing is done again in its place."""
+
+    code = "newer_format"
 
 
 class MissingExtra(MixlawError):

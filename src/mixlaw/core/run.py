@@ -66,19 +66,16 @@ class RunSpec:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> RunSpec:
-        """Return the spec; raise DataError where a key is missing or the identity does not fit the content."""
-        try:
-            spec = RunSpec(
-                value["name"],
-                value["tokens"],
-                value["seed"],
-                value["inputs"],
-                value["role"],
-                value.get("keep_model", False),
-                value.get("pools", {}),
-            )
-        except (KeyError, TypeError) as error:
-            raise DataError(f"A run spec lacks {error}.", "Plan the runs again.") from None
+        """Return the spec; raise DataError where the identity does not fit the content."""
+        spec = RunSpec(
+            value["name"],
+            value["tokens"],
+            value["seed"],
+            value["inputs"],
+            value["role"],
+            value.get("keep_model", False),
+            value.get("pools", {}),
+        )
         if value.get("id", spec.id) != spec.id:
             raise DataError(
                 f"The spec of run '{spec.name}' was changed by hand: its id is {value['id'][:8]}, its content's "
@@ -144,16 +141,13 @@ class RunRecord:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> RunRecord:
-        """Return the record; raise DataError where a key is missing."""
-        try:
-            return RunRecord(
-                RunSpec.from_json(value["spec"]),
-                value["tokens"],
-                value["supervised_tokens"],
-                value["unique_tokens"],
-                {name: TargetLoss(**loss) for name, loss in value["losses"].items()},
-                value["steps"],
-                value["parameters"],
-            )
-        except (KeyError, TypeError) as error:
-            raise DataError(f"A run record lacks {error}.", "Delete the run's folder and train it again.") from None
+        """Return the record; raise DataError where the identity of its spec does not fit the content."""
+        return RunRecord(
+            RunSpec.from_json(value["spec"]),
+            value["tokens"],
+            value["supervised_tokens"],
+            value["unique_tokens"],
+            {name: TargetLoss(**loss) for name, loss in value["losses"].items()},
+            value["steps"],
+            value["parameters"],
+        )

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import ConfigError, StudyError
-from mixlaw.core.files import naming_full_disk, read_json, write_json, write_text
+from mixlaw.core.errors import ConfigError, DataError, StudyError
+from mixlaw.core.files import naming_full_disk, write_text
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.data.mixture_files import Origin, write_files, write_plan
@@ -93,12 +94,13 @@ def materialise(
     with _working_folder(out_dir, identity) as folder:
         if not (folder / "plan.json").exists():
             write_plan(plan, dict(prepared), origins, folder)
-            write_json(folder / "plan.json", {"id": identity, "rows": plan.rows, "shards": plan.shards})
+            step = {"id": identity, "rows": plan.rows, "shards": plan.shards}
+            write_document(folder / "plan.json", "mixture_step", step)
         if workers is None:
             workers = workers_for(sum(origin.source.bytes for origin in origins))
         files = write_files(plan, origins, file_format, folder, workers)
-        manifest = _manifest(identity, mixture, prepared, plan, seed) | {"files": files}
-        write_json(folder / "files" / "manifest.json", manifest)
+        manifest = document("mixture", _manifest(identity, mixture, prepared, plan, seed) | {"files": files})
+        write_document(folder / "files" / "manifest.json", "mixture", manifest)
         _write_card(card, manifest, folder / "files")
         replace_folder(folder / "files", out_dir)
         shutil.rmtree(folder, ignore_errors=True)
@@ -166,9 +168,10 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
         return None
     if out_dir.is_dir() and not any(out_dir.iterdir()):
         return None
-    manifest = read_json(out_dir / "manifest.json") if (out_dir / "manifest.json").is_file() else None
-    if not isinstance(manifest, dict) or not {"id", "budget_tokens", "domains", "files"} <= manifest.keys():
-        raise StudyError(f"{out_dir} exists and is no mixture of mixlaw's.", "Choose another folder, or move it away.")
+    try:
+        manifest = document("mixture", read_document(out_dir / "manifest.json", "mixture"))
+    except DataError as error:
+        raise StudyError(f"{out_dir} exists and is no mixture of mixlaw's. {error.message}", error.hint) from None
     paths = {out_dir / file["name"]: file["sha256"] for file in manifest["files"]}
     if manifest["id"] == identity and all(p.is_file() and file_fingerprint(p) == sha for p, sha in paths.items()):
         return manifest
@@ -224,7 +227,6 @@ def _manifest(
             "sources": prepared[name].sources,
         }
     return {
-        "format": _VERSION,
         "id": identity,
         "seed": seed,
         "budget_tokens": mixture.budget_tokens,

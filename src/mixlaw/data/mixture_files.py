@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mixlaw.core.files import read_json, write_json
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.fingerprints import file_fingerprint
 from mixlaw.data.conversations import converter
 from mixlaw.data.mixture_plan import MixturePlan, shard_names
@@ -108,7 +108,7 @@ def scatter(o: int, p: int, piece: Piece, before: int, folder: Path) -> None:
             _flush(buffers, target)
             held = 0
     _flush(buffers, target)
-    write_json(done, {"rows": at})
+    write_document(done, "mixture_step", {"rows": at})
 
 
 def _part(o: int, p: int) -> str:
@@ -141,7 +141,7 @@ def assemble(shard: int, buckets: Sequence[int], name: str, parts: Sequence[str]
     (_write_parquet if name.endswith(".parquet") else _write_jsonl)(part, lines())
     target = folder / "files" / name
     os.replace(part, target)
-    write_json(done, {"name": name, "sha256": file_fingerprint(target), "rows": rows})
+    write_document(done, "mixture_step", {"name": name, "sha256": file_fingerprint(target), "rows": rows})
     for bucket in buckets:
         for name in parts:
             (folder / name / f"{bucket}.bin").unlink(missing_ok=True)
@@ -208,7 +208,7 @@ def write_files(
         (assemble, (s, range(int(first[s]), int(first[s + 1])), name, parts, folder)) for s, name in enumerate(names)
     ]
     run_tasks(writing, workers)
-    return [read_json(folder / f"assembled-{s}.json") for s in range(len(names))]
+    return [read_document(folder / f"assembled-{s}.json", "mixture_step") for s in range(len(names))]
 
 
 def _rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin], workers: int) -> list[int]:

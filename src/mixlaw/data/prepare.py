@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
-from mixlaw.core.files import naming_full_disk, read_json, write_json
+from mixlaw.core.files import naming_full_disk
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
@@ -158,14 +159,14 @@ class _Wanted:
     folder: Path
 
     def open(self) -> DomainTokens:
-        summary = read_json(self.folder / "summary.json")
+        summary = read_document(self.folder / "summary.json", "prepared")
         for source, rows in zip(self.sources, summary["rows_per_source"], strict=True):
             source["rows"] = rows
             if self.domain.split_by is not None:
                 source["split_by"], source["values"] = self.domain.split_by, list(self.domain.values)
         return DomainTokens(
             self.domain.name,
-            summary["format"],
+            summary["row_format"],
             TokenRows.open(self.folder / "train"),
             TokenRows.open(self.folder / "validation"),
             self.sources,
@@ -224,7 +225,7 @@ def _merge(
 ) -> None:
     with _new_entry(folder) as temporary:
         summary = merge(domain, form, files, parts, validation_rows, max_length, temporary)
-        write_json(temporary / "summary.json", summary)
+        write_document(temporary / "summary.json", "prepared", summary)
     parts.remove()
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError
-from mixlaw.core.files import read_json, write_json
 from mixlaw.core.seeds import generator
 
 _ARRAYS = ("ids", "supervised", "offsets", "source_rows", "supervised_bytes")
@@ -99,7 +99,7 @@ class TokenRows:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{folder} holds no token rows: {error}.", "Delete it and run the step again.") from None
-        return TokenRows(folder, **arrays, meta=read_json(folder / "meta.json"))
+        return TokenRows(folder, **arrays, meta=read_document(folder / "meta.json", "rows"))
 
     @staticmethod
     def write(
@@ -157,7 +157,7 @@ class TokenRows:
                 "supervised_tokens": count,
                 "fingerprint": digest.hexdigest(),
             }
-            write_json(temporary / "meta.json", meta)
+            write_document(temporary / "meta.json", "rows", meta)
             os.chmod(temporary, 0o755)
             replace_folder(temporary, folder)
         finally:

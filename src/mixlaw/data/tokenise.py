@@ -238,7 +238,7 @@ def merge(
     for source, count in zip(parts.sources, parts.counts, strict=True):
         per_source[source] += count.seen
     return {
-        "format": form,
+        "row_format": form,
         "rows_per_source": per_source,
         "dropped": dropped,
         "truncated": sum(c.truncated for c in parts.counts),

@@ -17,8 +17,9 @@ from typing import Any
 
 import yaml
 
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
-from mixlaw.core.files import read_json, write_json, write_text
+from mixlaw.core.files import write_text
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.evaluate import sandbox
 
@@ -100,7 +101,7 @@ def evaluate_model(
     except ImportError:
         raise MissingExtra("lm_eval", "eval", "Evaluating downstream tasks") from None
     path = out / "metrics.json"
-    metrics: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
+    metrics = _metrics(path)
     ids = {name: _identity(config, model, limit) for name, config in tasks.items()}
     missing = {name: config for name, config in tasks.items() if metrics.get(name, {}).get("id") != ids[name]}
     if missing:
@@ -113,7 +114,7 @@ def evaluate_model(
             lines = [json.dumps(sample, default=str, ensure_ascii=False) for sample in samples.get(task, ())]
             write_text(folder / "samples.jsonl", "\n".join(lines) + "\n")
             metrics[name] = {"id": ids[name], **_main(results["results"][task]), "rows": len(lines)}
-        write_json(path, metrics)
+        write_document(path, "evaluation", {"tasks": metrics})
     return {name: metrics[name] for name in tasks}
 
 
@@ -184,7 +185,8 @@ def _main(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def stored_metrics(folder: Path) -> dict[str, float]:
     """Return task -> value of a run that was evaluated; empty where it was not."""
-    path = folder / EVALUATION / "metrics.json"
-    if not path.exists():
-        return {}
-    return {name: float(entry["value"]) for name, entry in read_json(path).items()}
+    return {name: float(entry["value"]) for name, entry in _metrics(folder / EVALUATION / "metrics.json").items()}
+
+
+def _metrics(path: Path) -> dict[str, dict[str, Any]]:
+    return read_document(path, "evaluation")["tasks"] if path.exists() else {}

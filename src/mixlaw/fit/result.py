@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, FitError
-from mixlaw.core.files import read_json, write_json
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
@@ -268,7 +268,7 @@ class Fit:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything, for `fit.json`: the summary, the draws and the runs."""
-        return self.summary() | stored.parts_of(self.targets, self.runs)
+        return document("fit", self.summary() | stored.parts_of(self.targets, self.runs))
 
     @staticmethod
     def from_json(value: Mapping[str, Any], law: Any = None) -> Fit:
@@ -285,12 +285,12 @@ class Fit:
 
     def save(self, path: str | Path) -> None:
         """Write `fit.json`, atomically."""
-        write_json(path, self.to_json())
+        write_document(path, "fit", self.to_json())
 
     @staticmethod
     def load(path: str | Path, law: Any = None) -> Fit:
         """Read `fit.json`; as `from_json`, and DataError where it is missing or no JSON."""
-        return Fit.from_json(read_json(path), law)
+        return read_document(path, "fit", lambda value: Fit.from_json(value, law))
 
 
 def _of_domains(fitted: TargetFit, domains: tuple[str, ...]) -> TargetFit:

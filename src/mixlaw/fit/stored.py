@@ -17,16 +17,12 @@ from mixlaw.fit.posterior.extrapolation import standard_normals
 from mixlaw.fit.target_fit import CHECKED, TargetFit, number
 from mixlaw.laws import LawKind, find
 
-FORMAT = 4
-"""Of `fit.json`."""
-
 
 def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]:
     """Return what the file holds beside the summary: draws, scatter and runs."""
     reported = _curves_json({name: fitted.curve for name, fitted in targets.items()})
     others = {name: fitted.belief.curves[1] for name, fitted in targets.items() if len(fitted.belief.curves) > 1}
     return {
-        "format": FORMAT,
         **{key: part for key, part in reported.items() if key != "law"},
         "alternative_curves": _curves_json(others) if others else None,
         "run_names": list(runs.runs),
@@ -41,11 +37,6 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
     """Return the fields of a `Fit`; raise DataError where a key is missing or of the wrong kind, or the law unknown."""
     if not isinstance(value, Mapping):
         raise DataError("Not a fit file: it holds no keys.", "Write it with `mixlaw fit`.")
-    if value.get("format") != FORMAT:
-        raise DataError(
-            f"The fit file has format {value.get('format')}; this version reads format {FORMAT}.",
-            "Write it again with `mixlaw fit`.",
-        )
     try:
         kind = find(law if law is not None else value["law"])
         runs = _runs(value)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.documents import KINDS
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, cost
@@ -34,7 +35,7 @@ def build_document(
     sentence, beside = answer(fit, solution)
     ends = intervals(fit)
     value: dict[str, Any] = {
-        "format": 1,
+        "format": KINDS["report"].format,
         "title": title,
         "answer": sentence,
         "answer_notes": [*notes, *beside],

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.documents import write_document
 from mixlaw.core.errors import DataError
-from mixlaw.core.files import write_json, write_text
+from mixlaw.core.files import write_text
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, facts
@@ -77,7 +78,7 @@ def write_report(
     page = render_page(title, sentence, beside, few, sections, checks, document, json_ready(explorer))
     files = {kind: Path(out_dir) / f"report.{kind}" for kind in ("html", "md", "json")}
     pictures = write_pictures(Path(out_dir) / "figures", sections)
-    write_json(files["json"], document)
+    write_document(files["json"], "report", document)
     text = render_markdown(title, sentence, beside, few, sections, solution, pictures) + downstream_markdown(study)
     write_text(files["md"], text)
     write_text(files["html"], page)

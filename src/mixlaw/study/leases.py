@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.documents import document, read_document
+from mixlaw.core.errors import DataError
+
 STALE_AFTER_S = 60.0
 BEAT_EVERY_S = 5.0
 
@@ -58,25 +61,24 @@ class Lease:
 def create_lease(path: Path) -> Lease | None:
     """Create the lease file and return the claim, or None where the file exists."""
     token = uuid.uuid4().hex
-    owner = {"machine": machine(), "pid": os.getpid(), "started": process_start(os.getpid()), "token": token}
+    who = {"machine": machine(), "pid": os.getpid(), "started": process_start(os.getpid()), "token": token}
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(owner, file)
+        json.dump(document("lease", who), file)
     return Lease(path, token)
 
 
 def read_lease(path: Path) -> dict[str, Any] | None:
     """Return what the lease file says: None without a file, {} where it is not readable (its owner died writing it)."""
-    try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError):
-        return {}
-    return owner if isinstance(owner, dict) else {}
+    try:
+        return read_document(path, "lease")
+    except DataError:  # its owner may also have removed it meanwhile
+        return {} if path.exists() else None
 
 
 def is_live(path: Path, now: float | None = None) -> bool:

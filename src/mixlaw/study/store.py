@@ -10,7 +10,6 @@ is asked for, so that a record of other settings, data or models is never taken 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -18,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, MixlawError, StudyError
-from mixlaw.core.files import read_json, write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
 from mixlaw.study.status import RunStatus, last_metrics, training_log
@@ -88,7 +87,7 @@ class Study:
                 raise StudyError(f"The plan has two runs with the {what} '{twice}'.", "Give each run its own name.")
         self.create()
         with self.locked(), self._writing():
-            write_json(self.plan_path, {"runs": [spec.to_json() for spec in specs]})
+            write_document(self.plan_path, "plan", {"runs": [spec.to_json() for spec in specs]})
 
     def load_plan(self) -> list[RunSpec]:
         """Return the planned runs.
@@ -99,10 +98,7 @@ class Study:
         """
         if not self.plan_path.exists():
             raise StudyError(f"{self.folder} has no plan.json.", "Plan the runs first: mixlaw plan.")
-        value = read_json(self.plan_path)
-        if not isinstance(value, dict) or not isinstance(value.get("runs"), list):
-            raise DataError(f"{self.plan_path} has no list 'runs'.", "Plan the runs again.")
-        return [RunSpec.from_json(spec) for spec in value["runs"]]
+        return read_document(self.plan_path, "plan", lambda plan: [RunSpec.from_json(spec) for spec in plan["runs"]])
 
     def save_trainer(self, config: TrainerConfig) -> None:
         """Write trainer.json, from which worker processes build the trainer.
@@ -114,18 +110,18 @@ class Study:
         self.create()
         with self.locked(), self._writing():
             if self.trainer_path.exists():
-                if read_json(self.trainer_path) == value:
+                if read_document(self.trainer_path, "trainer") == value:
                     return
                 if busy := [path.parent.name for path in self._leases() if is_live(path, self._now())]:
                     raise StudyError(
                         f"Another process is training '{busy[0]}' in {self.folder} with other settings or data.",
                         "Wait for it, stop it, or use another study folder.",
                     )
-            write_json(self.trainer_path, value)
+            write_document(self.trainer_path, "trainer", value)
 
     def load_trainer(self) -> TrainerConfig:
         """Return the trainer's configuration; raise DataError where trainer.json is missing or malformed."""
-        return TrainerConfig.from_json(read_json(self.trainer_path), self.folder)
+        return read_document(self.trainer_path, "trainer", lambda value: TrainerConfig.from_json(value, self.folder))
 
     def run_folder(self, spec: RunSpec) -> Path:
         """Return the run's folder; characters that a file system may refuse become `_`."""
@@ -141,11 +137,11 @@ class Study:
         if not path.exists():
             return None
         try:
-            record = RunRecord.from_json(read_json(path))
+            record = read_document(path, "record", RunRecord.from_json)
             if record.spec.id == spec.id:
                 return record
             problem = f"it is of run {record.spec.id[:8]}"
-        except (MixlawError, AttributeError, TypeError, ValueError) as error:
+        except DataError as error:
             problem = str(error)
         _log.warning("%s is not used, the run will be trained again: %s", path, problem)
         return None
@@ -174,8 +170,8 @@ class Study:
         """Return the records of all finished runs, planned or not, by name; unreadable ones are left out."""
         found = []
         for path in sorted(self.runs_folder.glob("*/record.json")):
-            with contextlib.suppress(MixlawError, AttributeError, TypeError, ValueError):
-                found.append(RunRecord.from_json(read_json(path)))
+            with contextlib.suppress(DataError):
+                found.append(read_document(path, "record", RunRecord.from_json))
         return sorted(found, key=lambda record: (record.spec.name, record.spec.id))
 
     def training_logs(self) -> dict[str, list[tuple[int, float]]]:
@@ -189,8 +185,7 @@ class Study:
         if not path.exists():
             return None
         try:
-            value = read_json(path)
-            return value if isinstance(value, dict) and "message" in value else None
+            return read_document(path, "error")
         except DataError:
             return None
 
@@ -235,7 +230,7 @@ class Study:
                 return None
             for leftover in (lease, *folder.glob(".*.tmp")):
                 leftover.unlink(missing_ok=True)
-            write_json(folder / "spec.json", spec.to_json())
+            write_document(folder / "spec.json", "spec", spec.to_json())
             return create_lease(lease)
 
     def complete(self, spec: RunSpec, record: RunRecord, timing: Mapping[str, Any]) -> None:
@@ -248,8 +243,8 @@ class Study:
             raise StudyError(f"The trainer returned the record of run {record.spec.id[:8]} for '{spec.name}'.")
         folder = self.run_folder(spec)
         with self._writing():
-            write_json(folder / "timing.json", dict(timing))
-            write_json(folder / "record.json", record.to_json())
+            write_document(folder / "timing.json", "timing", timing)
+            write_document(folder / "record.json", "record", record.to_json())
             (folder / "error.json").unlink(missing_ok=True)
 
     def fail(self, spec: RunSpec, error: Exception, *, retry: bool) -> None:
@@ -268,7 +263,7 @@ class Study:
             "retry": retry,
         }
         with self._writing():
-            write_json(self.run_folder(spec) / "error.json", value)
+            write_document(self.run_folder(spec) / "error.json", "error", value)
 
     def clear_failures(self, specs: Iterable[RunSpec], *, everything: bool = False) -> None:
         """Return failed runs to pending: those that may succeed now, or all of them."""
@@ -299,8 +294,8 @@ class Study:
 
     def _wall_s(self, folder: Path) -> float | None:
         try:
-            return float(json.loads((folder / "timing.json").read_text(encoding="utf-8"))["wall_s"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return read_document(folder / "timing.json", "timing").get("wall_s")
+        except DataError:  # the run is done, however long it took
             return None
 
     @contextlib.contextmanager

@@ -13,8 +13,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError
-from mixlaw.core.files import read_json, write_json
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.study.status import RunEvent, training_log
@@ -121,7 +121,7 @@ class Reporter:
                 self._open[name] = TRACKERS[name](self.folder, self.group)
             self._open[name].write(run)
             there[key] = run.name
-            write_json(self.folder / "reported.json", reported)
+            write_document(self.folder / "reported.json", "reported", {"trackers": reported})
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[dict[str, dict[str, str]]]:
@@ -132,10 +132,10 @@ class Reporter:
         with open(self.folder / "lock", "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
-                value = read_json(self.folder / "reported.json")
+                value = read_document(self.folder / "reported.json", "reported")["trackers"]
             except DataError:
                 value = {}
-            yield value if isinstance(value, dict) else {}
+            yield value
 
 
 def logged_run(study: Study, record: RunRecord, group: str, settings: Mapping[str, Any]) -> LoggedRun:

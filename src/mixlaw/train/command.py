@@ -24,8 +24,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, RunFailed
-from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.texts import TextRows
 from mixlaw.train.program import call, read_result, require_startable
@@ -34,9 +34,6 @@ from mixlaw.train.trainer import MODEL, Progress, Trainer
 
 PLACEHOLDERS = ("train_file", "spec", "output_dir", "result", "model", "seed", "run")
 """What a command may name in braces."""
-
-FORMAT = 1
-"""Of spec.json."""
 
 
 def check_command(command: str) -> list[str]:
@@ -157,10 +154,10 @@ class CommandTrainer(Trainer):
         (output / MODEL).rename(folder / MODEL)
 
     def _write_spec(self, spec: RunSpec, path: Path, train_file: Path, output: Path, tokens: Mapping[str, int]) -> None:
-        write_json(
+        write_document(
             path,
+            "command_spec",
             {
-                "format": FORMAT,
                 "run": spec.name,
                 "id": spec.id,
                 "seed": spec.seed,

@@ -14,11 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.errors import DataError
-from mixlaw.core.files import read_json, write_json
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.run import TargetLoss
 from mixlaw.data.texts import token_rows_of
-from mixlaw.train.command import FORMAT
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
 
@@ -26,12 +24,10 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     """Return a run's spec.json.
 
     Raises:
-        DataError: it cannot be read, or another version of mixlaw has written it.
+        DataError: it cannot be read.
+        NewerFormat: a newer version of mixlaw has written it.
     """
-    spec = read_json(path)
-    if not isinstance(spec, dict) or spec.get("format") != FORMAT:
-        raise DataError(f"{path} is no spec of format {FORMAT}.", "Use the mixlaw that wrote it.")
-    return spec
+    return read_document(path, "command_spec")
 
 
 def evaluate_model(spec: Mapping[str, Any], folder: str | Path) -> dict[str, TargetLoss]:
@@ -65,4 +61,5 @@ def write_result(spec: Mapping[str, Any], losses: Mapping[str, TargetLoss], step
         losses: target -> validation loss.
         steps: optimiser steps taken; 0 where unknown.
     """
-    write_json(spec["result"], {"losses": {name: dict(loss.__dict__) for name, loss in losses.items()}, "steps": steps})
+    told = {name: dict(loss.__dict__) for name, loss in losses.items()}
+    write_document(spec["result"], "result", {"losses": told, "steps": steps})

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.errors import ConfigError, RunFailed
+from mixlaw.core.documents import read_document
+from mixlaw.core.errors import ConfigError, DataError, NewerFormat, RunFailed
 from mixlaw.core.run import TargetLoss
 
 _PR_SET_PDEATHSIG = 1
@@ -90,16 +91,18 @@ def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, Tar
         RunFailed: no such file, no JSON, or a loss is missing, malformed, negative or not finite.
     """
     remedy = 'Write {"losses": {"<target>": {"nats": <sum>, "count": <tokens>}}} to the path in the spec\'s `result`.'
+    if not path.exists():
+        raise RunFailed(f"Run '{run}': the command wrote no {path}.", remedy)
     try:
-        value = _object(json.loads(path.read_text(encoding="utf-8")), "it")
-        found = _object(value["losses"], "'losses'")
+        value = read_document(path, "result")
+        found = value["losses"]
         losses = {target: _loss(target, found[target]) for target in targets}
         steps, parameters = (_whole(value.get(key, 0), key) for key in ("steps", "parameters"))
-    except FileNotFoundError:
-        raise RunFailed(f"Run '{run}': the command wrote no {path}.", remedy) from None
+    except (DataError, NewerFormat) as error:
+        raise RunFailed(f"Run '{run}': its result is malformed: {error.message}", remedy) from None
     except KeyError as error:
         raise RunFailed(f"Run '{run}': {path} lacks {error}; every target needs a loss.", remedy) from None
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError) as error:
         raise RunFailed(f"Run '{run}': {path} is malformed: {error}.", remedy) from None
     return losses, steps, parameters
 

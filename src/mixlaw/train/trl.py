@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError
-from mixlaw.core.files import write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import replace_folder
 from mixlaw.train.program import call, read_result
@@ -99,8 +99,9 @@ class TrlTrainer(Trainer):
         order = training_order(spec, sample, 0)
         np.save(given / "order.npy", np.array([(names.index(name), row) for name, row in order], np.int64))
         epochs = self.settings.num_train_epochs
-        write_json(
+        write_document(
             given / "spec.json",
+            "trl_spec",
             {
                 "run": spec.name,
                 "seed": spec.seed,

@@ -6,14 +6,13 @@ accelerate launch --num_processes 4 -m mixlaw.train.trl_run spec.json
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixlaw.core.files import write_json
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM, uses_bfloat16
 from mixlaw.train.evaluation import ValidationSet
@@ -83,7 +82,7 @@ def train(spec: dict[str, Any]) -> None:
         save_model(network, model.name_or_path, model.revision, Path(spec["model_folder"]))
     if trainer.accelerator.is_main_process:
         parameters = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-        write_json(spec["result"], {"losses": losses, "steps": steps, "parameters": parameters})
+        write_document(spec["result"], "result", {"losses": losses, "steps": steps, "parameters": parameters})
 
 
 def _config(spec: dict[str, Any], settings: TrainSettings, bfloat16: bool, cpu: bool) -> Any:
@@ -134,4 +133,4 @@ def _lora(keys: dict[str, Any] | None) -> Any:
 
 
 if __name__ == "__main__":
-    train(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    train(read_document(sys.argv[1], "trl_spec"))

@@ -9,7 +9,7 @@ import pytest
 
 from mixlaw.api.added import Added, load_added, save_added
 from mixlaw.api.sequential import propose
-from mixlaw.core.errors import StudyError
+from mixlaw.core.errors import DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.design import design_runs
 from mixlaw.fit import fit_law
@@ -75,5 +75,5 @@ def test_a_study_keeps_what_was_chosen(tmp_path) -> None:
     assert kept.reasons == ("why", "why more")
     assert load_added(study, ("a", "b")) is None
     (study.folder / "added.json").write_text('{"runs": [{"name": 1}]}')
-    with pytest.raises(StudyError, match="damaged"):
+    with pytest.raises(DataError, match="'domains' is missing"):
         load_added(study, DOMAINS)

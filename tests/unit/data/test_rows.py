@@ -55,7 +55,7 @@ def test_writing_leaves_nothing_beside_the_folder_and_replaces_an_earlier_one(tm
 
 def test_a_failed_write_leaves_the_earlier_rows(tmp_path, monkeypatch):
     write(tmp_path / "a", [3])
-    monkeypatch.setattr(rows_module, "write_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(rows_module, "write_document", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "a", [2, 2])
     assert TokenRows.open(tmp_path / "a").row_tokens.tolist() == [3]

@@ -135,7 +135,7 @@ def test_a_plan_that_is_missing_or_damaged_is_one_clear_error(tmp_path):
     with pytest.raises(StudyError, match=r"no plan.json"):
         study.load_plan()
     study.plan_path.write_text("{}")
-    with pytest.raises(DataError, match="no list 'runs'"):
+    with pytest.raises(DataError, match="'runs' is missing"):
         study.load_plan()
     study.plan_path.write_text('{"runs": [')
     with pytest.raises(DataError, match="not valid JSON"):

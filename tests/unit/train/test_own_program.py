@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mixlaw.core.errors import DataError
+from mixlaw.core.errors import DataError, NewerFormat
 from mixlaw.core.run import TargetLoss
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.own_program import evaluate_model, read_spec, write_result
@@ -17,9 +17,14 @@ def test_a_spec_of_another_format_is_refused(tmp_path):
     path = tmp_path / "spec.json"
     path.write_text('{"format": 1, "run": "base"}', encoding="utf-8")
     assert read_spec(path)["run"] == "base"
-    for text in ('{"format": 2}', "[]", "{}"):
+    for text, problem in (
+        ('{"format": 2, "run": "base"}', "written by a newer mixlaw"),
+        ('{"format": "1", "run": "base"}', "'format' is \"1\""),
+        ("[]", "must be an object"),
+        ("{}", "'run' is missing"),
+    ):
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(DataError, match="no spec of format 1"):
+        with pytest.raises((DataError, NewerFormat), match=problem):
             read_spec(path)
 
 
