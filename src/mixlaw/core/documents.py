@@ -69,7 +69,7 @@ _SOLUTION = dict.fromkeys(("weights", "tokens", "epochs", "expected_regret", "ma
     **dict.fromkeys(("budget_tokens", "total_loss", "extrapolation_factor"), float),
     **{"status": str, "predicted": {EACH: _NUMBERS}, "baselines": {EACH: dict}, "certificate": dict},
 }
-_FIT = {"law": str, "procedure": str, "choice": str} | dict.fromkeys(("domains", "targets", "run_names"), [str])
+_FIT = {"law": str, "procedure": str, "choice": str} | {key: [str] for key in ("domains", "targets", "run_names")}
 _FIT |= {"status": _TEXTS, "messages": _TEXTS, "diagnostics": {EACH: dict}, "warnings": [str], "tokens": [list]}
 _FIT |= {"parameters": {EACH: _NUMBERS}, "draws": {EACH: {EACH: list}}, "scatter": {EACH: [float]}, "noise": _NUMBERS}
 _RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _NUMBERS) | {
