@@ -9,7 +9,8 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.laws import LAWS, Pairwise
+from mixlaw.laws import find, names
+from mixlaw.laws.pairwise import Pairwise
 
 DOMAINS = ("web", "maths", "code")
 # C, n0, a, beta, E, then t, e and h of the two other domains.
@@ -29,7 +30,7 @@ def predicted(fit: Fit, tokens: np.ndarray = MIXTURES) -> np.ndarray:
     return fit.predict(tokens * 1e6).mean
 
 
-@pytest.fixture(scope="module", params=list(LAWS))
+@pytest.fixture(scope="module", params=[name for name in names() if find(name).law is not None])
 def fitted(request: pytest.FixtureRequest) -> Fit:
     return fit_law(table(), law=request.param)
 

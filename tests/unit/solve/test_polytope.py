@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from mixlaw.core.errors import ConfigError, Infeasible
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.solve.constraints import Constraints
-from mixlaw.solve.linear import Limit, conflict
-from mixlaw.solve.region import Region
+from mixlaw.solve.feasibility import Limit, conflict
+from mixlaw.solve.polytope import Polytope
 
 DOMAINS = ("a", "b", "c", "d")
 
 
-def around(seed: int, groups: bool) -> Region:
+def around(seed: int, groups: bool) -> Polytope:
     """Return a region with at least one point."""
     rng = np.random.default_rng(seed)
     K = int(rng.integers(2, 9))
@@ -24,10 +24,10 @@ def around(seed: int, groups: bool) -> Region:
     lower = inside * rng.uniform(0, 1, K) * (rng.random(K) < 0.5)
     upper = np.minimum(1, inside + rng.uniform(0, 0.5, K) * (rng.random(K) < 0.8))
     if not groups:
-        return Region(lower, upper)
+        return Polytope(lower, upper)
     M, E = int(rng.integers(1, 4)), int(K > 3)
     rows, equal = rng.integers(-1, 2, (M, K)).astype(float), rng.integers(-1, 2, (E, K)).astype(float)
-    return Region(lower, upper, rows, rows @ inside + rng.uniform(0, 0.1, M), equal, equal @ inside)
+    return Polytope(lower, upper, rows, rows @ inside + rng.uniform(0, 0.1, M), equal, equal @ inside)
 
 
 @settings(max_examples=60, deadline=None)
