@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mixlaw.fit.lawtable import LawRow, LawTable
-
 import mixlaw
 from mixlaw.api.files import Check
 from mixlaw.api.mixture import MixtureFiles
 from mixlaw.api.sweep import Plan, RunResult
+from mixlaw.fit.choosing.table import LawRow, LawTable
 from mixlaw.fit.prediction import Prediction
 from mixlaw.solve.solution import Certificate
 from mixlaw.study.status import RunEvent, RunStatus

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixlaw.laws._shares import FLOOR
 from mixlaw.laws.transfer import Transfer
 from mixlaw.solve.allocation import allocate, refine
 from mixlaw.solve.prior import Prior
@@ -57,7 +58,8 @@ def test_it_agrees_with_cvxpy_to_a_millionth(seed: int) -> None:
     w = cvxpy.Variable(K)
     terms = []
     for i in range(K):
-        effective = w[i] + k[i] * budget ** (alpha[i] - 1) * cvxpy.power(1 - w[i], alpha[i], approx=False)
+        worth = k[i] * budget ** (alpha[i] - 1) * cvxpy.power(1 - w[i] + FLOOR, alpha[i], approx=False)
+        effective = w[i] + FLOOR + worth
         scale = objective.importance_K[i] * C[i] * budget ** -beta[i]
         terms.append(scale * cvxpy.power(effective, -beta[i], approx=False))
     problem_ = cvxpy.Problem(cvxpy.Minimize(sum(terms)), [cvxpy.sum(w) == 1, w >= 0, w <= upper])

@@ -102,16 +102,16 @@ def test_constraints_that_cannot_be_met_are_named_and_no_others(wishes: dict, bi
     others = {"minimum": {"d": 0.01}, "maximum": {"d": 0.9}}
     merged = {**wishes, **{k: {**others[k], **wishes.get(k, {})} for k in others}}
     with pytest.raises(Infeasible, match=words) as error:
-        Constraints(**merged).region(DOMAINS, 10e6)
+        Constraints(**merged).polytope(DOMAINS, 10e6)
     assert set(error.value.binding) == binding
     assert error.value.hint
 
 
 def test_a_group_as_a_value_means_what_its_text_means() -> None:
     texts = ("a + b <= 0.4", "0.5 c + d >= 0.2", "a == 0.1")
-    first = Constraints(groups=texts).region(DOMAINS, 1e6)
-    second = Constraints(groups=[LinearConstraint.parse(text) for text in texts]).region(DOMAINS, 1e6)
+    first = Constraints(groups=texts).polytope(DOMAINS, 1e6)
+    second = Constraints(groups=[LinearConstraint.parse(text) for text in texts]).polytope(DOMAINS, 1e6)
     assert np.array_equal(first.rows_MK, second.rows_MK)
     assert np.array_equal(first.values_E, second.values_E)
     with pytest.raises(ConfigError, match="no domain 'z'"):
-        Constraints(groups=[LinearConstraint({"z": 1.0}, "<=", 0.5)]).region(DOMAINS, 1e6)
+        Constraints(groups=[LinearConstraint({"z": 1.0}, "<=", 0.5)]).polytope(DOMAINS, 1e6)
