@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.result import Fit, TargetFit
+from mixlaw.fit.result import Fit
 from mixlaw.laws.transfer import transfer_losses
+from planted_fits import planted_fit
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-NAMES = ("C", "k", "alpha", "beta", "E")
 
 
 def example(domains: list[str], *, spread: float = 0.02, noise: float = 0.004, seed: int = 0) -> tuple[RunTable, Fit]:
@@ -34,18 +34,12 @@ def example(domains: list[str], *, spread: float = 0.02, noise: float = 0.004, s
     losses = losses + noise * generator.standard_normal(losses.shape)
     names = tuple(f"run-{r}" for r in range(len(tokens)))
     runs = RunTable(names, tuple(domains), tuple(domains), tokens, losses, ("0",) * len(names))
-    targets = {}
+    draws = {}
     for i, domain in enumerate(domains):
-        draws = theta[i] * (1 + spread * generator.standard_normal((100, 5)))
-        draws[:, 2] = np.minimum(draws[:, 2], 1)
-        targets[domain] = TargetFit(
-            dict(zip(NAMES, map(float, theta[i]), strict=True)),
-            {name: draws[:, p] for p, name in enumerate(NAMES)},
-            max(noise, 1e-6),
-            "converged",
-            "The law predicts left-out runs well.",
-            cv_mre=0.01,
-            cv_mre_mean=0.05,
-            cv_spearman=0.95,
-        )
-    return runs, Fit("transfer", "joint", tuple(domains), targets, tokens, losses, names)
+        draws[domain] = theta[i] * (1 + spread * generator.standard_normal((100, 5)))
+        draws[domain][:, 2] = np.minimum(draws[domain][:, 2], 1)
+    points = dict(zip(domains, theta, strict=True))
+    return runs, planted_fit(
+        "transfer", runs, points, draws, noise=max(noise, 1e-6), message="The law predicts held-out runs well.",
+        cv_mre=0.01, cv_mre_mean=0.05, cv_spearman=0.95,
+    )  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from mixlaw.fit.targetfit import TargetFit
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit
-from mixlaw.laws import LAWS
 from mixlaw.solve.solution import Certificate, Solution
+from planted_fits import names_of, planted_fit
 
 DRAWS = 120
 AVAILABLE = {"chat": 9e6, "code": 2e6, "math": 700e3}
@@ -32,23 +33,18 @@ def planted(law: str, *, interference: bool = False, decay: float = np.inf, targ
     ranges = RANGES | ({"h": (-0.15, 0.3)} if interference else {})
     if law == "additive":
         ranges = ranges | {"C": (1.0, 4.0)}
-    fits = {}
-    for target in targets or domains:
-        names = [parameter.name for parameter in LAWS[law](domains, target).parameters]
+    points, draws, targets = {}, {}, targets or domains
+    for target in targets:
+        names = names_of(law, domains, target)
         low, high = np.array([ranges[name.partition("[")[0]] for name in names]).T
         values = generator.uniform(low, high, (DRAWS + 1, len(names)))
         values[1:] = values[0] + 0.1 * (values[1:] - values[0])
-        draws = dict(zip(names, values[1:].T, strict=True))
-        fits[target] = TargetFit(dict(zip(names, map(float, values[0]), strict=True)), draws, 0.01, "converged", "")
+        points[target], draws[target] = values[0], values[1:]
     tokens = np.exp(generator.uniform(np.log(2e5), np.log(3e6), (14, 3)))
-    fit = Fit(law, "joint", domains, fits, tokens, np.ones((14, len(fits))), tuple(f"run-{r}" for r in range(14)))
-    losses = np.column_stack([fit.law_of(t).predict(fit.theta(t), tokens / 1e6) for t in fits])
-    return Fit(law, "joint", domains, fits, tokens, losses, fit.run_names, decay=decay)
-
-
-def runs_of(fit: Fit) -> RunTable:
-    """Return the runs of a fit."""
-    return RunTable(fit.run_names, fit.domains, tuple(fit.targets), fit.tokens_RK, fit.losses_RJ)
+    runs = RunTable(tuple(f"run-{r}" for r in range(14)), domains, targets, tokens, np.ones((14, len(targets))))
+    fit = planted_fit(law, runs, points, draws, message="")
+    losses = np.column_stack([fitted.curve.losses(tokens / 1e6) for fitted in fit.targets.values()])
+    return planted_fit(law, replace(runs, losses_RJ=losses), points, draws, message="", decay=decay)
 
 
 def solution_of(fit: Fit, weights: dict[str, float], budget: int) -> Solution:

@@ -24,13 +24,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from mixlaw.fit.crossvalidation import spearman
+from mixlaw.fit.lawtable import FITTERS
+from mixlaw.fit.regression import fit_regressor
 
 from mixlaw.core.errors import MixlawError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import fit_law
-from mixlaw.fit.crossvalidation import spearman
-from mixlaw.fit.lawtable import FITTERS
-from mixlaw.fit.regression import fit_regressor
 from mixlaw.laws import REGRESSORS
 
 HERE = Path(__file__).parent

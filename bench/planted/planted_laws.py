@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from mixlaw.solve.objective import TransferObjective
 
 from mixlaw.core.errors import FitError
 from mixlaw.core.runtable import RunTable
@@ -23,7 +24,6 @@ from mixlaw.fit import fit_law
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
 from mixlaw.solve.allocation import allocate
-from mixlaw.solve.objective import TransferObjective
 
 DOMAINS = ("a", "b", "c")
 BUDGETS = (20_000_000, 200_000_000)

@@ -33,6 +33,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from mixlaw.fit.lawtable import FITTERS
+from mixlaw.fit.regression import fit_regressor
 
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.core.errors import MixlawError
@@ -42,8 +44,6 @@ from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.optimal import laws_for, optimal_design
 from mixlaw.design.planning import most_runs
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.lawtable import FITTERS
-from mixlaw.fit.regression import fit_regressor
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import Solution, solve_mixture

@@ -19,8 +19,11 @@ import numpy as np
 import scipy
 from scipy.optimize import minimize
 
+from mixlaw.laws.transfer import Transfer
 from mixlaw.solve.allocation import allocate
-from mixlaw.solve.objective import TransferObjective
+from mixlaw.solve.separable import SeparableLosses
+
+LAW = Transfer(("a", "b"), "a")
 
 
 def planted(domains: int, draws: int = 1, spread: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -42,7 +45,7 @@ def timed(function, repeats: int) -> tuple[list[float], object]:
     return times, result
 
 
-def slsqp(objective: TransferObjective, K: int):
+def slsqp(objective: SeparableLosses, K: int):
     return minimize(
         lambda w: float(objective.value(w[:, None]).sum()),
         np.full(K, 1 / K),
@@ -57,7 +60,7 @@ def slsqp(objective: TransferObjective, K: int):
 def main() -> None:
     out: dict = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__}
     for draws, repeats in ((1, 15), (200, 5)):
-        objective = TransferObjective(planted(1000, draws, 0.1), np.ones(1000), 1000.0, average=True)
+        objective = SeparableLosses(LAW, planted(1000, draws, 0.1), np.ones(1000), 1000.0, average=True)
         times, best = timed(lambda o=objective: allocate(o, np.zeros(1000), np.ones(1000)), repeats)
         out[f"K1000_S{draws}"] = {
             "median_ms": 1e3 * statistics.median(times),
@@ -67,7 +70,7 @@ def main() -> None:
             "sum_of_weights_minus_1": float(best.weights_KB.sum() - 1),
         }
     K = 200
-    objective = TransferObjective(planted(K), np.ones(K), 200.0, average=True)
+    objective = SeparableLosses(LAW, planted(K), np.ones(K), 200.0, average=True)
     ours, theirs = [], []
     for _ in range(5):
         mine, best = timed(lambda: allocate(objective, np.zeros(K), np.ones(K)), 1)

@@ -37,7 +37,7 @@ def main() -> None:
     fit, _ = fit_and_solve(project)
     out: dict = {
         "machine": platform.machine(),
-        "largest_proxy_run_tokens": float(fit.tokens_RK.sum(axis=1).max()),
+        "largest_proxy_run_tokens": fit.largest_run,
         "left_out_error_percent": {
             name: {"law": 100 * t.cv_mre, "mean": 100 * t.cv_mre_mean} for name, t in fit.targets.items()
         },

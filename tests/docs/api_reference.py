@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mixlaw.fit.lawtable import LawRow, LawTable
-
 import mixlaw
 from mixlaw.api.files import Check
 from mixlaw.api.mixture import MixtureFiles
 from mixlaw.api.sweep import Plan, RunResult
+from mixlaw.fit.choosing.table import LawRow, LawTable
 from mixlaw.fit.prediction import Prediction
 from mixlaw.solve.solution import Certificate
 from mixlaw.study.status import RunEvent, RunStatus
@@ -32,8 +31,8 @@ INTRODUCTION = """\
 
 Written by `make docs` from signatures and docstrings; a test compares the two.
 
-The commands of the command line are also functions. The values that they return show themselves as tables: with
-small figures in a notebook, as text with `print`. `import mixlaw` takes milliseconds and loads neither SciPy nor
+The verbs of the command line, one to one. They return values that know how to show themselves: a notebook renders
+tables with small figures, `print` the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor
 torch; the package is typed (`py.typed`). Errors are [exceptions with a code](errors.md).
 
 ```python

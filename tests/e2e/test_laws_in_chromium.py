@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from chromium import NEEDED, browser
-from mixlaw.report.explorer import EVALUATED, explorer_data, explorer_fit
+from mixlaw.report.explorer import evaluated, explorer_data, explorer_fit
 from mixlaw.report.page import TEMPLATES
-from report_fits import AVAILABLE, planted, runs_of, solution_of
+from report_fits import AVAILABLE, planted, solution_of
 
 __all__ = ["browser"]
 pytestmark = NEEDED
 
 CASES = {
-    **{law: {} for law in EVALUATED},
+    **{law: {} for law in evaluated()},
     "pairwise with interference": {"interference": True},
     "pairwise with interference and repetition": {"interference": True, "decay": 4.0},
     "pairwise of targets that are no domains": {"targets": ("helpfulness", "math")},
@@ -36,7 +36,7 @@ def page(browser):
 def difference(page, fit) -> float:
     """Return the largest relative difference of mean, low and high at a thousand mixtures."""
     solution = solution_of(fit, {"chat": 0.5, "code": 0.3, "math": 0.2}, 20_000_000)
-    data = explorer_data(fit, runs_of(fit), solution, [], {"available_tokens": AVAILABLE})
+    data = explorer_data(fit, fit.runs, solution, [], {"available_tokens": AVAILABLE})
     generator = np.random.default_rng(3)
     weights = generator.dirichlet([0.5, 0.5, 0.5], 1000)
     weights[:20] = np.eye(3)[np.arange(20) % 3]  # all of one domain, none of the others
@@ -45,7 +45,7 @@ def difference(page, fit) -> float:
     answers = page.evaluate(code, [json.dumps(data), tokens.tolist()])
     found = np.array([[[a["mean"], a["low"], a["high"]] for a in row] for row in answers])
     available = AVAILABLE if np.isfinite(fit.decay) else None
-    expected = explorer_fit(fit, solution).expected(tokens, available)
+    expected = explorer_fit(fit, solution).predict(tokens, available)
     expected = np.stack([expected.mean, expected.mean_low, expected.mean_high], axis=-1)
     assert found.shape == (1000, len(fit.targets), 3)
     assert np.ptp(expected[..., 0]) > 0.1 or fit.law == "mean"
@@ -60,8 +60,11 @@ def test_the_script_says_what_the_law_says(page, case):
 
 def test_the_draws_of_both_laws_answer_where_decisions_hedge(page):
     fit = planted("transfer")
-    rival = replace(planted("pairwise", interference=True), tokens_RK=fit.tokens_RK)
-    assert difference(page, replace(fit, rival=rival)) < 1e-9
+    other, targets = planted("pairwise", interference=True), {}
+    for name, fitted in fit.targets.items():
+        curves = (fitted.curve, other.targets[name].curve)
+        targets[name] = replace(fitted, belief=replace(fitted.belief, curves=curves))
+    assert difference(page, replace(fit, targets=targets)) < 1e-9
 
 
 def test_fits_of_real_runs_agree_too(page, fitted_for_real):
@@ -72,4 +75,4 @@ def test_fits_of_real_runs_agree_too(page, fitted_for_real):
 def fitted_for_real(request):
     from mixlaw.fit import fit_law
 
-    return fit_law(runs_of(planted("transfer")), law=request.param)
+    return fit_law(planted("transfer").runs, law=request.param)

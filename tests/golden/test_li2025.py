@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit import Fit, TargetFit, fit_law
+from mixlaw.fit import Fit, fit_law
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
+from planted_fits import planted_fit
 
 DATA = Path(__file__).parent / "data"
 DOMAINS = ("if", "math", "code")
@@ -24,13 +25,13 @@ def rows(name: str) -> list[dict[str, str]]:
 
 def table1() -> Fit:
     """Table 1's parameters as a fit without uncertainty."""
-    targets = {}
-    for row in rows("li2025_table1.csv"):
-        values = {name: float(row[name]) for name in ("C", "k", "alpha", "beta", "E")}
-        draws = {name: np.repeat(value, 2) for name, value in values.items()}
-        targets[row["domain"]] = TargetFit(values, draws, 0.0, "converged", "as printed")
-    tokens = np.full((1, 3), 660_000.0)
-    return Fit("transfer", "published", DOMAINS, targets, tokens, np.full((1, 3), 2.260107), ("base",))
+    points = {
+        row["domain"]: [float(row[name]) for name in ("C", "k", "alpha", "beta", "E")]
+        for row in rows("li2025_table1.csv")
+    }
+    base = RunTable(("base",), DOMAINS, DOMAINS, np.full((1, 3), 660_000.0), np.full((1, 3), 2.260107))
+    draws = {domain: np.repeat([point], 2, axis=0) for domain, point in points.items()}
+    return planted_fit("transfer", base, points, draws, noise=0.0, procedure="published")
 
 
 def perturbation(model: str) -> RunTable:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mixlaw.fit.engine import least_squares_fit
+
+from mixlaw.fit.estimating.robust import least_squares_fit
 
 DATA = Path(__file__).parent / "nist_strd"
 

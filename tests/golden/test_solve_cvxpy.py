@@ -13,32 +13,32 @@ import numpy as np
 import pytest
 
 from mixlaw.core.errors import Infeasible
-from mixlaw.fit import Fit, TargetFit
+from mixlaw.fit import Fit
 from mixlaw.laws._shares import FLOOR
 from mixlaw.solve import solve_mixture
+from planted_fits import planted_fit, two_runs
 
 cvxpy = pytest.importorskip("cvxpy")
 
 DOMAINS = ("a", "b", "c", "d")
-NAMES = ("C", "k", "alpha", "beta", "E")
 DRAWS = 3
 BUDGET = 6.0
 
 
 def planted(seed: int) -> Fit:
     rng = np.random.default_rng(seed)
-    targets = {}
+    points, draws = {}, {}
     for domain in DOMAINS:
-        middle = np.array([rng.uniform(*r) for r in ((0.3, 1), (0.05, 0.4), (0.4, 0.9), (0.1, 0.4), (0.4, 1.2))])
-        draws = middle * np.exp(0.05 * rng.standard_normal((DRAWS, 5)))
-        targets[domain] = TargetFit(
-            dict(zip(NAMES, middle, strict=True)),
-            {name: draws[:, p] for p, name in enumerate(NAMES)},
-            0.01,
-            "converged",
-            "planted",
+        points[domain] = np.array(
+            [rng.uniform(*r) for r in ((0.3, 1), (0.05, 0.4), (0.4, 0.9), (0.1, 0.4), (0.4, 1.2))]
         )
-    return Fit("transfer", "joint", DOMAINS, targets, np.full((2, 4), 1e6), np.full((2, 4), 2.0), ("x", "y"))
+        draws[domain] = points[domain] * np.exp(0.05 * rng.standard_normal((DRAWS, 5)))
+    return planted_fit("transfer", two_runs(DOMAINS, DOMAINS), points, draws)
+
+
+def drawn(fit: Fit, target: str) -> Any:
+    """Return a target's draws at the budget."""
+    return fit.belief(target).drawn(float(fit.distance(1e6 * BUDGET)))
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Oracle:
 
     def loss(self, i: int) -> Any:
         terms = []
-        for C, k, alpha, beta, E in self.fit.theta_draws(DOMAINS[i], 1e6 * BUDGET):
+        for C, k, alpha, beta, E in drawn(self.fit, DOMAINS[i]).parts[0][1]:
             own = self.w[i] + FLOOR
             others = 1 - self.w[i] + FLOOR
             worth = k * BUDGET ** (alpha - 1) * cvxpy.power(others, alpha, approx=False)
@@ -73,12 +73,7 @@ class Oracle:
 
 def expected(fit: Fit, weights: np.ndarray) -> np.ndarray:
     """Return (J,) expected losses by the law's own code."""
-    return np.array(
-        [
-            fit.law_of(t).predict(fit.theta_draws(t, 1e6 * BUDGET), weights[None] * BUDGET)[:, 0].mean()
-            for t in fit.targets
-        ]
-    )
+    return np.array([drawn(fit, t).predict(weights[None] * BUDGET)[:, 0].mean() for t in fit.targets])
 
 
 def solved(fit: Fit, **wishes: Any) -> tuple[Any, np.ndarray]:

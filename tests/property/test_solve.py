@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mixlaw.core.linear_constraint import LinearConstraint
-from mixlaw.fit import Fit, TargetFit
-from mixlaw.laws import LAWS
+from mixlaw.fit import Fit
 from mixlaw.solve import solve_mixture
+from planted_fits import names_of, planted_fit, two_runs
 
 DOMAINS = ("a", "b", "c", "d")
 BUDGET = 5e6
@@ -26,17 +26,15 @@ RANGES |= {"n0": (0.02, 0.3), "a": (0.4, 0.9), "t": (0.05, 0.3), "e": (0, 0), "h
 
 def planted(law: str, seed: int, domains: tuple[str, ...] = DOMAINS, draws: int = 6) -> Fit:
     """Return a fit; its parameters depend on the names of the domains, not on their order."""
-    targets = {}
+    points, drawn = {}, {}
     for domain in domains:
-        middle, drawn = {}, {}
-        for parameter in LAWS[law](domains, domain).parameters:
-            name = parameter.name
+        points[domain], columns = {}, []
+        for name in names_of(law, domains, domain):
             rng = np.random.default_rng([seed, ord(domain), *map(ord, name)])
-            middle[name] = rng.uniform(*RANGES[name.partition("[")[0]])
-            drawn[name] = middle[name] * np.exp(0.03 * rng.standard_normal(draws))
-        targets[domain] = TargetFit(middle, drawn, 0.01, "converged", "planted")
-    K = len(domains)
-    return Fit(law, "joint", domains, targets, np.full((2, K), 1e6), np.full((2, K), 2.0), ("x", "y"))
+            points[domain][name] = rng.uniform(*RANGES[name.partition("[")[0]])
+            columns.append(points[domain][name] * np.exp(0.03 * rng.standard_normal(draws)))
+        drawn[domain] = np.column_stack(columns)
+    return planted_fit(law, two_runs(domains, domains), points, drawn)
 
 
 def weights_of(solution: Any, domains: tuple[str, ...] = DOMAINS) -> np.ndarray:
@@ -82,7 +80,8 @@ def test_weights_sum_to_one_and_obey_every_constraint(law: str, seed: int, given
         assert sum(factor * solution.weights[d] for d, factor in group.terms.items()) <= group.bound + 1e-9
     for target, percent in given.get("no_worse", {}).items():
         reference = np.array([given["reference"][d] for d in DOMAINS])
-        here, there = (fit.losses_by_draw(target, x[None] * BUDGET).mean() for x in (w, reference))
+        drawn = fit.belief(target).drawn(float(fit.distance(BUDGET)))
+        here, there = (drawn.predict(x[None] * BUDGET / 1e6).mean() for x in (w, reference))
         assert here <= (1 + percent / 100) * there + 1e-9
     assert solution.certificate.kind == "global"
     assert solution.certificate.gap < 1e-6

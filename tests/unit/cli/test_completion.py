@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mixlaw.cli import completion
-from mixlaw.laws import LAWS, REGRESSORS
+from mixlaw.laws import names
 
 
 def completed(*words, cwd=None):
@@ -23,7 +23,8 @@ def completed(*words, cwd=None):
 
 
 def test_the_names_of_laws_are_all_there():
-    assert set(completion.LAWS) == {*LAWS, *REGRESSORS}
+    assert completion.law("") == ["auto", *names()]
+    assert set(completion.laws("gp,")) == {f"gp,{name}" for name in names() if name != "gp"}
 
 
 def test_verbs_options_and_laws_are_completed(fit_json):

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mixlaw.fit.lawtable import compare_laws
 
 from mixlaw.core.errors import ConfigError, DataError, FitError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.choosing.held_out import compare_laws
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
 
@@ -43,7 +43,7 @@ def test_the_exponent_is_recovered_and_another_size_predicted() -> None:
     found = np.array([fit.targets[d].parameters["gamma"] for d in DOMAINS])
     assert found == pytest.approx(GAMMA, abs=0.05)
     big = runs_of_sizes(np.full(8, 4e9), seed=1)
-    assert np.abs(fit.predict(big).mean - big.losses_RJ).mean() < 0.01
+    assert np.abs(fit.predict(big, at="point").mean - big.losses_RJ).mean() < 0.01
     same = fit.at_size(4e9).predict(replace(big, params_R=None)).mean
     assert same == pytest.approx(fit.predict(big).mean, abs=1e-9)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mixlaw.fit import Belief
 from mixlaw.report.answer import answer, cost
 from mixlaw.report.comparison import Change, base_level, total_changes
 from mixlaw.solve.solving import solve_mixture
@@ -35,10 +36,10 @@ def test_a_gain_whose_interval_holds_zero_is_called_not_shown():
     wide = {}
     for name, target in fit.targets.items():
         sign = 1 if name == max(solution.weights, key=lambda d: solution.weights[d]) else -1
-        C = target.parameters["C"] * (1 + sign * np.linspace(-0.9, 0.9, 101))
-        wide[name] = replace(
-            target, draws={p: C if p == "C" else np.full(101, v) for p, v in target.parameters.items()}
-        )
+        draws = np.repeat(target.curve.theta_P[None], 101, axis=0)
+        draws[:, 0] *= 1 + sign * np.linspace(-0.9, 0.9, 101)
+        curve = replace(target.curve, draws_SP=draws)
+        wide[name] = replace(target, belief=Belief((curve,), np.zeros(101)))
     unsure = replace(fit, targets=wide)
     change = total_changes(unsure, solution)["equal"]
     assert change.low < 0 < change.high
@@ -70,8 +71,8 @@ def test_a_change_is_sure_only_on_one_side_of_zero():
 
 def test_the_interval_of_the_change_holds_the_change_recomputed_by_hand(material):
     _, fit, solution = material
-    best = fit.expected(solution.tokens).mean.sum()
-    equal = fit.expected(dict.fromkeys(fit.domains, 4e6 / 3)).mean.sum()
+    best = fit.predict(solution.tokens).mean.sum()
+    equal = fit.predict(dict.fromkeys(fit.domains, 4e6 / 3)).mean.sum()
     change = total_changes(fit, solution)["equal"]
     assert change.mean == pytest.approx(best / equal - 1, abs=1e-6)
     assert change.low <= change.mean <= change.high

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mixlaw.fit.estimating.regressor import RegressorLaw
+from mixlaw.laws import find
 from mixlaw.report import write_report
 from mixlaw.report.comparison import available_of
 from mixlaw.report.explorer import explorer_data, explorer_fit, why_not
@@ -13,7 +15,7 @@ from mixlaw.report.matrix import matrix_table, transfer_matrix
 from mixlaw.report.page import script_json
 from mixlaw.solve.solving import solve_mixture
 from report_examples import HOSTILE, example
-from report_fits import AVAILABLE, planted, runs_of, solution_of
+from report_fits import AVAILABLE, planted, solution_of
 
 
 def test_the_page_holds_every_draw_of_a_small_fit_and_few_of_a_large_one(material):
@@ -22,8 +24,8 @@ def test_the_page_holds_every_draw_of_a_small_fit_and_few_of_a_large_one(materia
     runs, large = example([f"d{i}" for i in range(200)])
     data = explorer_data(large, runs, solution_of(large, dict.fromkeys(large.domains, 1 / 200), 10**7), [])
     assert data["targets"][0]["counts"] == [50] and len(script_json(data)) < 1_500_000
-    drawn = explorer_fit(fit, solution).theta_draws("chat")
-    np.testing.assert_allclose(drawn, fit.theta_draws("chat"), rtol=1e-8)
+    drawn = explorer_fit(fit, solution).targets["chat"].curve.draws_SP
+    np.testing.assert_allclose(drawn, fit.targets["chat"].curve.draws_SP, rtol=1e-8)
 
 
 def _rest(material):
@@ -40,8 +42,10 @@ def test_names_in_the_explorer_s_data_cannot_end_its_script():
 def test_what_the_browser_cannot_evaluate_is_said(material):
     _, fit, solution = material
     assert why_not(fit, solution) == ""
-    assert "'gbdt' predicts without an equation" in why_not(replace(fit, law="gbdt"), solution)
-    assert "Gaussian process" in why_not(replace(fit, corrected=True), solution)
+    law = RegressorLaw.of(find("gbdt"), fit.runs, "chat")
+    blind = {name: replace(t, belief=t.belief.with_laws(lambda _: law)) for name, t in fit.targets.items()}
+    assert "'gbdt' predicts without an equation" in why_not(replace(fit, law="gbdt", targets=blind), solution)
+    assert "the law 'own' is not evaluated" in why_not(replace(fit, law="own"), solution)
     assert "--budget" in why_not(fit, None)
 
 
@@ -58,7 +62,7 @@ def test_the_matrix_is_the_law_s_own_answer_and_its_intervals_hold_it(law):
     matrix = transfer_matrix(fit, solution)
     assert matrix.step_tokens == 400_000
     more = dict(solution.tokens) | {"code": solution.tokens["code"] + 400_000}
-    expected = fit.expected(more).mean[0] / fit.expected(solution.tokens).mean[0] - 1
+    expected = fit.predict(more).mean[0] / fit.predict(solution.tokens).mean[0] - 1
     found = [matrix.changes[target]["code"] for target in fit.targets]
     assert [c.mean for c in found] == pytest.approx(list(expected), rel=1e-9)
     assert all(c.low <= c.mean <= c.high for c in found) and any(c.has_interval for c in found)
@@ -70,15 +74,10 @@ def test_the_matrix_is_the_law_s_own_answer_and_its_intervals_hold_it(law):
 def test_interference_shows_as_harm():
     fit = planted("pairwise")
     harm = {"t": 1e-3, "h": 0.2}
-    targets = {
-        name: replace(
-            fitted,
-            parameters={p: harm.get(p.partition("[")[0], v) for p, v in fitted.parameters.items()},
-            draws={p: v * 0 + harm[p[0]] if p[0] in harm else v for p, v in fitted.draws.items()},
-        )
-        for name, fitted in fit.targets.items()
-    }
-    fit = replace(fit, targets=targets)
+    for fitted in fit.targets.values():
+        for p, name in enumerate(fitted.curve.names):
+            if (value := harm.get(name.partition("[")[0])) is not None:
+                fitted.curve.theta_P[p], fitted.curve.draws_SP[:, p] = value, value
     matrix = transfer_matrix(fit, solution_of(fit, {"chat": 0.4, "code": 0.3, "math": 0.3}, 4_000_000))
     assert matrix.changes["math"]["code"].sure and matrix.changes["math"]["code"].mean > 0
     assert matrix_table(matrix).rows[2][2].tone.startswith("hurt")
@@ -87,7 +86,7 @@ def test_interference_shows_as_harm():
 def test_gains_count_repeats_as_the_solution_does(tmp_path):
     fit = planted("pairwise", decay=2.0)
     solution = solve_mixture(fit, 2e7, available=AVAILABLE)
-    files = write_report(tmp_path, runs=runs_of(fit), fit=fit, solution=solution, title="t")
+    files = write_report(tmp_path, runs=fit.runs, fit=fit, solution=solution, title="t")
     change = json.loads(files["json"].read_text())["change_of_total"]["natural"]["mean"]
     assert change == pytest.approx(solution.total_loss / solution.baselines["natural"]["total_loss"] - 1, rel=1e-9)
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixlaw.solve.objective import Prior, PulledObjective, TransferObjective
 
+from mixlaw.laws._shares import FLOOR
+from mixlaw.laws.transfer import Transfer
 from mixlaw.solve.allocation import allocate, refine
+from mixlaw.solve.prior import Prior
+from mixlaw.solve.separable import SeparableLosses
+
+LAW = Transfer(("a", "b"), "a")
 
 
-def problem(K: int, seed: int, budget: float, draws: int = 1) -> TransferObjective:
+def problem(K: int, seed: int, budget: float, draws: int = 1) -> SeparableLosses:
     rng = np.random.default_rng(seed)
     ranges = [(0.3, 1.0), (0.0, 0.5), (0.1, 0.98), (0.05, 0.6), (0.0, 1.3)]
     theta = np.stack([rng.uniform(*r, (K, draws)) for r in ranges], axis=-1)
-    return TransferObjective(theta, rng.uniform(0.1, 2, K), budget, average=True)
+    return SeparableLosses(LAW, theta, rng.uniform(0.1, 2, K), budget, average=True)
 
 
 @settings(max_examples=60, deadline=None)
@@ -51,7 +58,8 @@ def test_it_agrees_with_cvxpy_to_a_millionth(seed: int) -> None:
     w = cvxpy.Variable(K)
     terms = []
     for i in range(K):
-        effective = w[i] + k[i] * budget ** (alpha[i] - 1) * cvxpy.power(1 - w[i], alpha[i], approx=False)
+        worth = k[i] * budget ** (alpha[i] - 1) * cvxpy.power(1 - w[i] + FLOOR, alpha[i], approx=False)
+        effective = w[i] + FLOOR + worth
         scale = objective.importance_K[i] * C[i] * budget ** -beta[i]
         terms.append(scale * cvxpy.power(effective, -beta[i], approx=False))
     problem_ = cvxpy.Problem(cvxpy.Minimize(sum(terms)), [cvxpy.sum(w) == 1, w >= 0, w <= upper])
@@ -62,7 +70,7 @@ def test_it_agrees_with_cvxpy_to_a_millionth(seed: int) -> None:
 
 def test_permuting_domains_permutes_the_answer() -> None:
     objective, order = problem(7, 3, 5.0), np.random.default_rng(0).permutation(7)
-    permuted = TransferObjective(objective.theta_KSP[order], objective.importance_K[order], 5.0, average=True)
+    permuted = replace(objective, theta_KSP=objective.theta_KSP[order], importance_K=objective.importance_K[order])
     first, second = (allocate(o, np.zeros(7), np.ones(7)).weights_KB[:, 0] for o in (objective, permuted))
     assert np.allclose(second, first[order], atol=1e-12)
 
@@ -77,7 +85,7 @@ def test_tightening_a_cap_never_improves_the_objective() -> None:
 
 def test_equal_domains_get_equal_weights() -> None:
     theta = np.tile(np.array([0.6, 0.2, 0.7, 0.2, 0.8]), (9, 1, 1))
-    best = allocate(TransferObjective(theta, np.ones(9), 3.0, average=True), np.zeros(9), np.ones(9))
+    best = allocate(SeparableLosses(LAW, theta, np.ones(9), 3.0, average=True), np.zeros(9), np.ones(9))
     assert np.allclose(best.weights_KB, 1 / 9, atol=1e-12)
 
 
@@ -96,10 +104,10 @@ def test_bounds_that_leave_one_point_give_it() -> None:
 
 def test_many_problems_at_once_give_what_each_gives_alone() -> None:
     each = problem(4, 2, 8.0, draws=5)
-    together = TransferObjective(each.theta_KSP, each.importance_K, 8.0, average=False)
+    together = replace(each, average=False)
     best = allocate(together, np.zeros(4), np.ones(4), problems=5).weights_KB
     for s in range(5):
-        one = TransferObjective(each.theta_KSP[:, s : s + 1], each.importance_K, 8.0, average=True)
+        one = replace(each, theta_KSP=each.theta_KSP[:, s : s + 1])
         assert np.allclose(best[:, s], allocate(one, np.zeros(4), np.ones(4)).weights_KB[:, 0], atol=1e-10)
 
 
@@ -116,7 +124,7 @@ def test_slopes_are_the_derivatives_of_values() -> None:
 @given(st.integers(2, 12), st.integers(0, 10**6), st.floats(-1, 3))
 def test_refining_a_near_answer_gives_the_exact_one_or_says_how_far_it_is(K: int, seed: int, log_budget: float) -> None:
     together = problem(K, seed, 10**log_budget, draws=4)
-    each = TransferObjective(together.theta_KSP, together.importance_K, together.budget, average=False)
+    each = replace(together, average=False)
     lower, upper = np.zeros(K), np.full(K, 0.8)
     near = np.repeat(allocate(together, lower, upper).weights_KB, 4, axis=1)
     found, exact = refine(each, near, lower, upper), allocate(each, lower, upper, problems=4)
@@ -129,7 +137,7 @@ def test_a_pull_towards_a_prior_moves_from_the_free_optimum_to_the_prior() -> No
     losses, share = problem(4, 2, 8.0), np.array([0.1, 0.2, 0.3, 0.4])
     distances = []
     for strength in (1e-6, 0.1, 1.0, 1e3):
-        best = allocate(PulledObjective(losses, Prior(share, strength)), np.zeros(4), np.ones(4))
+        best = allocate(replace(losses, prior=Prior(share, strength)), np.zeros(4), np.ones(4))
         assert best.gap_B[0] < 1e-9 * max(1.0, strength)
         distances.append(float(np.abs(best.weights_KB[:, 0] - share).max()))
     free = allocate(losses, np.zeros(4), np.ones(4)).weights_KB[:, 0]

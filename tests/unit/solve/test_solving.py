@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 
 from mixlaw.core.errors import ConfigError, Infeasible
-from mixlaw.fit import Fit, TargetFit
+from mixlaw.fit import Fit
 from mixlaw.solve import Solution, solve_mixture
 from mixlaw.solve.constraints import Constraints
+from planted_fits import planted_fit, two_runs
 
 DOMAINS = ("chat", "code", "math")
 
 
 def fit(targets: tuple[str, ...] = DOMAINS, spread: float = 0.05) -> Fit:
     rng = np.random.default_rng(0)
-    fitted = {}
+    points, draws = {}, {}
     for i, target in enumerate(targets):
-        values = {"C": 0.5 + 0.1 * i, "k": 0.2, "alpha": 0.6, "beta": 0.2, "E": 0.8}
-        draws = {name: value * np.exp(spread * rng.standard_normal(50)) for name, value in values.items()}
-        fitted[target] = TargetFit(values, draws, 0.01, "converged", "fine")
-    return Fit("transfer", "joint", DOMAINS, fitted, np.full((2, 3), 1e6), np.ones((2, len(targets))), ("a", "b"))
+        points[target] = np.array([0.5 + 0.1 * i, 0.2, 0.6, 0.2, 0.8])
+        columns = [value * np.exp(spread * rng.standard_normal(50)) for value in points[target]]
+        draws[target] = np.column_stack(columns)
+    return planted_fit("transfer", two_runs(DOMAINS, targets, loss=1.0), points, draws)
 
 
 def test_a_solution_keeps_its_promises() -> None:
@@ -166,7 +167,8 @@ def test_the_regret_is_that_against_the_best_of_each_draw(wishes: dict) -> None:
     solution = solve_mixture(fitted, 3e6, **wishes)
     grid = np.array([[a, b, 100 - a - b] for a in range(101) for b in range(101 - a)]) / 100
     weights = np.array([solution.weights[d] for d in DOMAINS])
-    losses = [fitted.losses_by_draw(t, 3e6 * np.vstack([weights, grid])) for t in fitted.targets]
+    mixtures = 3.0 * np.vstack([weights, grid])
+    losses = [fitted.belief(t).drawn().predict(mixtures) for t in fitted.targets]
     total = np.sum(losses, axis=0)
     regret = total[:, 0] - total.min(axis=1)
     assert solution.expected_regret["mean"] == pytest.approx(regret.mean(), abs=2e-4)
@@ -221,9 +223,8 @@ def test_a_certificate_of_interfering_domains_claims_no_global_optimum() -> None
     names = ("C", "n0", "a", "beta", "E", "t[code]", "t[math]", "e[code]", "e[math]", "h[code]", "h[math]")
     for h, kind in ((0.0, "global"), (0.1, "stationary")):
         values = dict(zip(names, (0.6, 0.05, 0.6, 0.2, 0.8, 0.3, 0.1, 0.0, 0.0, h, h), strict=True))
-        draws = {name: np.full(3, value) for name, value in values.items()}
-        target = TargetFit(values, draws, 0.01, "converged", "fine")
-        one = Fit("pairwise", "joint", DOMAINS, {"chat": target}, np.full((2, 3), 1e6), np.ones((2, 1)), ("a", "b"))
+        draws = {"chat": np.repeat([list(values.values())], 3, axis=0)}
+        one = planted_fit("pairwise", two_runs(DOMAINS, ("chat",), loss=1.0), {"chat": values}, draws)
         assert solve_mixture(one, 3e6).certificate.kind == kind
 
 
@@ -232,7 +233,7 @@ def test_uncertain_domains_are_not_bet_on() -> None:
     fitted = fit(spread=0.0)
     rng = np.random.default_rng(1)
     for target in DOMAINS:
-        fitted.targets[target].parameters["C"] = 0.6
+        fitted.targets[target].curve.theta_P[0] = 0.6
         fitted.targets[target].draws["C"][:] = 0.6
     fitted.targets["code"].draws["beta"][:] = 0.2 * np.exp(0.4 * rng.standard_normal(50))
     certain, uncertain = (solve_mixture(fitted, 100e6).weights[d] for d in ("chat", "code"))

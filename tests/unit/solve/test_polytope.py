@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mixlaw.solve.linear import Limit, conflict
-from mixlaw.solve.region import Region
 
 from mixlaw.core.errors import ConfigError, Infeasible
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.solve.constraints import Constraints
+from mixlaw.solve.feasibility import Limit, conflict
+from mixlaw.solve.polytope import Polytope
 
 DOMAINS = ("a", "b", "c", "d")
 
 
-def around(seed: int, groups: bool) -> Region:
+def around(seed: int, groups: bool) -> Polytope:
     """Return a region with at least one point."""
     rng = np.random.default_rng(seed)
     K = int(rng.integers(2, 9))
@@ -24,10 +24,10 @@ def around(seed: int, groups: bool) -> Region:
     lower = inside * rng.uniform(0, 1, K) * (rng.random(K) < 0.5)
     upper = np.minimum(1, inside + rng.uniform(0, 0.5, K) * (rng.random(K) < 0.8))
     if not groups:
-        return Region(lower, upper)
+        return Polytope(lower, upper)
     M, E = int(rng.integers(1, 4)), int(K > 3)
     rows, equal = rng.integers(-1, 2, (M, K)).astype(float), rng.integers(-1, 2, (E, K)).astype(float)
-    return Region(lower, upper, rows, rows @ inside + rng.uniform(0, 0.1, M), equal, equal @ inside)
+    return Polytope(lower, upper, rows, rows @ inside + rng.uniform(0, 0.1, M), equal, equal @ inside)
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,16 +102,16 @@ def test_constraints_that_cannot_be_met_are_named_and_no_others(wishes: dict, bi
     others = {"minimum": {"d": 0.01}, "maximum": {"d": 0.9}}
     merged = {**wishes, **{k: {**others[k], **wishes.get(k, {})} for k in others}}
     with pytest.raises(Infeasible, match=words) as error:
-        Constraints(**merged).region(DOMAINS, 10e6)
+        Constraints(**merged).polytope(DOMAINS, 10e6)
     assert set(error.value.binding) == binding
     assert error.value.hint
 
 
 def test_a_group_as_a_value_means_what_its_text_means() -> None:
     texts = ("a + b <= 0.4", "0.5 c + d >= 0.2", "a == 0.1")
-    first = Constraints(groups=texts).region(DOMAINS, 1e6)
-    second = Constraints(groups=[LinearConstraint.parse(text) for text in texts]).region(DOMAINS, 1e6)
+    first = Constraints(groups=texts).polytope(DOMAINS, 1e6)
+    second = Constraints(groups=[LinearConstraint.parse(text) for text in texts]).polytope(DOMAINS, 1e6)
     assert np.array_equal(first.rows_MK, second.rows_MK)
     assert np.array_equal(first.values_E, second.values_E)
     with pytest.raises(ConfigError, match="no domain 'z'"):
-        Constraints(groups=[LinearConstraint({"z": 1.0}, "<=", 0.5)]).region(DOMAINS, 1e6)
+        Constraints(groups=[LinearConstraint({"z": 1.0}, "<=", 0.5)]).polytope(DOMAINS, 1e6)
