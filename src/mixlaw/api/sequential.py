@@ -9,6 +9,7 @@ import numpy as np
 
 from mixlaw.design.candidates import candidates_around
 from mixlaw.design.decision import decision_for, next_runs
+from mixlaw.design.knowledge import Knowledge
 from mixlaw.design.planning import amounts
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution
@@ -73,15 +74,10 @@ def propose(
     caps = np.array([(available or {}).get(domain, np.inf) for domain in fit.domains], float)
     tokens_NK = candidates_around(amounts(base_tokens), caps, _CANDIDATES, seed)
     decision = decision_for(
-        laws,
-        draws,
+        Knowledge(laws, base_tokens, draws, done, max(noise, 1e-5), seed),
         solution.weights,
         solution.budget_tokens,
-        base_tokens,
         importance=solution.target_weights,
-        done=done,
-        noise_nats=max(noise, 1e-5),
-        seed=seed,
         candidates=[dict(zip(fit.domains, row, strict=True)) for row in tokens_NK.tolist()],
     )
     mixtures, regret = next_runs(decision, count, most_tokens, runs_left)

@@ -22,8 +22,7 @@ from mixlaw.core.notebook import html_table, shares, text_table
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
-from mixlaw.design.information import NOISE_NATS
-from mixlaw.design.optimal import laws_for
+from mixlaw.design.knowledge import Knowledge, laws_for
 from mixlaw.design.planning import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
@@ -283,7 +282,7 @@ def _regret(project: Project, specs: list[RunSpec]) -> list[float]:
     if not 2 <= len(domains) <= _DOMAINS_OF_A_CURVE:
         return []
     laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in specs]
-    return regret_curve(laws, mixtures, project.config.budget_tokens, project.base_tokens, noise_nats=NOISE_NATS)
+    return regret_curve(Knowledge(laws, project.base_tokens), mixtures, project.config.budget_tokens)
 
 
 def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:

@@ -3,6 +3,7 @@
 from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.extend import Extension, extend_design
 from mixlaw.design.grid import grid_design
+from mixlaw.design.knowledge import Knowledge
 from mixlaw.design.optimal import optimal_design
 from mixlaw.design.perturbation import perturbation_design
 from mixlaw.design.planning import DESIGNS, PlannedRun, Wishes, design_runs
@@ -12,6 +13,7 @@ from mixlaw.design.space_filling import space_filling_design
 __all__ = [
     "DESIGNS",
     "Extension",
+    "Knowledge",
     "PlannedRun",
     "Wishes",
     "design_runs",

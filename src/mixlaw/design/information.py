@@ -4,7 +4,7 @@ A run at tokens x adds u u' to the information about the parameters, with u = dL
 and z scale-free coordinates: the logarithm of a parameter of scale `log`, any other as it is. Priors add their
 precision, 1 / sd^2 on the diagonal. With M the sum, the losses at x have the posterior variance sigma^2 u' M^-1 u, and
 one more run there adds log(1 + u' M^-1 u) to log det M. All of it depends on the unknown parameters, so it is averaged
-over draws of them.
+over draws of them (`mixlaw.design.posterior`).
 
 Tokens and parameters are in units of a typical run's total, as the priors of `mixlaw.laws.base.Parameter` are.
 
@@ -16,8 +16,6 @@ Shape letters: S draws, R runs, N candidate runs, K domains, P parameters.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -91,57 +89,6 @@ def _belief(parameter: Parameter) -> tuple[float, float]:
     if parameter.prior is not None:
         return parameter.prior
     return _AMOUNT if parameter.scale == "log" else _FLOOR
-
-
-class Posterior:
-    """What is known of one target's law while candidate runs are added and taken away.
-
-    Args:
-        factors_SNP: of the N candidates, see `information`.
-        known_SPP: (S, P, P) information from the prior and finished runs; see `known`.
-
-    Attributes:
-        factors_SNP: of the candidates.
-        covariance_SPP: M^-1.
-        leverage_SN: u' M^-1 u, the posterior variance of each candidate's loss over the noise variance.
-    """
-
-    def __init__(self, factors_SNP: np.ndarray, known_SPP: np.ndarray) -> None:
-        self.factors_SNP = factors_SNP
-        self._known = known_SPP
-        self.restart(())
-
-    def restart(self, chosen: Iterable[int]) -> None:
-        """Take exactly these candidates as run, free of the rounding of many updates."""
-        u = self.factors_SNP[:, list(chosen)]
-        self.information_SPP = self._known + np.swapaxes(u, 1, 2) @ u
-        self.covariance_SPP = np.linalg.inv(self.information_SPP)
-        self.leverage_SN = ((self.factors_SNP @ self.covariance_SPP) * self.factors_SNP).sum(axis=-1)
-
-    def add(self, n: int, times: int = 1) -> None:
-        """Add a candidate as a run, or take it away with `times` = -1."""
-        u = self.factors_SNP[:, n]
-        v = np.einsum("spq,sq->sp", self.covariance_SPP, u)
-        weight = times / (1 + times * self.leverage_SN[:, n])
-        self.information_SPP = self.information_SPP + times * u[:, :, None] * u[:, None, :]
-        self.covariance_SPP = self.covariance_SPP - weight[:, None, None] * v[:, :, None] * v[:, None, :]
-        moved = np.einsum("snp,sp->sn", self.factors_SNP, v)
-        self.leverage_SN = np.maximum(self.leverage_SN - weight[:, None] * moved**2, 0.0)
-
-    def gain(self) -> np.ndarray:
-        """Return (N,) what one more run at each candidate adds to log det M, averaged over the draws."""
-        return np.log1p(self.leverage_SN).mean(axis=0)
-
-    def log_det(self) -> float:
-        """Return log det M, averaged over the draws."""
-        return float(np.linalg.slogdet(self.information_SPP)[1].mean())
-
-    def leverage_after(self, places: np.ndarray) -> np.ndarray:
-        """Return (S, N) the largest leverage among `places` after one more run at each candidate."""
-        at = self.factors_SNP[:, places]
-        shared = (at @ self.covariance_SPP) @ np.swapaxes(self.factors_SNP, 1, 2)
-        left = self.leverage_SN[:, places, None] - shared**2 / (1 + self.leverage_SN[:, None, :])
-        return np.maximum(left.max(axis=1), 0.0)
 
 
 def known(law: Law, factors_SRP: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from mixlaw.core.errors import DesignError
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.grid import grid_design
-from mixlaw.design.optimal import laws_for, optimal_design
+from mixlaw.design.knowledge import Knowledge, laws_for
+from mixlaw.design.optimal import optimal_design
 from mixlaw.design.perturbation import RATIOS, perturbation_design
 from mixlaw.design.ranges import SPAN
 from mixlaw.design.simplex_lattice import simplex_lattice_design
@@ -284,15 +285,8 @@ def _optimal(task: _Task, criterion: Literal["D", "G"]) -> Mixtures:
     task.notes.append(
         f"law: the runs are chosen for '{laws[0].name}', the prior of its parameters and the tokens they cost."
     )
-    return optimal_design(
-        laws,
-        task.base_tokens,
-        task.runs,
-        task.seed,
-        task.available,
-        criterion=criterion,
-        most_tokens=most,
-    )
+    knowledge = Knowledge(laws, task.base_tokens, seed=task.seed)
+    return optimal_design(knowledge, task.runs, task.available, criterion=criterion, most_tokens=most)
 
 
 DESIGNS: dict[str, Callable[[_Task], Mixtures]] = {
