@@ -6,7 +6,7 @@ from mixlaw.design.grid import grid_design
 from mixlaw.design.knowledge import Knowledge
 from mixlaw.design.optimal import optimal_design
 from mixlaw.design.perturbation import perturbation_design
-from mixlaw.design.planning import DESIGNS, PlannedRun, Wishes, design_runs
+from mixlaw.design.planning import DESIGNS, PlannedRun, Task, Wishes, design_runs, register
 from mixlaw.design.simplex_lattice import simplex_lattice_design
 from mixlaw.design.space_filling import space_filling_design
 
@@ -15,6 +15,7 @@ __all__ = [
     "Extension",
     "Knowledge",
     "PlannedRun",
+    "Task",
     "Wishes",
     "design_runs",
     "dirichlet_design",
@@ -22,6 +23,7 @@ __all__ = [
     "grid_design",
     "optimal_design",
     "perturbation_design",
+    "register",
     "simplex_lattice_design",
     "space_filling_design",
 ]

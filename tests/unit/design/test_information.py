@@ -42,6 +42,23 @@ def test_draws_lie_within_the_bounds_and_follow_the_prior(name):
             assert abs(np.log(theta[:, p]).mean() - mean) < 0.05 * sd  # plain random draws: an error of 0.07 sd
 
 
+def test_a_bounded_parameter_without_a_prior_is_believed_uniform_over_its_bounds():
+    law = law_for("transfer", "a")
+    alpha = [parameter.name for parameter in law.parameters].index("alpha")
+    drawn = np.sort(prior_draws(law, 100)[:, alpha])
+    # One draw in each hundredth. A normal belief around 1, cut off there, has two thirds of its draws above one half.
+    assert np.all(np.floor(100 * drawn) == np.arange(100))
+    assert np.isclose(prior_precision(law)[alpha], 12)
+
+
+def test_a_prior_that_a_bound_cuts_in_half_is_drawn_from_its_upper_half():
+    law = law_for("transfer", "a")
+    k = [parameter.name for parameter in law.parameters].index("k")
+    drawn = prior_draws(law, 1000)[:, k]
+    # Half-normal: a median of .674 sd. Clipped to the bound instead, half of the draws would be 0.
+    assert drawn.min() > 0 and np.isclose(np.median(drawn), 0.674 * 0.3, rtol=0.01)
+
+
 def test_draws_follow_the_names_and_the_unit():
     one, other = law_for("pairwise", "a"), law_for("pairwise", "a", DOMAINS[::-1])
     columns = [[p.name for p in other.parameters].index(p.name) for p in one.parameters]
