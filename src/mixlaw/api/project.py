@@ -14,6 +14,7 @@ import numpy as np
 
 from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
+from mixlaw.api.noise import measured_noise
 from mixlaw.config import Config, load_config
 from mixlaw.core.documents import write_document
 from mixlaw.core.domain import Domain
@@ -26,6 +27,7 @@ from mixlaw.data.reading import LARGE_BYTES, Source
 from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
 from mixlaw.design.extend import extend_design
+from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.planning import default_base_tokens
 from mixlaw.design.repetition import matched_pools, repetition_notes
 from mixlaw.evaluate.downstream import stored_metrics
@@ -254,7 +256,10 @@ class Project:
         else:
             done, seed = [record.tokens for record in kept], self.config.plan.seed
             law = self.config.fit.law
-            found = extend_design(domains, done, self.available_tokens, self.base_tokens, law=law, seed=seed)
+            noise = measured_noise(self.study) or NOISE_NATS
+            found = extend_design(
+                domains, done, self.available_tokens, self.base_tokens, law=law, seed=seed, noise_nats=noise
+            )
             runs, reason = tuple(found.runs), found.message
         added = Added(none.domains, True, runs, (reason,))
         save_added(self.study, added)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixlaw.api.noise import noise_of_fit
 from mixlaw.design.candidates import candidates_around
 from mixlaw.design.decision import decision_for, next_runs
+from mixlaw.design.knowledge import Knowledge
 from mixlaw.design.planning import amounts
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution
 
 THRESHOLD = 0.002
-"""Stop when the 95th percentile of the regret is below this share of the total loss."""
+"""Stop when the 95th percentile of the regret is below this share of the total loss. Chosen on: no data."""
 
 _CANDIDATES = 1000
+"""Mixtures that a batch is chosen from. Chosen on: no data."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,15 @@ def propose(
     if count < 1:
         return Proposal([], [], f"The runs are spent; the 95th percentile of the regret is {100 * p95:.2g} %.")
     laws, draws = zip(*(part for target in fit.targets for part in fit.belief(target).drawn().parts), strict=True)
-    noise = float(np.mean([fitted.noise_nats for fitted in fit.targets.values()]))
+    noise = noise_of_fit(fit)
     done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
     caps = np.array([(available or {}).get(domain, np.inf) for domain in fit.domains], float)
     tokens_NK = candidates_around(amounts(base_tokens), caps, _CANDIDATES, seed)
     decision = decision_for(
-        laws,
-        draws,
+        Knowledge(laws, base_tokens, draws, done, noise, seed),
         solution.weights,
         solution.budget_tokens,
-        base_tokens,
         importance=solution.target_weights,
-        done=done,
-        noise_nats=max(noise, 1e-5),
-        seed=seed,
         candidates=[dict(zip(fit.domains, row, strict=True)) for row in tokens_NK.tolist()],
     )
     mixtures, regret = next_runs(decision, count, most_tokens, runs_left)

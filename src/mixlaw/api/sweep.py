@@ -12,6 +12,7 @@ from mixlaw.api.added import save_added
 from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
+from mixlaw.api.noise import measured_noise
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
@@ -23,7 +24,7 @@ from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
-from mixlaw.design.optimal import laws_for
+from mixlaw.design.knowledge import Knowledge, laws_for
 from mixlaw.design.planning import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
@@ -46,6 +47,8 @@ class Plan:
         estimated_s: seconds until all are done, by the pace of those that are; None before the first.
         regret_nats: expected regret at the budget after none, one, ... all of the runs, as far as can be said before
             any is trained (`mixlaw.design.decision.regret_curve`).
+        noise_nats: how much runs of one mixture are taken to scatter there, standard deviation of a loss.
+        noise_measured: whether finished runs of the study tell so; otherwise it is an assumption.
     """
 
     runs: list[RunSpec]
@@ -53,6 +56,8 @@ class Plan:
     notes: list[str]
     estimated_s: float | None
     regret_nats: list[float] = field(default_factory=list)
+    noise_nats: float = NOISE_NATS
+    noise_measured: bool = False
 
     def __repr__(self) -> str:
         return f"<Plan: {self._table()[0]}>"
@@ -79,6 +84,14 @@ class Plan:
         """Training tokens of none, one, ... all of the runs."""
         return [0, *itertools.accumulate(sum(run.tokens.values()) for run in self.runs)]
 
+    @property
+    def regret_title(self) -> str:
+        """What the expected regret rests on."""
+        scatter = f"scatter by {self.noise_nats:.2g} nats"
+        if self.noise_measured:
+            return f"Expected regret at the budget, with runs that {scatter} (measured)"
+        return f"Expected regret at the budget, if runs {scatter} (assumed)"
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
@@ -93,6 +106,7 @@ class Plan:
                 {"runs": n, "tokens": tokens, "nats": regret}
                 for n, (tokens, regret) in enumerate(zip(self.spent, self.regret_nats, strict=False))
             ],
+            "noise": {"nats": self.noise_nats, "measured": self.noise_measured},
             "notes": self.notes,
         }
 
@@ -142,7 +156,10 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     project.write_inputs()
     project.study.save_plan(specs)
     statuses = project.study.status(specs)
-    return Plan(specs, statuses, notes, _estimate(statuses, project.config.executor), _regret(project, specs))
+    measured = measured_noise(project.study)
+    noise = NOISE_NATS if measured is None else measured
+    estimated_s, regret = _estimate(statuses, project.config.executor), _regret(project, specs, noise)
+    return Plan(specs, statuses, notes, estimated_s, regret, noise, measured is not None)
 
 
 def train(
@@ -278,12 +295,13 @@ def _project(config: str | Path | Project, note: Note | None) -> Project:
     return config if isinstance(config, Project) else Project.open(config, note)
 
 
-def _regret(project: Project, specs: list[RunSpec]) -> list[float]:
+def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[float]:
     domains = list(project.config.domains)
     if not 2 <= len(domains) <= _DOMAINS_OF_A_CURVE:
         return []
     laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in specs]
-    return regret_curve(laws, mixtures, project.config.budget_tokens, project.base_tokens, noise_nats=NOISE_NATS)
+    knowledge = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
+    return regret_curve(knowledge, mixtures, project.config.budget_tokens)
 
 
 def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:

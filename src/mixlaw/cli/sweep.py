@@ -112,7 +112,7 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
         last = len(result.runs)
         shown = sorted({0, *(round(last * part / 4) for part in (1, 2, 3, 4))})
         table(
-            "Expected regret at the budget, before any run is trained",
+            result.regret_title,
             ["runs", "tokens", "nats"],
             [[str(n), format_tokens(result.spent[n]) if n else "0", f"{result.regret_nats[n]:.2g}"] for n in shown],
         )

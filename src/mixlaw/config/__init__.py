@@ -58,24 +58,22 @@ class ValidationNode(Node):
     rows: Annotated[int, Field(ge=1)] = 500
 
 
+def _known_design(value: str) -> str:
+    from mixlaw.design.planning import design_names
+
+    if value not in design_names():
+        *others, last = map(repr, design_names())
+        raise ValueError(f"Input should be {', '.join(others)} or {last}")
+    return value
+
+
 class PlanNode(Node):
     """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
 
     With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
     """
 
-    design: Literal[
-        "auto",
-        "published",
-        "perturbation",
-        "space_filling",
-        "grid",
-        "simplex_lattice",
-        "dirichlet",
-        "d_optimal",
-        "g_optimal",
-        "sequential",
-    ] = "auto"
+    design: Annotated[str, AfterValidator(_known_design)] = "auto"
     runs: Annotated[int, Field(ge=1)] | None = None
     base_tokens: Tokens | None = None
     replicates: Annotated[int, Field(ge=0)] = 0

@@ -30,12 +30,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixlaw.design.information import Posterior
-from mixlaw.design.optimal import Choice, Runs
+from mixlaw.design.knowledge import Choice, Knowledge, Runs
+from mixlaw.design.posterior import Posterior, Posteriors
 from mixlaw.laws.base import Law
 
-_STEP = 1e-3
-_FLAT = 1e-6
+_SHARE_STEP = 1e-3
+"""Step of a weight over which derivatives along the simplex are taken. Chosen on: no data."""
+
+_LEAST_CURVATURE = 1e-6
+"""Nats per unit share squared: a direction of the weights is never taken as flatter. Chosen on: no data."""
+
+_LEAST_OF_LARGEST = 1e-2
+"""Nor as flatter than this part of the most curved direction. Chosen on: no data."""
+
+_NO_WEIGHT = 1e-6
+"""A domain with a smaller recommended share is taken to stay without weight. Chosen on: no data."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,8 @@ class Decision:
     """What is to be decided, and from what.
 
     Attributes:
-        choice: candidates, with the draws of each target's parameters and what is known before new runs.
-        importance_J: g_j, weight of each target in the objective.
+        choice: candidates, with the draws of each law's parameters and what is known before new runs.
+        importance_J: g_j, weight in the objective of each law's target.
         weights_K: the recommended shares, in the order of the laws' domains.
         budget_tokens: N at which they will be used.
     """
@@ -54,35 +63,33 @@ class Decision:
     weights_K: np.ndarray
     budget_tokens: float
 
-    def matters(self) -> list[np.ndarray]:
-        """Return A of each target, (S, F, P)."""
+    def regret_factors(self) -> list[np.ndarray]:
+        """Return A of each law, (S, F, P)."""
+        laws, draws = self.choice.knowledge.laws, self.choice.draws
+        shares = self.choice.posteriors().shares
         basis_KF = _directions(self.weights_K)
         tokens_K = self.weights_K * self.budget_tokens / self.choice.unit
         parts = [
             g * _slope_change(law, theta, tokens_K, basis_KF)
-            for g, law, theta in zip(self.importance_J, self.choice.laws, self.choice.draws, strict=True)
+            for g, law, theta in zip(self.importance_J, laws, draws, strict=True)
         ]
-        curvature_FF = np.sum(
-            [
-                g * share * _curvature(law, theta, tokens_K, basis_KF)
-                for g, share, law, theta in zip(
-                    self.importance_J, self.choice.shares, self.choice.laws, self.choice.draws, strict=True
-                )
-            ],
-            axis=0,
-        )
+        curvatures = [
+            g * share * _curvature(law, theta, tokens_K, basis_KF)
+            for g, share, law, theta in zip(self.importance_J, shares, laws, draws, strict=True)
+        ]
+        curvature_FF = np.sum(curvatures, axis=0)
         values, vectors = np.linalg.eigh(0.5 * (curvature_FF + curvature_FF.T))
         # A direction without curvature would have infinite regret for any slope: it is held to a little of the others'.
-        values = np.maximum(values, max(_FLAT, 1e-2 * float(values.max(initial=0.0))))
+        values = np.maximum(values, max(_LEAST_CURVATURE, _LEAST_OF_LARGEST * float(values.max(initial=0.0))))
         root_FF = (vectors / np.sqrt(values)) @ vectors.T
         return [root_FF @ part for part in parts]
 
 
-def expected_regret(decision: Decision, posteriors: Sequence[Posterior], matters: Sequence[np.ndarray]) -> float:
-    """Return the expected regret with what the posteriors know, nats."""
+def expected_regret(posteriors: Posteriors, regret_factors: Sequence[np.ndarray]) -> float:
+    """Return the expected regret with what the posteriors know, nats; the factors are those of the decision."""
     traces = [
-        share * np.einsum("sfp,spq,sfq->s", A, p.covariance_SPP, A).mean()
-        for share, A, p in zip(decision.choice.shares, matters, posteriors, strict=True)
+        share * np.einsum("sfp,spq,sfq->s", A, part.covariance_SPP, A).mean()
+        for share, A, part in zip(posteriors.shares, regret_factors, posteriors.parts, strict=True)
     ]
     return float(0.5 * np.sum(traces))
 
@@ -101,13 +108,12 @@ def next_runs(
             None: its tokens.
     """
     choice = decision.choice
-    posteriors, matters = choice.posteriors(), decision.matters()
+    posteriors, factors = choice.posteriors(), decision.regret_factors()
     cost_N = choice.tokens_NK.sum(axis=1).astype(float)
-    mixtures, regret, left = [], [expected_regret(decision, posteriors, matters)], most_tokens
+    mixtures, regret, left = [], [expected_regret(posteriors, factors)], most_tokens
     for _ in range(count):
-        shares = decision.choice.shares
-        gain_N = np.sum([s * _gain(p, A) for s, p, A in zip(shares, posteriors, matters, strict=True)], axis=0)
-        gain_N = np.sqrt(gain_N * np.sum([s * p.gain() for s, p in zip(shares, posteriors, strict=True)], axis=0))
+        gains = [s * _gain(p, A) for s, p, A in zip(posteriors.shares, posteriors.parts, factors, strict=True)]
+        gain_N = np.sqrt(np.sum(gains, axis=0) * posteriors.gain())
         price_N = cost_N
         if runs_left is not None and np.isfinite(left) and left > 0:
             price_N = cost_N / left + 1 / max(runs_left - len(mixtures), 1)
@@ -115,88 +121,55 @@ def next_runs(
         best = int(np.argmax(value_N))
         if not np.isfinite(value_N[best]):
             break
-        for posterior in posteriors:
-            posterior.add(best)
+        posteriors.add(best)
         left -= cost_N[best]
-        mixtures.append(dict(zip(choice.names, map(int, choice.tokens_NK[best]), strict=True)))
-        regret.append(expected_regret(decision, posteriors, matters))
+        mixtures.append(choice.mixture(best))
+        regret.append(expected_regret(posteriors, factors))
     return mixtures, regret
 
 
 def decision_for(
-    laws: Sequence[Law],
-    draws: Sequence[np.ndarray] | None,
+    knowledge: Knowledge,
     weights: Mapping[str, float],
     budget_tokens: float,
-    base_tokens: float,
     *,
     importance: Mapping[str, float] | None = None,
     caps: Mapping[str, float] | None = None,
-    done: Sequence[Mapping[str, float]] = (),
-    noise_nats: float,
-    seed: int = 0,
     candidates: Runs | None = None,
 ) -> Decision:
-    """Return a decision from a fit's draws, or from the laws' priors before any run.
+    """Return what is to be decided, from a fit's draws, or from the laws' priors before any run.
 
     Args:
-        laws: one a target.
-        draws: (S, P) parameters of each law, tokens in millions; None: from the priors.
+        knowledge: the laws, what is believed of them, and the runs that exist.
         weights: domain -> recommended share.
         budget_tokens: N.
-        base_tokens: n, the middle of every domain's range of candidates.
         importance: target -> g_j; None: 1 each.
         caps: domain -> most tokens of it.
-        done: runs that exist, domain -> tokens.
-        noise_nats: standard deviation of a measured loss.
-        seed: of candidates and draws.
-        candidates: the mixtures to choose from; None: those around `base_tokens`.
+        candidates: the mixtures to choose from; None: those around the base tokens.
     """
-    choice = Choice.of(
-        laws,
-        base_tokens,
-        seed=seed,
-        caps=caps,
-        draws=draws,
-        done=done,
-        noise_nats=noise_nats,
-        candidates=candidates,
-    )
-    g = np.array([1.0 if importance is None else importance.get(law.target, 0.0) for law in laws])
-    shares = np.array([weights[domain] for domain in laws[0].domains], float)
+    choice = Choice.of(knowledge, caps, candidates=candidates)
+    g = np.array([1.0 if importance is None else importance.get(law.target, 0.0) for law in knowledge.laws])
+    shares = np.array([weights[domain] for domain in knowledge.laws[0].domains], float)
     return Decision(choice, g, shares / shares.sum(), budget_tokens)
 
 
-def regret_curve(
-    laws: Sequence[Law],
-    mixtures: Runs,
-    budget_tokens: float,
-    base_tokens: float,
-    *,
-    noise_nats: float,
-    seed: int = 0,
-) -> list[float]:
+def regret_curve(knowledge: Knowledge, mixtures: Runs, budget_tokens: float) -> list[float]:
     """Return the expected regret at the budget (nats) after none, one, ... all of the mixtures, before any is trained.
 
-    The laws' parameters are those believed before any run, the weights in question the equal ones.
+    The weights in question are the equal ones.
 
     Args:
-        laws: one a target.
+        knowledge: the laws and what is believed of them.
         mixtures: domain -> tokens, in the order in which they are trained.
         budget_tokens: N.
-        base_tokens: n, which sets the unit that the priors are in.
-        noise_nats: standard deviation of a measured loss.
-        seed: of the draws from the priors.
     """
-    choice = Choice.of(laws, base_tokens, seed=seed, noise_nats=noise_nats, candidates=mixtures)
-    equal = np.full(len(laws[0].domains), 1 / len(laws[0].domains))
-    decision = Decision(choice, np.ones(len(laws)), equal, budget_tokens)
-    posteriors, matters = choice.posteriors(), decision.matters()
-    curve = [expected_regret(decision, posteriors, matters)]
+    equal = dict.fromkeys(knowledge.laws[0].domains, 1.0)
+    decision = decision_for(knowledge, equal, budget_tokens, candidates=mixtures)
+    posteriors, factors = decision.choice.posteriors(), decision.regret_factors()
+    curve = [expected_regret(posteriors, factors)]
     for n in range(len(mixtures)):
-        for posterior in posteriors:
-            posterior.add(n)
-        curve.append(expected_regret(decision, posteriors, matters))
+        posteriors.add(n)
+        curve.append(expected_regret(posteriors, factors))
     return curve
 
 
@@ -208,7 +181,7 @@ def _gain(posterior: Posterior, A_SFP: np.ndarray) -> np.ndarray:
 
 def _directions(weights_K: np.ndarray) -> np.ndarray:
     """Return (K, F) orthonormal directions along the simplex; domains without weight stay without it."""
-    free = np.flatnonzero(weights_K > 1e-6)
+    free = np.flatnonzero(weights_K > _NO_WEIGHT)
     if len(free) < 2:
         free = np.arange(len(weights_K))
     centred = np.eye(len(free)) - 1 / len(free)
@@ -223,14 +196,14 @@ def _slope_change(law: Law, theta_SP: np.ndarray, tokens_K: np.ndarray, basis_KF
     total = float(tokens_K.sum())
     log_P = np.array([parameter.scale == "log" for parameter in law.parameters])
     scale = np.where(log_P, theta_SP, 1.0)
-    ahead, behind = (np.maximum(tokens_K + sign * _STEP * total * basis_KF.T, 0.0) for sign in (1, -1))
+    ahead, behind = (np.maximum(tokens_K + sign * _SHARE_STEP * total * basis_KF.T, 0.0) for sign in (1, -1))
     change = law.jacobian(theta_SP, ahead) - law.jacobian(theta_SP, behind)
-    return np.nan_to_num(change / (2 * _STEP) * scale[:, None, :])
+    return np.nan_to_num(change / (2 * _SHARE_STEP) * scale[:, None, :])
 
 
 def _curvature(law: Law, theta_SP: np.ndarray, tokens_K: np.ndarray, basis_KF: np.ndarray) -> np.ndarray:
     """Return (F, F) second derivatives of the mean loss over the draws, per unit share squared."""
     total = float(tokens_K.sum())
-    ahead, behind = (np.maximum(tokens_K + sign * _STEP * total * basis_KF.T, 0.0) for sign in (1, -1))
+    ahead, behind = (np.maximum(tokens_K + sign * _SHARE_STEP * total * basis_KF.T, 0.0) for sign in (1, -1))
     change = (law.gradient(theta_SP, ahead) - law.gradient(theta_SP, behind)).mean(axis=0)
-    return np.nan_to_num(change @ basis_KF * total / (2 * _STEP))
+    return np.nan_to_num(change @ basis_KF * total / (2 * _SHARE_STEP))

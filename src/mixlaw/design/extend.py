@@ -23,17 +23,21 @@ import numpy as np
 
 from mixlaw.core.errors import DesignError
 from mixlaw.core.tokens import format_tokens
-from mixlaw.design.information import NOISE_NATS, Posterior, information, known
-from mixlaw.design.optimal import Choice, Runs, laws_for
+from mixlaw.design.information import NOISE_NATS, known
+from mixlaw.design.knowledge import Choice, Knowledge, Runs, laws_for
 from mixlaw.design.perturbation import RATIOS
+from mixlaw.design.posterior import Posterior
 from mixlaw.design.space_filling import space_filling_design
 from mixlaw.laws.base import Law
 
-_FEWEST = 5
-"""Runs in which an added domain's loss is measured; fewer determine no law of it."""
+_FEWEST_RUNS = 5
+"""Runs in which an added domain's loss is measured: as many as its law has parameters (`transfer`)."""
 
-_AS_WELL = 1.1
-"""A parameter whose variance is at most this many times the whole new design's is as well determined."""
+_ENOUGH = 1.1
+"""A parameter is well enough determined whose variance is at most this many times that under a whole new design.
+
+Chosen on: no data.
+"""
 
 
 @dataclass(frozen=True)
@@ -98,19 +102,20 @@ def extend_design(
         gone = f" without {', '.join(map(repr, dropped))}" if dropped else ""
         return Extension([], new, dropped, np.nan, np.nan, f"The runs that exist are enough{gone}: no new ones.")
     laws = laws_for(law, (*sorted(domains), *dropped), sorted(domains))
-    choice = Choice.of(laws, base_tokens, seed=seed, caps=available, domains=domains, done=done, noise_nats=noise_nats)
+    knowledge = Knowledge(laws, base_tokens, done=done, noise_nats=noise_nats, seed=seed)
+    choice = Choice.of(knowledge, available, domains=domains)
     caps = [available.get(name, np.inf) for name in domains]
     full = space_filling_design(domains, base_tokens, 1 + len(RATIOS) * len(domains), seed, caps)
-    touching = [_Touching.of(choice, p, new, [run for _, run in full], noise_nats) for p in range(len(laws))]
-    at_first = _ratio(touching)
+    touching = [_Touching.of(choice, p, new, [run for _, run in full]) for p in range(len(laws))]
+    at_first = _largest_ratio(touching)
     there = sum(any(run.get(name, 0) > 0 for name in new) for run in done)
-    chosen = _choose(choice, touching, full, _FEWEST - there, len(RATIOS) * len(new) + 1)
+    chosen = _choose(choice, touching, full, _FEWEST_RUNS - there, len(RATIOS) * len(new) + 1)
     first = 1 + there
     runs = []
     for i, n in enumerate(chosen, first):
-        row = dict(zip(choice.names, choice.tokens_NK[n].tolist(), strict=True))
+        row = choice.mixture(n)
         runs.append((f"add-{new[0]}-{i}", {domain: row[domain] for domain in domains}))
-    after = _ratio(touching)
+    after = _largest_ratio(touching)
     spent = format_tokens(sum(sum(tokens.values()) for _, tokens in runs))
     message = (
         f"{', '.join(map(repr, new))} added: {len(runs)} new runs, {spent} tokens, instead of {len(full)}; "
@@ -137,16 +142,15 @@ class _Touching:
     variance_SP: np.ndarray
 
     @staticmethod
-    def of(choice: Choice, p: int, added: tuple[str, ...], full: Runs, noise_nats: float) -> _Touching:
-        law, factors, before = choice.laws[p], choice.factors[p], choice.known[p]
-        places = np.array(_places(law, added), int)
+    def of(choice: Choice, p: int, added: tuple[str, ...], full: Runs) -> _Touching:
+        law, factors, before = choice.knowledge.laws[p], choice.factors[p], choice.known[p]
+        places = np.array(_touching_places(law, added), int)
         rest = np.setdiff1d(np.arange(len(law.parameters)), places)
-        whole = information(law, choice.draws[p], choice.in_units(law, full), noise_nats)
         return _Touching(
             places,
             Posterior(factors, before),
             Posterior(factors[..., rest], before[:, rest][:, :, rest]) if len(rest) and len(places) else None,
-            np.diagonal(np.linalg.inv(known(law, whole)), axis1=1, axis2=2)[:, places],
+            np.diagonal(np.linalg.inv(known(law, choice.information(p, full))), axis1=1, axis2=2)[:, places],
         )
 
     def gain(self) -> np.ndarray:
@@ -165,13 +169,13 @@ class _Touching:
         return np.log(variance / self.variance_SP).mean(axis=0)
 
 
-def _places(law: Law, added: tuple[str, ...]) -> list[int]:
+def _touching_places(law: Law, added: tuple[str, ...]) -> list[int]:
     """Return the places of the parameters that touch an added domain."""
     endings = tuple(f"[{name}]" for name in added)
     return [p for p, q in enumerate(law.parameters) if law.target in added or q.name.endswith(endings)]
 
 
-def _ratio(touching: Sequence[_Touching]) -> float:
+def _largest_ratio(touching: Sequence[_Touching]) -> float:
     return float(np.exp(np.concatenate([one.log_ratios() for one in touching]).max()))
 
 
@@ -186,7 +190,7 @@ def _choose(
     cost_N = choice.tokens_NK.sum(axis=1).astype(float)
     typical = sum(sum(tokens.values()) for _, tokens in full) / len(full)
     chosen: list[int] = []
-    while len(chosen) < min(most, len(cost_N)) and (len(chosen) < least or _ratio(touching) > _AS_WELL):
+    while len(chosen) < min(most, len(cost_N)) and (len(chosen) < least or _largest_ratio(touching) > _ENOUGH):
         gain = np.sum([one.gain() for one in active], axis=0)
         gain[chosen] = -np.inf
         allowed = max((len(chosen) + 1) * typical - cost_N[chosen].sum(), np.delete(cost_N, chosen).min())

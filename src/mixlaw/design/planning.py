@@ -12,7 +12,8 @@ from mixlaw.core.errors import DesignError
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.grid import grid_design
-from mixlaw.design.optimal import laws_for, optimal_design
+from mixlaw.design.knowledge import Knowledge, laws_for
+from mixlaw.design.optimal import optimal_design
 from mixlaw.design.perturbation import RATIOS, perturbation_design
 from mixlaw.design.ranges import SPAN
 from mixlaw.design.simplex_lattice import simplex_lattice_design
@@ -21,16 +22,20 @@ from mixlaw.design.space_filling import space_filling_design
 Mixtures = list[tuple[str, dict[str, int]]]
 
 _FEWEST_RUNS = 5
+"""A law has five parameters or more (`transfer`)."""
 
-SMALLER = 5
+_SMALLER = 5
 """The first batch of `sequential` is around so many times fewer tokens a domain: most are left for chosen runs.
 
 The noise of a loss hardly depends on the tokens of its run, so many small runs tell more than few large ones; the large
-ones are needed for the budget.
+ones are needed for the budget. Chosen on: twelve cells of planted laws (docs/lab.md).
 """
 
-_AMOUNTS = (1, 3, 9)
+_BATCH_DIVISORS = (1, 3, 9)
+"""The candidates of later batches of `sequential` are around the base tokens over these. Chosen on: as `_SMALLER`."""
+
 _LEAST_TOKENS = 10_000
+"""Of a domain in the middle of smaller runs: a run of a few steps follows no law. Chosen on: no data."""
 
 
 def amounts(base_tokens: float) -> list[float]:
@@ -39,7 +44,8 @@ def amounts(base_tokens: float) -> list[float]:
     The base amount, a third and a ninth of it; the last only where it is 10,000 or more: a run of a few steps follows
     no law.
     """
-    return [base_tokens / few for few in _AMOUNTS if few <= _AMOUNTS[1] or base_tokens / few >= _LEAST_TOKENS]
+    least = min(base_tokens / _BATCH_DIVISORS[1], _LEAST_TOKENS)
+    return [base_tokens / divisor for divisor in _BATCH_DIVISORS if base_tokens / divisor >= least]
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,17 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What a design is made from; `wishes` holds what is its own."""
+class Task:
+    """What a design is made from.
+
+    Attributes:
+        available: domain -> distinct training tokens there are.
+        base_tokens: n, the tokens of every domain in the middle of the design.
+        runs: how many are wanted.
+        seed: of whatever is random.
+        wishes: what is special to the design.
+        notes: sentences for the user; a design adds what it decides.
+    """
 
     available: Mapping[str, int]
     base_tokens: int
@@ -94,6 +109,7 @@ class _Task:
 
     @property
     def domains(self) -> list[str]:
+        """The names, in the order of the configuration."""
         return list(self.available)
 
     @property
@@ -103,6 +119,7 @@ class _Task:
 
     @property
     def caps(self) -> list[float]:
+        """The most tokens of each domain, in the same order."""
         return [float(tokens) for tokens in self.available.values()]
 
 
@@ -120,7 +137,7 @@ def design_runs(
     """Return the proxy runs and sentences about what was decided and what it costs.
 
     Args:
-        design: a key of `DESIGNS`, `auto` (the space-filling one) or `published` (the perturbation one).
+        design: a key of `DESIGNS` or of `ALIASES`.
         available_tokens: domain -> distinct training tokens there are.
         budget_tokens: the target budget.
         base_tokens: n a domain; None: a tenth of a domain's equal share of the budget, within what the data hold.
@@ -134,7 +151,9 @@ def design_runs(
             runs does not fit it.
     """
     wishes = wishes or Wishes()
-    design = {"auto": "space_filling", "published": "perturbation"}.get(design, design)
+    if design not in design_names():
+        raise DesignError(f"There is no design '{design}'.", f"Known: {', '.join(design_names())}.")
+    design = ALIASES.get(design, design)
     _require_wishes(design, wishes)
     domains, notes = list(available_tokens), []
     usual = 1 + len(RATIOS) * len(domains)
@@ -148,7 +167,7 @@ def design_runs(
         notes.append(f"base_tokens: {format_tokens(base_tokens)} a domain, chosen from the budget and the data.")
     if runs is None:
         runs = most_runs(len(domains)) if design == "sequential" else usual
-    task = _Task(available_tokens, base_tokens, runs, seed, wishes, notes)
+    task = Task(available_tokens, base_tokens, runs, seed, wishes, notes)
     mixtures = DESIGNS[design](task)
     planned = [PlannedRun(name, tokens) for name, tokens in mixtures]
     first = planned[0]
@@ -171,10 +190,28 @@ def default_base_tokens(available_tokens: Mapping[str, int], budget_tokens: int)
     return max(1, int(min(share / 10, min(available_tokens.values()) / SPAN)))
 
 
+def design_names() -> list[str]:
+    """Return what `plan.design` may be, other names first."""
+    return [*ALIASES, *DESIGNS]
+
+
+def register(name: str, make: Callable[[Task], Mixtures]) -> None:
+    """Make a design known by its name, for this process: `plan: {design: NAME}`, `design_runs(NAME, ...)`.
+
+    Args:
+        name: what the plan calls it.
+        make: from what the plan asks for to the mixtures, (name, {domain: tokens}); the first is the base mixture.
+
+    Raises:
+        DesignError: the name belongs to a design already.
+    """
+    if name in design_names():
+        raise DesignError(f"The name '{name}' belongs to a design already.", "Give your design another name.")
+    DESIGNS[name] = make
+
+
 def _require_wishes(design: str, wishes: Wishes) -> None:
-    """Raise DesignError for an unknown design and for a wish that it would silently ignore."""
-    if design not in DESIGNS:
-        raise DesignError(f"There is no design '{design}'.", f"Known: auto, published, {', '.join(DESIGNS)}.")
+    """Raise DesignError for a wish that the design would silently ignore."""
     for key, users in KEYS.items():
         if getattr(wishes, key) is not None and design not in users:
             raise DesignError(
@@ -183,7 +220,7 @@ def _require_wishes(design: str, wishes: Wishes) -> None:
             )
 
 
-def _perturbation(task: _Task) -> Mixtures:
+def _perturbation(task: Task) -> Mixtures:
     usual = 1 + len(RATIOS) * len(task.domains)
     if task.runs != usual:
         raise DesignError(
@@ -201,15 +238,15 @@ def _perturbation(task: _Task) -> Mixtures:
     return perturbation_design(task.domains, task.base_tokens)
 
 
-def _space_filling(task: _Task) -> Mixtures:
+def _space_filling(task: Task) -> Mixtures:
     return space_filling_design(task.domains, task.base_tokens, task.runs, task.seed, task.caps)
 
 
-def _grid(task: _Task) -> Mixtures:
+def _grid(task: Task) -> Mixtures:
     return grid_design(task.domains, task.base_tokens, task.runs, task.seed, task.caps, task.wishes.levels)
 
 
-def _simplex_lattice(task: _Task) -> Mixtures:
+def _simplex_lattice(task: Task) -> Mixtures:
     typical, totals = task.typical, task.wishes.run_tokens
     if totals is None:
         # One domain alone has no shares to vary: as many totals as runs, around the middle one.
@@ -219,7 +256,7 @@ def _simplex_lattice(task: _Task) -> Mixtures:
     return simplex_lattice_design(task.domains, totals, task.runs, task.caps, task.wishes.min_share or 0.0)
 
 
-def _dirichlet(task: _Task) -> Mixtures:
+def _dirichlet(task: Task) -> Mixtures:
     typical, totals = task.typical, task.wishes.run_tokens
     if totals is None:
         totals = (max(typical / SPAN, 1.0), typical * SPAN)
@@ -233,15 +270,15 @@ def _dirichlet(task: _Task) -> Mixtures:
     return dirichlet_design(task.domains, ends, task.runs, task.seed, task.caps, min_share=task.wishes.min_share or 0.0)
 
 
-def _d_optimal(task: _Task) -> Mixtures:
+def _d_optimal(task: Task) -> Mixtures:
     return _optimal(task, "D")
 
 
-def _g_optimal(task: _Task) -> Mixtures:
+def _g_optimal(task: Task) -> Mixtures:
     return _optimal(task, "G")
 
 
-def _sequential(task: _Task) -> Mixtures:
+def _sequential(task: Task) -> Mixtures:
     """Return the first batch: small runs all over the range, which determine any law; the rest is for the decision."""
     K, limit = len(task.domains), sequential_tokens(task.domains, task.base_tokens, task.runs, task.wishes, task.caps)
     few = min(max(7, K + 3), task.runs)
@@ -249,7 +286,7 @@ def _sequential(task: _Task) -> Mixtures:
         f"sequential: these {few} first, then batches by what the fit leaves open, at most {task.runs} runs and "
         f"{format_tokens(limit)} tokens in all."
     )
-    middle = task.base_tokens / (SMALLER if task.base_tokens >= SMALLER * _LEAST_TOKENS else _AMOUNTS[1])
+    middle = task.base_tokens / (_SMALLER if task.base_tokens >= _SMALLER * _LEAST_TOKENS else _BATCH_DIVISORS[1])
     batch = space_filling_design(task.domains, max(middle, 1), few, task.seed, task.caps)
     cost = sum(sum(tokens.values()) for _, tokens in batch)
     if cost <= limit / 2:
@@ -275,7 +312,7 @@ def sequential_tokens(
     return float(sum(sum(tokens.values()) for _, tokens in usual))
 
 
-def _optimal(task: _Task, criterion: Literal["D", "G"]) -> Mixtures:
+def _optimal(task: Task, criterion: Literal["D", "G"]) -> Mixtures:
     most = task.wishes.proxy_tokens
     laws = laws_for(task.wishes.law, task.domains, task.domains)
     if most is None:
@@ -284,18 +321,11 @@ def _optimal(task: _Task, criterion: Literal["D", "G"]) -> Mixtures:
     task.notes.append(
         f"law: the runs are chosen for '{laws[0].name}', the prior of its parameters and the tokens they cost."
     )
-    return optimal_design(
-        laws,
-        task.base_tokens,
-        task.runs,
-        task.seed,
-        task.available,
-        criterion=criterion,
-        most_tokens=most,
-    )
+    knowledge = Knowledge(laws, task.base_tokens, seed=task.seed)
+    return optimal_design(knowledge, task.runs, task.available, criterion=criterion, most_tokens=most)
 
 
-DESIGNS: dict[str, Callable[[_Task], Mixtures]] = {
+DESIGNS: dict[str, Callable[[Task], Mixtures]] = {
     "perturbation": _perturbation,
     "space_filling": _space_filling,
     "grid": _grid,
@@ -305,7 +335,10 @@ DESIGNS: dict[str, Callable[[_Task], Mixtures]] = {
     "g_optimal": _g_optimal,
     "sequential": _sequential,
 }
-"""Name -> how its mixtures are made."""
+"""Name -> how its mixtures are made; the only list of designs. `register` adds to it."""
+
+ALIASES = {"auto": "space_filling", "published": "perturbation"}
+"""Other name of a design -> its name."""
 
 KEYS = {
     "levels": ("grid",),

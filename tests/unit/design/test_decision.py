@@ -7,20 +7,24 @@ import pytest
 
 from mixlaw.design import space_filling_design
 from mixlaw.design.decision import decision_for, expected_regret, next_runs, regret_curve
-from mixlaw.laws.transfer import Transfer
+from mixlaw.design.knowledge import Knowledge, laws_for
 
 DOMAINS = ("a", "b", "c")
 EQUAL = dict.fromkeys(DOMAINS, 1 / 3)
-OF_ALL = [Transfer(DOMAINS, name) for name in DOMAINS]
+LAWS = laws_for("transfer", DOMAINS, DOMAINS)
+
+
+def knowledge(noise_nats: float = 0.004, **known) -> Knowledge:
+    return Knowledge(LAWS, 660_000, noise_nats=noise_nats, **known)
 
 
 def regret_after(mixtures: list, budget: float = 20e6) -> float:
-    decision = decision_for(OF_ALL, None, EQUAL, budget, 660_000, noise_nats=0.004, done=mixtures)
-    return expected_regret(decision, decision.choice.posteriors(), decision.matters())
+    decision = decision_for(knowledge(done=mixtures), EQUAL, budget)
+    return expected_regret(decision.choice.posteriors(), decision.regret_factors())
 
 
 def test_every_run_lowers_the_expected_regret() -> None:
-    decision = decision_for(OF_ALL, None, EQUAL, 20e6, 660_000, noise_nats=0.004)
+    decision = decision_for(knowledge(), EQUAL, 20e6)
     mixtures, regret = next_runs(decision, 8)
     assert len(mixtures) == 8
     assert np.all(np.diff(regret) <= 0)
@@ -30,7 +34,7 @@ def test_every_run_lowers_the_expected_regret() -> None:
 def test_runs_for_the_decision_beat_filling_the_space_at_equal_tokens() -> None:
     filling = [tokens for _, tokens in space_filling_design(DOMAINS, 660_000, 9)]
     spent = sum(sum(tokens.values()) for tokens in filling)
-    decision = decision_for(OF_ALL, None, EQUAL, 20e6, 660_000, noise_nats=0.004)
+    decision = decision_for(knowledge(), EQUAL, 20e6)
     mixtures, _ = next_runs(decision, 18, most_tokens=spent)
     assert sum(sum(tokens.values()) for tokens in mixtures) <= spent
     assert regret_after(mixtures) < regret_after(filling)
@@ -38,7 +42,7 @@ def test_runs_for_the_decision_beat_filling_the_space_at_equal_tokens() -> None:
 
 def test_caps_and_a_limit_on_tokens_hold() -> None:
     caps = {"a": 300_000, "b": 1e12, "c": 1e12}
-    decision = decision_for(OF_ALL, None, EQUAL, 20e6, 660_000, noise_nats=0.004, caps=caps)
+    decision = decision_for(knowledge(), EQUAL, 20e6, caps=caps)
     mixtures, regret = next_runs(decision, 20, most_tokens=5e6)
     assert 0 < len(mixtures) < 20
     assert len(regret) == len(mixtures) + 1
@@ -48,7 +52,7 @@ def test_caps_and_a_limit_on_tokens_hold() -> None:
 
 def test_the_curve_of_a_plan_falls_and_starts_from_nothing() -> None:
     mixtures = [tokens for _, tokens in space_filling_design(DOMAINS, 660_000, 13)]
-    curve = regret_curve(OF_ALL, mixtures, 200e6, 660_000, noise_nats=0.004)
+    curve = regret_curve(knowledge(), mixtures, 200e6)
     assert len(curve) == 14
     assert np.all(np.diff(curve) <= 1e-12)
     assert curve[0] == pytest.approx(regret_after([], 200e6), rel=0.2)
@@ -57,5 +61,5 @@ def test_the_curve_of_a_plan_falls_and_starts_from_nothing() -> None:
 
 def test_a_larger_noise_leaves_more_regret() -> None:
     mixtures = [tokens for _, tokens in space_filling_design(DOMAINS, 660_000, 13)]
-    few, many = (regret_curve(OF_ALL, mixtures, 20e6, 660_000, noise_nats=sd)[-1] for sd in (0.001, 0.01))
+    few, many = (regret_curve(knowledge(noise_nats=sd), mixtures, 20e6)[-1] for sd in (0.001, 0.01))
     assert few < 0.3 * many

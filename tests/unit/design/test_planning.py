@@ -1,10 +1,14 @@
 """The plan: every design through one door, its own wishes, replicates, and what it says."""
 
+import re
+
 import pytest
 
+from mixlaw.api import init
 from mixlaw.config import parse_config
 from mixlaw.core.errors import ConfigError, DesignError
-from mixlaw.design import DESIGNS, Wishes, design_runs
+from mixlaw.design import DESIGNS, Wishes, design_runs, planning, register, space_filling_design
+from mixlaw.design.planning import ALIASES
 
 AVAILABLE = {"instruction": 10_000_000, "math": 300_000, "code": 10_000_000}
 
@@ -91,9 +95,31 @@ def test_mix_yaml_takes_every_design_and_its_keys():
     read = parse_config(tree | {"plan": plan}).plan
     assert read.run_tokens == [500_000, 4_000_000] and read.replicates == 2
     assert parse_config(tree | {"plan": {"run_tokens": "2M"}}).plan.run_tokens == [2_000_000]
-    for design in ("auto", "published", *DESIGNS):
+    for design in (*ALIASES, *DESIGNS):
         assert parse_config(tree | {"plan": {"design": design}}).plan.design == design
+    with pytest.raises(ConfigError, match=r"plan.design: 'nosuch': input should be 'auto', .* 'd_optimal', .*"):
+        parse_config(tree | {"plan": {"design": "nosuch"}})
     with pytest.raises(ConfigError, match=r"plan.run_tokens"):
         parse_config(tree | {"plan": {"run_tokens": ["soon"]}})
     with pytest.raises(ConfigError, match=r"plan.levels"):
         parse_config(tree | {"plan": {"levels": [0, 1]}})
+
+
+def test_a_users_own_design_is_planned_by_its_name(monkeypatch):
+    monkeypatch.setattr(planning, "DESIGNS", dict(DESIGNS))
+    register(
+        "mine", lambda task: space_filling_design(task.domains, task.base_tokens / 2, task.runs, task.seed, task.caps)
+    )
+    runs, notes = design_runs("mine", AVAILABLE, 10**7, base_tokens=100_000)
+    assert len(runs) == 13 and runs[0].tokens["code"] == 50_000
+    assert notes[-1].startswith("design: mine, 13 runs")
+    tree = {"study": "s", "model": {"name_or_path": "m"}, "domains": {"a": {"path": "a.jsonl"}}, "budget_tokens": "10M"}
+    assert parse_config(tree | {"plan": {"design": "mine"}}).plan.design == "mine"
+    for taken in ("mine", "grid", "auto"):
+        with pytest.raises(DesignError, match=f"The name '{taken}' belongs to a design already"):
+            register(taken, lambda task: [])
+
+
+def test_the_file_that_init_writes_names_every_design():
+    for name in ("auto", *DESIGNS):
+        assert re.search(rf"(#|\|) {name}\b", init._TEMPLATE), name
