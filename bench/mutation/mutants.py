@@ -53,6 +53,7 @@ class Mutant:
         file: path from the root of the repository.
         number: place among the file's mutants.
         line: where the change lies.
+        first: where its statement begins.
         where: the function, with its class; `<module>` outside.
         kind: what sort of change.
         before: the statement, or its first line, as it is.
@@ -64,6 +65,7 @@ class Mutant:
     file: str
     number: int
     line: int
+    first: int
     where: str
     kind: str
     before: str
@@ -97,9 +99,8 @@ def mutants(root: Path, file: str) -> list[Mutant]:
         seen[key] += 1
         name = hashlib.sha256(f"{key}|{seen[key]}".encode()).hexdigest()[:10]
         line = getattr(change.node, "lineno", change.statement.lineno)
-        found.append(
-            Mutant(file, number, line, change.where, change.kind, before, after, _sets(change.statement), name)
-        )
+        place = (file, number, line, change.statement.lineno)
+        found.append(Mutant(*place, change.where, change.kind, before, after, _sets(change.statement), name))
     return [mutant for mutant in found if mutant.before != mutant.after]
 
 

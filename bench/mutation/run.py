@@ -84,8 +84,9 @@ class Nearest:
         self.noticed: Counter[str] = Counter()
 
     def of(self, mutant: Mutant, most: float) -> list[str]:
-        """Return the tests that run through the line, the likeliest first, of `most` seconds together."""
+        """Return the tests that run through the statement, the likeliest first, of `most` seconds together."""
         found = set(self.lines.get((mutant.file, mutant.line), ()))
+        found |= set(self.lines.get((mutant.file, mutant.first), ()))
         if not found and (body := self.bodies.get((mutant.file, mutant.line))):
             found = {test for line in body for test in self.lines.get((mutant.file, line), ())}
         if not found and mutant.where == "<module>":
