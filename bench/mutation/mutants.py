@@ -42,7 +42,20 @@ _EXCHANGED = {
 _CALLS = [("min", "max"), ("minimum", "maximum"), ("argmin", "argmax"), ("all", "any"), ("floor", "ceil")]
 _CALLS += [("nanmin", "nanmax"), ("zeros", "ones"), ("zeros_like", "ones_like"), ("mean", "median"), ("std", "var")]
 _RENAMED = {**dict(_CALLS), **{b: a for a, b in _CALLS}}
-_UNWRAPPED = {"abs", "sqrt", "exp", "log", "log1p", "expm1", "clip", "nan_to_num", "sorted", "cumsum", "round", "square"}
+_UNWRAPPED = {
+    "abs",
+    "sqrt",
+    "exp",
+    "log",
+    "log1p",
+    "expm1",
+    "clip",
+    "nan_to_num",
+    "sorted",
+    "cumsum",
+    "round",
+    "square",
+}
 
 
 @dataclass(frozen=True)
@@ -211,7 +224,9 @@ def _statement(siblings: list[ast.stmt], place: int, statement: ast.stmt, where:
 def _neutral(value: ast.expr) -> ast.expr | None:
     if isinstance(value, ast.Constant | ast.JoinedStr | ast.Tuple | ast.Dict):
         return None
-    if isinstance(value, ast.Compare | ast.BoolOp) or (isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)):
+    if isinstance(value, ast.Compare | ast.BoolOp) or (
+        isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.Not)
+    ):
         return ast.UnaryOp(ast.Not(), value)
     if isinstance(value, ast.BinOp):
         return ast.BinOp(value, ast.Mult(), ast.Constant(0.0))

@@ -2,16 +2,19 @@
 
 Every test file runs in a process of its own, with a trace on the lines of the mutated packages. What a shared fixture
 runs through counts for every test that asks for it; caches are emptied between tests, so that each shows its own lines.
+Where the code changed since, its lines are followed by comparison; delete build/mutation/map to map all tests anew.
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -147,30 +150,63 @@ def quietly(run: object, log: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def map_file(test: str) -> dict[str, dict]:
-    """Return the tests of a file: node id -> passed, seconds, lines by file; from disk where nothing changed."""
+def map_file(test: str) -> tuple[dict[str, dict], str]:
+    """Return the tests of a file, node id -> passed, seconds, lines by file; and the digest of the code they ran on."""
     support = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob("*.py"))]
-    kept = BUILD / "map" / f"{test.replace('/', '.')}-{digest([*sources(), *support, test])}.json"
+    kept = BUILD / "map" / f"{test.replace('/', '.')}-{digest([*support, test])}.json"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         for old in kept.parent.glob(f"{test.replace('/', '.')}-*"):
             old.unlink()
+        code = remember()
 
         def run() -> int:
             settle()
             tracer = Tracer()
-            pytest.main([*OPTIONS, f"--timeout={3 * SLOWEST:g}", test], plugins=[tracer])
-            kept.write_text(json.dumps(tracer.found))
+            pytest.main([*OPTIONS, f"--timeout={2 * SLOWEST:g}", test], plugins=[tracer])
+            kept.write_text(json.dumps({"code": code, "tests": tracer.found}))
             return 0
 
         log = kept.with_suffix(".log")
         start = time.perf_counter()
         if quietly(run, log) or not kept.exists():
             raise SystemExit(f"{test} could not be mapped: see {log}.")
-        found = json.loads(kept.read_text())
+        found = json.loads(kept.read_text())["tests"]
         failed = sum(not entry["passed"] for entry in found.values())
         print(f"{time.perf_counter() - start:6.1f} s  {test}: {len(found)} tests, {failed} not passed", flush=True)
-    return json.loads(kept.read_text())
+    whole = json.loads(kept.read_text())
+    return whole["tests"], whole["code"]
+
+
+def remember() -> str:
+    """Keep the code as it is now, and return its digest."""
+    code = digest(sources())
+    kept = BUILD / "sources" / f"{code}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps({file: (ROOT / file).read_text() for file in sources()}))
+    return code
+
+
+def moved(code: str) -> Callable[[str, int], list[int]]:
+    """Return (file, line of that code) -> the same line today, or the changed ones in its place."""
+    before = json.loads((BUILD / "sources" / f"{code}.json").read_text())
+    if set(before) != set(sources()):
+        raise SystemExit("Files were renamed since the tests were mapped: delete build/mutation/map.")
+    places: dict[str, dict[int, list[int]]] = {}
+
+    def place(file: str, line: int) -> list[int]:
+        if file not in places:
+            old, new = before[file].splitlines(), (ROOT / file).read_text().splitlines()
+            here: dict[int, list[int]] = {}
+            for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+                for n in range(a, b):
+                    here[n + 1] = [c + n - a + 1] if kind == "equal" else [m + 1 for m in range(c, d)]
+                if kind == "insert":  # belongs to what stands before it
+                    here.setdefault(a, []).extend(m + 1 for m in range(c, d))
+            places[file] = here
+        return places[file].get(line, [])
+
+    return place
 
 
 def tests_by_line() -> tuple[dict[tuple[str, int], list[str]], dict[str, float]]:
@@ -178,11 +214,13 @@ def tests_by_line() -> tuple[dict[tuple[str, int], list[str]], dict[str, float]]
     lines: dict[tuple[str, int], list[str]] = {}
     seconds = {}
     for file in test_files():
-        for test, entry in map_file(file).items():
+        found, code = map_file(file)
+        place = moved(code)
+        for test, entry in found.items():
             if not entry["passed"] or entry.get("traced_seconds", 1e9) > SLOWEST:
                 continue
             seconds[test] = entry["traced_seconds"]
             for name, numbers in entry["lines"].items():
-                for number in numbers:
+                for number in {today for before in numbers for today in place(name, before)}:
                     lines.setdefault((name, number), []).append(test)
     return lines, seconds

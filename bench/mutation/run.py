@@ -50,7 +50,10 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if fullname != self.module:
             return None
         return importlib.util.spec_from_file_location(
-            fullname, self.path, loader=self, submodule_search_locations=[str(self.path.parent)] if self.package else None
+            fullname,
+            self.path,
+            loader=self,
+            submodule_search_locations=[str(self.path.parent)] if self.package else None,
         )
 
     def create_module(self, spec: object) -> None:
@@ -250,7 +253,9 @@ def main() -> None:
             result = vars(mutant) | judge(mutant, nearest, asked.test_seconds) | {"code": code, "with": tests}
             with log.open("a") as out:
                 out.write(json.dumps(result) + "\n")
-            print(f"{place}/{len(chosen)} {result['verdict']:9} {result['seconds']:6.1f} s  {mutant.file}:{mutant.line}")
+            print(
+                f"{place}/{len(chosen)} {result['verdict']:9} {result['seconds']:6.1f} s  {mutant.file}:{mutant.line}"
+            )
             if result["verdict"] in ("survived", "no test"):
                 print(f"    {mutant.kind}: {mutant.before}\n    {'':{len(mutant.kind)}}  {mutant.after}", flush=True)
         results.append(result)

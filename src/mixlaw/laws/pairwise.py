@@ -11,7 +11,7 @@ t >= 0 can express. It acts where a source's tokens are many against the effecti
 cross-validation does not ask for it.
 
 For e = h = 0 this is `C (n0^a + sum_i t_i N_i^a)^(-beta/a) + E`; along a budget's simplex D_j is then concave and L_j
-convex, as it is while e_i <= 1 - a. With h it need not be.
+convex, as it is while 0 <= a + e_i <= 1. With h it need not be.
 
 Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-4, with k R^alpha split by source; D_j is the aggregate of Arrow,
 Chenery, Minhas and Solow 1961, Rev. Econ. Stat. 43:225-250, Eq. 13 (constant elasticity of substitution).

@@ -182,8 +182,9 @@ def _is_convex(law: Law, theta_SP: np.ndarray) -> bool:
     """Whether a law's loss is convex along the simplex for all of these parameters.
 
     `transfer` is by its bounds. `pairwise` is C Q^(-beta / a) + E with Q = n0^a + sum_i t_i N_i^(a + e_i), which is
-    convex where Q is concave: no interference and no exponent above 1. `exponential` is one of a linear function. Both
-    of the first fall in every domain's tokens, so that counting repeats, which is concave, keeps them convex.
+    convex where Q is concave: no interference and every exponent between 0 and 1. `exponential` is one of a linear
+    function. Both of the first fall in every domain's tokens, so that counting repeats, which is concave, keeps them
+    convex.
     """
     if isinstance(law, Either):
         return all(_is_convex(part, theta) for part, _, theta in law.parts(theta_SP))
@@ -193,4 +194,5 @@ def _is_convex(law: Law, theta_SP: np.ndarray) -> bool:
         return isinstance(law, Transfer | Exponential)
     values = {parameter.name: theta_SP[:, p] for p, parameter in enumerate(law.parameters)}
     still = all(np.all(column == 0) for name, column in values.items() if name.startswith("h["))
-    return still and all(np.all(values["a"] + e <= 1) for name, e in values.items() if name.startswith("e["))
+    exponents = [values["a"] + e for name, e in values.items() if name.startswith("e[")]
+    return still and all(np.all((exponent >= 0) & (exponent <= 1)) for exponent in exponents)

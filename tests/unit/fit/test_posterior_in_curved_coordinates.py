@@ -32,7 +32,17 @@ def around() -> Around:
     covariance = np.linalg.inv(jacobian.T @ (precision[:, None] * jacobian) + prior)
     mean = np.array([0.0, CENTRE, 0.0])
     return Around(
-        losses, measured, precision, z, covariance, mean, prior, LOWER, UPPER, 3.0, Flat.of(D, log_c=0, log_beta=1, floor=2)
+        losses,
+        measured,
+        precision,
+        z,
+        covariance,
+        mean,
+        prior,
+        LOWER,
+        UPPER,
+        3.0,
+        Flat.of(D, log_c=0, log_beta=1, floor=2),
     )
 
 
