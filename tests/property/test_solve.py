@@ -85,7 +85,20 @@ def test_weights_sum_to_one_and_obey_every_constraint(law: str, seed: int, given
         assert here <= (1 + percent / 100) * there + 1e-9
     assert solution.certificate.kind == "global"
     assert solution.certificate.gap < 1e-6
-    assert solution.expected_regret["mean"] >= 0
+
+
+@pytest.mark.parametrize("law", ["transfer", "pairwise"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_regret_is_what_each_draw_would_save_at_its_own_best_mixture(law: str, seed: int) -> None:
+    fit = planted(law, seed)
+    solution = solve_mixture(fit, BUDGET)
+    w = weights_of(solution)
+    near = 0.9 * w + 0.1 * np.random.default_rng(seed).dirichlet(np.ones(4), 4000)
+    losses_SR = np.sum([fit.losses_by_draw(d, np.vstack([w, near]) * BUDGET) for d in DOMAINS], axis=0)
+    saved = losses_SR[:, 0] - losses_SR.min(axis=1)
+    # The best of some thousand mixtures is a little worse than the best of all.
+    assert saved.mean() <= solution.expected_regret["mean"] <= 1.3 * saved.mean()
+    assert solution.expected_regret["p95"] >= np.quantile(saved, 0.95)
 
 
 @pytest.mark.parametrize("law", ["transfer", "pairwise"])

@@ -1,0 +1,27 @@
+"""The noise that a fit reports is that of the runs, also where there are hardly more runs than parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mixlaw.fit.pairwise import fit_pairwise
+from mixlaw.laws import Pairwise
+
+SIGMA = 0.01
+
+
+@pytest.mark.parametrize(("domains", "runs"), [("ab", 6), ("abcd", 12)])
+def test_few_runs_do_not_make_the_noise_small(domains: str, runs: int) -> None:
+    names, K = tuple(domains), len(domains)
+    truth = np.array([0.9, 0.05, 0.6, 0.3, 0.8] + [0.3] * (K - 1) + [0.0] * 2 * (K - 1))
+    squares = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        tokens = np.exp(rng.normal(0, 1, (runs, K)))
+        losses = np.column_stack([Pairwise(names, name).predict(truth, tokens) for name in names])
+        losses += SIGMA * rng.standard_normal(losses.shape)
+        fits = fit_pairwise(names, names, tokens, losses, draws=0, interference=False)
+        squares += [fit.scatter.sd_nats**2 for fit in fits]
+    # Parameters use up half of the runs: residuals over all of them would say .7.
+    assert np.sqrt(np.mean(squares)) / SIGMA == pytest.approx(1, abs=0.16)

@@ -1,0 +1,30 @@
+"""No prediction is negative, and none is far above all that was measured, whatever the law says there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixlaw.fit import Fit, TargetFit
+
+MEASURED = np.array([[0.3], [0.2], [0.1]])
+
+
+def planted(constant: float, noise: float) -> Fit:
+    values = {"C": constant, "k": 0.2, "alpha": 0.6, "beta": 0.5, "E": 0.01}
+    draws = {name: np.full(20, value) for name, value in values.items()}
+    fitted = {"a": TargetFit(values, draws, noise, "converged", "planted")}
+    return Fit("transfer", "joint", ("a", "b"), fitted, np.full((3, 2), 1e6), MEASURED, ("x", "y", "z"))
+
+
+def test_an_interval_ends_at_zero() -> None:
+    found = planted(0.05, 1.0).predict(np.array([[1e6, 1e6]]))
+    assert found.low.tolist() == [[0.0]]
+    assert found.high[0, 0] > 1
+    assert found.mean[0, 0] > 0.01
+
+
+def test_no_mean_is_above_twice_the_largest_measured_loss() -> None:
+    found = planted(100.0, 0.01).predict(np.array([[1.0, 1.0], [1e6, 1e6], [1e14, 1e14]]))
+    assert found.mean[:2, 0].tolist() == [0.6, 0.6]
+    assert 0.01 < found.mean[2, 0] < 0.6
+    assert found.mean_high.max() == 0.6
