@@ -19,23 +19,17 @@ from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
-from mixlaw.fit.estimating.transfer_problem import LOG_BETA_PRIOR
 from mixlaw.fit.posterior.extrapolation import standard_normals
-from mixlaw.fit.posterior.pooling import pooled
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.fit.size import largest_size, log_sizes
 from mixlaw.fit.units import MILLION
 from mixlaw.laws import LawKind, find
-from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import Transfer
 
 PROCEDURES = ("joint", "own_curve", "published")
 
 DRAWS = 200
 """Posterior draws kept with a fit."""
-
-POOL = 4 * DRAWS
-"""Draws of each target alone, from which they are taken (`mixlaw.fit.posterior.pooling`)."""
 
 
 def fit_law(
@@ -120,15 +114,10 @@ def _require_losses(runs: RunTable) -> None:
 
 def _targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None) -> dict[str, TargetFit]:
     """Return the targets fitted to all runs and judged by held-out ones."""
-    shares = kind.law is Transfer or kind.law is Pairwise
-    estimates = estimator_of(kind).fit(runs, seed, POOL if shares else DRAWS)
+    estimates = estimator_of(kind).fit(runs, seed, DRAWS)
     checked = checked or held_out(runs, kind)
     if checked.note and kind.law is None:
         raise DataError(checked.note, "Choose another law.")
-    if shares:
-        beta_prior = LOG_BETA_PRIOR if kind.law is Transfer else None
-        curves = pooled([one.curve for one in estimates], np.nanmean(runs.losses_RJ, axis=0), beta_prior, DRAWS)
-        estimates = [replace(one, curve=curve) for one, curve in zip(estimates, curves, strict=True)]
     return {target: _judged(runs, j, estimates[j], checked) for j, target in enumerate(runs.targets)}
 
 

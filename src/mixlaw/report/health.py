@@ -43,7 +43,7 @@ def health_checks(
     fit: Fit, runs: RunTable, solution: Solution | None, study: Mapping[str, Any] | None = None
 ) -> list[Check]:
     """Return all checks, the failed ones first."""
-    checks = [_runs(fit), _held_out(fit), _ranks(fit), _identified(fit), _bounds(fit), _noise(fit, runs)]
+    checks = [_runs(fit), _held_out(fit), _ranks(fit), _identified(fit), *_draws(fit), _bounds(fit), _noise(fit, runs)]
     if solution is not None:
         checks += [_gain(fit, solution), _extrapolation(fit, solution), _regret(solution), _certificate(solution)]
         if solution.epochs:
@@ -121,6 +121,19 @@ def _identified(fit: Fit) -> Check:
         return Check(PASS, name, "The runs determine the parameters of every target.")
     step = "Add runs in which each domain and the total move on their own" + _or_all_at_once(fit) + "."
     return Check(FAIL, name, f"Not determined: {_some(open_)}. {fit.targets[open_[0]].message}", step)
+
+
+def _draws(fit: Fit) -> list[Check]:
+    found = {target: fitted.convergence for target, fitted in fit.targets.items() if fitted.convergence is not None}
+    if not found:
+        return []
+    worst = min(found, key=lambda target: found[target].effective)
+    rhat = max(convergence.rhat for convergence in found.values())
+    text = f"Worst target {worst}: {found[worst].effective:.0f} independent draws; R-hat at most {rhat:.2f}."
+    if all(convergence.enough for convergence in found.values()):
+        return [Check(PASS, "Draws suffice", text)]
+    step = "Intervals and regrets are rough there: fit fewer domains at once, or compare two seeds (--seed)."
+    return [Check(WARN, "Draws suffice", text, step)]
 
 
 def _bounds(fit: Fit) -> Check:
