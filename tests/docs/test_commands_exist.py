@@ -28,8 +28,8 @@ OPTIONS = {name for verb in VERBS.values() for parameter in verb.params for name
     name for parameter in typer.main.get_command(app).params for name in parameter.opts
 }
 VALUES = {
-    "--law": {"auto", *completion.LAWS},
-    "--laws": set(completion.LAWS),
+    "--law": {*completion.law("")},
+    "--laws": set(completion.laws("")),
     "--fit": set(get_args(FitNode.model_fields["procedure"].annotation)),
     "--to": set(TOOLS),
     "--executor": set(get_args(ExecutorNode.model_fields["kind"].annotation)),

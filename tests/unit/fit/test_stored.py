@@ -7,10 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from law_runs import DOMAINS, TRANSFER, UNEVEN, run_table
+from law_runs import TRANSFER, UNEVEN, run_table
 from mixlaw.core.errors import DataError
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.stored import FORMAT
 from mixlaw.laws import names, register, registry
 from mixlaw.laws.chinchilla import Chinchilla
 from mixlaw.laws.pairwise import Pairwise
@@ -62,10 +61,3 @@ def test_a_law_that_is_not_known_is_named_with_the_remedy(monkeypatch: pytest.Mo
     assert Fit.from_json(value, Own).law == "own"
     register(Own)
     assert Fit.from_json(value).parameters == Fit.from_json(value, Own).parameters
-
-
-def test_another_format_is_refused_by_its_number() -> None:
-    value = fit_law(run_table(Transfer, TRANSFER, 12, 0.01), law="mean").to_json()
-    with pytest.raises(DataError, match=f"has format {FORMAT - 1}; this version reads format {FORMAT}"):
-        Fit.from_json(value | {"format": FORMAT - 1})
-    assert value["domains"] == list(DOMAINS)
