@@ -38,7 +38,7 @@ def evaluate(procedure: str) -> list[dict]:
     for n in (15000, 30000, 60000):
         for s, name in enumerate(("0-0", "1-1", "2-2")):
             fit = fit_law(runs.take((group == f"A{n}") & (seed == name)), "transfer", procedure)
-            predicted = fit.predict(target)
+            predicted = fit.predict(target, at="point")
             error = predicted.mean - target.losses_RJ
             inside = (target.losses_RJ >= predicted.low) & (target.losses_RJ <= predicted.high)
             results.append(

@@ -28,21 +28,21 @@ OPTIONS = {name for verb in VERBS.values() for parameter in verb.params for name
     name for parameter in typer.main.get_command(app).params for name in parameter.opts
 }
 VALUES = {
-    "--law": {"auto", *completion.LAWS},
-    "--laws": set(completion.LAWS),
+    "--law": {*completion.law("")},
+    "--laws": set(completion.laws("")),
     "--fit": set(get_args(FitNode.model_fields["procedure"].annotation)),
     "--to": set(TOOLS),
     "--executor": set(get_args(ExecutorNode.model_fields["kind"].annotation)),
     "--objective": set(get_args(SolveNode.model_fields["objective"].annotation)),
 }
-FOREIGN = {"--working-dir", "--resources", "--dataset_mixer_list", "--driven"}
+FOREIGN = {"--working-dir", "--resources", "--dataset_mixer_list", "--driven", "--upgrade"}
 """Options of other programs, and a property of CSS."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`]+)`")
 COMMAND = re.compile(r"(?:^|[\s$`])mixlaw ([a-z]+)\b([^|;>&#`\n]*)")
 COMMENT = re.compile(r"(?:^|\s)#.*$", re.MULTILINE)
-OPTION = re.compile(r"(?<![\w-])(--[a-z][\w-]*)(?:[ =]([a-z_]+)\b(?!<))?")
+OPTION = re.compile(r"(?<![\w-])(--[a-z][\w-]*)(?:[ =]([a-z_]+)\b(?![<:]))?")
 
 
 def wrong_command(verb: str, rest: str) -> str:
@@ -95,9 +95,9 @@ def wrong_in_page(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("`mixlaw fit runs.csv --procedure joint`", "procedure"),
-        ("`--procedure joint`", "no verb has the option --procedure"),
-        ("`mixlaw solve fit.json --budget 20M --law pairwise`", "--law"),
+        ("`mixlaw fit runs.csv --method joint`", "method"),
+        ("`--method joint`", "no verb has the option --method"),
+        ("`mixlaw solve fit.json --budget 20M --laws pairwise`", "--laws"),
         ("`mixlaw\nmarry mix.yaml`", "there is no verb 'marry'"),
         ("```text\nX=1 mixlaw mix mix.yaml --shards none\n```\n", "none"),
         ("`mixlaw fit runs.csv --law rigde`", "--law does not take 'rigde'"),

@@ -128,6 +128,7 @@ def solve(
     available: opt.Available = None,
     max_epochs: opt.MaxEpochs = None,
     params: opt.Params = None,
+    law: opt.LawOfFit = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the solution as JSON.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -143,7 +144,7 @@ def solve(
     from mixlaw.core.documents import write_document
 
     solution = solve_fit(
-        load_fit(fit_file, params),
+        load_fit(fit_file, params, law),
         budget,
         objective=objective,
         ceilings=opt.pairs(floor, "--floor", opt.number("--floor")),
@@ -247,6 +248,7 @@ def predict(
         ),
     ],
     params: opt.Params = None,
+    law: opt.LawOfFit = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Predict the losses of a mixture.
@@ -256,7 +258,7 @@ def predict(
     """
     from mixlaw.api.numbers import load_fit
 
-    fitted = load_fit(fit_file, params)
+    fitted = load_fit(fit_file, params, law)
     mixture = opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))
     predicted = fitted.predict(mixture).of_mixture()
     if as_json:

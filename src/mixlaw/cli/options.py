@@ -26,6 +26,9 @@ Law = Annotated[
         help="auto, a name from `mixlaw laws`, or your own: package.module:Class.", autocompletion=completion.law
     ),
 ]
+LawOfFit = Annotated[
+    str | None, typer.Option("--law", help="The fit's law, where its name alone is not known: package.module:Class.")
+]
 Procedure = Annotated[
     str,
     typer.Option(

@@ -235,7 +235,9 @@ def test_a_fit_for_some_of_its_domains_predicts_as_if_the_others_had_no_tokens()
         part = whole.of_domains(["b", "a"])
         assert part.domains == ("a", "b") and list(part.targets) == ["a", "b"]
         # The laws of shares raise every share by a millionth, also that of a domain without tokens.
-        gap = part.predict(asked).mean - whole.predict(np.column_stack([asked, np.zeros(14)])).mean
+        # In some draws a share's exponent makes much of that; the reported parameters do not.
+        at = "point" if law == "additive" else "draws"
+        gap = part.predict(asked, at=at).mean - whole.predict(np.column_stack([asked, np.zeros(14)]), at=at).mean
         assert np.abs(gap).max() < (1e-12 if law != "additive" else 1e-4)
     assert whole.of_domains(["a", "b", "gone"]) is whole
     with pytest.raises(DataError, match="no domain 'c'"):

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from mixlaw.laws import Pairwise
+from mixlaw.fit.curve import Drawn
+from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve.allocation import refine
 from mixlaw.solve.certificate import prove
 from mixlaw.solve.coupled import minimise
 from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective, Losses
-from mixlaw.solve.objective import Prior
-from mixlaw.solve.region import Region
+from mixlaw.solve.polytope import Polytope
+from mixlaw.solve.prior import Prior
 
 DOMAINS = ("a", "b", "c")
-EVERYWHERE = Region(np.zeros(3), np.ones(3))
+EVERYWHERE = Polytope(np.zeros(3), np.ones(3))
 CORNERS = np.eye(3)
 # C, n0, a, beta, E, then t, e and h of the two other domains; no h and a + e < 1: convex
 CURVED = [[0.9, 0.05, 0.6, 0.3, 0.8, 0.1, 0.02, 0.1, -0.1, 0.0, 0.0], [0.5, 0.01, 0.7, 0.2, 0.5, 0.02, 0.3] + 4 * [0.0]]
@@ -36,13 +37,14 @@ class Straight:
 
 
 def straight(*slopes: list[float]) -> Losses:
-    laws = tuple(Straight(np.array(slope)) for slope in slopes)
-    return Losses(laws, (np.full((3, 1), 5.0),) * len(laws), 1.0)  # type: ignore[arg-type]
+    laws = [Straight(np.array(slope)) for slope in slopes]
+    return Losses(tuple(Drawn(((law, np.full((3, 1), 5.0)),)) for law in laws), 1.0)  # type: ignore[arg-type]
 
 
 def curved() -> Losses:
-    laws = tuple(Pairwise(DOMAINS, name) for name in DOMAINS[:2])
-    return Losses(laws, tuple(np.array([theta]) for theta in CURVED), 5.0)
+    laws = [Pairwise(DOMAINS, name) for name in DOMAINS[:2]]
+    drawn = [Drawn(((law, np.array([theta])),)) for law, theta in zip(laws, CURVED, strict=True)]
+    return Losses(tuple(drawn), 5.0)
 
 
 @pytest.mark.parametrize("weights", [[1.0, 0.0, 0.0], [0.2, 0.5, 0.3], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
@@ -55,7 +57,7 @@ def test_the_gap_of_a_linear_loss_is_exact(weights: list[float]) -> None:
 
 @pytest.mark.parametrize("weights", [[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.98, 0.01, 0.01]])
 def test_the_gap_within_bounds_is_to_the_best_within_them(weights: list[float]) -> None:
-    region = Region(np.array([0.1, 0.0, 0.0]), np.array([1.0, 0.6, 1.0]))
+    region = Polytope(np.array([0.1, 0.0, 0.0]), np.array([1.0, 0.6, 1.0]))
     objective = CoupledObjective(straight([1.0, -2.0, 0.5]), np.ones(1))
     best = np.array([0.1, 0.6, 0.3])
     true = objective.value(np.array(weights)) - objective.value(best)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixlaw.fit import Fit, TargetFit
-from mixlaw.laws import Pairwise
+from mixlaw.fit import Fit
+from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve import solve_mixture
+from planted_fits import planted_fit, two_runs
 
 DOMAINS = ("a", "b", "c")
 BUDGET = 3e6
@@ -22,9 +23,8 @@ def values(a: float, e: float, h: float = 0.0) -> dict[str, float]:
 def planted(a: float, e: float, h: float = 0.0) -> Fit:
     """One target; its law is the same in both draws but for C."""
     point = values(a, e, h)
-    draws = {name: np.full(2, value) for name, value in point.items()} | {"C": np.array([0.85, 0.95])}
-    fitted = {"a": TargetFit(point, draws, 0.01, "converged", "planted")}
-    return Fit("pairwise", "joint", DOMAINS, fitted, np.full((2, 3), 1e6), np.full((2, 1), 2.0), ("x", "y"))
+    draws = [list((point | {"C": C}).values()) for C in (0.85, 0.95)]
+    return planted_fit("pairwise", two_runs(DOMAINS, ("a",)), {"a": point}, {"a": np.array(draws)})
 
 
 def bends_up(fit: Fit) -> bool:
@@ -33,7 +33,7 @@ def bends_up(fit: Fit) -> bool:
     # near the sides too, where a source has little: there its curve bends the most
     first, second = (rng.dirichlet(np.full(3, 0.15), 4000) for _ in range(2))
     at_first, at_second, between = (
-        fit.losses_by_draw("a", BUDGET * w).mean(axis=0) for w in (first, second, (first + second) / 2)
+        fit.belief("a").drawn().predict(BUDGET / 1e6 * w).mean(axis=0) for w in (first, second, (first + second) / 2)
     )
     return bool(((at_first + at_second) / 2 - between).min() > -1e-12)
 

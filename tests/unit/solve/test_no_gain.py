@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixlaw.fit import Fit, TargetFit
+from mixlaw.fit import Fit
 from mixlaw.solve import solve_mixture
+from planted_fits import planted_fit, two_runs
 
 DOMAINS = ("a", "b")
 
@@ -14,9 +15,9 @@ DOMAINS = ("a", "b")
 def alike() -> Fit:
     """Two targets with the same law: equal shares are best."""
     values = {"C": 0.5, "k": 0.2, "alpha": 0.6, "beta": 0.2, "E": 0.8}
-    draws = {name: np.full(4, value) for name, value in values.items()}
-    fitted = {domain: TargetFit(values, draws, 0.01, "converged", "planted") for domain in DOMAINS}
-    return Fit("transfer", "joint", DOMAINS, fitted, np.full((2, 2), 1e6), np.ones((2, 2)), ("x", "y"))
+    draws = np.repeat([list(values.values())], 4, axis=0)
+    points = dict.fromkeys(DOMAINS, values)
+    return planted_fit("transfer", two_runs(DOMAINS, DOMAINS, loss=1.0), points, dict.fromkeys(DOMAINS, draws))
 
 
 @pytest.mark.parametrize("share", [0.501, 0.52, 0.6])

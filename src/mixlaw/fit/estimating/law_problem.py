@@ -30,7 +30,7 @@ _STARTS = 4
 
 @dataclass(frozen=True)
 class LawProblem:
-    """One target's runs under a law; `mixlaw.fit.engine.Problem`.
+    """One target's runs under a law; `mixlaw.fit.estimating.robust.Problem`.
 
     Attributes:
         law: of the target.

@@ -1,4 +1,4 @@
-"""The paper's own two-step fit, kept to reproduce its numbers. The joint fit (`mixlaw.fit.joint`) replaces it.
+"""The paper's own two-step fit, kept to reproduce its numbers. `mixlaw.fit.estimating.transfer` replaces it.
 
 Step 1. A = k R^alpha is held as one number and (beta, A) fitted to ratios of logarithms of loss differences, which
 contain neither E nor, nearly, C:

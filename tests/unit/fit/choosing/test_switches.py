@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit import fit_law, repetition
-from mixlaw.fit.lawtable import LawRow, choose, told_apart
+from mixlaw.fit import fit_law
+from mixlaw.fit.choosing import repetition
+from mixlaw.fit.choosing.choice import simplest_good, told_apart
+from mixlaw.fit.choosing.table import LawRow
+from mixlaw.laws import LawKind, find
 
 DOMAINS = ("a", "b")
 RUNS = 16
@@ -37,7 +40,7 @@ def test_two_laws_are_told_apart_from_one_standard_error_on(standard_errors: flo
 
 @pytest.mark.parametrize(("standard_errors", "chosen"), [(0.95, "simple"), (1.05, "rich")])
 def test_the_simple_law_is_chosen_up_to_one_standard_error(standard_errors: float, chosen: str) -> None:
-    assert choose([row("simple", standard_errors), row("rich", 0)], table())[0] == chosen
+    assert simplest_good([row("simple", standard_errors), row("rich", 0)], table())[0] == chosen
 
 
 @pytest.mark.parametrize(("standard_errors", "counted"), [(0.45, False), (0.55, True), (-0.55, False)])
@@ -46,11 +49,11 @@ def test_repeats_count_for_less_from_half_a_standard_error_on(
 ) -> None:
     runs = table(TOKENS / 3)
 
-    def held_out(asked: RunTable, law: str) -> LawRow:
-        return row(law, standard_errors if np.array_equal(asked.tokens_RK, TOKENS) else 0)
+    def held_out(asked: RunTable, law: LawKind) -> LawRow:
+        return row(law.name, standard_errors if np.array_equal(asked.tokens_RK, TOKENS) else 0)
 
-    monkeypatch.setattr(repetition, "left_out", held_out)
-    decay, sentence = repetition.find_decay(runs, "transfer", "auto")
+    monkeypatch.setattr(repetition, "held_out", held_out)
+    decay, sentence = repetition.find_decay(runs, find("transfer"), "auto")
     assert np.isfinite(decay) is np.bool_(counted)
     assert ("decay R*" in sentence) is counted
 
@@ -61,12 +64,12 @@ def test_runs_repeat_from_two_percent_beyond_an_epoch_on(
 ) -> None:
     called = []
 
-    def held_out(asked: RunTable, law: str) -> LawRow:
+    def held_out(asked: RunTable, law: LawKind) -> LawRow:
         called.append(law)
-        return row(law, 0)
+        return row(law.name, 0)
 
-    monkeypatch.setattr(repetition, "left_out", held_out)
-    repetition.find_decay(table(TOKENS / epochs), "transfer", "auto")
+    monkeypatch.setattr(repetition, "held_out", held_out)
+    repetition.find_decay(table(TOKENS / epochs), find("transfer"), "auto")
     assert bool(called) is asked
 
 

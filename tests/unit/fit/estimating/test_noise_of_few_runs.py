@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixlaw.fit.pairwise import fit_pairwise
-from mixlaw.laws import Pairwise
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.estimating.pairwise import PairwiseEstimator
+from mixlaw.laws.pairwise import Pairwise
 
 SIGMA = 0.01
 
@@ -21,7 +22,8 @@ def test_few_runs_do_not_make_the_noise_small(domains: str, runs: int) -> None:
         tokens = np.exp(rng.normal(0, 1, (runs, K)))
         losses = np.column_stack([Pairwise(names, name).predict(truth, tokens) for name in names])
         losses += SIGMA * rng.standard_normal(losses.shape)
-        fits = fit_pairwise(names, names, tokens, losses, draws=0, interference=False)
-        squares += [fit.scatter.sd_nats**2 for fit in fits]
+        table = RunTable(tuple(f"r{r}" for r in range(runs)), names, names, tokens * 1e6, losses)
+        fits = PairwiseEstimator(interference=False).fit(table, draws=0)
+        squares += [fit.curve.scatter.sd_nats**2 for fit in fits]
     # Parameters use up half of the runs: residuals over all of them would say .7.
     assert np.sqrt(np.mean(squares)) / SIGMA == pytest.approx(1, abs=0.16)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixlaw.fit import Fit, TargetFit
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit import Fit
+from planted_fits import planted_fit
 
 DOMAINS = ("a", "b")
 VALUES = {"C": 0.5, "k": 0.2, "alpha": 0.6, "beta": 0.2, "E": 0.8}
@@ -13,11 +15,11 @@ NORMAL_95 = 1.6449
 
 
 def certain() -> Fit:
-    """A fit without any doubt about its parameters: the width is that of the drift alone."""
-    draws = {name: np.full(800, value) for name, value in VALUES.items()}
-    fitted = {domain: TargetFit(VALUES, draws, 0.01, "converged", "planted") for domain in DOMAINS}
+    """A fit without any doubt about its parameters: the width is that of the bending alone."""
     losses = np.array([[2.0, 1.9], [1.7, 1.8], [1.5, 1.4]])
-    return Fit("transfer", "joint", DOMAINS, fitted, np.full((3, 2), 1e6), losses, ("x", "y", "z"))
+    runs = RunTable(("x", "y", "z"), DOMAINS, DOMAINS, np.full((3, 2), 1e6), losses)
+    draws = np.repeat([list(VALUES.values())], 800, axis=0)
+    return planted_fit("transfer", runs, dict.fromkeys(DOMAINS, VALUES), dict.fromkeys(DOMAINS, draws))
 
 
 @pytest.mark.parametrize(("times", "percent"), [(1.0, 0.0), (np.e, 5.0), (np.e**2, 10.0), (0.3, 0.0)])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from mixlaw.fit import Fit, TargetFit
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit import Fit
+from planted_fits import planted_fit
 
 MEASURED = np.array([[0.3], [0.2], [0.1]])
 
 
 def planted(constant: float, noise: float) -> Fit:
     values = {"C": constant, "k": 0.2, "alpha": 0.6, "beta": 0.5, "E": 0.01}
-    draws = {name: np.full(20, value) for name, value in values.items()}
-    fitted = {"a": TargetFit(values, draws, noise, "converged", "planted")}
-    return Fit("transfer", "joint", ("a", "b"), fitted, np.full((3, 2), 1e6), MEASURED, ("x", "y", "z"))
+    runs = RunTable(("x", "y", "z"), ("a", "b"), ("a",), np.full((3, 2), 1e6), MEASURED)
+    draws = np.repeat([list(values.values())], 20, axis=0)
+    return planted_fit("transfer", runs, {"a": values}, {"a": draws}, noise=noise)
 
 
 def test_an_interval_ends_at_zero() -> None:
@@ -25,6 +28,6 @@ def test_an_interval_ends_at_zero() -> None:
 
 def test_no_mean_is_above_twice_the_largest_measured_loss() -> None:
     found = planted(100.0, 0.01).predict(np.array([[1.0, 1.0], [1e6, 1e6], [1e14, 1e14]]))
-    assert found.mean[:2, 0].tolist() == [0.6, 0.6]
+    assert found.mean[:2, 0] == pytest.approx([0.6, 0.6], rel=1e-12)
     assert 0.01 < found.mean[2, 0] < 0.6
     assert found.mean_high.max() == 0.6

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlaw.fit.flat import Flat
-from mixlaw.fit.laplace import Around, draw
-from mixlaw.fit.sampling import sample
+from mixlaw.fit.posterior.around import Around, draw
+from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.fit.posterior.ensemble import sample
 
 D = np.array([0.2, 0.5, 1.0, 2.0, 5.0])
 LOWER, UPPER = np.array([-6.0, -5.0, 0.0]), np.array([2.0, 1.5, 1.6])
@@ -42,7 +42,7 @@ def around() -> Around:
         LOWER,
         UPPER,
         3.0,
-        Flat.of(D, log_c=0, log_beta=1, floor=2),
+        RidgeCoordinates.of(D, log_c=0, log_beta=1, floor=2),
     )
 
 
@@ -51,30 +51,30 @@ def summed(around: Around) -> dict[str, np.ndarray]:
     """Mean and standard deviation of each coordinate, by sums over a grid in z."""
     axes = [np.linspace(low, high, 121) for low, high in zip(LOWER, UPPER, strict=True)]
     z = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    log_density = replace(around, flat=None).log_density(z)
+    log_density = replace(around, straight=None).log_density(z)
     weights = np.exp(log_density - log_density.max())
     weights /= weights.sum()
     mean = weights @ z
     return {"mean": mean, "sd": np.sqrt(weights @ (z - mean) ** 2)}
 
 
-@pytest.mark.parametrize("coordinates", ["flat", "plain"])
+@pytest.mark.parametrize("coordinates", ["straight", "plain"])
 def test_draws_have_the_mean_and_the_width_of_the_density(around: Around, summed: dict, coordinates: str) -> None:
-    asked = around if coordinates == "flat" else replace(around, flat=None)
-    drawn = np.vstack([draw(asked, seed, 800) for seed in range(6)])
+    asked = around if coordinates == "straight" else replace(around, straight=None)
+    drawn = np.vstack([draw(asked, seed, 800)[0] for seed in range(6)])
     off = (drawn.mean(axis=0) - summed["mean"]) / summed["sd"]
     # 4800 draws, not all independent; without the volume of the coordinates E is off by some .5
     assert np.abs(off).max() < 0.15
     assert drawn.std(axis=0) == pytest.approx(summed["sd"], rel=0.15)
 
 
-def test_the_density_in_flat_coordinates_has_the_volume_of_their_unit(around: Around) -> None:
+def test_the_density_in_straight_coordinates_has_the_volume_of_their_unit(around: Around) -> None:
     rng = np.random.default_rng(0)
     z = np.array([-0.7, -1.4, 1.0]) + 0.1 * rng.standard_normal((5, 3))
-    flat = around.flatten(z)
-    by_z = np.array([abs(np.linalg.det(around.flat.jacobian(point))) for point in z])  # type: ignore[union-attr]
-    plain = replace(around, flat=None).log_density(z)
-    assert around.log_density(flat) == pytest.approx(plain - np.log(by_z))
+    straight = around.straighten(z)
+    by_z = np.array([abs(np.linalg.det(around.straight.jacobian(point))) for point in z])  # type: ignore[union-attr]
+    plain = replace(around, straight=None).log_density(z)
+    assert around.log_density(straight) == pytest.approx(plain - np.log(by_z))
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 5])
@@ -86,7 +86,7 @@ def test_the_walkers_find_a_normal_density_from_far_off(dimension: int) -> None:
     def log_density(x: np.ndarray) -> np.ndarray:
         return -0.5 * ((x - 3) @ inverse.T) ** 2 @ np.ones(dimension)
 
-    found = sample(log_density, rng.standard_normal((60, dimension)), rng, 6000, burn_in=600, thin=10)
+    found, _ = sample(log_density, rng.standard_normal((60, dimension)), rng, 6000, burn_in=600)
     assert (found - 3) @ inverse.T == pytest.approx(np.zeros_like(found), abs=6)
     white = (found - 3) @ inverse.T
     assert white.mean(axis=0) == pytest.approx(np.zeros(dimension), abs=0.12)
@@ -99,7 +99,7 @@ def test_the_walkers_find_a_density_with_a_wall() -> None:
     def log_density(x: np.ndarray) -> np.ndarray:
         return np.where((x >= 0).all(axis=1), -x.sum(axis=1), -np.inf)
 
-    found = sample(log_density, rng.random((60, 2)), rng, 6000, burn_in=300, thin=10)
+    found, _ = sample(log_density, rng.random((60, 2)), rng, 6000, burn_in=300)
     assert found.min() >= 0
     # exponential: mean 1, standard deviation 1, median log 2
     assert found.mean(axis=0) == pytest.approx([1, 1], abs=0.08)

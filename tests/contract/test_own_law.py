@@ -1,0 +1,185 @@
+"""A law and a regressor outside the package, those of docs/laws.md: fitted, compared, solved and reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixlaw.config import load_config
+from mixlaw.core.errors import ConfigError
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.choosing.held_out import compare_laws
+from mixlaw.solve import solve_mixture
+from mixlaw.testing import LAW_CHECKS, REGRESSOR_CHECKS
+
+HERE = Path(__file__).parent
+DOMAINS = ("chat", "math", "code")
+# E, b and what a million tokens of each domain are worth.
+TRUTH = {"chat": [0.9, 0.2, 8.0, 1.0, 0.5], "math": [0.5, 0.25, 0.4, 6.0, 2.0], "code": [0.6, 0.15, 0.3, 2.0, 9.0]}
+
+
+@pytest.fixture(scope="module")
+def Worth():
+    sys.path.insert(0, str(HERE))
+    from own_law import Worth
+
+    yield Worth
+    sys.path.remove(str(HERE))
+
+
+@pytest.fixture(scope="module")
+def Nearest(Worth):
+    from own_regressor import Nearest
+
+    return Nearest
+
+
+@pytest.fixture(scope="module")
+def runs(Worth) -> RunTable:
+    rng = np.random.default_rng(4)
+    tokens = np.exp(rng.normal(0, 0.8, (24, 3)))
+    losses = np.column_stack([Worth(DOMAINS, d).predict(np.array(TRUTH[d]), tokens) for d in DOMAINS])
+    losses += 0.002 * rng.standard_normal(losses.shape)
+    return RunTable(tuple(f"r{i}" for i in range(24)), DOMAINS, DOMAINS, tokens * 1e6, losses)
+
+
+@pytest.fixture(scope="module")
+def fit(Worth, runs) -> Fit:
+    return fit_law(runs, law=Worth)
+
+
+@pytest.mark.parametrize("check", LAW_CHECKS, ids=lambda check: check.__name__)
+def test_the_law_conforms(Worth, check):
+    check(Worth)
+
+
+@pytest.mark.parametrize("check", REGRESSOR_CHECKS, ids=lambda check: check.__name__)
+def test_the_regressor_conforms(Nearest, check):
+    check(Nearest)
+
+
+def test_the_law_is_short_and_takes_nothing_of_mixlaw_but_the_parameter():
+    text = (HERE / "own_law.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 80
+    assert re.findall(r"^(?:from|import) (mixlaw\S*) import (.*)$", text, re.MULTILINE) == [
+        ("mixlaw.laws.base", "Parameter")
+    ]
+
+
+def test_the_page_prints_the_law_and_the_regressor_as_they_are():
+    page = (HERE.parents[1] / "docs" / "laws.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for name in ("own_law.py", "own_regressor.py"):
+        assert (HERE / name).read_text(encoding="utf-8") in blocks, f"docs/laws.md prints another {name}"
+
+
+def test_it_is_recovered_and_predicts_far_beyond_the_runs(Worth, fit):
+    far = 20e6 * np.array([[1, 1, 1], [3, 0, 0], [0.2, 0.4, 2.4]])
+    truth = np.column_stack([Worth(DOMAINS, d).predict(np.array(TRUTH[d]), far / 1e6) for d in DOMAINS])
+    # The mean of the runs is off by 0.2 to 0.5 nats.
+    assert np.abs(fit.predict(far).mean - truth).max() < 0.03
+    assert set(fit.status.values()) == {"converged"}
+
+
+@pytest.mark.parametrize("how", ["class", "instance", "module:Class"])
+def test_it_is_found_by_class_by_instance_and_by_its_place(Worth, runs, fit, how):
+    law = {"class": Worth, "instance": Worth(DOMAINS, "chat"), "module:Class": "own_law:Worth"}[how]
+    again = fit_law(runs, law=law)
+    assert again.law == "worth" and again.parameters == fit.parameters
+
+
+def test_it_is_compared_with_the_laws_of_mixlaw_and_so_is_the_regressor(Worth, Nearest, runs):
+    rows = {row.name: row for row in compare_laws(runs, [Worth, Nearest, "transfer"])}
+    assert set(rows) == {"worth", "nearest", "transfer", "mean"}
+    # Sources differ, which transfer cannot say.
+    assert rows["worth"].mre < 0.5 * rows["transfer"].mre
+    assert rows["worth"].mre < rows["nearest"].mre < rows["mean"].mre
+
+
+def test_it_is_solved_with_a_proof_and_nothing_beats_the_solution(fit):
+    solution = solve_mixture(fit, 10e6, minimum={"chat": 0.1})
+    assert solution.certificate.kind == "global" and solution.certificate.gap < 1e-5
+    others = 0.9 * np.random.default_rng(0).dirichlet(np.ones(3), 2000) + [0.1, 0, 0]
+    weights = np.vstack([[solution.weights[d] for d in DOMAINS], others])
+    totals = fit.predict(10e6 * weights).mean.sum(axis=1)
+    assert totals[0] <= totals[1:].min() + 1e-6
+
+
+def test_its_file_is_read_back_where_the_law_is_named(Worth, fit, tmp_path, monkeypatch):
+    from mixlaw.core.errors import DataError
+    from mixlaw.laws import registry
+
+    fit.save(tmp_path / "fit.json")
+    monkeypatch.setattr(registry, "_registered", {})
+    with pytest.raises(DataError, match="law 'worth', which is not known here"):
+        Fit.load(tmp_path / "fit.json")
+    for law in (Worth, "own_law:Worth"):
+        again = Fit.load(tmp_path / "fit.json", law)
+        assert np.array_equal(again.predict(fit.runs).low, fit.predict(fit.runs).low)
+
+
+def test_a_regressor_of_ones_own_is_fitted_and_stored(Nearest, runs, tmp_path):
+    fit = fit_law(runs, law=Nearest)
+    fit.save(tmp_path / "fit.json")
+    assert np.array_equal(Fit.load(tmp_path / "fit.json", Nearest).predict(runs).mean, fit.predict(runs).mean)
+
+
+def said(*words: object, cwd: Path) -> str:
+    """Return what a process of its own prints; it knows the module only by its place."""
+    paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "mixlaw", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_command_line_fits_solves_compares_and_reports_with_it(runs, tmp_path):
+    runs.to_csv(tmp_path / "runs.csv")
+    own = "own_law:Worth"
+    fitted = json.loads(said("fit", "runs.csv", "--law", own, "--out", "fit.json", "--json", cwd=tmp_path))
+    assert fitted["law"] == "worth" and set(fitted["parameters"]["chat"]) == {"E", "b", *(f"v[{d}]" for d in DOMAINS)}
+    solved = json.loads(said("solve", "fit.json", "--budget", "10M", "--law", own, "--json", cwd=tmp_path))
+    assert solved["status"] == "optimal" and sum(solved["weights"].values()) == pytest.approx(1)
+    laws = json.loads(said("laws", "runs.csv", "--laws", f"{own},own_regressor:Nearest", "--json", cwd=tmp_path))
+    assert [row["name"] for row in laws["laws"]] == ["worth", "nearest", "mean"]
+    tokens = "chat=1M,math=1M,code=1M"
+    predicted = json.loads(said("predict", "fit.json", "--tokens", tokens, "--law", own, "--json", cwd=tmp_path))
+    band = predicted["predicted"]["chat"]
+    assert band["low"] < band["mean_low"] < band["mean"] < band["mean_high"] < band["high"]
+
+
+def test_the_report_shows_it(fit, runs, tmp_path):
+    from mixlaw.report import write_report
+
+    solution = solve_mixture(fit, 10e6)
+    files = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="own")
+    assert "v[math]" in files["html"].read_text(encoding="utf-8")
+    assert "worth" in files["md"].read_text(encoding="utf-8")
+
+
+def test_mix_yaml_names_it_and_says_where_a_name_is_wrong(Worth, tmp_path):
+    path = tmp_path / "mix.yaml"
+    text = (
+        "study: study\nmodel: {name_or_path: ./base}\nbudget_tokens: 20M\n"
+        "domains: {chat: {path: a.jsonl}, math: {path: b.jsonl}}\n"
+    )
+    path.write_text(text + "fit: {law: own_law:Worth}\n", encoding="utf-8")
+    assert load_config(path).fit.law == "own_law:Worth"
+    for law, words in (
+        ("own_law:Wroth", "has no 'Wroth'"),
+        ("own_lwa:Worth", "cannot be imported"),
+        ("worht", "no law"),
+    ):
+        path.write_text(f"{text}fit: {{law: {law}}}\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match=words) as error:
+            load_config(path)
+        assert "fit.law" in str(error.value)

@@ -1,0 +1,63 @@
+"""fit.json: every law and a fit that rests on two come back as they were; a law that is not known is named."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from law_runs import TRANSFER, UNEVEN, run_table
+from mixlaw.core.errors import DataError
+from mixlaw.fit import Fit, fit_law
+from mixlaw.laws import names, register, registry
+from mixlaw.laws.chinchilla import Chinchilla
+from mixlaw.laws.pairwise import Pairwise
+from mixlaw.laws.transfer import Transfer
+
+FAR = 1e6 * np.array([[10.0, 2.0, 3.0], [0.5, 0.5, 0.5]])
+
+
+def through_json(fit: Fit) -> Fit:
+    return Fit.from_json(json.loads(json.dumps(fit.to_json())))
+
+
+def assert_same(again: Fit, fit: Fit) -> None:
+    assert again.to_json() == fit.to_json()
+    for at in ("draws", "point"):
+        mine, theirs = fit.predict(FAR, at=at), again.predict(FAR, at=at)
+        for part in ("mean", "low", "high", "mean_low", "mean_high", "draws"):
+            np.testing.assert_array_equal(getattr(theirs, part), getattr(mine, part))
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_law_comes_back_as_it_was(name: str) -> None:
+    if name == "gbdt":
+        pytest.importorskip("lightgbm")
+    assert_same(through_json(fit := fit_law(run_table(Pairwise, UNEVEN, 20, 0.004), law=name)), fit)
+
+
+def test_a_fit_that_rests_on_two_laws_comes_back_with_both() -> None:
+    fit = fit_law(run_table(Transfer, TRANSFER, 14, 0.02))
+    assert fit.alternative
+    again = through_json(fit)
+    assert again.alternative == fit.alternative
+    for name, fitted in fit.targets.items():
+        for one, other in zip(fitted.belief.curves, again.targets[name].belief.curves, strict=True):
+            assert one.law.name == other.law.name and one.scatter == other.scatter
+            np.testing.assert_array_equal(one.draws_SP, other.draws_SP)
+    assert_same(again, fit)
+
+
+def test_a_law_that_is_not_known_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(Chinchilla):
+        name = "own"
+
+    monkeypatch.setattr(registry, "_registered", {})
+    value = fit_law(run_table(Transfer, TRANSFER, 12, 0.01), law=Own).to_json()
+    with pytest.raises(DataError, match="law 'own', which is not known here") as error:
+        Fit.from_json(value)
+    assert "--law package.module:Class" in error.value.hint
+    assert Fit.from_json(value, Own).law == "own"
+    register(Own)
+    assert Fit.from_json(value).parameters == Fit.from_json(value, Own).parameters
