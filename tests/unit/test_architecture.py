@@ -24,7 +24,7 @@ BELOW = {
     "study": {"core", "data", "train"},
     "evaluate": {"core", "data", "train", "study"},
     "trackers": {"core", "data", "train", "study"},
-    "config": {"core"},
+    "config": {"core", "laws", "design"},
     "testing": {"core", "laws"},
 }
 BELOW["report"] = set(BELOW)
