@@ -50,9 +50,8 @@ def sequential_tokens(
     """
     if proxy_tokens is not None:
         return proxy_tokens
-    return float(
-        total_tokens(space_filling_design(domains, base_tokens, min(runs, most_runs(len(domains)) // 2), 0, caps))
-    )
+    usual = space_filling_design(domains, base_tokens, min(runs, most_runs(len(domains)) // 2), 0, caps)
+    return float(total_tokens(usual))
 
 
 def first_batch(
