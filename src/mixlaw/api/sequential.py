@@ -11,7 +11,7 @@ from mixlaw.api.noise import noise_of_fit
 from mixlaw.design.candidates import candidates_around
 from mixlaw.design.decision import decision_for, next_runs
 from mixlaw.design.knowledge import Knowledge
-from mixlaw.design.planning import amounts
+from mixlaw.design.sequential import amounts
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution
 

@@ -25,7 +25,7 @@ from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.knowledge import Knowledge, laws_for
-from mixlaw.design.planning import most_runs, sequential_tokens
+from mixlaw.design.sequential import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
 from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
@@ -273,7 +273,8 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     wishes, plan, runs = project.wishes, project.config.plan, project.design[0]
     domains = project.available_tokens
     most = plan.runs or most_runs(len(domains))
-    limit = sequential_tokens(list(domains), project.base_tokens, most, wishes, list(map(float, domains.values())))
+    caps = list(map(float, domains.values()))
+    limit = sequential_tokens(list(domains), project.base_tokens, most, wishes.proxy_tokens, caps)
     proposal = propose(
         fitted.of_domains(list(domains)),
         solution,

@@ -25,10 +25,16 @@ from mixlaw.core.seeds import generator
 from mixlaw.design.ranges import by_name, named_runs, raised_shares, whole, within_caps
 
 TEMPERATURE = 0.5
+"""Power of the prior's shares (RegMix's code)."""
+
 STRENGTHS = (0.1, 5.0)
-_LEAST = 2e-4
-_SPARE = 20
-"""Mixtures drawn for each one wanted: equal ones are dropped."""
+"""Smallest and largest s (RegMix's code)."""
+
+_LEAST_SHARE = 2e-4
+"""A smaller share is set to 0 (RegMix's code)."""
+
+_DRAWS_PER_RUN = 20
+"""Mixtures drawn for each one wanted: equal ones are left out. Chosen on: no data."""
 
 
 def dirichlet_design(
@@ -62,12 +68,12 @@ def dirichlet_design(
     names, most = by_name(domains, caps)
     share_K = _prior(names, most, prior)
     tempered = share_K**TEMPERATURE / (share_K**TEMPERATURE).sum()
-    count = _SPARE * runs
+    count = _DRAWS_PER_RUN * runs
     log_totals = generator("dirichlet total", seed).uniform(*map(math.log, totals), size=count)
     strengths = np.exp(generator("dirichlet strength", seed).uniform(*map(math.log, STRENGTHS), size=count))
     shares = _dirichlet(names, tempered * strengths[:, None], seed)
     if min_share == 0:
-        shares = np.where(shares < _LEAST, 0.0, shares)
+        shares = np.where(shares < _LEAST_SHARE, 0.0, shares)
         shares = shares / shares.sum(axis=1, keepdims=True)
     everything = np.vstack([share_K, shares])
     middle = float(np.exp(np.log(totals).mean()))

@@ -27,6 +27,7 @@ from mixlaw.design.information import NOISE_NATS, known
 from mixlaw.design.knowledge import Choice, Knowledge, Runs, laws_for
 from mixlaw.design.perturbation import RATIOS
 from mixlaw.design.posterior import Posterior
+from mixlaw.design.ranges import total_tokens
 from mixlaw.design.space_filling import space_filling_design
 from mixlaw.laws.base import Law
 
@@ -116,7 +117,7 @@ def extend_design(
         row = choice.mixture(n)
         runs.append((f"add-{new[0]}-{i}", {domain: row[domain] for domain in domains}))
     after = _largest_ratio(touching)
-    spent = format_tokens(sum(sum(tokens.values()) for _, tokens in runs))
+    spent = format_tokens(total_tokens(runs))
     message = (
         f"{', '.join(map(repr, new))} added: {len(runs)} new runs, {spent} tokens, instead of {len(full)}; "
         f"{'its' if len(new) == 1 else 'their'} parameters then have at most {after:.2g} times the variance that a "
@@ -188,7 +189,7 @@ def _choose(
     """
     active = [one for one in touching if len(one.places)]
     cost_N = choice.tokens_NK.sum(axis=1).astype(float)
-    typical = sum(sum(tokens.values()) for _, tokens in full) / len(full)
+    typical = total_tokens(full) / len(full)
     chosen: list[int] = []
     while len(chosen) < min(most, len(cost_N)) and (len(chosen) < least or _largest_ratio(touching) > _ENOUGH):
         gain = np.sum([one.gain() for one in active], axis=0)

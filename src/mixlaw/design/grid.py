@@ -22,7 +22,8 @@ from mixlaw.core.errors import DesignError
 from mixlaw.core.seeds import generator
 from mixlaw.design.ranges import SPAN, by_name, farthest_points, named_runs, whole
 
-_TRIES = 8
+_SEARCHES = 8
+"""Searches for a fraction, of which the best is taken. Chosen on: no data."""
 
 
 def grid_design(
@@ -89,7 +90,7 @@ def _fraction(
 ) -> np.ndarray:
     """Return (R, K) levels of different cells, none of which is the base mixture; the best of a few searches."""
     found, least = np.zeros((0, domains), int), np.inf
-    for _ in range(_TRIES):
+    for _ in range(_SEARCHES):
         cells, shared = nearly_orthogonal(runs, domains, levels, rng)
         if shared < least and len(np.unique(cells, axis=0)) == runs and base not in set(map(tuple, cells.tolist())):
             found, least = cells, shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ from mixlaw.design.grid import grid_design
 from mixlaw.design.knowledge import Knowledge, laws_for
 from mixlaw.design.optimal import optimal_design
 from mixlaw.design.perturbation import RATIOS, perturbation_design
-from mixlaw.design.ranges import SPAN
+from mixlaw.design.ranges import SPAN, total_tokens
+from mixlaw.design.sequential import first_batch, most_runs, sequential_tokens
 from mixlaw.design.simplex_lattice import simplex_lattice_design
 from mixlaw.design.space_filling import space_filling_design
 
@@ -23,29 +25,6 @@ Mixtures = list[tuple[str, dict[str, int]]]
 
 _FEWEST_RUNS = 5
 """A law has five parameters or more (`transfer`)."""
-
-_SMALLER = 5
-"""The first batch of `sequential` is around so many times fewer tokens a domain: most are left for chosen runs.
-
-The noise of a loss hardly depends on the tokens of its run, so many small runs tell more than few large ones; the large
-ones are needed for the budget. Chosen on: twelve cells of planted laws (docs/lab.md).
-"""
-
-_BATCH_DIVISORS = (1, 3, 9)
-"""The candidates of later batches of `sequential` are around the base tokens over these. Chosen on: as `_SMALLER`."""
-
-_LEAST_TOKENS = 10_000
-"""Of a domain in the middle of smaller runs: a run of a few steps follows no law. Chosen on: no data."""
-
-
-def amounts(base_tokens: float) -> list[float]:
-    """Return the tokens a domain that the candidates of later batches are around.
-
-    The base amount, a third and a ninth of it; the last only where it is 10,000 or more: a run of a few steps follows
-    no law.
-    """
-    least = min(base_tokens / _BATCH_DIVISORS[1], _LEAST_TOKENS)
-    return [base_tokens / divisor for divisor in _BATCH_DIVISORS if base_tokens / divisor >= least]
 
 
 @dataclass(frozen=True)
@@ -179,7 +158,7 @@ def design_runs(
                 notes.append(f"'{name}' has {has} tokens: its range in the runs ends there.")
     if replicates:
         notes.append(f"replicates: {replicates} more of '{first.name}' under other seeds, to measure the noise.")
-    spent = sum(sum(run.tokens.values()) for run in planned)
+    spent = total_tokens([(run.name, run.tokens) for run in planned])
     notes.append(f"design: {design}, {len(planned)} runs, {format_tokens(spent)} tokens in all.")
     return planned, notes
 
@@ -270,53 +249,21 @@ def _dirichlet(task: Task) -> Mixtures:
     return dirichlet_design(task.domains, ends, task.runs, task.seed, task.caps, min_share=task.wishes.min_share or 0.0)
 
 
-def _d_optimal(task: Task) -> Mixtures:
-    return _optimal(task, "D")
-
-
-def _g_optimal(task: Task) -> Mixtures:
-    return _optimal(task, "G")
-
-
 def _sequential(task: Task) -> Mixtures:
-    """Return the first batch: small runs all over the range, which determine any law; the rest is for the decision."""
-    K, limit = len(task.domains), sequential_tokens(task.domains, task.base_tokens, task.runs, task.wishes, task.caps)
-    few = min(max(7, K + 3), task.runs)
+    limit = sequential_tokens(task.domains, task.base_tokens, task.runs, task.wishes.proxy_tokens, task.caps)
+    batch = first_batch(task.domains, task.base_tokens, task.runs, limit, task.seed, task.caps)
     task.notes.append(
-        f"sequential: these {few} first, then batches by what the fit leaves open, at most {task.runs} runs and "
+        f"sequential: these {len(batch)} first, then batches by what the fit leaves open, at most {task.runs} runs and "
         f"{format_tokens(limit)} tokens in all."
     )
-    middle = task.base_tokens / (_SMALLER if task.base_tokens >= _SMALLER * _LEAST_TOKENS else _BATCH_DIVISORS[1])
-    batch = space_filling_design(task.domains, max(middle, 1), few, task.seed, task.caps)
-    cost = sum(sum(tokens.values()) for _, tokens in batch)
-    if cost <= limit / 2:
-        return batch
-    return space_filling_design(task.domains, max(middle * limit / 2 / cost, 1), few, task.seed, task.caps)
-
-
-def most_runs(count: int) -> int:
-    """Return how many runs a sequential design of so many domains may have: tokens are what is scarce, so many."""
-    return 2 * (1 + len(RATIOS) * count)
-
-
-def sequential_tokens(
-    domains: Sequence[str], base_tokens: int, runs: int, wishes: Wishes, caps: Sequence[float]
-) -> float:
-    """Return the most tokens that all runs of a sequential design may cost together.
-
-    Unless the wishes say it: those of the space-filling design, with the usual number of runs or the most there may be.
-    """
-    if wishes.proxy_tokens is not None:
-        return wishes.proxy_tokens
-    usual = space_filling_design(domains, base_tokens, min(runs, 1 + len(RATIOS) * len(domains)), 0, caps)
-    return float(sum(sum(tokens.values()) for _, tokens in usual))
+    return batch
 
 
 def _optimal(task: Task, criterion: Literal["D", "G"]) -> Mixtures:
     most = task.wishes.proxy_tokens
     laws = laws_for(task.wishes.law, task.domains, task.domains)
     if most is None:
-        most = float(sum(sum(tokens.values()) for _, tokens in _space_filling(task)))
+        most = float(total_tokens(_space_filling(task)))
         task.notes.append(f"proxy_tokens: {format_tokens(most)}, what the space-filling design costs.")
     task.notes.append(
         f"law: the runs are chosen for '{laws[0].name}', the prior of its parameters and the tokens they cost."
@@ -331,8 +278,8 @@ DESIGNS: dict[str, Callable[[Task], Mixtures]] = {
     "grid": _grid,
     "simplex_lattice": _simplex_lattice,
     "dirichlet": _dirichlet,
-    "d_optimal": _d_optimal,
-    "g_optimal": _g_optimal,
+    "d_optimal": partial(_optimal, criterion="D"),
+    "g_optimal": partial(_optimal, criterion="G"),
     "sequential": _sequential,
 }
 """Name -> how its mixtures are made; the only list of designs. `register` adds to it."""

@@ -108,4 +108,4 @@ class Posteriors:
         """Return the log of the largest of the laws' variances, each (S, ...); laws of one target at their mean log."""
         with np.errstate(divide="ignore"):
             logs = [np.log(variance) for variance in variances]
-        return np.max([sum(self.shares[i] * logs[i] for i in laws) for laws in self._laws_of], axis=0)
+        return np.max([np.sum([self.shares[i] * logs[i] for i in laws], axis=0) for laws in self._laws_of], axis=0)

@@ -7,14 +7,14 @@ Shape letters: R runs, K domains, N points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from mixlaw.core.errors import DesignError
 
 SPAN = 3.0
-"""Tokens of a domain run from base / SPAN to base * SPAN."""
+"""Tokens of a domain run from base / SPAN to base * SPAN, as in the published design (Li 2025, Algorithm 1)."""
 
 
 def by_name(domains: Sequence[str], caps: Sequence[float] | None = None) -> tuple[list[str], np.ndarray]:
@@ -84,6 +84,11 @@ def farthest_points(points_NM: np.ndarray, count: int, first_M: np.ndarray) -> l
 def whole(tokens_RK: np.ndarray, caps_K: np.ndarray, fewest: int = 0) -> np.ndarray:
     """Return (R, K) whole tokens within the caps, at least `fewest` of each domain."""
     return np.clip(np.round(tokens_RK), fewest, caps_K).astype(np.int64)
+
+
+def total_tokens(mixtures: Iterable[tuple[str, Mapping[str, int]]]) -> int:
+    """Return the tokens of all of some named mixtures together."""
+    return sum(sum(tokens.values()) for _, tokens in mixtures)
 
 
 def named_runs(
