@@ -3,8 +3,8 @@
     python -m bench.planted.run [--split reporting] [--seeds 6] [--K 3,6] [--methods default,equal] [--workers 1]
 
 Worlds: `bench.planted.worlds`, of three kinds and three truths; budgets 10 and 100 times the base mixture; the runs of
-a seed have noise of sd .001, .004 or .016 nats, in turn. Each method may train at most as many tokens as the published design
-of 1 + 4 K runs around n = 660,000 tokens a domain, and as many runs; the sequential design may have twice as many:
+a seed have noise of sd .001, .004 or .016 nats, in turn. Each method may train at most as many tokens as the published
+design of 1 + 4 K runs around n = 660,000 tokens a domain, and as many runs; the sequential design twice as many runs:
 
     default      what `plan: {design: auto}` gives, law `auto`
     d-optimal    `design: d_optimal`, law `auto`
