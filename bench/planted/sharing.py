@@ -42,6 +42,7 @@ class Way:
     spread: float = 0.35
     believed: float = 2.0
     degrees: float = 4.0
+    only_pairwise: bool = False
     guard: str = "none"
     """`mixture`: half of the prior is the target's own. `evidence`: as they are unless held-out targets are likelier by
     what the others say; `each`: target by target; `averaged`: with the probability that this evidence gives."""
@@ -51,8 +52,8 @@ WAYS = {
     "off": None,
     "as it was": Way(),
     "evidence": Way(guard="evidence"),
-    "evidence, each target": Way(guard="each"),
-    "evidence, averaged": Way(guard="averaged"),
+    "pairwise only": Way(only_pairwise=True),
+    "pairwise only, evidence": Way(guard="evidence", only_pairwise=True),
 }
 
 
@@ -89,7 +90,7 @@ def flattened(way: Way, ratio_S: np.ndarray) -> np.ndarray:
 def weighted(way: Way | None, targets: Mapping, losses_J: np.ndarray, beta_prior: tuple | None, draws: int) -> dict:
     """Return the targets with their draws taken in one way; arguments as in `mixlaw.fit.sharing.shared`."""
     equal = {name: np.zeros(sharing._count(fitted)) for name, fitted in targets.items()}
-    if way is None:
+    if way is None or (way.only_pairwise and beta_prior is not None):
         return {name: sharing._taken(fitted, equal[name], draws) for name, fitted in targets.items()}
     names = list(targets)
     z_JSM, own_JS = coordinates(targets, losses_J, beta_prior)
@@ -167,6 +168,8 @@ ROUNDS = {
     "common fixed": ("common",),
     "coefficients alone": ("hierarchy", "tell"),
     "all fixed": ("common", "spread", "hierarchy", "tell"),
+    "beta .12, .6, .5": ("beta .12, .6, .5",),
+    "beta .1, .4, .4": ("beta .1, .4, .4",),
 }
 """Name -> what is not learnt; without `tell` a target's coefficients have no other target's in their prior."""
 
@@ -181,7 +184,12 @@ def by_rounds(world: World) -> tuple[dict[str, mixlaw.Fit], dict]:
         "tell": (pairwise_rounds.Hierarchy, "tell"),
     }
     for name, off in ROUNDS.items():
-        patches = [mock.patch.object(*homes[part], lambda *_: None) for part in off]
+        patches: list = [mock.patch.object(*homes[part], lambda *_: None) for part in off if part in homes]
+        for part in off:
+            if part.startswith("beta"):
+                centre, sd, spread = map(float, part.removeprefix("beta").split(","))
+                beta = {pairwise_rounds.LOG_BETA: (np.log(centre), sd, spread)}
+                patches.append(mock.patch.dict(pairwise_rounds._COMMON, beta))
         patches.append(mock.patch.object(fitting, "shared", lambda *a: weighted(None, *a)))
         pairwise._fit_once.cache_clear()
         for patch in patches:

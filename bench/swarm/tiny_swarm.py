@@ -5,7 +5,8 @@
 Each fit sees one published design of 13 runs (n tokens a domain, one seed) and predicts eight other mixtures: in the
 split `tuning` at 360k tokens from n = 15k, 30k, 60k, in `reporting` at 90k from 15k and 30k. On the mixtures at 360k
 priors and the drift were judged; those at 90k have the same shares, and are not far away. Mean relative error of the
-predicted losses, rank correlation and bias of the total loss. The runs are in tests/golden/data/tiny_sft_swarm.csv: a 0.6M-parameter base, three real domains.
+predicted losses, rank correlation and bias of the total loss. The runs are in tests/golden/data/tiny_sft_swarm.csv: a
+0.6M-parameter base, three real domains.
 """
 
 from __future__ import annotations
