@@ -13,8 +13,9 @@ import argparse
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
@@ -174,31 +175,34 @@ ROUNDS = {
 """Name -> what is not learnt; without `tell` a target's coefficients have no other target's in their prior."""
 
 
-def by_rounds(world: World) -> tuple[dict[str, mixlaw.Fit], dict]:
-    """Return the fits of `pairwise` with parts of what its priors learn, without sharing of draws."""
-    runs, fits = default_runs(world), {}
+@contextmanager
+def learning(off: Sequence[str]) -> Iterator[None]:
+    """Fit `pairwise` without some of what it learns, or with another prior of beta, inside the block."""
     homes = {
         "common": (pairwise_rounds, "_learn_common"),
         "spread": (pairwise_rounds, "_learn_spread"),
         "hierarchy": (pairwise_rounds.Hierarchy, "learn"),
         "tell": (pairwise_rounds.Hierarchy, "tell"),
     }
-    for name, off in ROUNDS.items():
-        patches: list = [mock.patch.object(*homes[part], lambda *_: None) for part in off if part in homes]
+    pairwise._fit_once.cache_clear()
+    with ExitStack() as stack:
         for part in off:
-            if part.startswith("beta"):
+            if part in homes:
+                stack.enter_context(mock.patch.object(*homes[part], lambda *_: None))
+            else:
                 centre, sd, spread = map(float, part.removeprefix("beta").split(","))
                 beta = {pairwise_rounds.LOG_BETA: (np.log(centre), sd, spread)}
-                patches.append(mock.patch.dict(pairwise_rounds._COMMON, beta))
-        patches.append(mock.patch.object(fitting, "shared", lambda *a: weighted(None, *a)))
-        pairwise._fit_once.cache_clear()
-        for patch in patches:
-            patch.start()
-        try:
+                stack.enter_context(mock.patch.dict(pairwise_rounds._COMMON, beta))
+        yield
+    pairwise._fit_once.cache_clear()
+
+
+def by_rounds(world: World) -> tuple[dict[str, mixlaw.Fit], dict]:
+    """Return the fits of `pairwise` with parts of what its priors learn, without sharing of draws."""
+    runs, fits = default_runs(world), {}
+    for name, off in ROUNDS.items():
+        with learning(off), mock.patch.object(fitting, "shared", lambda *a: weighted(None, *a)):
             fits[name] = mixlaw.fit(runs, law="pairwise")
-        finally:
-            for patch in patches:
-                patch.stop()
     return fits, {}
 
 
