@@ -20,6 +20,7 @@ A method that fails recommends the equal mixture. Rows are appended to SPLIT.jso
 stopped goes on, and methods can be added; delete it to begin anew. regret_percent: total loss under the truth at the
 recommended weights over the smallest, minus 1. covered: whether the reported 95th percentile of the regret is at least
 the regret. intervals: share of new noisy runs of other mixtures at the budget within their 90 % intervals.
+default_there: regret of the default design on the same worlds.
 """
 
 from __future__ import annotations
@@ -179,17 +180,24 @@ def one_world(task: tuple[str, str, int, int, tuple[str, ...]]) -> list[dict]:
     return rows
 
 
-def figures(rows: list[dict]) -> dict[str, float | int | None]:
-    """Return what the rows of one method say together."""
+def place(row: dict) -> tuple:
+    """Return which world and budget a row is about."""
+    return tuple(row[key] for key in ("kind", "truth", "K", "seed", "times"))
+
+
+def figures(rows: list[dict], usual: Mapping[tuple, float]) -> dict[str, float | int | None]:
+    """Return what the rows of one method say together; `usual`: regret of the default design, by world and budget."""
 
     def mean(key: str) -> float | None:
         values = [row[key] for row in rows if row[key] is not None]
         return round(float(np.mean(values)), 4) if values else None
 
     regret = np.array([row["regret_percent"] for row in rows])
+    there = [usual[place(row)] for row in rows if place(row) in usual]
     return {
         "rows": len(rows),
         "regret_percent": round(float(regret.mean()), 4),
+        "default_there": round(float(np.mean(there)), 4) if len(there) == len(rows) else None,
         "standard_error": round(float(regret.std() / np.sqrt(len(regret))), 4),
         "regret_p95": round(float(np.quantile(regret, 0.95)), 4),
         "covered": mean("covered"),
@@ -206,12 +214,14 @@ CELLS = (("kind",), ("kind", "truth"), ("kind", "K"), ("kind", "sd"), ("kind", "
 def summary(rows: list[dict]) -> dict[str, dict[str, dict]]:
     """Return cell -> method -> figures, for several ways to divide the worlds."""
     table: dict[str, dict[str, dict]] = {}
+    usual = {place(row): row["regret_percent"] for row in rows if row["method"] == "default"}
     methods = [name for name in METHODS if any(row["method"] == name for row in rows)]
     for keys in CELLS:
         for cell in sorted({tuple(row[key] for key in keys) for row in rows}, key=str):
             here = [row for row in rows if tuple(row[key] for key in keys) == cell]
             name = ", ".join(f"{key} {value}" for key, value in zip(keys, cell, strict=True))
-            table[name] = {m: figures([r for r in here if r["method"] == m]) for m in methods}
+            by_method = {m: [row for row in here if row["method"] == m] for m in methods}
+            table[name] = {m: figures(found, usual) for m, found in by_method.items() if found}
     return table
 
 

@@ -265,6 +265,7 @@ def main() -> None:
     parser.add_argument("--what", default="sharing", choices=("sharing", "rounds"))
     parser.add_argument("--seeds", default="0:12")
     parser.add_argument("--K", default="3,6")
+    parser.add_argument("--truths", default="")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--show", action="store_true")
     arguments = parser.parse_args()
@@ -276,7 +277,8 @@ def main() -> None:
     if last > 1000:
         parser.error("Seeds from 1000 are for reporting.")
     done = {tuple(row[k] for k in ("what", "kind", "truth", "K", "seed", "sd")) for row in rows}
-    truths = ("transfer", "pairwise") if arguments.what == "sharing" else ("pairwise",)
+    usual = "transfer,pairwise" if arguments.what == "sharing" else "pairwise"
+    truths = (arguments.truths or usual).split(",")
     places = itertools.product(range(first, last), map(int, arguments.K.split(",")), truths, NOISES, KINDS)
     tasks = [(arguments.what, kind, truth, K, seed, sd) for seed, K, truth, sd, kind in places]
     with ProcessPoolExecutor(arguments.workers) as pool, kept.open("a") as file:
