@@ -1,313 +1,262 @@
-"""Planted laws, every method at equal proxy tokens: mean and 95th percentile of the regret. Writes decide.json.
+"""Planted laws, every method at equal proxy tokens: regret, and how often what is promised holds. Writes SPLIT.json.
 
-    python bench/planted/run.py [--draws 3=24,6=8,12=4] [--workers 2]
+    python -m bench.planted.run [--split reporting] [--seeds 6] [--K 3,6] [--methods default,equal] [--workers 1]
 
-Worlds that decide.jsonl has are kept, so that a run that was stopped goes on; delete it to begin anew.
+Worlds: `bench.planted.worlds`, of three kinds and three truths; budgets 10 and 100 times the base mixture; the runs of
+a seed have noise of sd .001, .004 or .016 nats, in turn. Each method may train at most as many tokens as the published
+design of 1 + 4 K runs around n = 660,000 tokens a domain, and as many runs; the sequential design twice as many runs:
 
-K domains; truth `transfer`, `pairwise`, or `misspecified` (saturating data and an interaction of shares, which no law
-of the package has); noise sd .001, .004, .016 nats; budgets 10 and 100 times the base mixture. Each method may train at
-most as many tokens as the published design of 1 + 4 K runs around n = 660,000 tokens a domain, and as many runs; the
-sequential design may have twice as many:
+    default      what `plan: {design: auto}` gives, law `auto`
+    d-optimal    `design: d_optimal`, law `auto`
+    sequential   `design: sequential`, law `auto`, until the 95th percentile is below .2 % or all is spent
+    joint        published design, `transfer` fitted to all runs at once
+    own-curve    published design, each domain's curve fitted to its own runs
+    published    published design, the paper's two-step fit
+    regmix       Dirichlet design, LightGBM, the mean of the best 100 of 20,000 mixtures
+    log-linear   Dirichlet design, c + exp(t w), the same search
+    equal, natural    no runs
 
-    published        published design, the paper's two-step fit of each curve
-    joint            published design, joint fit of `transfer`
-    one-shot         D-optimal design, law `auto`
-    sequential       batches by the expected regret, law `auto`, until the 95th percentile is below .2 % or all is spent
-    sequential half  the same without that end, what it recommends when half of the tokens are spent
-    regmix           Dirichlet design, LightGBM on the shares, the best of 20,000 mixtures
-    log-linear       Dirichlet design, c + exp(t w), the same search
-    equal, natural   no runs
-
-Regret: total loss under the truth at the recommended weights over that at the true optimum, minus 1, in %. Covered: how
-often the reported 95th percentile is at least the regret.
+A method that fails recommends the equal mixture. Rows are appended to SPLIT.jsonl as they come, so that a run that was
+stopped goes on, and methods can be added; delete it to begin anew. regret_percent: total loss under the truth at the
+recommended weights over the smallest, minus 1. covered: whether the reported 95th percentile of the regret is at least
+the regret. intervals: share of new noisy runs of other mixtures at the budget within their 90 % intervals.
+default_there: regret of the default design on the same worlds.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from mixlaw.fit.lawtable import FITTERS
-from mixlaw.fit.regression import fit_regressor
+from bench.planted.worlds import FIRST_SEED, KINDS, TRUTHS, Answer, N, Setting, World, answer, judge
+from bench.record import SPLITS, stamp
 
-from mixlaw.api.sequential import THRESHOLD, propose
-from mixlaw.core.errors import MixlawError
-from mixlaw.core.runtable import RunTable
-from mixlaw.design import design_runs, perturbation_design
-from mixlaw.design.dirichlet import dirichlet_design
-from mixlaw.design.optimal import laws_for, optimal_design
-from mixlaw.design.planning import most_runs
-from mixlaw.fit import Fit, fit_law
-from mixlaw.laws.pairwise import Pairwise
-from mixlaw.laws.transfer import transfer_losses
-from mixlaw.solve import Solution, solve_mixture
+import mixlaw
+from mixlaw.api.sequential import propose
+from mixlaw.design import design_runs
+from mixlaw.design.planning import Wishes, most_runs
 
-N = 660_000
+HERE = Path(__file__).parent
 NOISES = (0.001, 0.004, 0.016)
 TIMES = (10, 100)
-TRUTHS = ("transfer", "pairwise", "misspecified")
-Truth = Callable[[np.ndarray], np.ndarray]
 Mixtures = list[dict[str, int]]
+Answers = dict[int, Answer]
+
+CHOSEN_ON = {
+    "candidates around n, n / 3 and n / 9, first batch around n / 5, threshold of the sequential design": "earlier "
+    "planted worlds of kind `same`",
+    "shared exponents and floors, hedging within one standard error": "earlier planted worlds of kind `same`",
+    "prior of beta in `pairwise`, its rounds": "bench/laws, all held-out mixtures of RegMix at 32 and 64 runs",
+    "drift .05": "the fine-tuning swarm's mixtures at 180k and 360k tokens",
+}
 
 
-def plant(kind: str, domains: tuple[str, ...], rng: np.random.Generator) -> Truth:
-    """Return (R, K) tokens -> (R, K) losses of a law with random parameters."""
-    K = len(domains)
-    C, beta, E = rng.uniform(0.3, 1.0, K), rng.uniform(0.08, 0.35, K), rng.uniform(0.4, 1.3, K)
-    if kind == "transfer":
-        theta = np.column_stack([C, rng.uniform(0.05, 0.5, K), rng.uniform(0.5, 0.95, K), beta, E])
+def planned(world: World, design: str, tokens: float | None = None) -> Mixtures:
+    """Return the mixtures of a design of the package.
 
-        def transfer(tokens_RK: np.ndarray) -> np.ndarray:
-            own = tokens_RK / 1e6
-            others = own.sum(axis=1, keepdims=True) - own
-            return np.column_stack([transfer_losses(theta[j], own[:, j], others[:, j]) for j in range(K)])
-
-        return transfer
-    worth = np.exp(rng.normal(np.log(0.05), 1.0, (K, K)))
-    n0, a = rng.uniform(0.01, 0.2, K), rng.uniform(0.5, 1.0, K)
-    if kind == "pairwise":
-        laws = [Pairwise(domains, name) for name in domains]
-        theta = np.array(
-            [np.r_[C[j], n0[j], a[j], beta[j], E[j], np.delete(worth[j], j), np.zeros(2 * (K - 1))] for j in range(K)]
-        )
-        return lambda tokens_RK: np.column_stack([laws[j].predict(theta[j], tokens_RK / 1e6) for j in range(K)])
-    np.fill_diagonal(worth, 1.0)
-    enough, clash = rng.uniform(50, 500, K), rng.uniform(-0.1, 0.1, K)
-
-    def misspecified(tokens_RK: np.ndarray) -> np.ndarray:
-        shares = tokens_RK / tokens_RK.sum(axis=1, keepdims=True)
-        data = n0 + (tokens_RK / 1e6) @ worth.T
-        return C * (data / (1 + data / enough)) ** -beta + E + clash * shares * (1 - shares)
-
-    return misspecified
+    Args:
+        world: gives domains and seed.
+        design: as in `plan: {design: ...}`.
+        tokens: what they may cost together; None: what they cost around N.
+    """
+    wishes = Wishes(proxy_tokens=tokens) if design in ("d_optimal", "sequential") else None
+    runs, _ = design_runs(
+        design, world.available, world.budget(100), base_tokens=N, seed=world.setting.seed, wishes=wishes
+    )
+    mixtures = [dict(run.tokens) for run in runs]
+    times = 1.0 if tokens is None else min(tokens / cost(mixtures), 1.0)
+    return [{d: round(times * count) for d, count in mixture.items()} for mixture in mixtures]
 
 
-def best_loss(truth: Truth, domains: tuple[str, ...], budget: float, near: list[np.ndarray]) -> float:
-    """Return the smallest total loss at a budget, from many starts, the recommended weights among them."""
-    from scipy.optimize import minimize
-
-    def total(v: np.ndarray) -> float:
-        w = np.exp(v - v.max())
-        return float(truth(budget * (w / w.sum())[None]).sum())
-
-    rng = np.random.default_rng(0)
-    starts = [np.log(np.maximum(w, 1e-7)) for w in near] + [*rng.normal(0, 1, (4, len(domains)))]
-    return min(minimize(total, v, method="L-BFGS-B", bounds=[(-20, 20)] * len(v)).fun for v in starts)
+def cost(mixtures: Sequence[Mapping[str, float]]) -> float:
+    """Return the tokens of all runs together."""
+    return float(sum(sum(mixture.values()) for mixture in mixtures))
 
 
-class World:
-    """One planted truth with its noise and what it costs to look at it."""
+def one_design(design: str, law: str = "auto", procedure: str = "joint") -> Callable[[World, float], tuple]:
+    """Return a method: one design, one fit, one solution a budget."""
 
-    def __init__(self, kind: str, K: int, sd: float, draw: int) -> None:
-        self.domains = tuple(f"d{i:02d}" for i in range(K))
-        self.rng = np.random.default_rng([20261123, K, TRUTHS.index(kind), draw])
-        self.truth = plant(kind, self.domains, self.rng)
-        supply = self.rng.dirichlet(np.full(K, 1.5)) + 0.02
-        self.available = {d: float(1e12 * s) for d, s in zip(self.domains, supply / supply.sum(), strict=True)}
-        self.sd, self.seed = sd, draw
-        self.published = [mixture for _, mixture in perturbation_design(self.domains, N)]
-        self.limit = float(sum(sum(mixture.values()) for mixture in self.published))
+    def method(world: World, limit: float) -> tuple[Answers, float]:
+        runs = world.measure(planned(world, design, limit))
+        fit = mixlaw.fit(runs, law=law, procedure=procedure)
+        return {times: answer(world, fit, times) for times in TIMES}, float(runs.totals_R.sum())
 
-    def measure(self, mixtures: Mixtures) -> RunTable:
-        """Train: the truth with noise."""
-        tokens = np.array([[m[d] for d in self.domains] for m in mixtures], float)
-        losses = self.truth(tokens)
-        losses = losses + self.sd * self.rng.standard_normal(losses.shape)
-        return RunTable(tuple(f"r{i}" for i in range(len(tokens))), self.domains, self.domains, tokens, losses)
-
-    def solve(self, fit: Fit, times: int) -> Solution:
-        """Return the solution at a budget."""
-        return solve_mixture(fit, times * N * len(self.domains), available=self.available)
-
-    def optimal(self, runs: int, tokens: float) -> Mixtures:
-        """Return a D-optimal design for `transfer`."""
-        laws = laws_for("transfer", self.domains, self.domains)
-        return [m for _, m in optimal_design(laws, N, runs, self.seed, most_tokens=tokens)]
+    return method
 
 
-def weights_of(world: World, solution: Solution) -> np.ndarray:
-    """Return the shares in the order of the domains."""
-    return np.array([solution.weights[d] for d in world.domains])
-
-
-Found = dict[tuple[str, int], tuple[np.ndarray, float, float]]
-"""(method, times) -> weights, reported 95th percentile of the regret (nats; NaN for none), tokens spent."""
-
-
-def by_law(world: World, name: str, runs: RunTable, law: str, procedure: str) -> Found:
-    """Return what a law fitted to the runs recommends."""
-    fit, spent = fit_law(runs, law, procedure), float(runs.totals_R.sum())
-    found: Found = {}
+def sequential(world: World, limit: float) -> tuple[Answers, float]:
+    """Return what the sequential design recommends where it stops, and the mean of what it spent."""
+    answers, spent = {}, []
     for times in TIMES:
-        solution = world.solve(fit, times)
-        found[name, times] = (weights_of(world, solution), solution.expected_regret["p95"], spent)
-    return found
+        batch, done, part = planned(world, "sequential", limit), None, 0
+        while batch:
+            new, part = world.measure(batch, part), part + 1
+            done = new if done is None else joined(done, new)
+            fit = mixlaw.fit(done)
+            solution = mixlaw.solve(fit, world.budget(times), available=world.available)
+            left = most_runs(len(world.domains)) - len(done)
+            batch = propose(
+                fit,
+                solution,
+                N,
+                min(max(len(world.domains), 3), left),
+                available=world.available,
+                most_tokens=limit - float(done.totals_R.sum()),
+                runs_left=left,
+                seed=world.setting.seed,
+            ).mixtures
+        answers[times] = answer(world, fit, times)
+        spent.append(float(done.totals_R.sum()))
+    return answers, float(np.mean(spent))
 
 
-def sequential(world: World, times: int) -> Found:
-    """Return what the sequential design recommends where it stops, and at half of the tokens if it does not stop."""
-    domains, K = world.domains, len(world.domains)
-    first, _ = design_runs("sequential", world.available, int(times * N * K), base_tokens=N, seed=world.seed)
-    runs, half, ended = world.measure([dict(run.tokens) for run in first]), None, None
-    while ended is None or half is None:
-        fit = fit_law(runs, "auto")
-        solution = world.solve(fit, times)
-        spent = float(runs.totals_R.sum())
-        now = (weights_of(world, solution), solution.expected_regret["p95"], spent)
-        if ended is None and solution.expected_regret["p95"] <= THRESHOLD * solution.total_loss:
-            ended = now
-        left = most_runs(K) - len(runs)
-        count, mixtures = min(max(K, 3), left), []
-        ask = partial(propose, fit, solution, N, count, available=world.available, threshold=0.0, seed=world.seed)
-        ask = partial(ask, runs_left=left)
-        if half is None:
-            mixtures = ask(most_tokens=0.5 * world.limit - spent).mixtures
-            half = None if mixtures else now
-        if half is not None and ended is None:
-            mixtures = ask(most_tokens=world.limit - spent).mixtures
-            ended = None if mixtures else now
-        if mixtures:
-            new = world.measure(mixtures)
-            tokens, losses = np.vstack([runs.tokens_RK, new.tokens_RK]), np.vstack([runs.losses_RJ, new.losses_RJ])
-            runs = RunTable(tuple(f"r{i}" for i in range(len(tokens))), domains, runs.targets, tokens, losses)
-    return {("sequential", times): ended, ("sequential half", times): half}
+def joined(a: mixlaw.RunTable, b: mixlaw.RunTable) -> mixlaw.RunTable:
+    """Return the runs of both tables."""
+    tokens, losses = np.vstack([a.tokens_RK, b.tokens_RK]), np.vstack([a.losses_RJ, b.losses_RJ])
+    return mixlaw.RunTable(a.runs + b.runs, a.domains, a.targets, tokens, losses)
 
 
-def by_search(world: World, runs: RunTable, kind: str) -> np.ndarray:
-    """Return the best of many mixtures by a predictor of shares (RegMix, log-linear)."""
-    asked = np.random.default_rng(world.seed).dirichlet(np.ones(len(world.domains)), 20_000)
-    shares = runs.tokens_RK / runs.totals_R[:, None]
-    if kind == "regmix":
-        total = np.sum([fit_regressor("gbdt", shares, y).predict(asked) for y in runs.losses_RJ.T], axis=0)
-        return asked[np.argsort(total, kind="stable")[:100]].mean(axis=0)  # RegMix averages the best hundred
-    fits = FITTERS["exponential"](runs.domains, runs.targets, shares, runs.losses_RJ, 0, 0)
-    total = np.sum([fit.law.predict(fit.theta_P, asked) for fit in fits], axis=0)
-    return asked[int(np.argmin(total))]
+def by_search(law: str) -> Callable[[World, float], tuple]:
+    """Return a method of predictors of shares: one total, random shares, the best of many by prediction."""
+
+    def method(world: World, limit: float) -> tuple[Answers, float]:
+        K, (rows, many) = len(world.domains), (4 * len(world.domains) + 1, 20_000)
+        rng = np.random.default_rng(world.setting.entropy)
+        shares, asked = rng.dirichlet(K * world.natural, rows), rng.dirichlet(np.ones(K), many)
+        runs = world.measure([dict(zip(world.domains, limit / rows * share, strict=True)) for share in shares])
+        total = mixlaw.fit(runs, law=law).predict(limit / rows * asked).mean.sum(axis=1)
+        # RegMix averages the best hundred.
+        best = asked[np.argsort(total, kind="stable")[: 100 if law == "gbdt" else 1]].mean(axis=0)
+        return {times: Answer(best) for times in TIMES}, limit
+
+    return method
 
 
-def recommendations(world: World) -> Found:
-    """Return what every method recommends; one that fails recommends the equal mixture."""
-    K = len(world.domains)
-    published = world.measure(world.published)
-    prior = {d: world.available[d] / 1e12 for d in world.domains}
-    total = world.limit / (4 * K + 1)
-    drawn = dirichlet_design(world.domains, (total, total), 4 * K + 1, world.seed, prior=prior)
-    dirichlet = world.measure([m for _, m in drawn])
-    natural = np.array([prior[d] for d in world.domains])
-    found: Found = {}
-    for name, action in {
-        "published": lambda: by_law(world, "published", published, "transfer", "published"),
-        "joint": lambda: by_law(world, "joint", published, "transfer", "joint"),
-        "one-shot": lambda: by_law(
-            world, "one-shot", world.measure(world.optimal(4 * K + 1, world.limit)), "auto", "joint"
-        ),
-        "sequential": lambda: sequential(world, TIMES[0]) | sequential(world, TIMES[1]),
-        "regmix": lambda: {
-            ("regmix", t): (by_search(world, dirichlet, "regmix"), float("nan"), world.limit) for t in TIMES
-        },
-        "log-linear": lambda: {
-            ("log-linear", t): (by_search(world, dirichlet, "log-linear"), float("nan"), world.limit) for t in TIMES
-        },
-        "equal": lambda: {("equal", t): (np.full(K, 1 / K), float("nan"), 0.0) for t in TIMES},
-        "natural": lambda: {("natural", t): (natural / natural.sum(), float("nan"), 0.0) for t in TIMES},
-    }.items():
-        try:
-            found |= action()
-        except MixlawError as error:
-            print(f"{name}: {error}", flush=True)
-            found |= {(name, t): (np.full(K, 1 / K), float("nan"), world.limit) for t in TIMES}
-    return found
+METHODS: dict[str, Callable[[World, float], tuple]] = {
+    "default": one_design("auto"),
+    "d-optimal": one_design("d_optimal"),
+    "sequential": sequential,
+    "joint": one_design("published", "transfer"),
+    "own-curve": one_design("published", "transfer", "own_curve"),
+    "published": one_design("published", "transfer", "published"),
+    "regmix": by_search("gbdt"),
+    "log-linear": by_search("exponential"),
+    "equal": lambda world, _: ({t: Answer(np.full(len(world.domains), 1 / len(world.domains))) for t in TIMES}, 0.0),
+    "natural": lambda world, _: ({t: Answer(world.natural) for t in TIMES}, 0.0),
+}
 
 
-def one_world(task: tuple[int, str, float, int]) -> list[dict]:
+def one_world(task: tuple[str, str, int, int, tuple[str, ...]]) -> list[dict]:
     """Return a row for every method and budget."""
-    K, kind, sd, draw = task
+    kind, truth, K, seed, methods = task
     warnings.simplefilter("ignore")
-    world = World(kind, K, sd, draw)
-    found, rows = recommendations(world), []
+    sd = NOISES[seed % len(NOISES)]
+    world = World(Setting(kind, truth, K, seed), sd)
+    limit = cost(planned(world, "published"))
+    found: dict[str, tuple[Answers, float, float, str]] = {}
+    for name in methods:
+        began, error = time.perf_counter(), ""
+        try:
+            answers, spent = METHODS[name](world, limit)
+        except mixlaw.MixlawError as raised:
+            error = str(raised)
+            answers, spent = METHODS["equal"](world, limit)[0], limit
+        found[name] = answers, spent, time.perf_counter() - began, error
+    rows = []
     for times in TIMES:
-        budget = times * N * K
-        names = [name for name, t in found if t == times]
-        values = {name: float(world.truth(budget * found[name, times][0][None]).sum()) for name in names}
-        lowest = min(
-            best_loss(world.truth, world.domains, budget, [found[n, times][0] for n in names]), *values.values()
-        )
-        for name in names:
-            _, p95, spent = found[name, times]
-            regret = values[name] - lowest
-            rows.append(
-                {
-                    "K": K,
-                    "truth": kind,
-                    "sd": sd,
-                    "times": times,
-                    "draw": draw,
-                    "method": name,
-                    "regret": 100 * regret / lowest,
-                    "covered": None if np.isnan(p95) else bool(regret <= p95 + 1e-9),
-                    "share_of_tokens": spent / world.limit,
-                }
-            )
+        judged = judge(world, times, {name: one[0][times] for name, one in found.items()})
+        for name, row in judged.items():
+            _, spent, seconds, error = found[name]
+            key = {"kind": kind, "truth": truth, "K": K, "seed": seed, "sd": sd, "times": times, "method": name}
+            rest = {"share_of_tokens": round(spent / limit, 3), "seconds": round(seconds, 2)}
+            rows.append(key | row | rest | ({"error": error} if error else {}))
     return rows
 
 
-def summary(rows: list[dict]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Return cell -> method -> figures."""
-    table: dict[str, dict[str, dict[str, float | None]]] = {}
-    for key in sorted({(r["K"], r["truth"], r["sd"], r["times"], r["method"]) for r in rows}, key=str):
-        cell = [r for r in rows if (r["K"], r["truth"], r["sd"], r["times"], r["method"]) == key]
-        regret = np.array([r["regret"] for r in cell])
-        covered = [r["covered"] for r in cell if r["covered"] is not None]
-        K, kind, sd, times, method = key
-        table.setdefault(f"K {K}, {kind}, sd {sd}, {times}x", {})[method] = {
-            "draws": len(cell),
-            "mean": round(float(regret.mean()), 5),
-            "p95": round(float(np.quantile(regret, 0.95)), 5),
-            "standard_error": round(float(regret.std() / np.sqrt(len(regret))), 5),
-            "covered": round(float(np.mean(covered)), 3) if covered else None,
-            "share_of_tokens": round(float(np.mean([r["share_of_tokens"] for r in cell])), 3),
-        }
+def place(row: dict) -> tuple:
+    """Return which world and budget a row is about."""
+    return tuple(row[key] for key in ("kind", "truth", "K", "seed", "times"))
+
+
+def figures(rows: list[dict], usual: Mapping[tuple, float]) -> dict[str, float | int | None]:
+    """Return what the rows of one method say together; `usual`: regret of the default design, by world and budget."""
+
+    def mean(key: str) -> float | None:
+        values = [row[key] for row in rows if row[key] is not None]
+        return round(float(np.mean(values)), 4) if values else None
+
+    regret = np.array([row["regret_percent"] for row in rows])
+    there = [usual[place(row)] for row in rows if place(row) in usual]
+    return {
+        "rows": len(rows),
+        "regret_percent": round(float(regret.mean()), 4),
+        "default_there": round(float(np.mean(there)), 4) if len(there) == len(rows) else None,
+        "standard_error": round(float(regret.std() / np.sqrt(len(regret))), 4),
+        "regret_p95": round(float(np.quantile(regret, 0.95)), 4),
+        "covered": mean("covered"),
+        "promised_p95": mean("p95_percent"),
+        "intervals": mean("intervals"),
+        "share_of_tokens": mean("share_of_tokens"),
+        "failed": sum("error" in row for row in rows),
+    }
+
+
+CELLS = (("kind",), ("kind", "truth"), ("kind", "K"), ("kind", "sd"), ("kind", "times"), ("truth", "K", "sd", "times"))
+
+
+def summary(rows: list[dict]) -> dict[str, dict[str, dict]]:
+    """Return cell -> method -> figures, for several ways to divide the worlds."""
+    table: dict[str, dict[str, dict]] = {}
+    usual = {place(row): row["regret_percent"] for row in rows if row["method"] == "default"}
+    methods = [name for name in METHODS if any(row["method"] == name for row in rows)]
+    for keys in CELLS:
+        for cell in sorted({tuple(row[key] for key in keys) for row in rows}, key=str):
+            here = [row for row in rows if tuple(row[key] for key in keys) == cell]
+            name = ", ".join(f"{key} {value}" for key, value in zip(keys, cell, strict=True))
+            by_method = {m: [row for row in here if row["method"] == m] for m in methods}
+            table[name] = {m: figures(found, usual) for m, found in by_method.items() if found}
     return table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--draws", default="3=24,6=8,12=4")
+    parser.add_argument("--split", choices=SPLITS, default="reporting")
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--K", default="3,6")
+    parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--truths", default=",".join(TRUTHS))
-    parser.add_argument("--noises", default=",".join(map(str, NOISES)))
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "decide.json")
+    parser.add_argument("--methods", default=",".join(name for name in METHODS if name != "sequential"))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="JSON file; the rows go beside it, as .jsonl")
     arguments = parser.parse_args()
-    counts = {int(k): int(n) for k, n in (part.split("=") for part in arguments.draws.split(","))}
-    noises = [float(sd) for sd in arguments.noises.split(",")]
-    tasks = [
-        (K, kind, sd, draw)
-        for draw in range(max(counts.values()))
-        for K, count in sorted(counts.items(), reverse=True)
-        if draw < count
-        for kind in arguments.truths.split(",")
-        for sd in noises
-    ]
-    kept = arguments.out.with_suffix(".jsonl")
+    out = arguments.out or HERE / f"{arguments.split}.json"
+    first, kept = FIRST_SEED[arguments.split], out.with_suffix(".jsonl")
     rows: list[dict] = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-    done = {(row["K"], row["truth"], row["sd"], row["draw"]) for row in rows}
-    left = [task for task in tasks if task not in done]
-    table = summary(rows)
-    with ProcessPoolExecutor(arguments.workers) as pool:
-        for n, result in enumerate(pool.map(one_world, left), 1):
-            rows += result
-            table = summary(rows)
-            kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
-            arguments.out.write_text(json.dumps({"worlds": len(done) + n, "regret_percent": table}, indent=1) + "\n")
-            print(f"{n} of {len(left)}", flush=True)
-    for cell, methods in table.items():
-        print(cell, {name: (value["mean"], value["covered"]) for name, value in methods.items()})
+    done = {tuple(row[key] for key in ("kind", "truth", "K", "seed", "method")) for row in rows}
+    places = itertools.product(range(first, first + arguments.seeds), map(int, arguments.K.split(",")))
+    tasks = []
+    for (seed, K), truth, kind in itertools.product(places, arguments.truths.split(","), arguments.kinds.split(",")):
+        missing = tuple(m for m in arguments.methods.split(",") if (kind, truth, K, seed, m) not in done)
+        tasks += [(kind, truth, K, seed, missing)] if missing else []
+    with ProcessPoolExecutor(arguments.workers) as pool, kept.open("a") as file:
+        for n, found in enumerate(pool.map(one_world, tasks), 1):
+            rows += found
+            file.write("".join(json.dumps(row) + "\n" for row in found))
+            file.flush()
+            print(f"{n} of {len(tasks)}: {found[0]['kind']} {found[0]['truth']} K {found[0]['K']}", flush=True)
+    seeds = f"{first} to {max((row['seed'] for row in rows), default=first)}"
+    out.write_text(json.dumps(stamp(arguments.split, seeds, CHOSEN_ON) | {"cells": summary(rows)}, indent=1) + "\n")
+    for cell, methods in summary(rows).items():
+        if cell.count(",") == 0:
+            for name, f in methods.items():
+                print(f"{cell:18} {name:10} " + "  ".join(f"{key} {value}" for key, value in f.items()))
 
 
 if __name__ == "__main__":

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench" / "swarm"))
-
-from tiny_swarm import evaluate
+from bench.swarm.tiny_swarm import evaluate
 
 
 def test_joint_fit_predicts_larger_budgets_no_worse_than_the_reference_and_ranks_mixtures() -> None:
     # Predicting the mean has an error of 10.5 % here.
-    results = evaluate("joint")
+    results = evaluate("joint", "tuning")
     for n in (15000, 30000, 60000):
         mine = [r["mre_percent"] for r in results if r["n"] == n]
         reference = [r["reference_percent"] for r in results if r["n"] == n]
