@@ -36,10 +36,8 @@ from bench.record import SPLITS, stamp
 
 import mixlaw
 from mixlaw import MixlawError, RunTable
-from mixlaw.fit.crossvalidation import spearman
-from mixlaw.fit.lawtable import FITTERS
-from mixlaw.fit.regression import fit_regressor
-from mixlaw.laws import REGRESSORS
+from mixlaw.fit.choosing.held_out import estimator_of, spearman
+from mixlaw.laws import find
 
 HERE = Path(__file__).parent
 SWARM = HERE.parents[1] / "tests/golden/data/tiny_sft_swarm.csv"
@@ -91,11 +89,8 @@ def predict(law: str, runs: RunTable, held: RunTable) -> tuple[np.ndarray, float
 
 def estimates(law: str, runs: RunTable, held: RunTable) -> np.ndarray:
     """Return losses predicted by a law's point estimates, without draws and cross-validation, which take minutes."""
-    tokens, asked = runs.tokens_RK / 1e6, held.tokens_RK / 1e6
-    if law in REGRESSORS:
-        return np.column_stack([fit_regressor(law, tokens, y).predict(asked) for y in runs.losses_RJ.T])
-    fits = FITTERS[law](runs.domains, runs.targets, tokens, runs.losses_RJ, 0, 0)
-    return np.column_stack([fit.law.predict(fit.theta_P, asked) for fit in fits])
+    asked = held.tokens_RK / 1e6
+    return np.column_stack([one.curve.losses(asked) for one in estimator_of(find(law)).fit(runs, 0, 0)])
 
 
 def one_regmix(task: tuple[str, str, int, int]) -> dict:

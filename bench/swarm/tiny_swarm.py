@@ -20,7 +20,7 @@ import numpy as np
 from bench.record import SPLITS, stamp
 
 import mixlaw
-from mixlaw.fit.crossvalidation import spearman
+from mixlaw.fit.choosing.held_out import spearman
 
 SWARM = Path(__file__).parents[2] / "tests/golden/data/tiny_sft_swarm.csv"
 # As published for this swarm with an unregularised fit: relative error in %, three seeds each.
