@@ -63,10 +63,7 @@ NUMERIC = ("laws", "fit", "solve", "design")
 
 # What breaks a rule today. The lists only shrink: an entry that keeps the rule fails the test until it is deleted.
 IN_A_CYCLE: set[str] = set()
-TOO_LONG = {
-    "api/project.py",
-    "data/prepare.py",
-}
+TOO_LONG: set[str] = set()
 TOO_MANY_PARAMETERS: set[str] = set()
 
 

@@ -23,7 +23,6 @@ from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.evaluate.baselines import baselines, grid
 from mixlaw.evaluate.confirmation import SOLUTION, summarise
-from mixlaw.fit import Fit
 from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
 
@@ -156,8 +155,8 @@ def _result(
     specs: Mapping[tuple[str, int], RunSpec],
     same_as: Mapping[str, str],
 ) -> dict[str, Any]:
-    fit = Fit.load(project.study.folder / "fit.json").of_domains(list(project.config.domains))
-    solution = project.solve(fit, budget)
+    solution = project.solve(project.fit, budget)
+    fit = project.fit.of_domains(list(project.config.domains))
     targets = list(project.config.domains)
     records = {key: study.record(spec) for key, spec in specs.items()}
     losses: dict[str, list[list[float]]] = {}

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.executor import require_extras
+from mixlaw.api.facts import stored_parameters, study_facts
 from mixlaw.api.numbers import load_runs
-from mixlaw.api.project import Note, Project, stored_parameters, study_facts
+from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
-from mixlaw.fit import Fit, fit_law
+from mixlaw.fit import fit_law
 from mixlaw.solve import Solution, solve_mixture
 
 
@@ -114,10 +115,7 @@ def report(
     if not (folder / "solution.json").exists():
         raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
     project.require_unchanged()
-    fitted, solution = (
-        Fit.load(folder / "fit.json"),
-        read_document(folder / "solution.json", "solution", Solution.from_json),
-    )
+    fitted, solution = project.fit, read_document(folder / "solution.json", "solution", Solution.from_json)
     if budget is not None and budget != solution.budget_tokens:
         solution = project.solve(fitted, budget)
     return write_report(

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.executor import train_pending
+from mixlaw.api.facts import versions
 from mixlaw.api.mixture import Wanted, wanted_mixture
-from mixlaw.api.project import Note, Project, versions
+from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.files import write_text

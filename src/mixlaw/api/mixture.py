@@ -13,7 +13,6 @@ from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
-from mixlaw.fit import Fit
 
 
 @dataclass(frozen=True)
@@ -57,23 +56,21 @@ def wanted_mixture(
                 "Run `mixlaw run`, or give --weights.",
             )
         project.require_unchanged()
-        fit = Fit.load(path)
+        fit = project.fit
         solution = project.solve(fit, budget)
         mixture = Mixture({name: float(solution.weights.get(name, 0.0)) for name in project.domains}, budget)
         law, predicted = fit.law, solution.predicted
     else:
         mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
-        law, predicted = _predicted(path, mixture, project.available_tokens)
+        law, predicted = _predicted(project, mixture)
     name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget])[:8]}"
     return Wanted(mixture, law, predicted, weights is not None, name)
 
 
-def _predicted(
-    path: Path, mixture: Mixture, available: Mapping[str, float]
-) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
-    if not path.exists():
+def _predicted(project: Project, mixture: Mixture) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
+    if not (project.study.folder / "fit.json").exists():
         return None, {}
-    fit = Fit.load(path)
+    fit, available = project.fit, project.available_tokens
     if not set(fit.domains) <= set(mixture.weights):
         return None, {}
     tokens = mixture.tokens

@@ -162,7 +162,8 @@ def predict(
 
 
 def _study_runs(path: Path) -> RunTable:
-    from mixlaw.api.project import Project, is_study, records_table
+    from mixlaw.api.facts import is_study, records_table
+    from mixlaw.api.project import Project
     from mixlaw.study.store import Study
 
     if not path.is_dir():

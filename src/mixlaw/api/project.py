@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from mixlaw.api.added import Added, changed_domains, comparable, load_added, save_added
+from mixlaw.api.changed_domains import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
+from mixlaw.api.facts import records_table
 from mixlaw.api.noise import measured_noise
 from mixlaw.config import Config, load_config
 from mixlaw.core.documents import write_document
@@ -30,7 +26,6 @@ from mixlaw.design.extend import extend_design
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.planning import default_base_tokens
 from mixlaw.design.repetition import matched_pools, repetition_notes
-from mixlaw.evaluate.downstream import stored_metrics
 from mixlaw.fit import Fit
 from mixlaw.solve import Constraints, Solution, SolveWishes, solve_mixture
 from mixlaw.study.store import Study
@@ -54,6 +49,8 @@ class Project:
         self.note: Note = note or (lambda text: None)
         self.warnings: list[str] = []  # what failed without ending a step, such as a tracker; notes, too
         self.study = Study(config.study)
+        self._fit: tuple[tuple[int, int] | None, Fit] | None = None
+        self._solved: dict[int, tuple[Fit, Solution]] = {}
 
     @staticmethod
     def open(path: str | Path, note: Note | None = None) -> Project:
@@ -305,70 +302,38 @@ class Project:
                 )
 
     def solve(self, fitted: Fit, budget_tokens: int | None = None) -> Solution:
-        """Return the solution of a fit of the study's runs, under its bounds.
+        """Return the solution of a fit of the study's runs, under its bounds; solved once for each fit and budget.
 
         Args:
             fitted: the fit.
             budget_tokens: None for the configuration's.
         """
-        fit = fitted.of_domains(list(self.config.domains))
-        return solve_mixture(fit, budget_tokens or self.config.budget_tokens, self.solve_wishes)
+        budget = budget_tokens or self.config.budget_tokens
+        if budget not in self._solved or self._solved[budget][0] is not fitted:
+            fit = fitted.of_domains(list(self.config.domains))
+            self._solved[budget] = fitted, solve_mixture(fit, budget, self.solve_wishes)
+        return self._solved[budget][1]
+
+    @property
+    def fit(self) -> Fit:
+        """What fit.json holds: read once, and again where the file has changed."""
+        path = self.study.folder / "fit.json"
+        now = _stamp(path)
+        if self._fit is None or self._fit[0] != now:
+            self._fit = now, Fit.load(path)
+        return self._fit[1]
+
+    def keep_fit(self, fitted: Fit) -> None:
+        """Write fit.json."""
+        path = self.study.folder / "fit.json"
+        fitted.save(path)
+        self._fit = _stamp(path), fitted
 
 
-def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTable:
-    """Return a study's finished runs as a table, dropped domains last; raise DataError where there is none."""
-    records = [record for record in study.records() if record.spec.role == "proxy"]
-    if not records:
-        raise DataError(f"The study {study.folder} has no finished runs.", "Train them: mixlaw train mix.yaml.")
-    gone = sorted({name for r in records for name, n in r.tokens.items() if n > 0} - set(domains))
-    table = RunTable.from_records(records, [*domains, *gone], targets)
-    found = [stored_metrics(study.run_folder(record.spec)) for record in records]
-    names = sorted({name for metrics in found for name in metrics})
-    return replace(table, metrics={name: np.array([m.get(name, math.nan) for m in found]) for name in names})
-
-
-def is_study(path: Path) -> bool:
-    """Whether a folder is a study."""
-    return (path / "plan.json").is_file() or (path / "config.resolved.json").is_file()
-
-
-def stored_parameters(folder: Path) -> int | None:
-    """Return the number of values in a folder's safetensors files, read from their headers; None without any."""
-    count = 0
-    for path in folder.glob("*.safetensors"):
-        try:
-            with open(path, "rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            count += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-        except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError):
-            return None
-    return count or None
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that determine results."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found: dict[str, str] = {}
-    for package in ("mixlaw", "numpy", "scipy", "torch", "transformers", "tokenizers"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def study_facts(project: Project) -> dict[str, Any]:
-    """Return what a report says about where its runs came from; the keys are those of `mixlaw.report.write_report`."""
-    statuses = project.study.status()
-    config, inputs = project.config, project.trainer_config.inputs
-    return {
-        "model": config.model.name_or_path,
-        "train_wall_s": sum(s.wall_s for s in statuses if s.wall_s is not None),
-        "failed": [s.name for s in statuses if s.state == "failed"],
-        "commands": ["mixlaw run mix.yaml"],
-        "versions": versions(),
-        "hashes": {name: value[:16] for name, value in inputs.items()},
-        "available_tokens": project.available_tokens,
-        "config": config.model_dump(),
-    }
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mixlaw.api.added import save_added
+from mixlaw.api.changed_domains import save_added
 from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
@@ -262,7 +262,7 @@ def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
     """Fit the study's runs, solve at its budget, write fit.json and solution.json, and return both."""
     wish = project.config.fit
     fitted = fit_law(project.run_table(), wish.law, wish.procedure, repetition=wish.repetition)
-    fitted.save(project.study.folder / "fit.json")
+    project.keep_fit(fitted)
     solution = project.solve(fitted)
     write_document(project.study.folder / "solution.json", "solution", solution.to_json())
     return fitted, solution

@@ -63,12 +63,8 @@ class DomainTokens:
         """Return the counts and hashes, for `domains.json`."""
 
         def counts(rows: TokenRows) -> dict[str, Any]:
-            return {
-                "rows": len(rows),
-                "tokens": rows.tokens,
-                "supervised_tokens": rows.supervised_tokens,
-                "fingerprint": rows.fingerprint,
-            }
+            found = {key: getattr(rows, key) for key in ("tokens", "supervised_tokens", "fingerprint")}
+            return {"rows": len(rows), **found}
 
         return {
             "format": self.format,

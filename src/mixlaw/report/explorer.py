@@ -103,7 +103,7 @@ def explorer_data(
         "domains": [{"name": domain, "series": series[domain]} for domain in domains],
         "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],
         "decay": None if np.isinf(fit.decay) else fit.decay,
-        "drift": {
+        "beyond": {
             "sigma": SIGMA,
             "largest": fit.largest_run,
             "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
@@ -134,7 +134,7 @@ def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
         "ceiling": CEILING * float(np.nanmax(np.abs(column))),
         "draws": [[v[0] if np.ptp(v) == 0 else v.tolist() for v in theta_SP.T] for theta_SP in draws],
         "counts": [len(theta_SP) for theta_SP in draws],
-        "drift": [belief.normals_S.tolist() for _ in draws],
+        "normals": [belief.normals_S.tolist() for _ in draws],
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixlaw.api.added import Added, load_added, save_added
+from mixlaw.api.changed_domains import Added, load_added, save_added
 from mixlaw.api.sequential import propose
 from mixlaw.core.errors import DataError
 from mixlaw.core.runtable import RunTable

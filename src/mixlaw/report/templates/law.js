@@ -1,5 +1,5 @@
 "use strict";
-/* The laws of src/mixlaw/laws in JavaScript: what `Fit.expected` says of a mixture, from the data in the page.
+/* The laws of src/mixlaw/laws in JavaScript: what `Fit.predict` says of a mixture, from the data in the page.
 
    A law is (theta, N, own) -> nats: theta its parameters in the order of the Python law, N the tokens of every domain in
    millions, own the place of the target's domain or -1. Every line has its twin in Python; a test compares them in the
@@ -109,18 +109,18 @@ const mixlaw = (() => {
   }
 
   /* A target's draws of one law among n, whose first is the i-th of all draws: `loss(s, N, distance)` in nats. */
-  function member(data, { own, draws, drift, counts }, i) {
-    const law = laws[data.laws[i]], n = data.laws.length, normals = drift[i];
+  function member(data, { own, draws, normals: drawn, counts }, i) {
+    const law = laws[data.laws[i]], n = data.laws.length, normals = drawn[i];
     const rows = Array.from({ length: counts[i] }, (_, s) => draws[i].map((c) => (Array.isArray(c) ? c[s] : c)));
-    /* Every draw's parameters at a distance beyond the largest run: amplitudes drift (src/mixlaw/fit/drift.py). */
+    /* Every draw's parameters at a distance beyond the largest run: amplitudes move (src/mixlaw/fit/posterior/extrapolation.py). */
     let near = { distance: 0, rows };
     const rowsAt = (distance) => {
       if (distance !== near.distance) {
-        const factors = normals.map((z) => Math.exp(data.drift.sigma * z * distance));
+        const factors = normals.map((z) => Math.exp(data.beyond.sigma * z * distance));
         const mean = sum(factors) / factors.length;
         near = { distance, rows: rows.map((theta, s) => {
           const moved = theta.slice();
-          for (const p of data.drift.amplitudes[i]) moved[p] *= factors[i + n * s] / mean;
+          for (const p of data.beyond.amplitudes[i]) moved[p] *= factors[i + n * s] / mean;
           return moved;
         }) };
       }
@@ -137,7 +137,7 @@ const mixlaw = (() => {
       members: data.laws.map((_, i) => member(data, target, i)).flatMap((one) =>
         Array.from({ length: one.count }, (_, s) => (N, distance) => one.loss(s, N, distance))),
     }));
-    const distanceOf = (tokens) => Math.log(Math.max(sum(tokens) / data.drift.largest, 1));
+    const distanceOf = (tokens) => Math.log(Math.max(sum(tokens) / data.beyond.largest, 1));
     // Evenly chosen draws where fewer are wanted: neighbours in a chain are alike.
     const choices = new Map();
     function chosen(members, count) {
