@@ -75,7 +75,7 @@ def planned(world: World, design: str, tokens: float | None = None) -> Mixtures:
     return [{d: round(times * count) for d, count in mixture.items()} for mixture in mixtures]
 
 
-def cost(mixtures: Sequence[Mapping[str, float]]) -> float:
+def cost(mixtures: Sequence[Mapping[str, int]]) -> float:
     """Return the tokens of all runs together."""
     return float(sum(sum(mixture.values()) for mixture in mixtures))
 
@@ -95,10 +95,8 @@ def sequential(world: World, limit: float) -> tuple[Answers, float]:
     """Return what the sequential design recommends where it stops, and the mean of what it spent."""
     answers, spent = {}, []
     for times in TIMES:
-        batch, done, part = planned(world, "sequential", limit), None, 0
-        while batch:
-            new, part = world.measure(batch, part), part + 1
-            done = new if done is None else joined(done, new)
+        done, part = world.measure(planned(world, "sequential", limit)), 0
+        while True:
             fit = mixlaw.fit(done)
             solution = mixlaw.solve(fit, world.budget(times), available=world.available)
             left = most_runs(len(world.domains)) - len(done)
@@ -112,6 +110,10 @@ def sequential(world: World, limit: float) -> tuple[Answers, float]:
                 runs_left=left,
                 seed=world.setting.seed,
             ).mixtures
+            if not batch:
+                break
+            part += 1
+            done = joined(done, world.measure(batch, part))
         answers[times] = answer(world, fit, times)
         spent.append(float(done.totals_R.sum()))
     return answers, float(np.mean(spent))
