@@ -75,7 +75,7 @@ def planned(world: World, design: str, tokens: float | None = None) -> Mixtures:
     return [{d: round(times * count) for d, count in mixture.items()} for mixture in mixtures]
 
 
-def cost(mixtures: Sequence[Mapping[str, float]]) -> float:
+def cost(mixtures: Sequence[Mapping[str, int]]) -> float:
     """Return the tokens of all runs together."""
     return float(sum(sum(mixture.values()) for mixture in mixtures))
 
@@ -95,10 +95,8 @@ def sequential(world: World, limit: float) -> tuple[Answers, float]:
     """Return what the sequential design recommends where it stops, and the mean of what it spent."""
     answers, spent = {}, []
     for times in TIMES:
-        batch, done, part = planned(world, "sequential", limit), None, 0
-        while batch:
-            new, part = world.measure(batch, part), part + 1
-            done = new if done is None else joined(done, new)
+        done, part = world.measure(planned(world, "sequential", limit)), 0
+        while True:
             fit = mixlaw.fit(done)
             solution = mixlaw.solve(fit, world.budget(times), available=world.available)
             left = most_runs(len(world.domains)) - len(done)
@@ -112,6 +110,10 @@ def sequential(world: World, limit: float) -> tuple[Answers, float]:
                 runs_left=left,
                 seed=world.setting.seed,
             ).mixtures
+            if not batch:
+                break
+            part += 1
+            done = joined(done, world.measure(batch, part))
         answers[times] = answer(world, fit, times)
         spent.append(float(done.totals_R.sum()))
     return answers, float(np.mean(spent))
@@ -208,7 +210,7 @@ def figures(rows: list[dict], usual: Mapping[tuple, float]) -> dict[str, float |
     }
 
 
-CELLS = (("kind",), ("kind", "truth"), ("kind", "K"), ("kind", "sd"), ("kind", "times"), ("truth", "K", "sd", "times"))
+CELLS = (("kind",), ("kind", "truth"), ("kind", "K"), ("kind", "sd"), ("kind", "times"))
 
 
 def summary(rows: list[dict]) -> dict[str, dict[str, dict]]:
@@ -252,8 +254,9 @@ def main() -> None:
             file.flush()
             print(f"{n} of {len(tasks)}: {found[0]['kind']} {found[0]['truth']} K {found[0]['K']}", flush=True)
     seeds = f"{first} to {max((row['seed'] for row in rows), default=first)}"
-    out.write_text(json.dumps(stamp(arguments.split, seeds, CHOSEN_ON) | {"cells": summary(rows)}, indent=1) + "\n")
-    for cell, methods in summary(rows).items():
+    table = summary(rows)
+    out.write_text(json.dumps(stamp(arguments.split, seeds, CHOSEN_ON) | {"cells": table}, indent=1) + "\n")
+    for cell, methods in table.items():
         if cell.count(",") == 0:
             for name, f in methods.items():
                 print(f"{cell:18} {name:10} " + "  ".join(f"{key} {value}" for key, value in f.items()))

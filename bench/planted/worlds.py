@@ -55,11 +55,12 @@ def curves(kind: str, K: int, rng: np.random.Generator) -> tuple[np.ndarray, np.
     if kind == "mild":
         return _spread(rng, 0.2, 1.3, K), _spread(rng, 0.05, 0.45, K), _spread(rng, 0.25, 2.0, K)
     sorts = rng.permutation(np.r_[np.arange(3), rng.integers(0, 3, max(K - 3, 0))][:K])
-    C, beta = (np.array([_spread(rng, *_SORTS[s][part], 1)[0] for s in sorts]) for part in (0, 1))
+    low_2K, high_2K = np.array([_SORTS[s] for s in sorts]).transpose(2, 1, 0)
+    C, beta = (_spread(rng, low_2K[part], high_2K[part], K) for part in (0, 1))
     return C, beta, _spread(rng, 0.1, 3.0, K)
 
 
-def _spread(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
+def _spread(rng: np.random.Generator, low: np.ndarray | float, high: np.ndarray | float, count: int) -> np.ndarray:
     return np.exp(rng.uniform(np.log(low), np.log(high), count))
 
 
@@ -104,7 +105,7 @@ class World:
         rng = np.random.default_rng(setting.entropy)
         self.truth = plant(setting, self.domains, rng)
         supply = rng.dirichlet(np.full(setting.K, 1.5)) + 0.02
-        self.available = {d: float(1e12 * s) for d, s in zip(self.domains, supply / supply.sum(), strict=True)}
+        self.available = {d: int(1e12 * s) for d, s in zip(self.domains, supply / supply.sum(), strict=True)}
 
     @property
     def natural(self) -> np.ndarray:

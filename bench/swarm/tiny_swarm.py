@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--split", choices=SPLITS, default="reporting")
     split = parser.parse_args().split
-    out = {procedure: evaluate(procedure, split) for procedure in ("joint", "own_curve")}
+    out: dict = {procedure: evaluate(procedure, split) for procedure in ("joint", "own_curve")}
     out["mean"] = {
         procedure: {
             "mre_percent": float(np.mean([r["mre_percent"] for r in out[procedure]])),
