@@ -37,8 +37,6 @@ class Parameter:
         scale: `log` where a step multiplies the value (then lower >= 0), `linear` where it adds to it.
         prior: mean and standard deviation of a normal prior, of the value's logarithm where the scale is `log`, with
             tokens in units of a typical run's total; None for flat within the bounds.
-        shared_sd: the part of the prior's standard deviation that all targets have in common: how far their mean may
-            lie from the prior's. 0: every target is on its own.
         source: the domain whose tokens it is about; empty where it belongs to the curve.
         role: `amplitude` where the loss is linear in it and falls with tokens only through what it multiplies,
             `floor` where it is the loss that no amount of tokens goes below, `exponent` of the amount of tokens;
@@ -51,7 +49,6 @@ class Parameter:
     upper: float
     scale: Literal["log", "linear"] = "linear"
     prior: tuple[float, float] | None = None
-    shared_sd: float = 0.0
     source: str = ""
     role: Literal["", "amplitude", "floor", "exponent"] = ""
 

@@ -1,15 +1,8 @@
-"""The estimator of the law `pairwise`: all targets at once, each on its own runs, sharing what they have in common.
+"""The estimator of the law `pairwise`: each target on its own runs, under the law's priors.
 
-Every target has a maximum a posteriori point under a normal prior; the priors are learnt from the targets themselves
-(empirical Bayes), so that thirteen targets over seventeen domains need no more runs than they can bear:
-
-    log n0, a, log beta     each target's own, around a common mean with a learnt spread
-    log t_ji                the crossed effects of `mixlaw.fit.estimating.hierarchy`
-    e_ji, h_ji              around 0 with a learnt spread
-    gamma_j                 around 0.1: the exponent of the model's size, where runs are of several sizes
-
-Rounds alternate: fit each target under its prior; let each target tell the hierarchy what its own runs say; learn.
-Residuals are scaled by a standard deviation that may grow with the loss (`Scatter`) and weighted by Huber's weights.
+Every target has a maximum a posteriori point under a normal prior on (log n0, a, log beta, log t, e, h) and, where runs
+are of several sizes, gamma, the exponent of the model's size. Residuals are scaled by a standard deviation that may
+grow with the loss (`Scatter`) and weighted by Huber's weights.
 
 Interference (h) is switched on when leaving out mixtures shows that it pays. Half a standard error of the paired
 differences is enough: h is shrunk towards 0 anyhow, and where it is real its absence biases every extrapolation.
@@ -30,8 +23,8 @@ from mixlaw.fit.curve import Curve
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.gauss_newton import minimise
 from mixlaw.fit.estimating.information import Information, information
+from mixlaw.fit.estimating.pairwise_point import Target, fit_points
 from mixlaw.fit.estimating.pairwise_problem import GAMMA, A, E, PairwiseProblem
-from mixlaw.fit.estimating.pairwise_rounds import Target, fit_rounds
 from mixlaw.fit.estimating.robust import BEND
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.size import log_sizes
@@ -73,8 +66,7 @@ class PairwiseEstimator:
     def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
         """See `Estimator.held_out`.
 
-        The priors and the switch of interference are those of all runs, which favours the law a little: what they learn
-        is a dozen numbers for all targets together.
+        The switch of interference is that of all runs, which favours the law a little.
         """
         fits = _fitted(runs, self.interference)
         predicted = np.full(runs.losses_RJ.shape, np.nan)
@@ -117,7 +109,7 @@ def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
     runs = same.runs
     unit = typical_total(runs.tokens_RK)
     without, with_ = (
-        fit_rounds(runs, unit, switch) if interference in (None, switch) else [] for switch in (False, True)
+        fit_points(runs, unit, switch) if interference in (None, switch) else [] for switch in (False, True)
     )
     if without and with_:
         return with_ if _pays(runs, without, with_) else without
@@ -142,7 +134,6 @@ def _whole(fit: Target, runs: RunTable, j: int) -> PairwiseProblem:
 
 def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
     problem, law = fit.problem, fit.law
-    assert fit.z_P is not None
     lower, upper = problem.bounds()
     z_SP, found = fit.z_P[None], None
     if draws:
@@ -170,7 +161,6 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
 def _known(fit: Target) -> Information:
     """Return what the runs say about the curve's parameters and the coefficients of the sources."""
     problem = fit.problem
-    assert fit.z_P is not None
     part = fit.law.part("t")
     places = np.array([*range(len(CURVE)), *range(part.start, part.stop)])
     places = places[np.diag(fit.covariance_PP)[places] > 0]
@@ -185,7 +175,7 @@ def _known(fit: Target) -> Information:
 def _pays(runs: RunTable, without: list[Target], with_: list[Target]) -> bool:
     """Return whether h lowers the error on held-out mixtures by more than half a standard error.
 
-    Each target is fitted again without a fold of the mixtures, under the priors and the scatter of the whole fit.
+    Each target is fitted again without a fold of the mixtures, under the scatter of the whole fit.
     """
     mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel()
     folds = min(_FOLDS, int(mixtures.max()) + 1)
@@ -212,7 +202,6 @@ def _pays(runs: RunTable, without: list[Target], with_: list[Target]) -> bool:
 def _without(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.ndarray:
     """Return the losses of held-out runs by a target's law fitted to the others, from the whole fit on."""
     lower, upper = fit.problem.bounds()
-    assert fit.z_P is not None
     z = fit.z_P
     for _ in range(2):
         predicted = kept.losses(z[None])[0]

@@ -48,10 +48,10 @@ class PairwiseProblem:
     @property
     def size(self) -> int:
         """P."""
-        return self._of_law + (self.log_sizes_R is not None)
+        return self.of_law + (self.log_sizes_R is not None)
 
     @property
-    def _of_law(self) -> int:
+    def of_law(self) -> int:
         """How many coordinates are parameters of the law."""
         return len(CURVE) + self.sources * (3 if self.interference else 2)
 
@@ -93,11 +93,11 @@ class PairwiseProblem:
             by_theta = self.law.derivatives(theta_P, self.mixtures, terms)
             shrink = self._shrink(z_P[None])
             jacobian = np.empty((len(self.losses_R), self.size))
-            jacobian[:, : self._of_law] = by_theta[:, : self._of_law]
+            jacobian[:, : self.of_law] = by_theta[:, : self.of_law]
             jacobian[:, self._logarithms] *= theta_P[self._logarithms]
             reducible = terms.reducible * np.ravel(shrink)
             if self.log_sizes_R is not None:
-                jacobian[:, : self._of_law] *= np.ravel(shrink)[:, None]
+                jacobian[:, : self.of_law] *= np.ravel(shrink)[:, None]
                 jacobian[:, E] = 1.0
                 jacobian[:, GAMMA] = -reducible * self.log_sizes_R
         return reducible + z_P[E], jacobian
@@ -114,6 +114,6 @@ class PairwiseProblem:
     def theta(self, z_SP: np.ndarray) -> np.ndarray:
         """Return (S, P) parameters of the law, tokens in units, at the largest size."""
         theta = np.zeros((len(z_SP), len(self.law.parameters)))
-        theta[:, : self._of_law] = z_SP[:, : self._of_law]
+        theta[:, : self.of_law] = z_SP[:, : self.of_law]
         theta[:, self._logarithms] = np.exp(theta[:, self._logarithms])
         return theta
