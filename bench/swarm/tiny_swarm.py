@@ -46,7 +46,7 @@ def evaluate(procedure: str, split: str) -> list[dict]:
     for n in sizes:
         for s, which in enumerate(("0-0", "1-1", "2-2")):
             fit = mixlaw.fit(runs.take((group == f"A{n}") & (seed == which)), "transfer", procedure)
-            predicted = fit.predict(target)
+            predicted = fit.predict(target, at="point")
             error = predicted.mean - target.losses_RJ
             inside = (target.losses_RJ >= predicted.low) & (target.losses_RJ <= predicted.high)
             results.append(

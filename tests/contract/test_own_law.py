@@ -175,7 +175,7 @@ def test_mix_yaml_names_it_and_says_where_a_name_is_wrong(Worth, tmp_path):
     path.write_text(text + "fit: {law: own_law:Worth}\n", encoding="utf-8")
     assert load_config(path).fit.law == "own_law:Worth"
     for law, words in (
-        ("own_law:Wroth", "has no 'Wroth'"),
+        ("own_law:Wroth", "no attribute 'Wroth'"),
         ("own_lwa:Worth", "cannot be imported"),
         ("worht", "no law"),
     ):

@@ -16,9 +16,9 @@ PARTS = ("laws", "fit", "design", "solve")
 
 HEAD = """# Constants
 
-Every number that laws, fits, designs and solver hold by themselves: its value, what it does, where it comes from, and on
-which data it was chosen. *No data* means that it was set by reasoning and never tuned. What was tuned on data is not judged on
-the same data: [the lab log](lab.md) says how the benchmarks are split.
+Every number that laws, fits, designs and solver hold by themselves: its value, what it does, where it comes from, and
+on which data it was chosen. *No data* means that it was set by reasoning and never tuned. What was tuned on data is not
+judged on the same data: [the lab log](lab.md) says how the benchmarks are split.
 
 This page is written from the code; change a constant or its explanation there.
 """

@@ -35,8 +35,9 @@ A_RANGE = (0.1, 1.0)
 """Of a: below 0.1 the power 1 / a loses its digits."""
 
 _N0, _BETA = float(np.log(0.005)), float(np.log(0.1))
-"""Prior means of log n0 and log beta. Published exponents are small: .043 to .051 in Li, Liu and Xing 2025, Table 1, .03
-to .5 in Zhang et al. 2024. Chosen on: n0 on RegMix's held-out mixtures, beta and its spread on planted tuning worlds."""
+"""Prior means of log n0 and log beta. Published exponents are small: .043 to .051 in Li, Liu, Xing 2025, Table 1, .03
+to .5 in Zhang et al. 2024. Chosen on: n0 on RegMix's held-out mixtures; beta and its spread on planted tuning worlds.
+"""
 
 WORTH = float(np.log(0.05))
 """Prior mean of log t: a token of another domain is worth a twentieth of an own one. No data."""

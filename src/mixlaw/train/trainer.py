@@ -108,7 +108,7 @@ class Trainer(ABC):
             MissingExtra, ConfigError: a package is not installed, or something else that the trainer needs is missing.
         """
         for package in cls.needs(options):
-            if find_spec(package) is None:
+            if not _installed(package):
                 if cls.extra:
                     raise MissingExtra(package, cls.extra, f"The trainer '{cls.name}'")
                 raise ConfigError(
@@ -137,3 +137,10 @@ class Trainer(ABC):
             DataError: the spec asks for tokens of a domain that has no rows.
             RunFailed: the run ended without a usable result.
         """
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that it is a part of
+        return False

@@ -135,7 +135,7 @@ def test_a_malformed_cell_of_a_run_table_is_named_by_line_and_column(mixlaw, run
 def test_fewer_runs_than_parameters(mixlaw, runs_csv, tmp_path):
     table, out = tmp_path / "few.csv", tmp_path / "fit.json"
     table.write_text("\n".join(runs_csv.read_text().splitlines()[:5]) + "\n")
-    assert_one_error(mixlaw("fit", table, "--out", out), "4 runs", "5 parameters")
+    assert_one_error(mixlaw("fit", table, "--out", out), "4 different mixtures", "5 parameters")
     assert not out.exists()
     assert mixlaw("fit", table, "--json").json["error"]["code"] == "too_few_runs"
 

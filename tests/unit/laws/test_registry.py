@@ -107,7 +107,7 @@ def test_a_law_offered_by_an_installed_package_is_found_by_its_name(module, monk
     ("law", "words"),
     [
         ("tranfser", r"no law 'tranfser'; did you mean 'transfer'"),
-        ("own_module:Wrong", "'own_module' has no 'Wrong'"),
+        ("own_module:Wrong", "no attribute 'Wrong'"),
         ("no_module:Own", "cannot be imported"),
         ("own_module:number", "has no name"),
         (3.0, "has no name"),

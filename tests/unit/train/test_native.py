@@ -212,9 +212,9 @@ def test_rows_longer_than_max_length_are_an_error(trainer, tmp_path):
 
 
 def test_token_ids_outside_the_vocabulary_are_an_error(tiny_config, tmp_path, monkeypatch):
-    import tiny_training
+    from mixlaw.testing import _training_case
 
-    monkeypatch.setattr(tiny_training, "VOCABULARY", VOCABULARY + 500)
+    monkeypatch.setattr(_training_case, "VOCABULARY", VOCABULARY + 500)
     rows = write_rows(tmp_path / "rows", 50, 0)
     config = dataclasses.replace(tiny_config, train_rows={"math": rows})
     with pytest.raises(DataError, match="vocabulary has 97"):

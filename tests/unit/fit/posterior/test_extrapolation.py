@@ -55,7 +55,10 @@ def test_bands_widen_with_the_distance_and_the_mean_stays(fit: Fit) -> None:
     assert (np.diff(bending, axis=0) > 0).all()
     point = [curve.law.predict(curve.theta_P, tokens / 1e6) for curve in curves]
     np.testing.assert_allclose(fit.predict(tokens, at="point").mean, np.array(point).T)
-    assert found.mean == pytest.approx(np.array(still).mean(axis=1).T, rel=5e-3)
+    # Two hundred draws: the mean of what bends is off by a few of its standard errors.
+    moved = found.draws - np.moveaxis(np.array(still), 0, -1)
+    assert (np.abs(moved.mean(axis=0)) <= 4 * moved.std(axis=0) / np.sqrt(len(moved))).all()
+    assert found.mean == pytest.approx(np.array(still).mean(axis=1).T, rel=1e-2)
 
 
 def test_losses_one_by_one_are_those_of_parameters_moved_to_the_budget(fit: Fit) -> None:
