@@ -25,7 +25,7 @@ from mixlaw.laws.pairwise import WORTH, WORTH_SD
 _USUAL = np.log(np.array([WORTH_SD[name] for name in ("common", "receptive", "general", "alike", "single")]))
 _SURE = 0.6
 """Standard deviation of the logarithm of an effect's standard deviation around its prior value: weak, a factor of 1.8.
-No data."""
+Chosen on: RegMix's held-out mixtures, before the split, where others gained nothing."""
 
 
 @dataclass(frozen=True)

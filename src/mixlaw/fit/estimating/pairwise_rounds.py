@@ -16,23 +16,31 @@ from mixlaw.fit.estimating.hierarchy import Hierarchy
 from mixlaw.fit.estimating.pairwise_problem import GAMMA, LOG_BETA, LOG_C, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND, clipped_noise
 from mixlaw.fit.size import log_sizes
+from mixlaw.laws._shares import ROBUST_SD
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise
 
 _ROUNDS = 3
-"""Times that the targets are estimated, the priors being learnt in between. Chosen on
-RegMix's held-out mixtures, all of them, before these were split into tuning and reporting halves."""
+"""Times that the targets are estimated, the priors being learnt in between. Chosen on:
+RegMix's held-out mixtures, before the split, at 32 and 64 runs."""
 
 _PASSES = 3
-"""Estimates of the noise in the first round, before the priors are learnt. Later ones change nothing; no data."""
+"""Estimates of the noise in the first round, before the priors are learnt. Later ones change nothing. No data."""
 
 _POWER_SD = 0.5
-"""Prior standard deviation of the power by which the scatter grows with the loss: weak; no data."""
+"""Prior standard deviation of the power by which the scatter grows with the loss: weak.
+Chosen on: RegMix's held-out mixtures, before the split, where others gained nothing."""
 
 _GAMMA = (0.1, 0.2)
-"""Prior mean and standard deviation of gamma: fine-tuning exponents of size in Zhang et al. 2024, section 4."""
+"""Prior mean and standard deviation of gamma. Source: exponents of size in Zhang et al. 2024, section 4. No data."""
 
 _BELIEF = 10.0
 """Weight of the prior's spreads against the targets' own, in targets (in coefficients for e and h). No data."""
+
+_STARTS = ((0.3, 0.1), (0.7, 0.25), (0.93, 0.5))
+"""Floor over the lowest loss and beta of the starting points: low and high, flat and steep. No data."""
+
+_POWERS = (-0.5, 2)
+"""Smallest and largest of these powers. No data."""
 
 _FEWEST_DEGREES = 0.2
 """Part of the runs that are degrees of freedom for the noise at the least: with few runs and many parameters that
@@ -153,7 +161,7 @@ def _estimate(fit: Target, passes: int) -> None:
 def _starts(fit: Target) -> list[np.ndarray]:
     low, middle = float(fit.problem.losses_R.min()), float(np.median(fit.problem.losses_R))
     starts = []
-    for floor, beta in ((0.3, 0.1), (0.7, 0.25), (0.93, 0.5)):
+    for floor, beta in _STARTS:
         z = fit.mean_P.copy()
         z[E], z[LOG_BETA] = floor * low, np.log(beta)
         z[LOG_C] = 0.0
@@ -176,10 +184,10 @@ def _set_noise(fit: Target, best: Minimum) -> None:
     centred = height - height.mean()
     logs = np.log(size + 0.1 * np.median(size) + 1e-300)
     # The logarithm of a standard normal's size has variance pi^2 / 8.
-    power = float(np.clip(centred @ (logs - logs.mean()) / (centred @ centred + np.pi**2 / 8 / _POWER_SD**2), -0.5, 2))
+    power = float(np.clip(centred @ (logs - logs.mean()) / (centred @ centred + np.pi**2 / 8 / _POWER_SD**2), *_POWERS))
     scaled = size / np.exp(power * height)
     floor = 1e-8 * float(np.abs(problem.losses_R).max()) + 1e-300
-    noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * 1.4826, floor)
+    noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * ROBUST_SD, floor)
     fit.scatter = Scatter(noise, power, sd.base, sd.span)
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))
     fit.covariance_PP = np.zeros_like(fit.precision_PP)
