@@ -104,5 +104,6 @@ class Autoscale(MixtureLaw):
             E, C = robust_linear(np.stack([np.ones_like(power), power], axis=1), losses_R)
             return np.array([E, C, equivalent, b])
 
-        points = lattice(*zip(_EQUIVALENT_STARTS, EXPONENT_STARTS, strict=True), _POINTS)
+        lowest, highest = zip(_EQUIVALENT_STARTS, EXPONENT_STARTS, strict=True)
+        points = lattice(lowest, highest, _POINTS)
         return best_starts(self, map(candidate, points), tokens_RK, losses_R, count)
