@@ -25,7 +25,7 @@ help:
 	@echo "make test    set up .venv with the test tools; lint, types, documentation, tests"
 	@echo "make lint    only lint and types"
 	@echo "make format  format the code and fix what can be fixed"
-	@echo "make docs    write docs/cli.md, api.md and errors.md again from the code"
+	@echo "make docs    write docs/cli.md, api.md, constants.md and errors.md again from the code"
 	@echo "make site    build the documentation into build/site; a warning is an error"
 
 demo: installed
@@ -48,7 +48,7 @@ format: installed-test
 	$(BIN)/python -m ruff check --fix .
 
 docs: installed-test
-	@for page in cli api errors; do \
+	@for page in cli api constants errors; do \
 		PYTHONPATH=tests $(BIN)/python tests/docs/$${page}_reference.py docs/$$page.md || exit 1; \
 	done
 

@@ -16,11 +16,18 @@ PARTS = ("laws", "fit", "design", "solve")
 
 HEAD = """# Constants
 
-Every number that laws, fits, designs and solver hold by themselves: its value, what it does, where it comes from, and
-on which data it was chosen. *No data* means that it was set by reasoning and never tuned. What was tuned on data is not
-judged on the same data: [the lab log](lab.md) says how the benchmarks are split.
+Every number that has a name in the laws, the fit, the designs and the solver: its value, what it does, and where it
+comes from.
 
-This page is written from the code; change a constant or its explanation there.
+- *Source*: it is somebody else's, or follows from a formula.
+- *Chosen on*: values were compared on these data, and this one was taken. [The lab log](lab.md) has the comparisons.
+- *No data*: set by reasoning, custom or for speed. As far as is recorded, nothing was compared.
+
+The benchmarks now have halves: constants may be chosen on the tuning half, and only the reporting half is quoted.
+*Before the split* means that a constant was chosen on all of a benchmark's held-out mixtures, so also on some that are
+quoted today. *Earlier planted worlds* have none of the seeds that are quoted; all domains of such a world were alike.
+
+This page is written from the code. To change it, change a constant or its explanation there, then run `make docs`.
 """
 
 
@@ -35,7 +42,7 @@ class Constant(NamedTuple):
 def numeric(node: ast.expr) -> bool:
     """Return whether a value is made of numbers, texts and arithmetic on them."""
     allowed = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Attribute)
-    kinds = (*allowed, ast.operator, ast.unaryop, ast.expr_context, ast.Starred, ast.keyword, ast.Load)
+    kinds = (*allowed, ast.Subscript, ast.operator, ast.unaryop, ast.expr_context, ast.Starred, ast.keyword, ast.Load)
     parts = list(ast.walk(node))
     some = any(isinstance(part, ast.Constant) and type(part.value) in (int, float) for part in parts)
     return some and all(isinstance(part, kinds) for part in parts)
@@ -70,7 +77,7 @@ def reference() -> str:
         if found:
             module = ".".join(("mixlaw", *path.relative_to(PACKAGE).with_suffix("").parts))
             lines += [f"## {module}\n", "| constant | value | what it does, and where it comes from |", "|---|---|---|"]
-            lines += [f"| `{c.name}` | `{c.value}` | {c.text} |".replace("||", "or") for c in found]
+            lines += [f"| `{c.name}` | `{c.value}` | {c.text} |" for c in found]
             lines.append("")
     return "\n".join(lines)
 

@@ -1,17 +1,29 @@
 """Pages that are written from the code say what the code says, and every error has its place."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from docs import api_reference, errors_reference
+from docs import api_reference, constants_reference, errors_reference
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("page", "module"), [("api.md", api_reference), ("errors.md", errors_reference)])
-def test_the_page_is_up_to_date(page, module):
-    assert (DOCS / page).read_text(encoding="utf-8") == module.reference(), "run `make docs`"
+PAGES = {"api.md": api_reference, "constants.md": constants_reference, "errors.md": errors_reference}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_is_up_to_date(page):
+    assert (DOCS / page).read_text(encoding="utf-8") == PAGES[page].reference(), "run `make docs`"
+
+
+def test_every_constant_says_its_source_or_on_which_data_it_was_chosen():
+    found = [(path.name, c) for path in constants_reference.files() for c in constants_reference.constants(path)]
+    assert len(found) >= 100
+    silent = [f"{file}: {c.name}" for file, c in found if not re.search("Source: |Chosen on: |No data", c.text)]
+    assert not silent, "write below the constant what it does, and 'Source: ...', 'Chosen on: ...' or 'No data.'"
+    assert not [c for _, c in found if "|" in c.text + c.value], "a bar ends a cell of the table"
 
 
 def test_every_error_code_is_explained_once():

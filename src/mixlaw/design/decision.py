@@ -35,16 +35,16 @@ from mixlaw.design.posterior import Posterior, Posteriors
 from mixlaw.laws.base import Law
 
 _SHARE_STEP = 1e-3
-"""Step of a weight over which derivatives along the simplex are taken. Chosen on: no data."""
+"""Step of a weight over which derivatives along the simplex are taken. No data."""
 
 _LEAST_CURVATURE = 1e-6
-"""Nats per unit share squared: a direction of the weights is never taken as flatter. Chosen on: no data."""
+"""Nats per unit share squared: a direction of the weights is never taken as flatter. No data."""
 
 _LEAST_OF_LARGEST = 1e-2
-"""Nor as flatter than this part of the most curved direction. Chosen on: no data."""
+"""Nor as flatter than this part of the most curved direction. No data."""
 
 _NO_WEIGHT = 1e-6
-"""A domain with a smaller recommended share is taken to stay without weight. Chosen on: no data."""
+"""A domain with a smaller recommended share is taken to stay without weight. No data."""
 
 
 @dataclass(frozen=True)

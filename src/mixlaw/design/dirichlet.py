@@ -25,16 +25,16 @@ from mixlaw.core.seeds import generator
 from mixlaw.design.ranges import by_name, named_runs, raised_shares, whole, within_caps
 
 TEMPERATURE = 0.5
-"""Power of the prior's shares (RegMix's code)."""
+"""Power of the prior's shares. Source: RegMix's code."""
 
 STRENGTHS = (0.1, 5.0)
-"""Smallest and largest s (RegMix's code)."""
+"""Smallest and largest s. Source: RegMix's code."""
 
 _LEAST_SHARE = 2e-4
-"""A smaller share is set to 0 (RegMix's code)."""
+"""A smaller share is set to 0. Source: RegMix's code."""
 
 _DRAWS_PER_RUN = 20
-"""Mixtures drawn for each one wanted: equal ones are left out. Chosen on: no data."""
+"""Mixtures drawn for each one wanted: equal ones are left out. No data."""
 
 
 def dirichlet_design(

@@ -32,12 +32,12 @@ from mixlaw.design.space_filling import space_filling_design
 from mixlaw.laws.base import Law
 
 _FEWEST_RUNS = 5
-"""Runs in which an added domain's loss is measured: as many as its law has parameters (`transfer`)."""
+"""Runs in which an added domain's loss is measured: as many as its law has parameters (`transfer`). No data."""
 
 _ENOUGH = 1.1
 """A parameter is well enough determined whose variance is at most this many times that under a whole new design.
 
-Chosen on: no data.
+No data.
 """
 
 

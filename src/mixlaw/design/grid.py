@@ -23,7 +23,7 @@ from mixlaw.core.seeds import generator
 from mixlaw.design.ranges import SPAN, by_name, farthest_points, named_runs, whole
 
 _SEARCHES = 8
-"""Searches for a fraction, of which the best is taken. Chosen on: no data."""
+"""Searches for a fraction, of which the best is taken. No data."""
 
 
 def grid_design(

@@ -25,16 +25,16 @@ Runs = Sequence[Mapping[str, float]]
 """Mixtures: domain -> tokens; a domain left out has none."""
 
 MILLION = 1e6
-"""Tokens in the unit of a fit's draws."""
+"""Tokens in the unit of a fit's draws. No data."""
 
 _DRAWS = 16
-"""Draws of the parameters over which a criterion is averaged. Chosen on: no data."""
+"""Draws of the parameters over which a criterion is averaged. No data."""
 
 _CANDIDATES = 800
-"""Mixtures that runs are chosen from, where none are given. Chosen on: no data."""
+"""Mixtures that runs are chosen from, where none are given. No data."""
 
 _MOST_NUMBERS = 2e7
-"""Floats of all factors together, 160 MB; draws are fewer where laws have many parameters. Chosen on: no data."""
+"""Floats of all factors together, 160 MB; draws are fewer where laws have many parameters. No data."""
 
 
 @dataclass(frozen=True)

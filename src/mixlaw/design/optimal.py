@@ -34,19 +34,19 @@ from mixlaw.design.posterior import Posteriors
 from mixlaw.design.ranges import named_runs
 
 _PASSES = 12
-"""Times that each run in turn may be exchanged. Chosen on: no data; most searches end sooner."""
+"""Times that each run in turn may be exchanged. Most searches end sooner. No data."""
 
 _LEAST_IMPROVEMENT = 0.02
-"""A pass that lowers the log of the largest variance by less is the last. Chosen on: no data."""
+"""A pass that lowers the log of the largest variance by less is the last. No data."""
 
 _EXCHANGE_ATTEMPTS = 2
-"""Attempts to exchange a run for one with a smaller largest variance, before the next. Chosen on: no data."""
+"""Attempts to exchange a run for one with a smaller largest variance, before the next. No data."""
 
 _PRICE_STEPS = 10
-"""Halvings of the range in which the price of a token lies. Chosen on: no data."""
+"""Halvings of the range in which the price of a token lies. No data."""
 
 _SPENT_ENOUGH = 0.98
-"""The search for the price ends where this share of the tokens is spent. Chosen on: no data."""
+"""The search for the price ends where this share of the tokens is spent. No data."""
 
 
 def optimal_design(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 RATIOS = {"third": 1 / 3, "half": 1 / 2, "x2": 2.0, "x3": 3.0}
-"""Name -> tokens of a domain over those in the base mixture (Li 2025, Algorithm 1)."""
+"""Name -> tokens of a domain over those in the base mixture. Source: Li 2025, Algorithm 1."""
 
 
 def perturbation_design(domains: Sequence[str], base_tokens: int) -> list[tuple[str, dict[str, int]]]:

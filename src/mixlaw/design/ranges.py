@@ -14,7 +14,7 @@ import numpy as np
 from mixlaw.core.errors import DesignError
 
 SPAN = 3.0
-"""Tokens of a domain run from base / SPAN to base * SPAN, as in the published design (Li 2025, Algorithm 1)."""
+"""Tokens of a domain run from base / SPAN to base * SPAN. Source: Li 2025, Algorithm 1."""
 
 
 def by_name(domains: Sequence[str], caps: Sequence[float] | None = None) -> tuple[list[str], np.ndarray]:

@@ -15,14 +15,14 @@ _SMALLER = 5
 """The first batch of `sequential` is around so many times fewer tokens a domain: most are left for chosen runs.
 
 The noise of a loss hardly depends on the tokens of its run, so many small runs tell more than few large ones; the large
-ones are needed for the budget. Chosen on: twelve cells of planted laws (docs/lab.md).
+ones are needed for the budget. Chosen on: earlier planted worlds of one kind.
 """
 
 _BATCH_DIVISORS = (1, 3, 9)
 """The candidates of later batches of `sequential` are around the base tokens over these. Chosen on: as `_SMALLER`."""
 
 _LEAST_TOKENS = 10_000
-"""Of a domain in the middle of smaller runs: a run of a few steps follows no law. Chosen on: no data."""
+"""Of a domain in the middle of smaller runs: a run of a few steps follows no law. No data."""
 
 
 def amounts(base_tokens: float) -> list[float]:

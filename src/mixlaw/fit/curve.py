@@ -19,6 +19,9 @@ from mixlaw.fit.size import at_size
 from mixlaw.laws import find
 from mixlaw.laws.base import Convex, Law, places
 
+_LOWEST, _MIDDLE = 0.1, 0.6
+"""Added to the height of a loss above the lowest one, in spans, and what the sum is in the middle. No data."""
+
 
 @dataclass(frozen=True)
 class Scatter:
@@ -43,7 +46,7 @@ class Scatter:
 
     def at(self, losses: np.ndarray) -> np.ndarray:
         """Return the standard deviation of a run's loss where the law says `losses`, nats; any shape."""
-        height = (np.maximum(losses - self.base, 0) / max(self.span, 1e-300) + 0.1) / 0.6
+        height = (np.maximum(losses - self.base, 0) / max(self.span, 1e-300) + _LOWEST) / _MIDDLE
         return self.sd_nats * height**self.power
 
 

@@ -29,7 +29,7 @@ from mixlaw.laws.transfer import Transfer
 PROCEDURES = ("joint", "own_curve", "published")
 
 DRAWS = 200
-"""Posterior draws kept with a fit."""
+"""Posterior draws kept with a fit. No data."""
 
 
 def fit_law(

@@ -15,6 +15,7 @@ from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
 
 _CEILINGS = (1.0, 100.0)
+"""Best values that a metric can have: a share, or percent. No data."""
 
 
 def with_metrics(runs: RunTable, wanted: Mapping[str, str]) -> RunTable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 MILLION = 1e6
-"""Tokens per unit in which parameters are reported (Li, Liu, Xing 2025, Table 1)."""
+"""Tokens per unit in which parameters are reported. Source: Li, Liu, Xing 2025, Table 1."""
 
 
 def typical_total(tokens_RK: np.ndarray) -> float:

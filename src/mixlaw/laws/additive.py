@@ -24,6 +24,7 @@ from mixlaw.laws._shares import (
     AMOUNT_PRIOR,
     EXPONENT_BOUNDS,
     EXPONENT_PRIOR,
+    EXPONENT_STARTS,
     MixtureLaw,
     as_tokens,
     best_starts,
@@ -38,7 +39,17 @@ from mixlaw.laws._shares import (
 from mixlaw.laws.base import Parameter
 
 _POINTS = 96
+"""Candidates of starting points, over four numbers. No data."""
+
+_BOX = ([0.0, 0.0, np.log(0.05), EXPONENT_STARTS[0]], [0.95, 0.9, np.log(2.0), EXPONENT_STARTS[1]])
+"""Box of the candidates: floor over the lowest loss, the token term's part of the rest, log g, log b. No data."""
+
 _TINY = 1e-300
+"""Guards a power. No data."""
+
+_MEAN_PRIOR = (0.0, 0.5)
+"""Prior mean and standard deviation of log p: near the plain mean, p = 1. No data."""
+
 _B_UNIT = "nats tokens^b"
 
 
@@ -129,7 +140,7 @@ class Additive(MixtureLaw):
         """Yield E, C_i, g, B, b. First C_i from 1 / (L - E - B D^-b), weighted as L is; then E, B and C's scale."""
         shares, total = raised_shares(tokens_RK), as_tokens(tokens_RK)[1]
         losses = np.asarray(losses_R, dtype=np.float64)
-        for point in lattice([0.0, 0.0, np.log(0.05), np.log(0.02)], [0.95, 0.9, np.log(2.0), np.log(2.0)], _POINTS):
+        for point in lattice(*_BOX, _POINTS):
             g, b = np.exp(point[2:])
             powers, decay = shares**g, total**-b
             rest = losses - point[0] * losses.min()
@@ -150,7 +161,7 @@ class AdditiveJoint(Additive):
         amplitude = (_B_UNIT, 0.0, np.inf, "log", AMOUNT_PRIOR)
         return (
             *(Parameter(f"B[{d}]", *amplitude, source=d, role="amplitude") for d in self.domains),
-            Parameter("p", "1", 0.1, 10.0, "log", (0.0, 0.5)),
+            Parameter("p", "1", 0.1, 10.0, "log", _MEAN_PRIOR),
         )
 
     def _coefficient(self, theta_P: np.ndarray, shares_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

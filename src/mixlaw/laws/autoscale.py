@@ -22,6 +22,7 @@ from mixlaw.laws._shares import (
     AMOUNT_PRIOR,
     EXPONENT_BOUNDS,
     EXPONENT_PRIOR,
+    EXPONENT_STARTS,
     FLOOR,
     MixtureLaw,
     as_tokens,
@@ -34,7 +35,13 @@ from mixlaw.laws.base import Parameter
 
 _E, _C, _N, _b = range(4)
 _POINTS = 64
+"""Candidates of starting points, over N_eq and b. No data."""
+
 _EQUIVALENT_PRIOR = (float(np.log(0.1)), 2.0)
+"""Prior mean and standard deviation of log N_eq, in totals of a typical run: 0.002 to 5. No data."""
+
+_EQUIVALENT_STARTS = (float(np.log(1e-3)), float(np.log(3.0)))
+"""Logarithms of the smallest and largest N_eq of the candidates. No data."""
 
 
 class Autoscale(MixtureLaw):
@@ -97,5 +104,6 @@ class Autoscale(MixtureLaw):
             E, C = robust_linear(np.stack([np.ones_like(power), power], axis=1), losses_R)
             return np.array([E, C, equivalent, b])
 
-        points = lattice(np.log([1e-3, 0.02]), np.log([3.0, 2.0]), _POINTS)
+        lowest, highest = zip(_EQUIVALENT_STARTS, EXPONENT_STARTS, strict=True)
+        points = lattice(lowest, highest, _POINTS)
         return best_starts(self, map(candidate, points), tokens_RK, losses_R, count)

@@ -19,6 +19,7 @@ from mixlaw.laws._shares import (
     AMOUNT_PRIOR,
     EXPONENT_BOUNDS,
     EXPONENT_PRIOR,
+    EXPONENT_STARTS,
     MixtureLaw,
     as_tokens,
     best_starts,
@@ -32,6 +33,7 @@ from mixlaw.laws.base import Parameter
 
 _a, _B, _b, _C = range(4)
 _POINTS = 64
+"""Candidates of starting points, over two numbers. No data."""
 
 
 class Bivariate(MixtureLaw):
@@ -97,5 +99,5 @@ class Bivariate(MixtureLaw):
             B, C = robust_linear(np.stack([factor * total**-b, factor], axis=1), losses_R)
             return np.array([a, B, b, C])
 
-        points = lattice([0.0, np.log(0.02)], [0.6, np.log(2.0)], _POINTS)
+        points = lattice([0.0, EXPONENT_STARTS[0]], [0.6, EXPONENT_STARTS[1]], _POINTS)
         return best_starts(self, map(candidate, points), tokens_RK, losses_R, count)

@@ -15,6 +15,7 @@ from mixlaw.laws._shares import (
     AMOUNT_PRIOR,
     EXPONENT_BOUNDS,
     EXPONENT_PRIOR,
+    EXPONENT_STARTS,
     MixtureLaw,
     as_tokens,
     best_starts,
@@ -26,6 +27,7 @@ from mixlaw.laws.base import Parameter
 
 _E, _B, _b = range(3)
 _POINTS = 24
+"""Candidates of starting points, over the exponent. No data."""
 
 
 class Chinchilla(MixtureLaw):
@@ -80,5 +82,5 @@ class Chinchilla(MixtureLaw):
             E, B = robust_linear(np.stack([np.ones_like(total), total**-b], axis=1), losses_R)
             return np.array([E, B, b])
 
-        exponents = np.exp(lattice([np.log(0.02)], [np.log(2.0)], _POINTS)[:, 0])
+        exponents = np.exp(lattice(EXPONENT_STARTS[:1], EXPONENT_STARTS[1:], _POINTS)[:, 0])
         return best_starts(self, map(candidate, exponents), tokens_RK, losses_R, count)

@@ -23,11 +23,15 @@ import numpy as np
 
 from mixlaw.laws._shares import Features
 
-# Log length per column, log standard deviation of f, log standard deviation of the noise; losses standardised.
 _PRIORS = {"length": (np.log(3.0), 1.0), "signal": (0.0, 1.0), "noise": (np.log(0.1), 1.5)}
+"""Means and standard deviations of the logarithms of each length, of the standard deviation of f and of the noise;
+columns and losses are standardised. Weak. No data."""
+
 _BOUNDS = {"length": (np.log(0.05), np.log(1e3)), "signal": (np.log(0.05), np.log(20.0)), "noise": (np.log(1e-3), 0.7)}
+"""Of the same logarithms. No data."""
+
 _STARTS = ((1.0, 0.1), (4.0, 0.1), (4.0, 0.5), (0.4, 0.02))
-"""Length and noise of the starting points."""
+"""Length and noise of the starting points. No data."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ CURVE = ("C", "n0", "a", "beta", "E")
 """The parameters that do not belong to a source."""
 
 A_RANGE = (0.1, 1.0)
-"""Of a: below 0.1 the power 1 / a loses its digits."""
+"""Of a: below 0.1 the power 1 / a loses its digits. No data."""
 
 _N0, _BETA = float(np.log(0.005)), float(np.log(0.1))
 """Prior means of log n0 and log beta. Published exponents are small: .043 to .051 in Li, Liu, Xing 2025, Table 1, .03
@@ -47,7 +47,10 @@ WORTH_SD = {"target": 1.64**0.5, "source": 1.49**0.5}
 Chosen on: RegMix's training runs."""
 
 _OVERFLOW = 600.0
+"""Guards an exponential. No data."""
+
 _TINY = 1e-300
+"""Guards a logarithm. No data."""
 
 
 @dataclass(frozen=True)

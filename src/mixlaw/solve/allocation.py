@@ -21,10 +21,11 @@ from typing import Protocol
 
 import numpy as np
 
-_MAX_PRICES = 200
-_MAX_WEIGHT_STEPS = 100
-_REFINEMENTS = 20
+_MAX_PRICES, _MAX_WEIGHT_STEPS, _REFINEMENTS = 200, 100, 20
+"""Prices, steps to the weights at a price, and steps near the optimum, at the most. No data."""
+
 _ROUNDING = 1e-15
+"""A weight this near to a bound is at it. No data."""
 
 
 class SeparableObjective(Protocol):

@@ -23,8 +23,16 @@ from mixlaw.solve.coupled_objective import CoupledObjective
 from mixlaw.solve.polytope import Polytope
 
 _ACTIVE = 1e-7
+"""A constraint this near to its limit holds with equality; so with the worst of several losses, relatively. No data."""
+
 _NOTHING = 1e-15
-"""Smallest weight of which a logarithm is taken."""
+"""Smallest weight of which a logarithm is taken. No data."""
+
+_STEP = 1e-6
+"""Of a weight, over which the curvature is taken from slopes. No data."""
+
+_HEAVY = 1e3
+"""Weight of the sum of multipliers, which must be 1, against the gradient, of size 1. No data."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,8 @@ def polish(objective: CoupledObjective, proof: Proof, weights_K: np.ndarray) -> 
     free = directions[int(np.sum(sizes > 1e-9 * sizes[0])) :]
     if not len(free):
         return weights_K
-    step = 1e-6
-    rows = [_lagrangian_slope(objective, proof, np.maximum(weights_K + step * scale * d, 0), False) for d in free]
-    bend = (np.array(rows) - _lagrangian_slope(objective, proof, weights_K, False)) * scale / step
+    rows = [_lagrangian_slope(objective, proof, np.maximum(weights_K + _STEP * scale * d, 0), False) for d in free]
+    bend = (np.array(rows) - _lagrangian_slope(objective, proof, weights_K, False)) * scale / _STEP
     curvature = bend @ free.T + (free * stiff * scale**2) @ free.T
     moves, *_ = np.linalg.lstsq((curvature + curvature.T) / 2, -free @ (scale * slope), rcond=1e-12)
     change = scale * (moves @ free)
@@ -155,11 +162,10 @@ def _multipliers(columns: np.ndarray, fixed: np.ndarray, worst: int) -> tuple[np
     scale = max(float(np.abs(fixed).max()), float(np.abs(columns[:worst]).max(initial=0)), 1e-300)
     sizes = np.maximum(np.abs(columns).max(axis=1), 1e-300)
     sizes[:worst] = scale
-    heavy = 1e3
     unit = np.zeros(len(columns))
-    unit[:worst] = heavy
+    unit[:worst] = _HEAVY
     matrix = np.vstack([(columns / sizes[:, None]).T, unit])
-    target = np.concatenate([-fixed / scale, [heavy if worst else 0.0]])
+    target = np.concatenate([-fixed / scale, [_HEAVY if worst else 0.0]])
     found, _ = nnls(matrix, target, maxiter=50 * max(matrix.shape))
     found *= scale / sizes
     if worst:

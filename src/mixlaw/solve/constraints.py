@@ -16,6 +16,7 @@ from mixlaw.solve.feasibility import Limit, conflict
 from mixlaw.solve.polytope import Polytope
 
 _SLACK = 1e-9
+"""By how much bounds may contradict each other: rounding. No data."""
 
 
 @dataclass(frozen=True)

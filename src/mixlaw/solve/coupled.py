@@ -25,19 +25,31 @@ from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective
 from mixlaw.solve.polytope import Polytope
 
 _SEARCH_DRAWS = 64
-_SAMPLE = 256
+"""Draws that the searches from several starts take; the last search takes all. For speed. No data."""
+
+_SAMPLE, _SAMPLE_OF_GROUPS = 256, 32
+"""Random mixtures of which the best are starts; fewer with groups, where each must be projected. No data."""
+
+_SPREAD = 0.7
+"""Parameter of the Dirichlet distribution of these: somewhat towards the corners. No data."""
+
+_FAVOURED = 0.6
+"""Share of the starts that favour a domain, in turn. No data."""
+
 _TRIES = 8
+"""Attempts to narrow the gap. No data."""
+
 _TIGHT = 1e-9
-"""Nats by which a ceiling may be missed."""
+"""Nats by which a ceiling may be missed. No data."""
 
 _PROVEN = 1e-11
-"""A gap that needs no narrowing, nats."""
+"""A gap that needs no narrowing, nats. No data."""
 
 _PULLED = 1e-10
-"""Smallest weight that is searched where a prior keeps weights off 0."""
+"""Smallest weight that is searched where a prior keeps weights off 0. No data."""
 
 _SNAP = 1e-6
-"""Weights this near to a bound are tried at the bound."""
+"""Weights this near to a bound are tried at the bound. No data."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +105,10 @@ def best_by_draw(
 def _starts(objective: CoupledObjective, polytope: Polytope) -> list[np.ndarray]:
     K = len(polytope.lower_K)
     rng = np.random.default_rng(20251105)
-    count = _SAMPLE if polytope.box else 32
-    sample = np.array([polytope.project(row) for row in rng.dirichlet(np.full(K, 0.7), count)])
+    count = _SAMPLE if polytope.box else _SAMPLE_OF_GROUPS
+    sample = np.array([polytope.project(row) for row in rng.dirichlet(np.full(K, _SPREAD), count)])
     order = np.argsort(objective.by_draw(sample).mean(axis=0))
-    favoured = [np.full(K, 0.4 / K) + 0.6 * row for row in np.eye(K)] if K <= 6 else []
+    favoured = [np.full(K, (1 - _FAVOURED) / K) + _FAVOURED * row for row in np.eye(K)] if K <= 6 else []
     middle = [polytope.project(row) for row in (np.full(K, 1 / K), *favoured)]
     return [*middle, *sample[order[:2]]]
 

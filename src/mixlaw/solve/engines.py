@@ -19,14 +19,15 @@ from mixlaw.solve.separable import SeparableLosses
 from mixlaw.solve.solution import Certificate
 from mixlaw.solve.wishes import Criterion
 
-_REGRET_DRAWS = 50
-"""Posterior draws whose own optimum is searched for where the law couples the domains."""
+_REGRET_DRAWS, _REGRET_DRAWS_OF_MANY, _MANY_DOMAINS = 50, 20, 40
+"""Posterior draws whose own optimum is searched for where the law couples the domains; with more than so many domains
+fewer. For speed. No data."""
 
 _STEP = 1e-4
-"""Relative change of the budget for a derivative: central, so that its error is of the order of a hundred-millionth."""
+"""Relative change of the budget for a central derivative: its error is of the order of a hundred-millionth. No data."""
 
 _NEAR = 1e-9
-"""Gap of a draw's optimum, relative to its objective, that needs no exact search."""
+"""Gap of a draw's optimum, relative to its objective, that needs no exact search. No data."""
 
 
 class Engine(Protocol):
@@ -163,7 +164,8 @@ class Coupled:
 
     def best_by_draw(self, near_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Engine.best_by_draw`; of some evenly spaced draws."""
-        return best_by_draw(self.objective, near_K, self.polytope, _REGRET_DRAWS if len(near_K) <= 40 else 20)
+        count = _REGRET_DRAWS if len(near_K) <= _MANY_DOMAINS else _REGRET_DRAWS_OF_MANY
+        return best_by_draw(self.objective, near_K, self.polytope, count)
 
     def marginal(self, weights_K: np.ndarray) -> np.ndarray:
         """See `Engine.marginal`; where the worst counts, of the targets that are worst, as their multipliers share."""

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-_POLISHES = 8
-_CLOSE = 1e-13
+_POLISHES, _CLOSE = 8, 1e-13
+"""Projections of a point at the most, until it misses no constraint by more. No data."""
 
 
 def _none() -> np.ndarray:

@@ -18,9 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_STEPS = 200
-_TRIES = 12
+_STEPS, _TRIES = 200, 12
+"""Steps at the most, and dampings tried for each. For safety: most searches end sooner. No data."""
+
 _EXACT = 1e-7
+"""The search ends with a step that lowers the cost by a smaller part. No data."""
+
+_FIRST_DAMPING = 1e-3
+"""Relative to the diagonal. Usual. No data."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def minimise(
     z = np.clip(start_P, lower_P, upper_P)
     predicted, jacobian = losses_and_jacobian(z)
     cost = _cost(predicted, losses_R, scale_R, z, mean_P, precision_PP)
-    damping, growth, steps = 1e-3, 2.0, 0
+    damping, growth, steps = _FIRST_DAMPING, 2.0, 0
     for steps in range(1, _STEPS + 1):  # noqa: B007
         weighted = scale_R[:, None] * jacobian
         gradient = weighted.T @ (scale_R * (predicted - losses_R)) + precision_PP @ (z - mean_P)

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 _SINGULAR = 1e-7
+"""A direction is undetermined whose singular value is at most this part of the largest. No data."""
+
 _HELD = 0.05
+"""A parameter is undetermined whose variance the runs lower by less than this part of the prior's. No data."""
+
+MOOT = 1e-9
+"""No loss depends on a parameter whose derivatives are at most this part of the largest. No data."""
+
+LOOSE = 0.1
+"""A parameter belongs to an undetermined direction of length 1 that has a larger part along it. No data."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def information(
         prior_P: their prior variance; infinite without a prior.
     """
     length = np.linalg.norm(jacobian_RP, axis=0)
-    moot = length <= 1e-9 * length.max(initial=0.0)
+    moot = length <= MOOT * length.max(initial=0.0)
     values, rows = np.zeros(0), np.zeros((0, 0))
     if not moot.all() and len(jacobian_RP):
         _, values, rows = np.linalg.svd(jacobian_RP[:, ~moot] / length[~moot], full_matrices=False)
@@ -76,7 +85,7 @@ def information(
         open_ = [name for name, none in zip(names, moot, strict=True) if none]
         loose = rows[values <= _SINGULAR * values.max(initial=0.0)]
         kept = [name for name, none in zip(names, moot, strict=True) if not none]
-        open_ += [name for p, name in enumerate(kept) if (np.abs(loose[:, p]) > 0.1).any()]
+        open_ += [name for p, name in enumerate(kept) if (np.abs(loose[:, p]) > LOOSE).any()]
         if len(jacobian_RP) < len(kept) and not len(loose):
             open_ = names
     return Information(len(names), rank, condition, tuple(open_), variance_P is not None)

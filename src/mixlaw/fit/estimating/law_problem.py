@@ -24,8 +24,16 @@ from mixlaw.laws import LawKind
 from mixlaw.laws.base import Law
 
 _TINY = 1e-12
+"""Guards a bound against losses of 0. No data."""
+
 _WIDE = 40.0
+"""Bound of the logarithm of a parameter that has none. No data."""
+
 _STARTS = 4
+"""Starting points that a law is asked for. No data."""
+
+_UNHELD = 1e-2
+"""Precision added to every coordinate: what neither runs nor prior hold moves by its own scale, no further. No data."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +186,5 @@ def _normal(
     free = np.flatnonzero(inside)
     information = (data.T @ data + precision)[np.ix_(free, free)]
     covariance = np.zeros_like(precision)
-    # What neither runs nor prior hold may move by its own scale, no further.
-    covariance[np.ix_(free, free)] = np.linalg.inv(information + 1e-2 * np.eye(len(free)))
+    covariance[np.ix_(free, free)] = np.linalg.inv(information + _UNHELD * np.eye(len(free)))
     return covariance, precision, mean

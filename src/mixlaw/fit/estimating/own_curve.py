@@ -7,6 +7,9 @@ import numpy as np
 from mixlaw.core.errors import FitError
 from mixlaw.core.runtable import RunTable
 
+_SAME = 0.02
+"""Relative difference of tokens that moves no domain: whole rows differ by less than one conversation. No data."""
+
 
 def own_curve_rows(runs: RunTable, domain: str) -> np.ndarray:
     """Return the indices of the runs in which only `domain` moves, ordered by its tokens.
@@ -19,8 +22,7 @@ def own_curve_rows(runs: RunTable, domain: str) -> np.ndarray:
     tokens = runs.tokens_RK
     i = runs.domains.index(domain)
     base = _base_row(runs)
-    # Whole rows make a domain's tokens differ by less than one conversation: 2 % is no perturbation.
-    same = np.abs(tokens - tokens[base]) <= 0.02 * np.maximum(tokens[base], 1)
+    same = np.abs(tokens - tokens[base]) <= _SAME * np.maximum(tokens[base], 1)
     others = np.delete(np.arange(len(runs.domains)), i)
     rows = np.flatnonzero(same[:, others].all(axis=1))
     if len(rows) < 3:
@@ -34,6 +36,6 @@ def own_curve_rows(runs: RunTable, domain: str) -> np.ndarray:
 
 def _base_row(runs: RunTable) -> int:
     tokens = runs.tokens_RK
-    same = np.abs(tokens[:, None] - tokens[None]) <= 0.02 * np.maximum(tokens[None], 1)
+    same = np.abs(tokens[:, None] - tokens[None]) <= _SAME * np.maximum(tokens[None], 1)
     neighbours = (same.sum(axis=2) >= len(runs.domains) - 1).sum(axis=0)
     return int(np.argmax(neighbours))

@@ -15,11 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.laws._shares import EXPONENT_BOUNDS
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise
 
 LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
 GAMMA = -1
-"""Place of gamma in z, where it has one."""
+"""Place of gamma in z, where it has one. No data."""
+
+_LOG_T, _GAMMAS = (-60.0, 30.0), (-2.0, 5.0)
+"""Bounds of log t and gamma: so wide that priors hold them, since at a bound they would have no variance. No data."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,17 @@ class PairwiseProblem:
         lower, upper = np.full(self.size, -1.0), np.full(self.size, 1.0)
         top = float(np.abs(self.losses_R).max()) + 1e-12
         a = self.law.parameters[A]
-        lower[: len(CURVE)] = np.log(top) - 30, -14.0, a.lower, np.log(1e-3), 0.0
-        upper[: len(CURVE)] = np.log(top) + 10, 4.0, a.upper, np.log(5.0), max(float(self.losses_R.min()), 0.0)
-        # wide enough for the prior to hold them: a coefficient at a bound would have no variance
-        lower[self.law.part("t")], upper[self.law.part("t")] = -60.0, 30.0
+        lower[: len(CURVE)] = np.log(top) - 30, -14.0, a.lower, np.log(EXPONENT_BOUNDS[0]), 0.0
+        upper[: len(CURVE)] = (
+            np.log(top) + 10,
+            4.0,
+            a.upper,
+            np.log(EXPONENT_BOUNDS[1]),
+            max(float(self.losses_R.min()), 0.0),
+        )
+        lower[self.law.part("t")], upper[self.law.part("t")] = _LOG_T
         if self.log_sizes_R is not None:
-            lower[GAMMA], upper[GAMMA] = -2.0, 5.0
+            lower[GAMMA], upper[GAMMA] = _GAMMAS
         return lower, upper
 
     def losses(self, z_SP: np.ndarray) -> np.ndarray:

@@ -27,6 +27,11 @@ import numpy as np
 from mixlaw.core.errors import FitError
 
 DELTA = 0.001
+"""Where Huber's function bends. Source: Li 2025, section 4."""
+
+_STARTS = (0.5, 0.5), (0.0, 0.5, 1.0, 2.0)
+"""Of beta and the shift; of log C, log k, alpha and log E. They act like a prior. Chosen on: the 13
+published runs, whose parameters in Li 2025, Table 1, they reproduce."""
 
 
 def fit_published(own_R: np.ndarray, others: float, losses_R: np.ndarray) -> np.ndarray:
@@ -74,7 +79,7 @@ def _fit_exponent(own_R: np.ndarray, others: float, losses_R: np.ndarray) -> flo
 
     result = minimize(
         objective,
-        np.array([0.5, 0.5]),
+        np.array(_STARTS[0]),
         method="trust-constr",
         jac="2-point",
         hess=BFGS(),
@@ -97,7 +102,7 @@ def _fit_rest(own_R: np.ndarray, others: float, losses_R: np.ndarray, beta: floa
 
     result = minimize(
         objective,
-        np.array([0.0, 0.5, 1.0, 2.0]),
+        np.array(_STARTS[1]),
         method="trust-constr",
         jac="2-point",
         hess=BFGS(),

@@ -20,7 +20,7 @@ from mixlaw.laws import LawKind
 from mixlaw.laws.base import Parameter, Predictor
 
 _FOLDS = 5
-"""Parts of the runs, each held out once, that say how far runs lie from a regressor. Usual; no data."""
+"""Parts of the runs, each held out once, that say how far runs lie from a regressor. Usual. No data."""
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from mixlaw.core.errors import DidNotConverge
+from mixlaw.laws._shares import ROBUST_SD
 
 BEND = 2.0
-"""Residuals beyond this many standard deviations count linearly."""
+"""Residuals beyond this many standard deviations count linearly. Usual. Chosen on: RegMix's held-out
+mixtures, before the split, where others gained nothing."""
 
-_PASSES = 5
-_CLIPPINGS = 20
+_PASSES, _CLIPPINGS = 5, 20
+"""Estimates of the noise, and repetitions of each at the most. No data."""
+
 _CLIPPED = 0.9205
-"""Mean of min(x^2, BEND^2) for a standard normal x: makes the clipped estimate consistent."""
+"""Mean of min(x^2, BEND^2) for a standard normal x: makes the clipped estimate consistent.
+Source: 1 + 3 P(x^2 > 4) - 4 phi(2), phi the normal density."""
 
 
 class Problem(Protocol):
@@ -176,7 +180,7 @@ def _floor(problem: Problem) -> float:
 
 
 def _spread(problem: Problem, z_P: np.ndarray) -> float:
-    return max(1.4826 * float(np.median(np.abs(_residuals(problem, z_P)))), _floor(problem))
+    return max(ROBUST_SD * float(np.median(np.abs(_residuals(problem, z_P)))), _floor(problem))
 
 
 def _huber(problem: Problem, z_P: np.ndarray, noise: float) -> np.ndarray:

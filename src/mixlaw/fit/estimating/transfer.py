@@ -21,7 +21,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.core.seeds import generator
 from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated
-from mixlaw.fit.estimating.information import Information, information
+from mixlaw.fit.estimating.information import LOOSE, MOOT, Information, information
 from mixlaw.fit.estimating.robust import Optimum, estimate
 from mixlaw.fit.estimating.transfer_problem import TransferProblem
 from mixlaw.fit.posterior.convergence import Convergence
@@ -32,11 +32,19 @@ from mixlaw.laws.transfer import NAMES, Transfer
 _WALKERS = 100
 """Walkers of the ensemble: twenty times the coordinates. No data."""
 
+_WIDTHS = (3.0, 0.1, 0.2, 0.5, 3.0)
+"""Standard deviations of the walkers that start farther off, in the straight coordinates; the first and the last in
+standard deviations of the noise. No data."""
+
+_SINGULAR = 1e-10
+"""Runs determine nothing whose singular value is at most this part of the largest: there is no fit. No data."""
+
+
 _AT_BOUND = 1e-6
-"""A coordinate this near to a bound sits at it."""
+"""A coordinate this near to a bound sits at it. No data."""
 
 _NEAR = 1e-3
-"""Standard deviation of the walkers that start near the point."""
+"""The same of the walkers that start near the point, in these widths. No data."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +167,12 @@ def _require_identifiable(target: str, problem: TransferProblem, best: Optimum) 
     jacobian = problem.losses_and_jacobian(best.z_P)[1][:, inside]
     names = np.array(NAMES)[inside]
     scale = np.linalg.norm(jacobian, axis=0)
-    moot = scale <= 1e-9 * scale.max()
+    moot = scale <= MOOT * scale.max()
     if not moot.any():
         _, values, rows = np.linalg.svd(jacobian / scale, full_matrices=False)
-        if len(values) == 0 or values[-1] > 1e-10 * values[0]:
+        if len(values) == 0 or values[-1] > _SINGULAR * values[0]:
             return
-        loose = [str(name) for name in names[np.abs(rows[-1]) > 0.1]]
+        loose = [str(name) for name in names[np.abs(rows[-1]) > LOOSE]]
     else:  # no loss depends on it at all
         loose = [str(name) for name in names[moot]]
     if "alpha" in loose and "k" not in loose:  # without alpha, k is only known as k R^alpha
@@ -193,7 +201,7 @@ def _posterior(problem: TransferProblem, best: Optimum, seed: int, count: int) -
         return problem.log_posterior(np.where(free, z_SP, problem.lower), best.noise, best.weights_R) + log_volume
 
     centre = straight.straighten(best.z_P[None])[0]
-    width = np.array([3 * best.noise, 0.1, 0.2, 0.5, 3 * best.noise])
+    width = np.array(_WIDTHS) * [best.noise, 1, 1, 1, best.noise]
     spread, near = rng.standard_normal((5 * _WALKERS, 5)), _NEAR * rng.standard_normal((_WALKERS, 5))
     start = centre + width * np.vstack([spread, near])
     # Reflected at the bounds, so that a parameter that sits at one starts spread out inside it.

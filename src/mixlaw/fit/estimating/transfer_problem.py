@@ -20,12 +20,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
-from mixlaw.laws._shares import EXPONENT_BOUNDS
+from mixlaw.laws._shares import EXPONENT_BOUNDS, ROBUST_SD
 from mixlaw.laws.transfer import ONE_TOKEN, Transfer, effective_tokens, transfer_jacobian, transfer_losses
 
 _PRIORS = {parameter.name: parameter.prior for parameter in Transfer(("own",), "own").parameters}
 LOG_BETA_PRIOR = _PRIORS["beta"] or (0.0, np.inf)
 TAU_PRIOR_SD = (_PRIORS["k"] or (0.0, np.inf))[1]
+
+_CANDIDATES, _CANDIDATE_SD, _DIFFERENT = 1024, 1.2, 0.3
+"""Candidates of starting points; how far their log beta scatters around the prior mean; how far starts must lie apart,
+in tau, alpha and log beta. No data."""
+
+_OTHERS_WORTH = 0.2
+"""What a token of another domain counts in the unit of tokens, which puts typical runs near 1. No data."""
+
+_NOISE_DEGREES = 2.0
+"""Degrees of freedom of the prior of the noise around its estimate: few, so weak. No data."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class TransferProblem:
     @staticmethod
     def of(own_R: np.ndarray, others_R: np.ndarray, losses_R: np.ndarray, informed: bool = True) -> TransferProblem:
         """Return the problem for tokens in millions and losses in nats; all (R,)."""
-        typical = np.maximum(own_R, ONE_TOKEN) + 0.2 * others_R
+        typical = np.maximum(own_R, ONE_TOKEN) + _OTHERS_WORTH * others_R
         unit = float(np.exp(np.mean(np.log(typical))))
         others = others_R / unit
         mixed = bool(np.any(others > 0))
@@ -120,8 +130,8 @@ class TransferProblem:
             squares = (weights_R * (self.losses(z_SP) - self.losses_R) ** 2).sum(axis=1)
         centre, sd = LOG_BETA_PRIOR
         prior = ((z_SP[:, 3] - centre) / sd) ** 2 + (z_SP[:, 1] / TAU_PRIOR_SD) ** 2 if self.informed else 0.0
-        degrees = 2.0
-        density = -0.5 * prior - 0.5 * (weights_R.sum() + degrees) * np.log(degrees * noise**2 + squares)
+        shape = weights_R.sum() + _NOISE_DEGREES
+        density = -0.5 * prior - 0.5 * shape * np.log(_NOISE_DEGREES * noise**2 + squares)
         return np.where(inside & np.isfinite(density), density, -np.inf)
 
     def straight(self, z_P: np.ndarray) -> RidgeCoordinates:
@@ -136,9 +146,9 @@ class TransferProblem:
         """
         from scipy.stats import norm, qmc
 
-        cube = qmc.Sobol(3, scramble=True, rng=np.random.default_rng(20250731)).random(1024)
+        cube = qmc.Sobol(3, scramble=True, rng=np.random.default_rng(20250731)).random(_CANDIDATES)
         tau, alpha = cube[:, 0] ** 2 * self.upper[1], cube[:, 1] * self.upper[2]
-        log_beta = LOG_BETA_PRIOR[0] + 1.2 * norm.ppf(np.clip(cube[:, 2], 1e-4, 1 - 1e-4))
+        log_beta = LOG_BETA_PRIOR[0] + _CANDIDATE_SD * norm.ppf(np.clip(cube[:, 2], 1e-4, 1 - 1e-4))
         log_beta = np.clip(log_beta, self.lower[3], self.upper[3])
         D = self.effective(tau[:, None], alpha[:, None])
         slope, intercept, misfit = _robust_lines(np.exp(-np.exp(log_beta)[:, None] * np.log(D)), self.losses_R)
@@ -151,7 +161,7 @@ class TransferProblem:
             if len(chosen) == count:
                 break
             distance = np.abs(candidates[chosen][:, 1:4] - candidates[i, 1:4]).sum(axis=1)
-            if distance.min() > 0.3:
+            if distance.min() > _DIFFERENT:
                 chosen.append(i)
         return candidates[chosen]
 
@@ -176,7 +186,7 @@ def _robust_lines(x_SR: np.ndarray, y_R: np.ndarray) -> tuple[np.ndarray, np.nda
         slope = np.where(intercept < 0, through_zero, slope)
         intercept = np.maximum(intercept, 0)
         residual = np.abs(slope[:, None] * x_SR + intercept[:, None] - y_R)
-        scale = 1.4826 * np.median(residual, axis=1, keepdims=True) + 1e-12
+        scale = ROBUST_SD * np.median(residual, axis=1, keepdims=True) + 1e-12
         weights = np.minimum(1, 2 * scale / np.maximum(residual, 1e-300))
         misfit = (np.sqrt(weights) * residual).mean(axis=1)
     return slope, intercept, misfit

@@ -25,7 +25,17 @@ _WORK = 2.0e8
 """Elementary evaluations (draws x runs x coordinates) that the walkers may cost: some seconds a target. No data."""
 
 _MOST_SWEEPS, _FEWEST_SWEEPS = 2000, 100
-"""Sweeps of the ensemble at the most; where fewer than the fewest can be paid for, the normal approximation stays."""
+"""Sweeps of the ensemble at the most; where fewer than the fewest can be paid for, the normal approximation stays.
+No data."""
+
+_ROOM = 0.02
+"""Standard deviation of a coordinate at its bound, in widths of its range. No data."""
+
+_NEAR = 1e-3
+"""Standard deviation of the walkers that start near the point, in those of the posterior. No data."""
+
+_SHAPE = 2.0
+"""Degrees of freedom of the prior of the noise around its estimate: few, so weak. No data."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Around:
     @property
     def width_P(self) -> np.ndarray:
         """Standard deviations; a coordinate at its bound has no curvature there and gets a little room inside."""
-        inside = 0.02 * np.minimum(self.upper_P - self.lower_P, 1.0)
+        inside = _ROOM * np.minimum(self.upper_P - self.lower_P, 1.0)
         return np.where(self._held, inside, np.sqrt(np.maximum(np.diag(self.covariance_PP), 0)))
 
     @property
@@ -113,9 +123,8 @@ class Around:
         far = z_SP - self.mean_P
         prior = ((far @ self.precision_PP) * far).sum(axis=1)
         # The noise's size is known to within `degrees` of freedom: integrated out, the likelihood is a Student t.
-        shape = 2.0
         each = self.degrees / len(self.losses_R)
-        density = -0.5 * prior - 0.5 * (self.degrees + shape) * np.log(shape + squares * each)
+        density = -0.5 * prior - 0.5 * (self.degrees + _SHAPE) * np.log(_SHAPE + squares * each)
         return np.where(inside & np.isfinite(density), density + log_volume, -np.inf)
 
 
@@ -138,7 +147,7 @@ def draw(around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence
         return points, Convergence(around.worth(points), 1.0)
     # Where the normal approximation is too wide, a walker far out would need longer to come home than it is given: the
     # walkers start from the most probable fifth of its draws.
-    near = z + 1e-3 * around.width_P * rng.standard_normal((walkers, len(z)))
+    near = z + _NEAR * around.width_P * rng.standard_normal((walkers, len(z)))
     start = np.vstack([around.spread(5 * walkers, rng), np.clip(near, around.lower_P, around.upper_P)])
     start = around.straighten(start)
     start = start[np.argsort(-around.log_density(start), kind="stable")[:walkers]]

@@ -29,7 +29,14 @@ _DEGREES = 5.0
 """Of freedom of the Student t: heavier tails than a posterior's, so that no walker is stuck far out. No data."""
 
 _LOOKED_AT = 8_000
-"""States of all walkers that convergence is judged by, at most: evenly chosen. For speed; no data."""
+"""States of all walkers that convergence is judged by, at most: evenly chosen. For speed. No data."""
+
+_JUMP, _LONG = 2.38, 0.1
+"""Size of a difference move, over the root of twice the coordinates; share of those that have size 1 instead, and so
+move between modes. Source: ter Braak 2006, Eq. 2."""
+
+_ANEW = 0.5
+"""Share of moves that are proposed from the Student t, and of the others, that are stretches. No data."""
 
 LogDensity = Callable[[np.ndarray], np.ndarray]
 
@@ -81,7 +88,7 @@ class _Ensemble:
         # Fresh halves each time, so that no walker is tied to one group.
         order = self.rng.permutation(count)
         for movers, others in ((order[: count // 2], order[count // 2 :]), (order[count // 2 :], order[: count // 2])):
-            anew = self.root_PP is not None and self.rng.random() < 0.5
+            anew = self.root_PP is not None and self.rng.random() < _ANEW
             proposal, correction = self._anew(movers) if anew else self._nearby(movers, others)
             proposed = self.log_density(proposal)
             accept = np.log(self.rng.random(len(movers))) < correction + proposed - self.density_S[movers]
@@ -98,11 +105,11 @@ class _Ensemble:
         """Return proposals from the other half, and the logarithms of what corrects their asymmetry."""
         walkers, rng, count, dimension = self.walkers_SP, self.rng, len(movers), self.walkers_SP.shape[1]
         first = walkers[others[rng.integers(len(others), size=count)]]
-        if rng.random() < 0.5:
+        if rng.random() < _ANEW:
             stretch = (1 + rng.random(count)) ** 2 / 2  # density proportional to 1/sqrt(s) on [1/2, 2]
             return first + stretch[:, None] * (walkers[movers] - first), (dimension - 1) * np.log(stretch)
         second = walkers[others[rng.integers(len(others), size=count)]]
-        size = np.where(rng.random(count) < 0.1, 1.0, 2.38 / np.sqrt(2 * dimension))
+        size = np.where(rng.random(count) < _LONG, 1.0, _JUMP / np.sqrt(2 * dimension))
         return walkers[movers] + size[:, None] * (first - second), np.zeros(count)
 
     def _anew(self, movers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

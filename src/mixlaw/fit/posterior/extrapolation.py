@@ -25,8 +25,8 @@ from mixlaw.core.seeds import generator
 from mixlaw.laws.base import Law, places
 
 SIGMA = 0.05
-"""Relative standard deviation of a curve's height at e times the largest run. Chosen on the fine-tuning swarm's
-mixtures at 360k tokens: with it 90 % intervals cover about 90 instead of 67 to 79 % there (docs/lab.md)."""
+"""Relative standard deviation of a curve's height at e times the largest run. Chosen on: the fine-tuning swarm's
+mixtures at 180k and 360k tokens: with it 90 % intervals cover about 90 instead of 67 to 79 % there (docs/lab.md)."""
 
 
 def distance_beyond(totals_R: np.ndarray | float, largest: float) -> np.ndarray:
