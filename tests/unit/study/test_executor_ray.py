@@ -222,7 +222,7 @@ def test_a_node_that_cannot_train_ends_the_sweep_with_one_error_that_names_it(
     study, specs = planned
     for raised, message in (
         (MissingExtra("torch", "train", "Training"), "Training on node .* needs the package 'torch'.*mixlaw.train"),
-        (ConfigError("The model cannot be loaded.", "Mend it."), "Node .*: The model cannot be loaded. Mend it."),
+        (ConfigError("The model cannot be loaded.", "Correct it."), "Node .*: The model cannot be loaded. Correct it."),
         (ImportError("libcudart"), "Node .*: ImportError: libcudart"),
     ):
 
