@@ -156,8 +156,8 @@ def mix(
 ) -> None:
     """Write the training files of the solution, or of given weights, with a manifest and a card.
 
-    Shares are exact to within one conversation, and the data may be larger than memory. A command that was killed
-    continues where it stopped.
+    Shares are exact to within one conversation, and the data may be larger than memory. A command
+    that was killed continues where it stopped.
 
     Examples:
         mixlaw mix mix.yaml

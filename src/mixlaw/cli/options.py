@@ -107,7 +107,9 @@ Available = Annotated[
         help="domain=tokens: how many distinct tokens the domain has.", autocompletion=completion.domains_of_fit
     ),
 ]
-MaxEpochs = Annotated[float | None, typer.Option(help="How often a domain may be repeated at most; needs --available.")]
+MaxEpochs = Annotated[
+    float | None, typer.Option(help="How many times the data of a domain may be used at most; needs --available.")
+]
 Executor = Annotated[
     str | None,
     typer.Option(

@@ -37,8 +37,9 @@ def export(
 ) -> None:
     """Write a configuration with which another trainer trains on the solution.
 
-    By default it points at the files of `mixlaw mix`, with exact token shares. With --by-reference it points at the
-    sources. Tools count rows, so the shares of tokens are only approximate; the command prints by how much.
+    By default it uses the files of `mixlaw mix`, with exact shares of tokens. With --by-reference
+    it uses the sources. Tools count rows, so the shares of tokens are then only approximate; the
+    command prints by how much.
 
     Examples:
         mixlaw export mix.yaml --to llamafactory
@@ -99,9 +100,9 @@ def compare(
 ) -> None:
     """Train the solution and the usual mixtures at the budget, and show the differences.
 
-    These runs are not used in any fit. The other mixtures are equal tokens, equal rows, natural, UniMax, temperature
-    0.5, and those of --weights. Differences are between runs of the same seed; intervals are 90 %. Does only what is
-    missing.
+    These runs are not used in any fit. The other mixtures are equal tokens, equal rows, natural,
+    UniMax, temperature 0.5, and those of --weights. Differences are between runs of the same seed;
+    intervals are 90 %. Does only what is missing.
 
     Examples:
         mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2

@@ -46,7 +46,7 @@ def why_not(fit: Fit, solution: Solution | None) -> str:
     if unknown := {fit.law, fit.alternative} - evaluated() - {""}:
         return f"There is no explorer: this page cannot compute the law '{min(unknown)}'."
     if solution is None:
-        return "There is no explorer, because there are no weights yet. Solve for a budget: mixlaw report RUNS --budget 20M."
+        return "There is no explorer, because there are no weights yet. Give a budget: mixlaw report RUNS --budget 20M."
     if len(solution.weights) < 2:
         return "There is no explorer: one domain takes the whole budget."
     return ""

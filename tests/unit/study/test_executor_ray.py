@@ -254,7 +254,7 @@ def test_a_cluster_without_room_for_a_run_is_an_error_at_once_and_one_that_lost_
 ):
     study, specs = planned
     stubbed(monkeypatch)
-    with pytest.raises(StudyError, match="asks for 1 CPU, 2 GPU"):
+    with pytest.raises(StudyError, match="needs 1 CPU, 2 GPU"):
         run_pending(study, tiny_config, options=RayOptions(gpus_per_run=2))
     monkeypatch.setattr(executor_ray, "_LOST_WAIT_S", 0.1)
     monkeypatch.setattr(executor_ray, "_LOOK_EVERY_S", 0.05)
