@@ -72,7 +72,7 @@ def export(
             ]
             for s in result.facts["sources"]
         ]
-        columns = ["domain", "rows wanted", "rows there", "tokens a row", "drift of its share"]
+        columns = ["domain", "rows used", "rows in the source", "tokens per row", "its share may be off by"]
         table(f"By reference, in {result.recipe.unit}", columns, rows)
     for text in result.recipe.notes:
         note(text)

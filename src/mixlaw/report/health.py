@@ -92,9 +92,11 @@ def _held_out(fit: Fit) -> Check:
     if lacking := [target for target in fit.targets if target not in ratios]:
         text += f" Not tested: {_some(lacking)}."
     if ratios[worst] >= 1:
-        return Check(FAIL, name, text, "Do not use these weights for that target: add runs that move its domain more.")
+        return Check(
+            FAIL, name, text, "Do not use these weights for that target: add runs that differ more in its domain."
+        )
     if ratios[worst] > 0.5 or lacking:
-        return Check(WARN, name, text, "Add runs that move that domain over a wider range, or a second seed.")
+        return Check(WARN, name, text, "Add runs with a wider range of that domain's tokens, or a second seed.")
     return Check(PASS, name, text)
 
 
@@ -121,7 +123,7 @@ def _identified(fit: Fit) -> Check:
     open_ = [target for target, fitted in fit.targets.items() if not fitted.identifiable]
     if not open_:
         return Check(PASS, name, "The runs determine the parameters of every target.")
-    step = "Add runs in which each domain and the total move on their own" + _or_all_at_once(fit) + "."
+    step = "Add runs in which each domain and the total change independently" + _or_all_at_once(fit) + "."
     return Check(FAIL, name, f"Not determined: {_some(open_)}. {fit.targets[open_[0]].message}", step)
 
 
