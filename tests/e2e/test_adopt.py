@@ -112,8 +112,8 @@ def test_a_run_list_gives_the_planned_runs_among_others(
     assert main(["adopt", str(config), "wandb:team/mixes", "--loss", losses]) == 0
     said = capsys.readouterr()
     assert "13 done" in said.out
-    assert "2 runs of wandb:team/mixes are not finished and left out." in said.err
-    assert "1 runs of wandb:team/mixes are not planned and left out." in said.err
+    assert "2 runs of wandb:team/mixes are not finished and were skipped." in said.err
+    assert "1 runs of wandb:team/mixes are not in the plan and were skipped." in said.err
     (timing, *_) = (config.parent / "study" / "runs").glob("base-*/timing.json")
     assert json.loads(timing.read_text(encoding="utf-8")) == {"adopted_from": "wandb:team/mixes"}
 

@@ -48,7 +48,7 @@ def test_a_node_killed_in_the_middle_costs_its_run_and_all_records_are_those_of_
     assert log == here.training_logs()[specs[0].name]
 
     assert said["said"]["interrupted"] == ["pending"] * RUNS
-    assert "asks for 1 CPU, 1 GPU; the cluster has" in said["said"]["gpu"]
+    assert "needs 1 CPU, 1 GPU; the nodes have" in said["said"]["gpu"]
     assert "1 CPU, 2 tpu" in said["said"]["custom"] and "executor.wait_for_nodes_s" in said["said"]["custom"]
 
 

@@ -74,7 +74,7 @@ def test_with_json_a_tracker_that_fails_is_a_warning(tmp_path, capsys, verb):
     assert main([verb, str(config), "--json"]) == 0
     said = capsys.readouterr()
     (warning,) = json.loads(said.out)["warnings"]
-    assert "report_to: tensorboard failed" in warning and "the next `mixlaw run` reports" in warning
+    assert "report_to: tensorboard failed" in warning and "the next `mixlaw run` sends" in warning
     assert said.err == ""
     (study / "trackers" / "tensorboard").unlink()
     assert main([verb, str(config), "--json"]) == 0

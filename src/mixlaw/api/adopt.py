@@ -116,7 +116,7 @@ def _planned(rows: list[_Row], run_column: str, planned: Iterable[str], source: 
             f"Planned: {', '.join(list(planned)[:8])}. Name the runs so, or the column that does: --run-column.",
         )
     if len(kept) < len(rows):
-        note(f"{len(rows) - len(kept)} runs of {source} are not planned and left out.")
+        note(f"{len(rows) - len(kept)} runs of {source} are not in the plan and were skipped.")
     return kept
 
 
@@ -124,7 +124,7 @@ def _listed(source: str, project: Project) -> list[_Row]:
     """Return the rows of a tracker's run list that may be planned runs."""
     found = fetch_runs(source)
     if found.unfinished:
-        project.note(f"{found.unfinished} runs of {source} are not finished and left out.")
+        project.note(f"{found.unfinished} runs of {source} are not finished and were skipped.")
     return [
         _Row({name: cells[i] for name, cells in found.columns.items()}, f"run {place}")
         for i, place in enumerate(found.places)
@@ -146,7 +146,7 @@ def _number(row: _Row, column: str, default: float | None, rule: str, source: st
         number = math.nan
     if not math.isfinite(number) or number < 0:
         raise DataError(
-            f"{source}, {row.place}, column '{column}': {value!r}; {rule}.", "Mend the value, or drop that row."
+            f"{source}, {row.place}, column '{column}': {value!r}; {rule}.", "Correct the value, or delete that row."
         )
     return number
 
@@ -158,7 +158,7 @@ def _record(project: Project, spec: RunSpec, row: _Row, columns: Mapping[str, st
         loss = _number(row, column, None, "a loss is a finite number of nats >= 0", source)
         count = int(_number(row, f"count:{domain}", held_out, "a count is a number >= 1", source))
         if count < 1:
-            raise DataError(f"{source}, {row.place}: count:{domain} is {count}; it must be at least 1.", "Mend it.")
+            raise DataError(f"{source}, {row.place}: count:{domain} is {count}; it must be at least 1.", "Correct it.")
         losses[domain] = TargetLoss(loss * count, count)
     tokens = {
         domain: int(_number(row, f"tokens:{domain}", planned, "a token count is a number >= 0", source))
@@ -179,7 +179,7 @@ def _take(project: Project, record: RunRecord, source: str) -> bool:
     if lease is None:
         if study.record(spec) is not None:
             return False
-        raise StudyError(f"Another process is training '{spec.name}'.", "Stop it, or drop that row.")
+        raise StudyError(f"Another process is training '{spec.name}'.", "Stop it, or delete that row.")
     try:
         study.complete(spec, record, {"adopted_from": source})
     finally:

@@ -56,9 +56,9 @@ def with_domains(config: Config, census: Census) -> Config:
         return config
     if len(census.rows) > _MOST_DOMAINS:
         raise ConfigError(
-            f"collection.split_by: '{collection.split_by}' has {len(census.rows):,} values; without a mapping each "
-            f"would be a domain, and {_MOST_DOMAINS} are the most.",
-            "Say which values make a domain: collection.domains: {math: [<value>, ...]}.",
+            f"collection.split_by: '{collection.split_by}' has {len(census.rows):,} values. Without "
+            f"collection.domains each value becomes a domain, and at most {_MOST_DOMAINS} are possible.",
+            "Group the values into domains: collection.domains: {math: [<value>, ...]}.",
         )
     short = {value: _name(value.rpartition("/")[2]) for value in census.rows}
     names = list(short.values())
@@ -113,6 +113,6 @@ def left_out(config: Config, census: Census) -> str | None:
     named += [f"without a value ({census.without:,})"] if census.without else []
     total = sum(census.rows.values()) + census.without
     return (
-        f"collection: {rows:,} of {total:,} rows are in no domain and are left out; their '{collection.split_by}': "
+        f"collection: {rows:,} of {total:,} rows are in no domain and are not used; their '{collection.split_by}': "
         f"{', '.join(named)}."
     )

@@ -50,7 +50,7 @@ def compare(
     on_event: Callable[[RunEvent], None] | None = None,
     note: Note | None = None,
 ) -> dict[str, Any]:
-    """Train the solution and its rivals at a budget, with several seeds each, and return the comparison.
+    """Train the solution and other mixtures at a budget, with several seeds each, and return the comparison.
 
     Args:
         config: a mix.yaml or its project.
@@ -75,7 +75,7 @@ def compare(
     """
     project = config if isinstance(config, Project) else Project.open(config, note)
     if seeds < 1:
-        raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Mend it.")
+        raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Correct it.")
     budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
     chosen, same_as = _distinct(_mixtures(project, budget, weights or {}, with_grid))
     text, inputs = format_tokens(budget), project.trainer_config.inputs
@@ -100,7 +100,7 @@ def compare(
         raise StudyError(
             f"{len(failed)} of {len(statuses)} confirmation runs failed; the first, '{failed[0].name}': "
             f"{failed[0].reason}",
-            "Mend the cause, then say --retry-failed.",
+            "Fix the cause, then run the command again with --retry-failed.",
         )
     result = _result(project, study, budget, chosen, specs, same_as)
     write_document(study.folder / f"comparison-{text}.json", "comparison", result)

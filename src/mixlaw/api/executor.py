@@ -23,7 +23,7 @@ def executor_kind(project: Project, executor: str | None) -> str:
     """
     kind = executor or project.config.executor.kind
     if kind not in KINDS:
-        raise ConfigError(f"The executor is {kind!r}; it must be one of {', '.join(KINDS)}.", "Mend it.")
+        raise ConfigError(f"The executor is {kind!r}; it must be one of {', '.join(KINDS)}.", "Correct it.")
     if kind == "ray" and find_spec("ray") is None:
         raise MissingExtra("ray", "ray", "The executor 'ray'")
     return kind

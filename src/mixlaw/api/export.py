@@ -93,7 +93,10 @@ def export(
     recipe = export_recipe(to, training)
     if by_reference and (dropped := {n: d.dropped for n, d in project.prepared.items() if d.dropped}):
         rows = ", ".join(f"{count} of '{name}'" for name, count in dropped.items())
-        note_dropped = f"Sources hold rows whose answer lies beyond max_length ({rows}): they count and teach nothing."
+        note_dropped = (
+            f"The sources have rows whose answer starts after max_length ({rows}). They use up tokens, and the model "
+            "learns nothing from them."
+        )
         recipe = replace(recipe, notes=(*recipe.notes, note_dropped))
     kind = f"{to}-by-reference" if by_reference else to
     folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"

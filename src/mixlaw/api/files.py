@@ -143,7 +143,7 @@ def _report_on_table(path: Path, out: str | Path | None, budget: int | None) -> 
             solution = solve_mixture(fitted, largest)
             notes.append(
                 f"No budget was given: the weights are for {format_tokens(largest)} tokens, the total of the largest "
-                "run. Say yours with --budget 20M."
+                "run. Give your own with --budget 20M."
             )
         except (FitError, SolveError) as error:
             notes.append(f"No weights could be found at {format_tokens(largest)} tokens: {error}")
@@ -201,7 +201,8 @@ def example_config(out: str | Path, *, force: bool = False, keep: bool = False) 
     differing = [t for t, s in targets.items() if t.exists() and t.read_bytes() != s.read_bytes()]
     if differing and not (force or keep):
         raise ConfigError(
-            f"{differing[0]} exists and differs from the example.", "Say --force to replace it, or --out elsewhere."
+            f"{differing[0]} exists and differs from the example.",
+            "Use --force to replace it, or --out for another folder.",
         )
     for target, source in targets.items():
         if not target.exists() or (target in differing and (force or target.suffix != ".yaml")):

@@ -90,7 +90,10 @@ def final(
     (status,) = train_pending(project, study, workers=1, on_event=on_event, specs=[spec], retry_failed=retry_failed)
     record, model = study.record(spec), study.model_folder(spec)
     if record is None or model is None:
-        raise StudyError(f"The final training failed: {status.reason}", "Mend the cause, then say --retry-failed.")
+        raise StudyError(
+            f"The final training failed: {status.reason}",
+            "Fix the cause, then run the command again with --retry-failed.",
+        )
     facts = _facts(project, wanted, record)
     _assemble(model, folder, facts, _card(project, wanted, record))
     return Final(folder, facts, True)

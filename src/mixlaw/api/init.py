@@ -94,7 +94,7 @@ def init(
     note = note or (lambda text: None)
     out = Path(out)
     if out.exists() and not force:
-        raise ConfigError(f"{out} exists.", "Say --force to replace it, or --out for another name.")
+        raise ConfigError(f"{out} exists.", "Use --force to replace it, or --out for another name.")
     bundled = Path(__file__).parents[1] / "demo" / "tiny_base"
     count = _token_counter(bundled if model is None else Path(model))
     found = []
@@ -102,7 +102,7 @@ def init(
         found.append(_look(path, name, count))
         note(f"{name}: {found[-1].rows:,} rows, {found[-1].form}, about {format_tokens(found[-1].tokens)} tokens")
     if len(found) == 1:
-        note("One domain leaves nothing to mix: give one path a domain.")
+        note("There is only one domain, so there is nothing to mix. Give one path for each domain.")
     budget = _round(sum(f.training_tokens for f in found)) if budget_tokens is None else parse_tokens(budget_tokens)
     base = _base_tokens(found, budget)
     if model is None:
@@ -147,7 +147,7 @@ def _look(path: str, name: str, count: Callable[[str], float]) -> Found:
         if rows <= _SAMPLE_ROWS:
             sample.append("\n".join(message["content"] for message in messages))
     if rows == 0:
-        raise DataError(f"{path} has no rows.", "Add rows, or leave it out.")
+        raise DataError(f"{path} has no rows.", "Add rows, or name other files.")
     seen = sum(map(len, sample))
     per_character = sum(map(count, sample)) / seen if seen else 1 / _CHARACTERS_A_TOKEN
     return Found(name, path, form, rows, round(characters * per_character + _TOKENS_A_TURN * turns))
@@ -188,7 +188,8 @@ def _copy_model(bundled: Path, folder: Path, force: bool) -> None:
         target = folder / source.name
         if target.exists() and not force and target.read_bytes() != source.read_bytes():
             raise ConfigError(
-                f"{target} exists and is not the bundled model's.", "Say --model, --out elsewhere, or --force."
+                f"{target} exists and is not the bundled model's.",
+                "Give --model, use --out for another folder, or --force to replace it.",
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -259,7 +260,7 @@ model:
 domains:                           # JSONL(.gz), Parquet, folders of them, or Hugging Face dataset ids
 {domains}
 
-validation: {{rows: 500}}            # held out of each domain by content; at most a fifth of it
+validation: {{rows: 500}}            # rows of each domain for validation, not trained on; at most a fifth of it
 {budget} # training tokens of the final run; `mixlaw solve` answers for others, too
 
 plan:                              # the proxy runs: {runs} of them, about {spent} tokens in all

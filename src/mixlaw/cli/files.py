@@ -17,13 +17,15 @@ _SHOWN_CHARACTERS = 800
 
 
 def init(
-    paths: Annotated[list[str] | None, typer.Argument(help="Data files, folders or dataset ids, one a domain.")] = None,
-    out: Annotated[Path, typer.Option(help="Where to write.")] = Path("mix.yaml"),
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Data files, folders or dataset ids, one for each domain.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("mix.yaml"),
     model: Annotated[
-        str | None, typer.Option(help="Base model: a folder or a Hugging Face id; default the bundled one.")
+        str | None, typer.Option(help="Base model: a folder or a Hugging Face id; by default the bundled one.")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Training tokens of the final run; default all of them once.")
+        str | None, typer.Option(help="Training tokens of the final run; by default as many as the data has.")
     ] = None,
     example: Annotated[
         bool, typer.Option("--example", help="Copy the demo's mix.yaml, data and model instead.")
@@ -50,7 +52,7 @@ def init(
     elif paths:
         written = write_config(paths, out, model=model, budget_tokens=budget, force=force, note=say)
     else:
-        raise ConfigError("No dataset paths were given.", "Say `mixlaw init data/*.jsonl`, or --example.")
+        raise ConfigError("No dataset paths were given.", "Run `mixlaw init data/*.jsonl`, or `mixlaw init --example`.")
     if as_json:
         print_json({"written": str(written)})
     else:
@@ -58,9 +60,9 @@ def init(
 
 
 def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
-    """Validate everything, count tokens, show a chat of each domain; trains nothing.
+    """Check mix.yaml and the data, count tokens, and show one conversation of each domain. Trains nothing.
 
-    What the model learns from, the supervised part of the chat, is marked.
+    The supervised part of the conversation, which the model learns from, is marked.
 
     Examples:
         mixlaw check mix.yaml
@@ -134,21 +136,28 @@ def mix(
     weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
     file_format: Annotated[
         str,
-        typer.Option("--format", help="jsonl or parquet.", autocompletion=completion.one_of("jsonl", "parquet")),
+        typer.Option(
+            "--format",
+            help="Format of the training files: jsonl or parquet.",
+            autocompletion=completion.one_of("jsonl", "parquet"),
+        ),
     ] = "jsonl",
     out: Annotated[Path | None, typer.Option(help="The folder; default mixtures/<id> in the study.")] = None,
     shards: Annotated[
-        int | None, typer.Option(help="Files; default one, or more where it would exceed about 100 MB.", min=1)
+        int | None, typer.Option(help="How many files to write; by default one for about every 100 MB.", min=1)
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; default one a usable core. The bytes do not depend on it.", min=1)
+        int | None,
+        typer.Option(
+            help="Number of processes; by default one for each core. The files are the same for any number.", min=1
+        ),
     ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write the training files of the solution, or of given weights, with a manifest and a card.
 
-    Shares are exact to within one conversation; text is never held in memory as a whole. A command that was killed goes
-    on where it stopped.
+    Shares are exact to within one conversation, and the data may be larger than memory. A command
+    that was killed continues where it stopped.
 
     Examples:
         mixlaw mix mix.yaml
@@ -183,7 +192,10 @@ def mix(
 def report(
     source: Annotated[Path, typer.Argument(help="A mix.yaml, its study folder, or a run table.", show_default=False)],
     budget: Annotated[
-        str | None, typer.Option(help="Such as 20M; default the study's, or a run table's largest run.")
+        str | None,
+        typer.Option(
+            help="Training tokens, such as 20M; by default the budget of the study, or the largest run of a run table."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder; default report/ in the study.")] = None,
     as_json: opt.AsJson = False,

@@ -19,15 +19,22 @@ def fit(
     ],
     law: opt.Law = "auto",
     procedure: opt.Procedure = "joint",
-    seed: Annotated[int, typer.Option(help="Of the posterior draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the posterior draws.")] = 0,
     repetition: opt.Repetition = "auto",
     metric: Annotated[
-        list[str] | None, typer.Option(help="name=higher|lower: make the column metric:<name> a target.")
+        list[str] | None,
+        typer.Option(
+            help="name=higher or name=lower: also fit the column metric:<name>, where higher (lower) is better."
+        ),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option(help="Check the intervals against so many refits to redrawn losses; 40 are usual.")
+        int,
+        typer.Option(
+            help="Check the intervals: refit this many times to losses drawn again from the fit, and compare the "
+            "spread; 40 are usual."
+        ),
     ] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where to write the fit; without it nothing is written.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write the fit to; without it nothing is written.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Fit a loss law to runs.
@@ -65,8 +72,11 @@ def fit(
     if result.choice:
         note(result.choice)
     if ratios is not None:
-        said = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-        note(f"Spread of {bootstrap} refits over that of the draws (1: confirmed; above: too narrow): {said}")
+        shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+        note(
+            f"Spread of {bootstrap} refits, relative to that of the draws (1: the intervals are right; above 1: they "
+            f"are too narrow): {shown}"
+        )
     warn(result.warnings)
     where = out or "fit.json"
     finish(
@@ -83,14 +93,16 @@ def laws(
         str | None,
         typer.Option(
             "--laws",
-            help="Only these: transfer,pairwise,gbdt.",
+            help="Only these laws, with commas: transfer,pairwise,gbdt.",
             autocompletion=completion.laws,
         ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Folder for figures: predicted against measured, SVG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Folder for SVG figures of predicted against measured losses.")
+    ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Compare every law on left-out mixtures of the same runs.
+    """Compare the laws: predict held-out mixtures of the same runs with each.
 
     Examples:
         mixlaw laws runs.csv
@@ -104,7 +116,7 @@ def laws(
         print_json({"laws": [row.to_json() for row in rows]})
         return
     table(
-        "Laws on left-out mixtures, best first",
+        "Laws on held-out mixtures, best first",
         ["law", "error %", "rank correlation", "r2", "bias, nats", "seconds", "note"],
         [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
     )
@@ -129,7 +141,7 @@ def solve(
     max_epochs: opt.MaxEpochs = None,
     params: opt.Params = None,
     law: opt.LawOfFit = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write the solution as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write the solution to, as JSON.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Find the best weights at a budget.
@@ -173,12 +185,12 @@ def _after_solve(solution: Any) -> str:
     shares = {name: round(weight, 4) for name, weight in solution.weights.items()}
     largest = max(shares, key=lambda name: shares[name])
     shares[largest] += 1 - sum(shares.values())  # they must sum to 1
-    said = ",".join(f"{name}={share:.4g}" for name, share in shares.items())
-    return f"mixlaw mix mix.yaml --budget {format_tokens(solution.budget_tokens)} --weights {said}"
+    text = ",".join(f"{name}={share:.4g}" for name, share in shares.items())
+    return f"mixlaw mix mix.yaml --budget {format_tokens(solution.budget_tokens)} --weights {text}"
 
 
 def _mixture(texts: list[str] | None, option: str) -> str | dict[str, float] | None:
-    """Return a mixture said by name or by domain=share."""
+    """Return a mixture given by name or by domain=share."""
     if not texts:
         return None
     if texts in (["natural"], ["equal"]):
@@ -242,7 +254,7 @@ def predict(
     tokens: Annotated[
         list[str],
         typer.Option(
-            help="domain=tokens, one mixture: chat=2M,math=1M,code=1M.",
+            help="domain=tokens of one mixture: chat=2M,math=1M,code=1M.",
             show_default=False,
             autocompletion=completion.domains_of_fit,
         ),

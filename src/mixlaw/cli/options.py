@@ -12,13 +12,13 @@ from mixlaw.cli import completion
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import parse_tokens
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
 ConfigFile = Annotated[Path, typer.Argument(help="The mix.yaml.", show_default=False)]
 FitFile = Annotated[
     Path, typer.Argument(help="A fit.json, written by `mixlaw fit --out` or `mixlaw run`.", show_default=False)
 ]
 Params = Annotated[
-    str | None, typer.Option(help="Model size to speak of, such as 7B; needs runs of several (column params).")
+    str | None, typer.Option(help="Model size to predict for, such as 7B; needs runs of several sizes (column params).")
 ]
 Law = Annotated[
     str,
@@ -27,53 +27,55 @@ Law = Annotated[
     ),
 ]
 LawOfFit = Annotated[
-    str | None, typer.Option("--law", help="The fit's law, where its name alone is not known: package.module:Class.")
+    str | None, typer.Option("--law", help="The law of the fit, if it is your own: package.module:Class.")
 ]
 Procedure = Annotated[
     str,
     typer.Option(
         "--procedure",
         "--fit",
-        help="joint (all runs at once), own_curve, or published (the paper's two steps).",
+        help="How to fit: joint (all runs at once), own_curve (each domain's own runs), or published (as in "
+        "the paper, in two steps).",
         autocompletion=completion.one_of("joint", "own_curve", "published"),
     ),
 ]
 Repetition = Annotated[
     str,
     typer.Option(
-        help="How repeated tokens count: auto (fitted), off (in full), or the decay R* in epochs.",
+        help="How much repeated tokens count: auto (fitted to the runs), off (like new ones), or "
+        "a number: the decay R* in epochs.",
         autocompletion=completion.one_of("auto", "off"),
     ),
 ]
 Objective = Annotated[
     str | None,
     typer.Option(
-        help="mean (all targets alike), weighted, or max (the worst target's loss).",
+        help="What to minimise: mean (all targets count the same), weighted, or max (the worst target's loss).",
         autocompletion=completion.one_of("mean", "weighted", "max"),
     ),
 ]
 TargetWeight = Annotated[
     list[str] | None,
     typer.Option(
-        help="target=g: minimise the weighted sum; targets left out count 0.",
+        help="target=weight: minimise the weighted sum of losses; targets without a weight count 0.",
         autocompletion=completion.targets_of_fit,
     ),
 ]
 Floor = Annotated[
     list[str] | None,
-    typer.Option(help="target=nats: its loss must not exceed this.", autocompletion=completion.targets_of_fit),
+    typer.Option(help="target=nats: its loss must stay at or below this.", autocompletion=completion.targets_of_fit),
 ]
 NoWorse = Annotated[
     list[str] | None,
     typer.Option(
-        help="target=percent: its loss may exceed the reference's by at most this.",
+        help="target=percent: its loss may be at most this much above the loss with the --reference mixture.",
         autocompletion=completion.targets_of_fit,
     ),
 ]
 Reference = Annotated[
     list[str] | None,
     typer.Option(
-        help="natural, equal or domain=share...: the mixture of --no-worse.",
+        help="The mixture that --no-worse compares with: natural, equal, or domain=share,...",
         autocompletion=completion.one_of("natural", "equal"),
     ),
 ]
@@ -81,33 +83,45 @@ Group = Annotated[list[str] | None, typer.Option(help='A constraint on shares: "
 Prior = Annotated[
     list[str] | None,
     typer.Option(
-        help="natural, equal or domain=share...: pull the weights towards it.",
+        help="Pull the weights towards a mixture: natural, equal, or domain=share,...",
         autocompletion=completion.one_of("natural", "equal"),
     ),
 ]
-PriorStrength = Annotated[float | None, typer.Option(help="Nats of the pull: strength KL(w || prior).")]
+PriorStrength = Annotated[
+    float | None,
+    typer.Option(
+        help="How strongly --prior pulls, in nats: this times the divergence KL(weights || prior) is added to the loss."
+    ),
+]
 Minimum = Annotated[
     list[str] | None,
-    typer.Option("--min", help="domain=share: floor of a weight.", autocompletion=completion.domains_of_fit),
+    typer.Option("--min", help="domain=share: smallest weight of a domain.", autocompletion=completion.domains_of_fit),
 ]
 Maximum = Annotated[
     list[str] | None,
-    typer.Option("--max", help="domain=share: cap of a weight.", autocompletion=completion.domains_of_fit),
+    typer.Option("--max", help="domain=share: largest weight of a domain.", autocompletion=completion.domains_of_fit),
 ]
 Available = Annotated[
     list[str] | None,
-    typer.Option(help="domain=tokens: distinct tokens there are.", autocompletion=completion.domains_of_fit),
+    typer.Option(
+        help="domain=tokens: how many distinct tokens the domain has.", autocompletion=completion.domains_of_fit
+    ),
 ]
-MaxEpochs = Annotated[float | None, typer.Option(help="Most passes over a domain; needs --available.")]
+MaxEpochs = Annotated[
+    float | None, typer.Option(help="How many times the data of a domain may be used at most; needs --available.")
+]
 Executor = Annotated[
     str | None,
     typer.Option(
-        help="local (processes here) or ray (a cluster); default executor.kind of the mix.yaml.",
+        help="Where to train: local (this machine) or ray (a cluster); default executor.kind of mix.yaml.",
         autocompletion=completion.one_of("local", "ray"),
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option(help="Most runs at once; default one a core or GPU, on a cluster all that fit.", min=1)
+    int | None,
+    typer.Option(
+        help="How many runs to train at once; by default one for each core or GPU, on a cluster as many as fit.", min=1
+    ),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")]
 

@@ -19,19 +19,27 @@ def export(
     config: opt.ConfigFile,
     to: Annotated[str, typer.Option(help="trl, axolotl, llamafactory, open-instruct or nemo.", show_default=False)],
     by_reference: Annotated[
-        bool, typer.Option("--by-reference", help="Point at the domains' own sources, in the tool's unit.")
+        bool,
+        typer.Option(
+            "--by-reference",
+            help="Let the tool mix the original sources itself, instead of reading mixlaw's files; shares are then "
+            "approximate.",
+        ),
     ] = False,
     budget: Budget = None,
     weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
-    file_format: Annotated[str, typer.Option("--format", help="Of the training files: jsonl or parquet.")] = "jsonl",
-    shards: Annotated[int | None, typer.Option(help="Training files.", min=1)] = None,
+    file_format: Annotated[
+        str, typer.Option("--format", help="Format of the training files: jsonl or parquet.")
+    ] = "jsonl",
+    shards: Annotated[int | None, typer.Option(help="How many training files to write.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="The folder; default exports/<tool>-<id> in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write another trainer's configuration for the solution: ready to start.
+    """Write a configuration with which another trainer trains on the solution.
 
-    By default it points at the files of `mixlaw mix`, with exact token shares. With --by-reference it points at the
-    sources; tools count rows, so the shares drift by what is printed.
+    By default it uses the files of `mixlaw mix`, with exact shares of tokens. With --by-reference
+    it uses the sources. Tools count rows, so the shares of tokens are then only approximate; the
+    command prints by how much.
 
     Examples:
         mixlaw export mix.yaml --to llamafactory
@@ -64,7 +72,7 @@ def export(
             ]
             for s in result.facts["sources"]
         ]
-        columns = ["domain", "rows wanted", "rows there", "tokens a row", "drift of its share"]
+        columns = ["domain", "rows used", "rows in the source", "tokens per row", "its share may be off by"]
         table(f"By reference, in {result.recipe.unit}", columns, rows)
     for text in result.recipe.notes:
         note(text)
@@ -75,20 +83,26 @@ def export(
 def compare(
     config: opt.ConfigFile,
     budget: Budget = None,
-    seeds: Annotated[int, typer.Option(help="Runs of each mixture.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help="How many runs of each mixture, each with its own seed.", min=1)] = 3,
     weights: Annotated[
         list[str] | None, typer.Option(help="domain=share,...: a mixture of your own; may be repeated.")
     ] = None,
-    grid: Annotated[bool, typer.Option("--grid", help="Also all shares in whole eighths: 21 for 3 domains.")] = False,
+    grid: Annotated[
+        bool,
+        typer.Option(
+            "--grid", help="Also train a grid: all mixtures with shares in steps of an eighth, 21 for 3 domains."
+        ),
+    ] = False,
     keep_models: opt.KeepModels = False,
     workers: opt.Workers = None,
     retry_failed: opt.RetryFailed = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Train the solution and the usual mixtures at the budget, and report the gaps; the runs never enter a fit.
+    """Train the solution and the usual mixtures at the budget, and show the differences.
 
-    Rivals are equal tokens, equal rows, natural, UniMax, temperature 0.5, and --weights. Differences are paired by
-    seed; intervals are 90 %. Does only what is missing.
+    These runs are not used in any fit. The other mixtures are equal tokens, equal rows, natural,
+    UniMax, temperature 0.5, and those of --weights. Differences are between runs of the same seed;
+    intervals are 90 %. Does only what is missing.
 
     Examples:
         mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
@@ -137,7 +151,7 @@ def _show_comparison(result: dict[str, Any]) -> None:
         rows,
     )
     for name, other in result["same_as"].items():
-        note(f"{name} has the same tokens as {other}")
+        note(f"{name} is not trained on its own: it has the same tokens as {other}")
     gap = result["gap_to_best"]
     own = ", ".join(f"{t} {value:.2f} %" for t, value in gap["own_best_perplexity_percent"].items())
     note(
@@ -164,7 +178,7 @@ def final(
     budget: Budget = None,
     weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder; default models/<id> in the study.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of samples and training; default plan.seed.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampling and training; default plan.seed.")] = None,
     retry_failed: opt.RetryFailed = False,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -198,23 +212,33 @@ def final(
     ]
     table("Validation loss, nats per supervised token", ["target", "measured", "predicted"], rows)
     if not result.new:
-        note("it was there already")
+        note("the model was there already; nothing was trained")
     finish({"model": result.folder}, f"mixlaw eval {near(config)}")
 
 
 def evaluate(
     config: opt.ConfigFile,
     model: Annotated[
-        list[str] | None, typer.Option(help="A kept model's name, or a folder; may be repeated; default all kept.")
+        list[str] | None,
+        typer.Option(
+            help="Name of a kept model, or its folder; may be repeated; by default all models that were kept."
+        ),
     ] = None,
     tasks: Annotated[
-        str | None, typer.Option(help="Bundled tasks or paths of task YAMLs, with commas; default all but gsm8k.")
+        str | None,
+        typer.Option(help="Names of bundled tasks or paths of task YAML files, with commas; by default all but gsm8k."),
     ] = None,
-    data: Annotated[list[str] | None, typer.Option(help="task=file: JSONL with the bundled rows' fields.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Rows of each task.", min=1)] = None,
-    batch_size: Annotated[int, typer.Option(help="Of the harness.", min=1)] = 16,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="task=file: evaluate on the rows of your own JSONL file, with the same fields as the bundled one."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Most rows of each task to evaluate on.", min=1)] = None,
+    batch_size: Annotated[int, typer.Option(help="Batch size of the evaluation.", min=1)] = 16,
     run_code: Annotated[
-        bool, typer.Option("--run-code", help="Allow humaneval and mbpp: they run what the model wrote, sandboxed.")
+        bool,
+        typer.Option("--run-code", help="Allow humaneval and mbpp: they run code that the model wrote, in a sandbox."),
     ] = False,
     as_json: opt.AsJson = False,
 ) -> None:

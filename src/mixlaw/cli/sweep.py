@@ -38,7 +38,9 @@ def run(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder to work in; made when missing.")] = Path("mixlaw-demo"),
+    out: Annotated[Path, typer.Option(help="The folder to work in; it is created if it does not exist.")] = Path(
+        "mixlaw-demo"
+    ),
     workers: opt.Workers = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -167,21 +169,25 @@ def adopt(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="TABLE", help="CSV or Parquet, one row a run; wandb:ENTITY/PROJECT or mlflow:EXPERIMENT@URI."
+            metavar="TABLE",
+            help="CSV or Parquet file with one row for each run, or wandb:ENTITY/PROJECT or mlflow:EXPERIMENT@URI.",
         ),
     ],
-    run_column: Annotated[str, typer.Option(help="The column with the planned runs' names.")] = "run",
+    run_column: Annotated[str, typer.Option(help="The column with the names of the planned runs.")] = "run",
     loss: Annotated[
         list[str] | None,
-        typer.Option(help="domain=column with its validation loss, nats a token; default loss:<domain>."),
+        typer.Option(
+            help="domain=column: which column has the domain's validation loss, in nats per supervised token; default "
+            "loss:<domain>."
+        ),
     ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Take over the results of planned runs that another program trained; all of them or none.
 
-    Of a tracker's run list, or of one that it exported, say which columns to read. In a list,
-    runs that are not planned or not finished are left out; ?group=NAME, ?tag=NAME and
-    ?job_type=NAME narrow a Weights & Biases project.
+    For the run list of a tracker, or an exported one, name the columns to read. Runs in a list
+    that are not planned or not finished are skipped. ?group=NAME, ?tag=NAME and
+    ?job_type=NAME select runs of a Weights & Biases project.
 
     Examples:
         mixlaw adopt mix.yaml results.csv
@@ -203,7 +209,7 @@ def adopt(
 def status(
     config: Annotated[Path, typer.Argument(help="The mix.yaml or its study folder.", show_default=False)],
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it anew every two seconds until all is done; leave with Ctrl-C.")
+        bool, typer.Option("--watch", help="Update every two seconds until all runs are done; stop with Ctrl-C.")
     ] = False,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -251,7 +257,7 @@ def _after_status(config: Path, statuses: list[Any]) -> str:
     if any(status.state == "running" for status in statuses):
         return f"mixlaw status {config} --watch"
     if any(status.state == "failed" for status in statuses):
-        return f"mend the cause, then: mixlaw run {_yaml_of(config)} --retry-failed"
+        return f"fix the cause, then: mixlaw run {_yaml_of(config)} --retry-failed"
     return f"mixlaw run {_yaml_of(config)}"
 
 
@@ -278,4 +284,4 @@ def _show_failures(statuses: list[Any], as_json: bool) -> None:
     failed = [status for status in statuses if status.state == "failed"]
     if not as_json:
         warn(f"run '{status.name}' failed: {status.reason}" for status in failed)
-        stderr().print("next: mend the cause, then say --retry-failed", style="dim")
+        stderr().print("next: fix the cause, then run again with --retry-failed", style="dim")

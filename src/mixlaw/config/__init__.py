@@ -203,7 +203,7 @@ def load_config(path: str | Path) -> Config:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{where}: {problem}.", "Mend the YAML.") from None
+        raise ConfigError(f"{where}: {problem}.", "Correct the YAML.") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no keys.", "Write one with `mixlaw init`.")
     folder = path.resolve().parent
@@ -250,7 +250,7 @@ def _solve_problems(config: Config) -> list[str]:
     if wishes.objective == "weighted" and not wishes.target_weight:
         problems.append("solve.target_weight: objective 'weighted' needs the weight of at least one target")
     if wishes.objective == "mean" and wishes.target_weight:
-        problems.append("solve.target_weight: objective 'mean' counts all targets alike; say objective: weighted")
+        problems.append("solve.target_weight: objective 'mean' counts all targets the same; set objective: weighted")
     if wishes.reference is not None and not wishes.no_worse:
         problems.append("solve.reference: there is no target in solve.no_worse to compare with it")
     if (wishes.prior is None) != (wishes.prior_strength is None):

@@ -46,7 +46,7 @@ class ExecutorNode(Node):
             raise ValueError(f"gpus_per_run is {gpus:g}; it must be a fraction of one GPU or a whole number of them")
         for name, key in _OTHER_KEYS.items():
             if name in (self.resources or {}):
-                raise ValueError(f"resources names {name}; say {key} instead")
+                raise ValueError(f"resources names {name}; set {key} instead")
         return self
 
     def ray_options(self) -> dict[str, Any]:

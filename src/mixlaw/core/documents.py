@@ -53,7 +53,7 @@ class Kind:
     unnumbered: type | None = None
 
 
-_PLAN = "Delete it and say `mixlaw plan mix.yaml`, which writes it again."
+_PLAN = "Delete it and run `mixlaw plan mix.yaml`, which writes it again."
 _TRAIN = "Delete the run's folder and train it again: mixlaw train mix.yaml."
 _CACHE = "Delete its folder: what it held is made again."
 _PLACE = "Name another folder with --out, or move this one away."
@@ -92,9 +92,9 @@ KINDS = {
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
     "added": Kind("added.json", "Delete it: the runs are chosen anew.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
-    "solution": Kind("solution.json", "Say `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 2, 2),
-    "report": Kind("report/report.json", "Say `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
-    "comparison": Kind("confirmation/comparison-*.json", "Say `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
+    "solution": Kind("solution.json", "Run `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 2, 2),
+    "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
+    "comparison": Kind("confirmation/comparison-*.json", "Run `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
     "reported": Kind("trackers/reported.json", "Delete it: all is reported again.", **_nested("trackers", _TEXTS)),
     # one run
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),

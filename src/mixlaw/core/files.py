@@ -80,7 +80,7 @@ def read_json(path: str | Path) -> Any:
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}).",
-            "Mend that place, or delete the file and run the step that writes it.",
+            "Correct that place, or delete the file and run the step that writes it.",
         ) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise DataError(f"{path} cannot be read as JSON: {error}.", "Write it again.") from None

@@ -47,7 +47,7 @@ class LinearConstraint:
         if not any(self.terms.values()):
             raise ConfigError("A group names no domain: there is nothing to constrain.", _EXAMPLE)
         if not all(math.isfinite(value) for value in (*self.terms.values(), self.bound)):
-            raise ConfigError(f"The group '{self}' has a number that is not finite.", "Mend the number.")
+            raise ConfigError(f"The group '{self}' has a number that is not finite.", "Correct the number.")
 
     def __str__(self) -> str:
         parts = []

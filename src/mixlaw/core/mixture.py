@@ -27,7 +27,7 @@ class Mixture:
     def __post_init__(self) -> None:
         bad = {name: w for name, w in self.weights.items() if not (math.isfinite(w) and w >= 0)}
         if bad:
-            raise ConfigError(f"Weights must be finite and not negative; got {bad}.", "Mend these weights.")
+            raise ConfigError(f"Weights must be finite and not negative; got {bad}.", "Correct these weights.")
         total = math.fsum(self.weights.values())
         if abs(total - 1) > 1e-6:
             raise ConfigError(

@@ -255,7 +255,7 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
     for number, row in body:
         if len(row) != len(header):
             raise DataError(
-                f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Mend that line."
+                f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Correct that line."
             )
     columns: dict[str, list[str]] = {name: [row[i].strip() for _, row in body] for i, name in enumerate(header)}
     if len(columns) != len(header):
@@ -284,7 +284,7 @@ def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place
     if not (math.isfinite(number) and lower <= number <= _MOST):
         raise DataError(
             f"{source}, {place}, column '{column}': {value!r}; {rule}.",
-            "Mend the value, or drop that run from the table.",
+            "Correct the value, or drop that run from the table.",
         )
     return number
 

@@ -165,7 +165,9 @@ def _turns(
     turns: Any, role_keys: tuple[str, ...], content_keys: tuple[str, ...], place: str, complete: bool = True
 ) -> Messages:
     if not isinstance(turns, list) or not turns:
-        raise DataError(f"{place}: the conversation is not a list of turns, or is empty.", "Mend or drop that row.")
+        raise DataError(
+            f"{place}: the conversation is not a list of turns, or is empty.", "Correct or delete that row."
+        )
     messages = []
     for t, turn in enumerate(turns, 1):
         if not isinstance(turn, Mapping):
@@ -195,7 +197,7 @@ def _text(content: Any, place: str) -> str:
     except UnicodeEncodeError as error:  # JSON can escape one half of a surrogate pair; no file can hold it
         raise DataError(
             f"{place}: character {error.start + 1} of the content is half a surrogate pair, which is no text.",
-            "Mend or drop that row.",
+            "Correct or delete that row.",
         ) from None
     return content
 

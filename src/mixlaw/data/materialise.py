@@ -113,10 +113,10 @@ def _check(
     if file_format not in FILE_FORMATS:
         raise ConfigError(f"There is no file format '{file_format}'.", f"Choose one of: {', '.join(FILE_FORMATS)}.")
     if unknown := sorted(set(mixture.weights) - set(domains)):
-        raise ConfigError(f"The mixture has unknown domains: {', '.join(unknown)}.", "Mend the names.")
+        raise ConfigError(f"The mixture has unknown domains: {', '.join(unknown)}.", "Correct the names.")
     for name, value in (("shards", shards), ("workers", workers)):
         if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}; it must be at least 1.", "Mend it.")
+            raise ConfigError(f"{name} is {value}; it must be at least 1.", "Correct it.")
 
 
 @contextlib.contextmanager

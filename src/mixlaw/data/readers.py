@@ -118,12 +118,14 @@ def json_lines(file: Path, first: int, last: int | None, lines_before: int, want
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file}, line {line}: not valid JSON ({error.msg}, column {error.colno}).",
-            "Mend or drop that line; JSONL has one whole object a line.",
+            "Correct or delete that line; JSONL has one whole object a line.",
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{file}, line {line}: not UTF-8 ({error.reason}).", "Write it as UTF-8.") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise DataError(f"{file}, line {line}: cannot be read as JSON ({error}).", "Mend or drop that line.") from None
+        raise DataError(
+            f"{file}, line {line}: cannot be read as JSON ({error}).", "Correct or delete that line."
+        ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{file}, after line {line}: damaged gzip file ({error}).", "Fetch the file again.") from None
     except OSError as error:

@@ -255,7 +255,7 @@ def empty(domain: Domain) -> DataError:
     return DataError(
         f"Domain '{domain.name}' is empty: no row of {domain.path} has a '{domain.split_by}' of "
         f"{', '.join(map(repr, domain.values[:10])) or 'its own'}.",
-        "Mend the values, or drop the domain.",
+        "Correct the values, or drop the domain.",
     )
 
 

@@ -37,7 +37,7 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
     if solution is None:
         runs, law = len(fit), fit.law
         return (
-            f"The law '{law}' is fitted to {runs} runs; no weights were asked for yet.",
+            f"The law '{law}' is fitted to {runs} runs; no weights have been solved for yet.",
             ["Solve for the best weights at your budget: mixlaw solve fit.json --budget 20M"],
         )
     changes = total_changes(fit, solution)
@@ -50,7 +50,9 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
     if any(change.has_interval for change in changes.values()):
         beside.append(f"Predicted from {len(fit)} runs; all intervals are 90 %.")
     else:
-        beside.append(f"The procedure '{fit.procedure}' gives no intervals: take these figures as a point estimate.")
+        beside.append(
+            f"This way of fitting ('{fit.procedure}') gives no intervals, so how sure the figures are is not known."
+        )
     return sentence, beside
 
 
@@ -87,7 +89,7 @@ def _promise(change: Change, baseline: str, what: str) -> str:
             return f"{what} the same as with {baseline}"
         return f"{what} {size} {side} {baseline}, interval unknown"
     interval = percent_interval(change.low, change.high, digits, True)
-    return f"{what} {size} {side} {baseline}, but anything from {interval} fits the runs: no gain is shown"
+    return f"{what} {size} {side} {baseline}, but the runs allow anything from {interval}, so no gain is shown"
 
 
 def _short(change: Change) -> str:
@@ -99,7 +101,7 @@ def _short(change: Change) -> str:
         return f"{text} ({percent_interval(near, far, digits).removesuffix(' %')})"
     if change.has_interval:
         interval = percent_interval(change.low, change.high, digits, True)
-        return f"{text}, but anything from {interval} fits: no gain is shown"
+        return f"{text}, but the runs allow anything from {interval}, so no gain is shown"
     return text
 
 

@@ -21,7 +21,7 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
     """Return solutions at budgets from a tenth to ten times the report's, smallest first.
 
     The bounds are those of the study's configuration. Where they do not give back the report's own weights (it was
-    solved under others, said on the command line), there is no path; budgets that no mixture can meet are left out.
+    solved under others, given on the command line), there is no path; budgets that no mixture can meet are left out.
 
     Args:
         fit: the fit.

@@ -55,12 +55,12 @@ def mixture_card(
         _front(front),
         "# A training mixture",
         "",
-        f"{manifest['achieved_tokens']:,} training tokens (asked for: {manifest['budget_tokens']:,}) of "
+        f"{manifest['achieved_tokens']:,} training tokens (planned: {manifest['budget_tokens']:,}) of "
         f"{len(used)} domains, {rows:,} conversations in {_files(files)}, shuffled. The shares {origin}. A row is "
         '`{"messages": [...], "domain": ...}`; tokens are those of '
         f"`{escaped(_model(config))}` with its chat template.",
         "",
-        "| domain | share asked for | share | tokens | rows | epochs |",
+        "| domain | planned share | share | tokens | rows | epochs |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, entry in manifest["domains"].items():
@@ -68,7 +68,7 @@ def mixture_card(
         numbers = f"{entry['achieved_tokens']:,} | {entry['rows']:,} | {entry['epochs']:.3f}"
         lines.append(f"| {escaped(name)} | {shares} | {numbers} |")
     lines += ["", *_predictions(law, predicted), "## Sources", ""]
-    lines += ["| domain | source | rows there | SHA-256 | licence |", "|---|---|---:|---|---|"]
+    lines += ["| domain | source | rows in it | SHA-256 | licence |", "|---|---|---:|---|---|"]
     for name, entry in used.items():
         for source in entry["sources"]:
             licence, where = licences[name]

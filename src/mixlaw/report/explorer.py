@@ -42,11 +42,11 @@ def evaluated() -> frozenset[str]:
 def why_not(fit: Fit, solution: Solution | None) -> str:
     """Return why there is no explorer, in a sentence; empty where there is one."""
     if fit.kind.law is None:
-        return f"There is no explorer: '{fit.law}' predicts without an equation that a browser could evaluate."
+        return f"There is no explorer: '{fit.law}' has no equation that a browser could evaluate."
     if unknown := {fit.law, fit.alternative} - evaluated() - {""}:
-        return f"There is no explorer: the law '{min(unknown)}' is not evaluated in the browser."
+        return f"There is no explorer: this page cannot compute the law '{min(unknown)}'."
     if solution is None:
-        return "There is no explorer, since no weights were asked for. Say at which budget: mixlaw report --budget 20M."
+        return "There is no explorer, because there are no weights yet. Give a budget: mixlaw report RUNS --budget 20M."
     if len(solution.weights) < 2:
         return "There is no explorer: one domain takes the whole budget."
     return ""

@@ -115,7 +115,9 @@ def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None)
             words(text, x(max(values[domain], end, 0.0)) + 8, y + 4, "value"),
         ]
     said = listed([f"{domain} {significant(values[domain])}" for domain in order])
-    return Figure("Worth of more data", f"Nats per million tokens: {said}.", joined(parts), WIDTH, bottom + 8)
+    return Figure(
+        "What more data would be worth", f"Nats per million tokens: {said}.", joined(parts), WIDTH, bottom + 8
+    )
 
 
 def in_order(weights: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Health checks: may the answer be trusted, and what to do next where it may not.
+"""Health checks: whether the answer can be trusted, and what to do where it cannot.
 
 Each check is PASS, WARN or FAIL. The thresholds are conventions; each check's text gives the value it judged.
 """
@@ -58,7 +58,8 @@ def _failed(study: Mapping[str, Any]) -> list[Check]:
     if not count:
         return []
     text = f"{count} planned {'run' if count == 1 else 'runs'} failed{': ' + _some(names) if names else ''}."
-    return [Check(WARN, "Failed runs", text, "See why with `mixlaw status`, fix the cause, and run again.")]
+    step = "`mixlaw status` shows why. Fix the cause, then run again with --retry-failed."
+    return [Check(WARN, "Failed runs", text, step)]
 
 
 def _some(names: list[str]) -> str:
@@ -70,7 +71,7 @@ def _runs(fit: Fit) -> Check:
     mixtures = len(np.unique(fit.runs.tokens_RK, axis=0))
     # A value for every source is held by priors; the curve's own parameters are not.
     parameters = max(sum(not p.source for p in f.curve.law.parameters) for f in fit.targets.values())
-    text = f"{mixtures} distinct mixtures for {parameters} parameters of a target's curve."
+    text = f"{mixtures} different mixtures, for a curve with {parameters} parameters."
     if mixtures >= 2 * parameters:
         return Check(PASS, "Enough runs", text)
     return Check(WARN, "Enough runs", text, f"Add runs: at least {2 * parameters} mixtures, with totals that differ.")
@@ -80,7 +81,8 @@ def _held_out(fit: Fit) -> Check:
     name = "Predicts held-out runs"
     ratios = {t: f.cv_mre / f.cv_mre_mean for t, f in fit.targets.items() if np.isfinite(f.cv_mre / f.cv_mre_mean)}
     if not ratios:
-        return Check(WARN, name, "No run could be held out and predicted.", "Add runs" + _or_all_at_once(fit) + ".")
+        step = "Add runs with other mixtures" + _or_all_at_once(fit) + "."
+        return Check(WARN, name, "No run could be predicted from the others.", step)
     worst = max(ratios, key=lambda target: ratios[target])
     fitted = fit.targets[worst]
     text = (
@@ -90,9 +92,11 @@ def _held_out(fit: Fit) -> Check:
     if lacking := [target for target in fit.targets if target not in ratios]:
         text += f" Not tested: {_some(lacking)}."
     if ratios[worst] >= 1:
-        return Check(FAIL, name, text, "Do not use these weights for that target: add runs that move its domain more.")
+        return Check(
+            FAIL, name, text, "Do not use these weights for that target: add runs that differ more in its domain."
+        )
     if ratios[worst] > 0.5 or lacking:
-        return Check(WARN, name, text, "Add runs that move that domain over a wider range, or a second seed.")
+        return Check(WARN, name, text, "Add runs with a wider range of that domain's tokens, or a second seed.")
     return Check(PASS, name, text)
 
 
@@ -110,7 +114,7 @@ def _ranks(fit: Fit) -> Check:
     text = f"Worst target {worst}: rank correlation {significant(found[worst], 2)} of predicted and measured."
     if found[worst] >= 0.8:
         return Check(PASS, name, text)
-    step = "More tokens a run, or replicates: the order of the runs is drowned by noise or by a wrong law."
+    step = "Use more tokens in each run, or repeats: the noise, or a law that does not fit, hides which run is better."
     return Check(WARN if found[worst] >= 0.4 else FAIL, name, text, step)
 
 
@@ -119,7 +123,7 @@ def _identified(fit: Fit) -> Check:
     open_ = [target for target, fitted in fit.targets.items() if not fitted.identifiable]
     if not open_:
         return Check(PASS, name, "The runs determine the parameters of every target.")
-    step = "Add runs in which each domain and the total move on their own" + _or_all_at_once(fit) + "."
+    step = "Add runs in which each domain and the total change independently" + _or_all_at_once(fit) + "."
     return Check(FAIL, name, f"Not determined: {_some(open_)}. {fit.targets[open_[0]].message}", step)
 
 
@@ -141,7 +145,7 @@ def _bounds(fit: Fit) -> Check:
     found = [f"{target} ({', '.join(f.at_bound)})" for target, f in fit.targets.items() if f.at_bound]
     if not found:
         return Check(PASS, name, "Every parameter lies inside its bounds.")
-    step = "The law does not quite fit there. Compare other laws, and trust the curve inside the measured range only."
+    step = "Compare other laws (mixlaw laws), and trust this curve only at sizes like those of the runs."
     return Check(WARN, name, f"At a bound: {_some(found)}.", step)
 
 
@@ -152,13 +156,18 @@ def _noise(fit: Fit, runs: RunTable) -> Check:
         spread = float(np.nanstd(losses))
         ratios[target] = spread / fitted.noise_nats if fitted.noise_nats > 0 else np.inf
     worst = min(ratios, key=lambda target: ratios[target])
-    times = "noise-free" if np.isinf(ratios[worst]) else f"{significant(ratios[worst], 2)} times the noise"
-    text = f"Worst target {worst}: its losses spread {times} ({significant(fit.targets[worst].noise_nats, 2)} nats)."
+    noise = significant(fit.targets[worst].noise_nats, 2)
+    times = significant(ratios[worst], 2)
+    text = (
+        f"Worst target {worst}: its losses differ {times} times as much as noise alone ({noise} nats) would make them."
+    )
+    if np.isinf(ratios[worst]):
+        text = "The losses have no noise."
     if ratios[worst] >= 3:
         return Check(PASS, "Signal above the noise", text)
     return Check(
         WARN if ratios[worst] >= 1.5 else FAIL, "Signal above the noise", text,
-        "Use more tokens a run, more validation rows, or several seeds.",
+        "Use more tokens in each run, more validation rows, or several seeds.",
     )  # fmt: skip
 
 
@@ -187,7 +196,7 @@ def _extrapolation(fit: Fit, solution: Solution) -> Check:
     wide = fit.runs.tokens_RK.max(axis=0)
     beyond = [d for i, d in enumerate(fit.domains) if solution.tokens.get(d, 0) > 1.5 * wide[i] > 0]
     if beyond:
-        text += f" More own tokens than in any run: {_some(beyond)}."
+        text += f" More tokens of {_some(beyond)} than in any run."
     if factor <= 1.5:
         return Check(PASS, "Extrapolation", text)
     status = WARN if factor <= 10 else FAIL
@@ -209,10 +218,12 @@ def _regret(solution: Solution) -> Check:
 
 def _certificate(solution: Solution) -> Check:
     residual, gap = solution.certificate.kkt_residual, solution.certificate.gap
-    text = f"Status {solution.status}; KKT residual {significant(residual, 2)}, gap {significant(gap, 2)} nats."
+    figures = f"(KKT residual {significant(residual, 2)}, gap {significant(gap, 2)} nats)"
     if solution.status == "optimal" and residual <= 1e-4 and gap <= 1e-6:
-        return Check(PASS, "Proof of optimality", text)
-    return Check(FAIL, "Proof of optimality", text, "Report this: the solver should always prove its answer.")
+        return Check(PASS, "Proof of optimality", f"The solver proved its answer {figures}.")
+    text = f"The solver did not prove its answer {figures}."
+    step = "Please report this as a bug: the solver should prove every answer."
+    return Check(FAIL, "Proof of optimality", text, step)
 
 
 def _repetition(solution: Solution) -> Check:
@@ -220,5 +231,5 @@ def _repetition(solution: Solution) -> Check:
     text = f"At most {significant(solution.epochs[most], 2)} passes over a domain ({most})."
     if solution.epochs[most] <= 4:
         return Check(PASS, "Repetition", text)
-    step = "Repeated rows are worth less than the law thinks: cap them (--max-epochs 4), or collect more."
+    step = "Rows repeated this often may be worth less than predicted: limit them (--max-epochs 4), or collect more."
     return Check(WARN, "Repetition", text, step)

@@ -1,4 +1,4 @@
-"""Predicted against measured losses of left-out runs, one self-contained SVG a law."""
+"""Predicted against measured losses of held-out runs, one self-contained SVG a law."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def law_plot(row: LawRow, runs: RunTable) -> str:
         element("rect", width=_SIZE, height=_SIZE + 24.0 * (len(runs.targets) // 4 + 1), fill="white"),
         element("rect", x=_EDGE, y=_EDGE, width=length, height=length, fill="none", stroke="#bbb"),
         element("line", x1=x(low), y1=y(low), x2=x(high), y2=y(high), stroke="#bbb", stroke_dasharray="4 3"),
-        _text(_EDGE, 26, f"{row.name}: left-out error {100 * row.mre:.2f} %", "start", 15),
+        _text(_EDGE, 26, f"{row.name}: held-out error {100 * row.mre:.2f} %", "start", 15),
         _text(_EDGE + length / 2, _SIZE - 14, "measured, nats per supervised token", "middle"),
         element(
             "text",

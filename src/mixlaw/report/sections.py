@@ -136,9 +136,11 @@ def _weights(solution: Solution, series: Mapping[str, str]) -> Section:
 def _explorer(explorer: Mapping[str, Any]) -> Section:
     if reason := explorer.get("why_not", ""):
         return Section("explorer", "Explorer", reason)
-    lead = "Move one weight and the others give way in proportion; the law answers at once, with its band."
+    lead = (
+        "Move one weight, and the others change in proportion. The predicted losses and their 90 % band follow at once."
+    )
     if len(laws := explorer["laws"]) > 1:
-        lead += f" It answers for both '{laws[0]}' and '{laws[1]}', between which the recommended weights hedge."
+        lead += f" Predictions are of both laws, '{laws[0]}' and '{laws[1]}', like the recommended weights."
     return Section("explorer", "Explorer", lead, layout="explorer")
 
 
@@ -154,10 +156,10 @@ def _losses(fit: Fit, solution: Solution) -> Section:
         [losses_table(fit, solution), regret_table(solution)],
         [*legend, ("whisker", "90 % interval")] if figures else [],
         [
-            "The bands cover what the runs leave open about the law's parameters. They do not cover a law of the wrong "
-            "shape, nor the scatter of a single run around the law (see Noise under Parameters).",
-            "Intervals of the change are taken within each draw of the parameters, so they can be much narrower than "
-            "the bands of the losses themselves.",
+            "The bands show how uncertain the parameters of the law are. They do not contain the error of a law of the "
+            "wrong shape, nor the noise of a single run (Noise, under Parameters).",
+            "A change is computed for each posterior draw, where both mixtures have the same parameters. So its "
+            "interval can be much narrower than the bands of the two losses.",
         ],
         short="Losses",
         layout="stacked",
@@ -167,11 +169,11 @@ def _losses(fit: Fit, solution: Solution) -> Section:
 def _health(fit: Fit, checks: list[Check], solution: Solution | None) -> Section:
     warnings = dict.fromkeys([*fit.warnings, *(solution.warnings if solution else ())])
     count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"
-    summary = f"{count} in the words of fit and solve" if warnings else ""
+    summary = f"{count} from fit and solve" if warnings else ""
     return Section(
         "health",
         "Health checks",
-        "May the answer be trusted, and what to do next where it may not.",
+        "Whether you can trust the answer, and what to do where you cannot.",
         (),
         [health_table(checks)],
         folded=(summary, list(warnings)),
@@ -182,18 +184,18 @@ def _health(fit: Fit, checks: list[Check], solution: Solution | None) -> Section
 def _curves(fit: Fit, runs: RunTable, solution: Solution | None, series: Mapping[str, str]) -> Section:
     figures = [curve_figure(fit, runs, t, solution, series[t]) for t in fit.targets if t in fit.domains]
     legend = [
-        ("full", "run, the other domains at the level named"),
-        ("hollow", "run, the other domains elsewhere"),
-        ("curve", "law at that level"),
+        ("full", "run with about the same tokens of the other domains"),
+        ("hollow", "run with more or fewer tokens of the other domains"),
+        ("curve", "law, with those tokens of the other domains"),
         ("beyond", "beyond the runs"),
         ("band", "90 % band"),
     ]
     if solution:
         legend.append(("diamond", "prediction at the recommended mixture"))
-        legend.append(("faint", "law at that mixture's level of others"))
+        legend.append(("faint", "law, with the other domains as in the recommended mixture"))
     notes = [
-        "The line holds the other domains' tokens at one level. Hollow runs have another level of other tokens, so "
-        "that transfer moves them off the line; compare those under Predicted against measured."
+        "Along the line the tokens of the other domains stay the same. Hollow runs have more or fewer of them, so "
+        "they lie off the line; compare those under Predicted against measured."
     ]
     lead = "Loss of each target against its own domain's training tokens (logarithmic)."
     return Section("curves", "Fitted curves", lead, figures, (), legend, notes, short="Curves", layout="panels")
@@ -222,7 +224,7 @@ def _matrix(matrix: TransferMatrix) -> Section:
         "the others as they are. A lower loss is help.",
         (),
         [matrix_table(matrix)],
-        [("help", "helps"), ("hurt", "hurts"), ("open", "may be either: the interval holds 0")],
+        [("help", "helps"), ("hurt", "hurts"), ("open", "unclear: the interval contains 0")],
         short="Transfer",
     )
 
@@ -231,12 +233,13 @@ def _parity(fit: Fit, runs: RunTable, series: Mapping[str, str]) -> Section:
     return Section(
         "measured",
         "Predicted against measured",
-        "In-sample: each point is a run that the fit has seen. The errors beside the names are of runs left out.",
+        "Each point is a run that was used in the fit. The errors beside the names are those on held-out runs.",
         [parity_figure(fit, runs, target, series.get(target, "series-0")) for target in fit.targets],
         legend=[("full", "run"), ("hollow", "run not in the fit"), ("diagonal", "predicted = measured")],
         short="Fit",
         notes=[
-            "'left out' is the mean relative error on runs left out of the fit; 'mean' is that of predicting the mean."
+            "'held out' is the mean relative error on held-out runs; 'mean' that of predicting the mean of the other "
+            "runs."
         ],
         layout="panels",
     )
@@ -245,13 +248,13 @@ def _parity(fit: Fit, runs: RunTable, series: Mapping[str, str]) -> Section:
 def _marginal(solution: Solution, series: Mapping[str, str]) -> Section:
     return Section(
         "marginal",
-        "Worth of more data",
-        f"How much the {loss_name(solution)} would fall per million further tokens of one domain, at the margin.",
+        "What more data would be worth",
+        f"How much the {loss_name(solution)} would fall with a million more tokens of one domain.",
         [marginal_figure(solution, series)],
         [marginal_table(solution)],
         notes=[
-            "The mean over what the runs leave open; domains strictly between their bounds are worth the same there. "
-            "The intervals say how sure that is."
+            "Means over the posterior draws. At the optimum, all domains between their bounds are worth the same. The "
+            "intervals show how sure this is."
         ],
         short="More data",
         layout="beside",
@@ -267,17 +270,24 @@ def _thinned(runs: RunTable, most: int) -> RunTable:
 
 def _parameters(fit: Fit) -> Section:
     if equation := fit.kind.equation:
-        formula = f"Law '{fit.law}': {equation}. Tokens in millions; N are a domain's own, R all others'."
+        formula = f"Law '{fit.law}': {equation}. Tokens in millions" + _tokens_of(equation) + "."
     else:
-        formula = f"'{fit.law}' predicts without an equation."
+        formula = f"'{fit.law}' has no equation."
     return Section(
         "parameters",
         "Parameters",
         " ".join(part for part in (formula, fit.choice) if part),
         (),
         [parameters_table(fit), *source_tables(fit)],
-        folded=("What the fit says of each target", [f"{t}: {f.message}" for t, f in fit.targets.items() if f.message]),
+        folded=("Notes of the fit on each target", [f"{t}: {f.message}" for t, f in fit.targets.items() if f.message]),
     )
+
+
+def _tokens_of(equation: str) -> str:
+    """Return which tokens the letters of an equation are."""
+    if "N_i" in equation:
+        return "; N_i are those of domain i"
+    return "; N are those of the target's own domain, R those of all others" if " R^" in equation else ""
 
 
 def _runs(fit: Fit, runs: RunTable, logs: Mapping[str, Log]) -> Section:
@@ -297,12 +307,12 @@ def _again(study: Mapping[str, Any]) -> Section:
         code.append(("mix.yaml, with every default filled in", _yaml(config)))
     return Section(
         "again",
-        "How to make it again",
-        "The same commands on the same data give the same records." if text else "",
+        "How to repeat this study",
+        "The same commands on the same data give the same results." if text else "",
         (),
         study_tables(study),
         code=code,
-        short="Make again",
+        short="Repeat",
     )
 
 

@@ -148,7 +148,7 @@ def marginal_table(solution: Solution) -> Table:
         share = percent(ends["percent"] / 100, 2) if ends else ""
         rows.append([Cell(domain), Cell(significant(solution.marginal[domain]), note), Cell(share)])
     return Table(
-        "Fall of the loss that is minimised, per million further tokens, with 90 % interval",
+        "How much the minimised loss falls with a million more tokens, with 90 % interval",
         [("Domain", False), *_numbers("Nats per million tokens", "Share of that loss")],
         rows,
     )
@@ -177,8 +177,9 @@ def parameters_table(fit: Fit) -> Table:
             Cell(fitted.status.replace("_", " ")),
         ]
         rows.append(row)
-    columns = [("Target", False), *_numbers(*names, "Noise, nats", "Held-out error", "Rank corr."), ("Status", False)]
-    return Table("Parameters with 90 % intervals; tokens in millions, losses in nats", columns, rows)
+    numbers = _numbers(*names, "Noise, nats", "Held-out error", "Rank correlation")
+    caption = "Parameters: best fit, with the 90 % interval of the posterior draws; tokens in millions, losses in nats"
+    return Table(caption, [("Target", False), *numbers, ("Status", False)], rows)
 
 
 def _parameter(fitted: TargetFit, name: str, ends: tuple[float, float]) -> Cell:

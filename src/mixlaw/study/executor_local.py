@@ -124,7 +124,9 @@ class _Sweep:
                 # Another process may win every claim; but not again and again while the runs stay pending.
                 idle_rounds = 0 if self.claimed else idle_rounds + 1
                 if idle_rounds > _IDLE_ROUNDS_ALLOWED:
-                    raise StudyError(f"Workers end without training '{pending[0]}'.", f"See {self.study.logs_folder}.")
+                    raise StudyError(
+                        f"The worker processes ended without training '{pending[0]}'.", f"See {self.study.logs_folder}."
+                    )
             else:
                 if not waiting:
                     self.on_event(self.progress.event("waiting"))
@@ -232,7 +234,7 @@ class _Sweep:
             # It died before its first run or between two: nothing to retry, and a replacement may die the same way.
             self.crashes[""] = self.crashes.get("", 0) + 1
             if self.crashes[""] > self.size + _CRASHES_ALLOWED:
-                raise StudyError(f"Worker processes die before they train: {reason}", f"See {worker.log}.")
+                raise StudyError(f"The worker processes end before they can train: {reason}", f"See {worker.log}.")
         elif self.study.record(self.specs[name]) is None:
             self._crashed(name, reason, worker.log)
         if self.study.pending(self.specs.values()):

@@ -72,7 +72,7 @@ def _require_answer(address: str) -> None:
             f"RAY_ADDRESS is {named}: of Ray Client or `ray job submit`; the executor needs the head node itself.",
             "Unset it and give host:port as executor.address, or submit mixlaw as a Ray job.",
         )
-    remedy = "Start one (`ray start --head`), or mend executor.address; nothing of the study has changed."
+    remedy = "Start one (`ray start --head`), or correct executor.address. The study has not changed."
     host, _, port = named.rpartition(":")
     if host and port.isdigit():
         try:
@@ -128,8 +128,8 @@ def too_small(ray: Any, wanted: Mapping[str, float]) -> StudyError:
     """Return the error that no node can hold a run."""
     nodes = [f"{node['NodeManagerHostname']}: {_amounts(_usual(node['Resources']))}" for node in _alive(ray)]
     return StudyError(
-        f"No node of the Ray cluster can hold a run: it asks for {_amounts(wanted)}; the cluster has "
-        f"{'; '.join(nodes) or 'no node left'}.",
+        f"No node of the Ray cluster is large enough for a run, which needs {_amounts(wanted)}; "
+        f"{'the nodes have ' + '; '.join(nodes) if nodes else 'there is no node left'}.",
         "Ask for less (executor.cpus_per_run, gpus_per_run, resources), start a node that has it, or give an "
         "autoscaler time for that with executor.wait_for_nodes_s.",
     )

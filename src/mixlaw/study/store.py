@@ -305,7 +305,7 @@ class Study:
         except OSError as error:
             raise StudyError(
                 f"The study folder {self.folder} cannot be written: {error.strerror or error}.",
-                "Free some space or mend its permissions, or name another folder as `study`.",
+                "Free some space, change its permissions, or name another folder as `study`.",
             ) from error
 
 

@@ -106,8 +106,8 @@ class Reporter:
                 self._failed.add(name)
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
                 self.note(
-                    f"report_to: {name} failed ({reason}). The study goes on without it and has lost nothing; the next "
-                    "`mixlaw run` reports what is missing."
+                    f"report_to: {name} failed ({reason}). Training goes on without it and no result is lost; the next "
+                    "`mixlaw run` sends what is missing."
                 )
 
     def _tell_one(

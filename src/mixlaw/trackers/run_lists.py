@@ -100,10 +100,10 @@ def _wandb_runs(place: str) -> list[tuple[dict[str, Any] | None, str]]:
             for run in runs
         ]
     except wandb.errors.UsageError:
-        raise DataError("Weights & Biases has no key here.", "Say `wandb login`, or set WANDB_API_KEY.") from None
+        raise DataError("Weights & Biases has no key here.", "Run `wandb login`, or set WANDB_API_KEY.") from None
     except wandb.errors.CommError as error:
         raise DataError(
-            f"Weights & Biases cannot be asked for {path}: {_short(error)}",
+            f"Weights & Biases cannot be reached for {path}: {_short(error)}",
             "Check the names, the network, and with `wandb login --verify` the key.",
         ) from None
     except ValueError as error:
@@ -143,7 +143,7 @@ def _mlflow_runs(place: str) -> list[tuple[dict[str, Any] | None, str]]:
         raise
     except Exception as error:  # MlflowException, and whatever its database driver or HTTP client raises
         raise DataError(
-            f"MLflow at {uri} cannot be asked: {_short(error)}", "Check the address, the network and the login."
+            f"MLflow at {uri} cannot be reached: {_short(error)}", "Check the address, the network and the login."
         ) from None
 
 

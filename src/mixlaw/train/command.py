@@ -56,7 +56,7 @@ def check_command(command: str) -> list[str]:
     if unknown := [text for text in written if text not in PLACEHOLDERS]:
         raise ConfigError(
             f"train.command names {{{unknown[0]}}}; known are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}.",
-            "Mend the name; a brace itself is {{ or }}.",
+            "Correct the name; a brace itself is {{ or }}.",
         )
     if not {"spec", "train_file"} & set(names):
         raise ConfigError(

@@ -111,11 +111,11 @@ class TrainSettings:
                 continue
             least = 2 if name == "max_length" else 1
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(f"train.{name} is {value!r}; it must be a whole number >= {least}.", "Mend it.")
+                raise ConfigError(f"train.{name} is {value!r}; it must be a whole number >= {least}.", "Correct it.")
         for name, (low, high, rule) in _RANGES.items():
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
-                raise ConfigError(f"train.{name} is {value!r}; it must be {rule}.", "Mend it.")
+                raise ConfigError(f"train.{name} is {value!r}; it must be {rule}.", "Correct it.")
         if not self.learning_rate > 0:
             raise ConfigError(f"train.learning_rate is {self.learning_rate!r}; it must be > 0.", "Try 2e-5.")
 
@@ -186,11 +186,11 @@ def model_fingerprint(settings: ModelSettings) -> str:
 def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed):
         choices = ", ".join(str(choice) for choice in allowed)
-        raise ConfigError(f"{name} is {value!r}; it must be one of {choices}.", "Mend it.")
+        raise ConfigError(f"{name} is {value!r}; it must be one of {choices}.", "Correct it.")
 
 
 def _from_json(kind: Any, value: Mapping[str, Any]) -> Any:
     known = {field.name for field in dataclasses.fields(kind)}
     if unknown := set(value) - known:
-        raise ConfigError(f"Unknown field '{min(unknown)}'; known: {', '.join(sorted(known))}.", "Mend the name.")
+        raise ConfigError(f"Unknown field '{min(unknown)}'; known: {', '.join(sorted(known))}.", "Correct the name.")
     return kind(**value)

@@ -158,7 +158,9 @@ def _options(kind: type[Trainer], options: Mapping[str, Any]) -> Any:
     try:
         return kind.Options(**options)
     except TypeError as error:
-        raise ConfigError(f"The trainer '{kind.name}' is told other things: {error}.", "Plan the runs again.") from None
+        raise ConfigError(
+            f"The options in trainer.json are not those of the trainer '{kind.name}': {error}.", "Plan the runs again."
+        ) from None
 
 
 def _relative(path: Path, base: Path) -> str:

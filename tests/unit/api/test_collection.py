@@ -87,7 +87,7 @@ def test_rows_in_no_domain_are_said_and_the_manifest_shows_the_filter(write):
     counted = [row["source"] for row in write.rows]
     others, nulls = counted.count("other thing"), counted.count(None)
     assert project.left_out == (
-        f"collection: {others + nulls} of 400 rows are in no domain and are left out; their 'source': "
+        f"collection: {others + nulls} of 400 rows are in no domain and are not used; their 'source': "
         f"'other thing' ({others}), without a value ({nulls})."
     )
     assert project.left_out in said

@@ -108,7 +108,7 @@ def test_mix_yaml_takes_the_same_keys():
         ({"prior": {"chat": 0.4}, "prior_strength": 1}, "solve.prior: the shares sum to 0.4"),
         ({"prior": {"cht": 1.0}, "prior_strength": 1}, "solve.prior.cht: no such domain, did you mean 'chat'?"),
         ({"prior_strenght": 1}, "solve.prior_strenght: unknown key, did you mean 'prior_strength'?"),
-        ({"target_weight": {"chat": 1}}, "say objective: weighted"),
+        ({"target_weight": {"chat": 1}}, "set objective: weighted"),
     ],
 )
 def test_mix_yaml_names_the_path_of_each_bad_wish(solve, words):

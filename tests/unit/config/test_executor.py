@@ -37,6 +37,6 @@ def test_what_ray_cannot_do_is_said_with_what_to_write_instead():
     assert executor(kind="ray", gpus_per_run=2).gpus_per_run == 2
     assert "submit a Ray job" in refused(kind="ray", address="ray://head:10001")
     assert "host:port such as" in refused(kind="ray", address="head")
-    assert "say gpus_per_run instead" in refused(kind="ray", resources={"GPU": 1})
+    assert "set gpus_per_run instead" in refused(kind="ray", resources={"GPU": 1})
     assert "greater than or equal to 1" in refused(kind="ray", cpus_per_run=0)
     assert "did you mean 'gpus_per_run'?" in refused(kind="ray", gpu_per_run=1)

@@ -222,7 +222,7 @@ def test_a_node_that_cannot_train_ends_the_sweep_with_one_error_that_names_it(
     study, specs = planned
     for raised, message in (
         (MissingExtra("torch", "train", "Training"), "Training on node .* needs the package 'torch'.*mixlaw.train"),
-        (ConfigError("The model cannot be loaded.", "Mend it."), "Node .*: The model cannot be loaded. Mend it."),
+        (ConfigError("The model cannot be loaded.", "Correct it."), "Node .*: The model cannot be loaded. Correct it."),
         (ImportError("libcudart"), "Node .*: ImportError: libcudart"),
     ):
 
@@ -254,7 +254,7 @@ def test_a_cluster_without_room_for_a_run_is_an_error_at_once_and_one_that_lost_
 ):
     study, specs = planned
     stubbed(monkeypatch)
-    with pytest.raises(StudyError, match="asks for 1 CPU, 2 GPU"):
+    with pytest.raises(StudyError, match="needs 1 CPU, 2 GPU"):
         run_pending(study, tiny_config, options=RayOptions(gpus_per_run=2))
     monkeypatch.setattr(executor_ray, "_LOST_WAIT_S", 0.1)
     monkeypatch.setattr(executor_ray, "_LOOK_EVERY_S", 0.05)

@@ -102,7 +102,7 @@ def test_nodes_hold_as_many_runs_as_their_scarcest_resource_allows():
 
 def test_a_cluster_that_can_hold_no_run_is_described():
     cluster = Nodes({"CPU": 4.0, "node:10.0.0.1": 1.0, "memory": 1e9}, {"CPU": 0.0, "tpu": 1.0})
-    assert "asks for 1 CPU, 1 GPU; the cluster has n0: 4 CPU, 0 GPU; n1: 0 CPU, 0 GPU, 1 tpu." in str(
+    assert "needs 1 CPU, 1 GPU; the nodes have n0: 4 CPU, 0 GPU; n1: 0 CPU, 0 GPU, 1 tpu." in str(
         ray_cluster.too_small(cluster, {"CPU": 1.0, "GPU": 1.0})
     )
     assert "no node left" in str(ray_cluster.too_small(Nodes(), {"CPU": 1.0}))

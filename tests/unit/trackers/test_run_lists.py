@@ -83,8 +83,8 @@ def test_a_wandb_project_is_narrowed(wandb):
         ([], "wandb:team/mixes has no runs"),
         ([run("base", {}, state="crashed")], "None of the 1 runs of wandb:team/mixes is finished"),
         (ValueError("Could not find project mixes"), "no project team/mixes.*Check both names"),
-        ("UsageError", "has no key here. Say `wandb login`"),
-        ("CommError", "cannot be asked for team/mixes: none configured"),
+        ("UsageError", "has no key here. Run `wandb login`"),
+        ("CommError", "cannot be reached for team/mixes: none configured"),
     ],
 )
 def test_what_wandb_cannot_give_is_one_error(wandb, answer, said):
@@ -141,7 +141,7 @@ def test_an_mlflow_experiment_becomes_columns(store, monkeypatch):
         ("mlflow:mixs@{}", "has no experiment 'mixs'.*Known: .*'me@home/mixes'"),
         ("mlflow:empty@{}", "has no runs"),
         ("mlflow:empty@{}x", "There is no MLflow store at .*mlflow.dbx"),
-        ("mlflow:empty@nosuch://server", "cannot be asked"),
+        ("mlflow:empty@nosuch://server", "cannot be reached"),
     ],
 )
 def test_what_mlflow_cannot_give_is_one_error(store, source, said):

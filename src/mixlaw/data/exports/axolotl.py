@@ -40,7 +40,7 @@ def recipe(training: Training) -> Recipe:
     }
     notes = [ONE_EPOCH, "Deduplication is off: it would take the repeats away again."]
     if config.get("attn_implementation") == "flash_attention_2":
-        notes.append("flash_attention_2 keeps packed conversations apart; where it is not installed, say sdpa.")
+        notes.append("flash_attention_2 keeps packed conversations apart; where it is not installed, use sdpa.")
     return Recipe(
         {"axolotl.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)},
         "axolotl train axolotl.yaml",

@@ -99,8 +99,8 @@ class Recipe:
     notes: tuple[str, ...] = ()
 
 
-HELD_OUT = "Sources hold the rows that mixlaw held out for validation: losses on those are no validation any more."
-ONE_EPOCH = "num_train_epochs is 1: a budget counts every pass already."
+HELD_OUT = "The sources also contain the rows that mixlaw keeps for validation. Validate on other data."
+ONE_EPOCH = "Train for 1 epoch: the files already contain every repeat."
 
 
 def drift(sources: Sequence[Source], *, replacement: bool) -> dict[str, float]:

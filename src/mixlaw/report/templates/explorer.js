@@ -151,7 +151,7 @@
       const [near, far] = [c.low, c.high].map(Math.abs).sort((a, b) => a - b);
       return `${size(c.mean)}\u00a0% (${size(near)} to ${size(far)}) ${side} ${name}`;
     }
-    return `${size(c.mean)}\u00a0% ${side} ${name}, but anything from ${signed(c.low, digits)} to ${signed(c.high, digits)}\u00a0% fits the runs`;
+    return `${size(c.mean)}\u00a0% ${side} ${name}, but the runs allow anything from ${signed(c.low, digits)} to ${signed(c.high, digits)}\u00a0%`;
   };
 
   function showLosses() {

@@ -42,7 +42,7 @@ def test_every_tool_points_at_the_materialised_files(tool):
 def test_by_reference_the_drift_is_stated_and_held_out_rows_are_named(tool):
     recipe = export_recipe(tool, by_reference())
     assert set(recipe.drift) == {"math", "code"} and all(0 < d < 0.1 for d in recipe.drift.values())
-    assert any("held out" in note for note in recipe.notes)
+    assert any("keeps for validation" in note for note in recipe.notes)
     assert "/data/math.jsonl" in "".join(recipe.files.values())
 
 
