@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mixlaw.fit.choosing.held_out import compare_laws, folds
 from mixlaw.fit.choosing.table import LawTable
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
-from mixlaw.solve.wishes import wishes_of, with_wishes
+from mixlaw.solve.wishes import WishesByName, wishes_of, with_wishes
 
 
 def load_runs(source: Any) -> RunTable:
@@ -124,7 +124,7 @@ def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
 
 @with_wishes
 def solve(
-    fit: Fit | str | Path, budget_tokens: float | str, wishes: SolveWishes | None = None, **named: Any
+    fit: Fit | str | Path, budget_tokens: float | str, wishes: SolveWishes | None = None, **named: Unpack[WishesByName]
 ) -> Solution:
     """Return the best weights at a budget; see `mixlaw.solve.solve_mixture`.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from mixlaw.solve.solution import Certificate, Solution
 from mixlaw.solve.wishes import (
     Criterion,
     SolveWishes,
+    WishesByName,
     ceilings_of,
     importance_of,
     prior_of,
@@ -49,7 +50,9 @@ _INTERVAL = (0.05, 0.95)
 
 
 @with_wishes
-def solve_mixture(fit: Fit, budget_tokens: float, wishes: SolveWishes | None = None, **named: Any) -> Solution:
+def solve_mixture(
+    fit: Fit, budget_tokens: float, wishes: SolveWishes | None = None, **named: Unpack[WishesByName]
+) -> Solution:
     """Return the weights with the smallest expected loss at a budget.
 
     Where no gain over a natural mixture that the constraints allow is expected, that mixture is recommended.

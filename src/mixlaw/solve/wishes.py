@@ -10,7 +10,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
@@ -87,6 +87,23 @@ class SolveWishes:
         """The bounds and groups."""
         available = dict(self.available or {})
         return Constraints(self.minimum or {}, self.maximum or {}, available, self.max_epochs, tuple(self.groups))
+
+
+class WishesByName(TypedDict, total=False):
+    """The fields of `SolveWishes` as keywords, for type checkers; a test holds the two against each other."""
+
+    objective: str | None
+    target_weights: Mapping[str, float] | None
+    minimum: Mapping[str, float] | None
+    maximum: Mapping[str, float] | None
+    available: Mapping[str, Any] | None
+    max_epochs: float | None
+    groups: Sequence[str | LinearConstraint]
+    ceilings: Mapping[str, float] | None
+    no_worse: Mapping[str, float] | None
+    reference: Shares | None
+    prior: Shares | None
+    prior_strength: float | None
 
 
 def with_wishes(function: Function) -> Function:
