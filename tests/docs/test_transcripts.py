@@ -58,6 +58,7 @@ def test_what_rests_on_draws_may_differ_as_between_seeds(shown, printed):
         ("0.0030 (", "0.0300 ("),
         ("percentile 0.0115", "percentile 0.115"),
         ("95th", "90th"),
+        ("90 % interval", "80 % interval"),
         ("64 %", "36 %"),
         ("3.7e-16", "3.7e-6"),
         ("budget / largest run                    1.2", "budget / largest run                    1.3"),

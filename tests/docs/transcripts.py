@@ -27,7 +27,7 @@ from mixlaw.cli import main
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OWN = re.compile(r"mixlaw (?P<words>[^|<>&;\n]*)(?:\| *(?P<rest>.*))?")
-NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"(?<![\w.])(?!\d+th\b)[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 DURATION = re.compile(r"\b\d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?")
 HASH = re.compile(r"(?<=\d[kMB]-)[0-9a-f]{8}\b")
 """Of a mixture's weights to the last bit: another processor, another hash."""
@@ -49,13 +49,13 @@ RULES = tuple(
     (re.compile(place), close)
     for place, close in (
         (r"^Laws on .* \| seconds$", Close(share=math.inf)),
-        (r"^(Laws on |\w+, joint fit of )", Close(share=0.02)),
+        (r"^(Laws on |\w+, joint fit of ).* \| ", Close(share=0.02)),
         (r"^Best mixture .* \| weight$", Close(by=3)),
         (r"^Best mixture .* \| (tokens|epochs)$", Close(share=0.15)),
         (r"^Best mixture .* \| (nats per further million|% of the objective)$", Close(share=0.1)),
         (r"^Best mixture .* \| 90 % interval$", Close(share=0.3)),
         (r'^Predicted loss.* \| (low|high)$|"\w*(low|high)": ', Close(share=0.04)),
-        (r'^Predicted loss|"mean": ', Close(share=0.02)),
+        (r'^Predicted loss.* \| |"mean": ', Close(share=0.02)),
         (r"^Trust \| expected regret", Close(share=0.6, by=0.002)),
         (r"^Trust \| probability", Close(by=15)),
         (r"^Trust \| (largest KKT residual|duality gap)", Close(by=1e-9)),
@@ -174,6 +174,8 @@ def _places(lines: list[str]) -> list[list[str]]:
             continue
         if headings is None:
             headings = cells
+            found.append([""] * len(NUMBER.findall(_plain(line))))
+            continue
         columns = headings + [""] * (len(cells) - len(headings))
         row = [(f"{title} | {cells[0]} | {column}", cell) for column, cell in zip(columns, cells, strict=False)]
         found.append([place for place, cell in row for _ in NUMBER.findall(_plain(cell))])
