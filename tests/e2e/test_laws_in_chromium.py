@@ -17,7 +17,7 @@ __all__ = ["browser"]
 pytestmark = NEEDED
 
 CASES = {
-    **{law: {} for law in evaluated()},
+    **{law: {} for law in sorted(evaluated())},
     "pairwise with interference": {"interference": True},
     "pairwise with interference and repetition": {"interference": True, "decay": 4.0},
     "pairwise of targets that are no domains": {"targets": ("helpfulness", "math")},
