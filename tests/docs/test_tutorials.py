@@ -31,8 +31,6 @@ def test_the_commands_print_what_is_shown(page, demo, tmp_path):
     shutil.copytree(demo / "mixlaw-demo", tmp_path / "mixlaw-demo")
     variables = environment(tmp_path / ".bin")
     for step in PAGES[page]:
-        if step.command == "mixlaw run my-mix/mix.yaml":  # trained once: minutes, and other numbers elsewhere
-            place_runs(tmp_path / "my-mix" / "study")
         printed = run(step.command, tmp_path, variables)
         if step.shown:
             assert not (found := difference(step.shown, printed)), f"$ {step.command}\n{found}\n\n{printed}"
