@@ -34,6 +34,8 @@ HERE = Path(__file__).parent
 _FIRST = 4.0
 """Seconds of tests in the first fork of a mutant: most are noticed by then."""
 
+_SHOWN = ("id", "file", "line", "where", "kind", "before", "after", "verdict", "tests", "tests_left_out")
+
 
 class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports one module with a change in it."""
@@ -95,8 +97,8 @@ class Nearest:
             self.passes[test] = attempt(mutant, [test], 60 + 5 * self.seconds[test], changed=False)[0] == "survived"
         return self.passes.get(test, True)
 
-    def of(self, mutant: Mutant, most: float) -> list[str]:
-        """Return the tests that run through the statement, the likeliest first, of `most` seconds together."""
+    def of(self, mutant: Mutant, most: float) -> tuple[list[str], int]:
+        """Return the tests that run through the statement, likeliest first, and how many `most` seconds leave out."""
         found = set(self.lines.get((mutant.file, mutant.line), ()))
         found |= set(self.lines.get((mutant.file, mutant.first), ()))
         if not found and (body := self.bodies.get((mutant.file, mutant.line))):
@@ -113,7 +115,7 @@ class Nearest:
             total += self.seconds[test]
             if total <= most or not kept:
                 kept.append(test)
-        return kept
+        return kept, len(ordered) - len(kept)
 
 
 def attempt(mutant: Mutant, tests: list[str], seconds: float, changed: bool = True) -> tuple[str, str]:
@@ -172,7 +174,7 @@ def _child(mutant: Mutant, tests: list[str], changed: bool) -> str:
 def judge(mutant: Mutant, nearest: Nearest, most: float) -> dict:
     """Return what becomes of a mutant: killed, hangs, survived, no test, or unclear where a control fails as well."""
     start = time.monotonic()
-    tests = nearest.of(mutant, most)
+    tests, left = nearest.of(mutant, most)
     verdict, by, total, first = "no test", "", 0.0, []
     for test in tests:
         if first and total + nearest.seconds[test] > _FIRST:
@@ -190,7 +192,7 @@ def judge(mutant: Mutant, nearest: Nearest, most: float) -> dict:
     if by in nearest.seconds:
         nearest.noticed[by] += 1
     seconds = round(time.monotonic() - start, 2)
-    return {"verdict": verdict, "by": by, "tests": len(tests), "seconds": seconds}
+    return {"verdict": verdict, "by": by, "tests": len(tests), "tests_left_out": left, "seconds": seconds}
 
 
 def warm() -> None:
@@ -213,8 +215,7 @@ def summary(results: list[dict], harmless: dict[str, str], seed: int) -> dict:
     for file, noticed in files.items():
         rooms.setdefault(file.split("/")[2], []).extend(noticed)
     survivors = [
-        {key: result[key] for key in ("id", "file", "line", "where", "kind", "before", "after", "verdict")}
-        | {"reason": harmless.get(result["id"], "")}
+        {key: result[key] for key in _SHOWN} | {"reason": harmless.get(result["id"], "")}
         for result in results
         if result["verdict"] in alive
     ]
