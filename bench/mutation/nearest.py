@@ -1,8 +1,9 @@
 """Which test runs through which line: a map made once over the fast tests, and kept in build/mutation/.
 
 Every test file runs in a process of its own, with a trace on the lines of the mutated packages. What a shared fixture
-runs through counts for every test that asks for it; caches are emptied between tests, so that each shows its own lines.
-Where the code changed since, its lines are followed by comparison; delete build/mutation/map to map all tests anew.
+runs through, and the time it takes, counts for every test that asks for it; caches are emptied between tests, so that
+each shows its own lines. Where the code changed since, its lines are followed by comparison; delete build/mutation/map
+to map all tests anew.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Tracer:
     def __init__(self) -> None:
         """Start with nothing seen."""
         self.found: dict[str, dict] = {}
-        self.fixtures: dict[str, set] = {}
+        self.fixtures: dict[tuple[str, int], set] = {}
+        self.made: dict[tuple[str, int], float] = {}
         self.sink: set = set()
         self.places: dict = {}
         self.calls: dict = {}
@@ -87,11 +89,13 @@ class Tracer:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: object, request: object) -> object:
-        """Note what a fixture runs through apart."""
+        """Note apart what a fixture runs through, and how long it takes."""
+        key = (fixturedef.argname, getattr(request, "param_index", 0))  # type: ignore[attr-defined]
         before, self.sink = self.sink, set()
+        start = time.perf_counter()
         yield
-        seen = self.fixtures.setdefault(fixturedef.argname, set())  # type: ignore[attr-defined]
-        seen |= self.sink
+        self.made[key] = max(self.made.get(key, 0.0), time.perf_counter() - start)
+        self.fixtures.setdefault(key, set()).update(self.sink)
         self.sink = before
 
     @pytest.hookimpl(hookwrapper=True)
@@ -103,10 +107,15 @@ class Tracer:
         sys.settrace(self.call)  # type: ignore[arg-type]
         yield
         sys.settrace(None)
+        took = time.perf_counter() - start
+        indices = item.callspec.indices if hasattr(item, "callspec") else {}  # type: ignore[attr-defined]
         for name in getattr(item, "fixturenames", ()):
-            self.sink |= self.fixtures.get(name, set())
+            key = (name, indices.get(name, 0))
+            self.sink |= self.fixtures.get(key, set())
+            # Made already for an earlier test; a run of this test alone makes it again.
+            took = max(took, self.made.get(key, 0.0))
         entry = self.found.setdefault(item.nodeid, {"passed": True})  # type: ignore[attr-defined]
-        entry["traced_seconds"] = round(time.perf_counter() - start, 3)
+        entry["traced_seconds"] = round(took, 3)
         lines: dict[str, list[int]] = {}
         for name, line in sorted(self.sink):
             lines.setdefault(name, []).append(line)

@@ -4,10 +4,12 @@
 
 A sample of mutants (`mutants.py`) is run, each against the fast tests that run through its line (`nearest.py`), the
 quickest first, until one fails. Slower tests, and those of other packages, would notice more. A survivor is a mutant
-that no test notices, or that no fast test reaches; `harmless.json` says of survivors, by their id, why they may live.
+that no test notices, or that no fast test reaches; `harmless.json` says by its id why one may live. A test that fails
+or does not end is asked again without the change: where it does so all the same it shows nothing, and the mutant counts
+as not noticed.
 
-The interpreter is started once, and forked for every mutant: one takes about a second. Results are kept in
-build/mutation/, and used again where the code is the same; survivors run again where the tests changed.
+The interpreter is started once, and forked for every mutant. Results are kept in build/mutation/, and used again where
+the code is the same; survivors run again where the tests changed.
 """
 
 from __future__ import annotations
@@ -32,15 +34,17 @@ HERE = Path(__file__).parent
 _FIRST = 4.0
 """Seconds of tests in the first fork of a mutant: most are noticed by then."""
 
+_SHOWN = ("id", "file", "line", "where", "kind", "before", "after", "verdict", "tests", "tests_left_out")
+
 
 class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports one module with a change in it."""
 
-    def __init__(self, mutant: Mutant) -> None:
-        """Take the mutant."""
+    def __init__(self, mutant: Mutant, changed: bool) -> None:
+        """Take the mutant; or, as a control, its file as it is."""
         path = ROOT / mutant.file
-        self.path = path
-        self.code = compile(mutated(path.read_text(), mutant.number), str(path), "exec")
+        self.path, source = path, path.read_text()
+        self.code = compile(mutated(source, mutant.number) if changed else source, str(path), "exec")
         parts = Path(mutant.file).relative_to("src").with_suffix("").parts
         self.package = parts[-1] == "__init__"
         self.module = ".".join(parts[:-1] if self.package else parts)
@@ -85,9 +89,16 @@ class Nearest:
                         body = range(node.body[0].lineno, (node.end_lineno or node.lineno) + 1)
                         self.bodies[file, default.lineno] = body
         self.noticed: Counter[str] = Counter()
+        self.passes: dict[str, bool] = {}
 
-    def of(self, mutant: Mutant, most: float) -> list[str]:
-        """Return the tests that run through the statement, the likeliest first, of `most` seconds together."""
+    def sound(self, mutant: Mutant, test: str) -> bool:
+        """Return whether a test that failed passes without the change: asked once of every test."""
+        if test in self.seconds and test not in self.passes:
+            self.passes[test] = attempt(mutant, [test], 60 + 5 * self.seconds[test], changed=False)[0] == "survived"
+        return self.passes.get(test, True)
+
+    def of(self, mutant: Mutant, most: float) -> tuple[list[str], int]:
+        """Return the tests that run through the statement, likeliest first, and how many `most` seconds leave out."""
         found = set(self.lines.get((mutant.file, mutant.line), ()))
         found |= set(self.lines.get((mutant.file, mutant.first), ()))
         if not found and (body := self.bodies.get((mutant.file, mutant.line))):
@@ -104,11 +115,18 @@ class Nearest:
             total += self.seconds[test]
             if total <= most or not kept:
                 kept.append(test)
-        return kept
+        return kept, len(ordered) - len(kept)
 
 
-def attempt(mutant: Mutant, tests: list[str], seconds: float) -> tuple[str, str]:
-    """Return killed, hangs or survived for tests in a forked child, and the test that failed."""
+def attempt(mutant: Mutant, tests: list[str], seconds: float, changed: bool = True) -> tuple[str, str]:
+    """Return killed, hangs or survived for tests in a forked child, and the test that failed.
+
+    Args:
+        mutant: which.
+        tests: node ids.
+        seconds: the limit.
+        changed: False for the control, the same tests of the same code without the change.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -118,7 +136,7 @@ def attempt(mutant: Mutant, tests: list[str], seconds: float) -> tuple[str, str]
             quiet = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(quiet, stream)
-            os.write(write, _child(mutant, tests).encode())
+            os.write(write, _child(mutant, tests, changed).encode())
         finally:
             os._exit(0)
     os.close(write)
@@ -136,7 +154,7 @@ def attempt(mutant: Mutant, tests: list[str], seconds: float) -> tuple[str, str]
     return verdict, test
 
 
-def _child(mutant: Mutant, tests: list[str]) -> str:
+def _child(mutant: Mutant, tests: list[str], changed: bool) -> str:
     import pytest
 
     class First:
@@ -147,16 +165,16 @@ def _child(mutant: Mutant, tests: list[str]) -> str:
                 self.failed = report.nodeid  # type: ignore[attr-defined]
 
     settle()
-    sys.meta_path.insert(0, Mutated(mutant))
+    sys.meta_path.insert(0, Mutated(mutant, changed))
     first = First()
     status = pytest.main([*OPTIONS, "-x", *tests], plugins=[first])
     return "survived|" if status == 0 else f"killed|{first.failed or 'import'}"
 
 
 def judge(mutant: Mutant, nearest: Nearest, most: float) -> dict:
-    """Return what becomes of a mutant."""
+    """Return what becomes of a mutant: killed, hangs, survived, no test, or unclear where a control fails as well."""
     start = time.monotonic()
-    tests = nearest.of(mutant, most)
+    tests, left = nearest.of(mutant, most)
     verdict, by, total, first = "no test", "", 0.0, []
     for test in tests:
         if first and total + nearest.seconds[test] > _FIRST:
@@ -167,10 +185,14 @@ def judge(mutant: Mutant, nearest: Nearest, most: float) -> dict:
         if part and verdict in ("no test", "survived"):
             usual = sum(nearest.seconds[test] for test in part)
             verdict, by = attempt(mutant, part, 20 + 5 * usual)
+            if verdict == "hangs" and attempt(mutant, part, 10 + 3 * usual, changed=False)[0] != "survived":
+                verdict = "unclear"
+            if verdict == "killed" and not nearest.sound(mutant, by):
+                verdict = "unclear"
     if by in nearest.seconds:
         nearest.noticed[by] += 1
     seconds = round(time.monotonic() - start, 2)
-    return {"verdict": verdict, "by": by, "tests": len(tests), "seconds": seconds}
+    return {"verdict": verdict, "by": by, "tests": len(tests), "tests_left_out": left, "seconds": seconds}
 
 
 def warm() -> None:
@@ -185,7 +207,7 @@ def warm() -> None:
 
 def summary(results: list[dict], harmless: dict[str, str], seed: int) -> dict:
     """Return the scores and the survivors."""
-    alive = ("survived", "no test")
+    alive = ("survived", "no test", "unclear")
     files: dict[str, list[bool]] = {}
     for result in results:
         files.setdefault(result["file"], []).append(result["verdict"] not in alive)
@@ -193,8 +215,7 @@ def summary(results: list[dict], harmless: dict[str, str], seed: int) -> dict:
     for file, noticed in files.items():
         rooms.setdefault(file.split("/")[2], []).extend(noticed)
     survivors = [
-        {key: result[key] for key in ("id", "file", "line", "where", "kind", "before", "after", "verdict")}
-        | {"reason": harmless.get(result["id"], "")}
+        {key: result[key] for key in _SHOWN} | {"reason": harmless.get(result["id"], "")}
         for result in results
         if result["verdict"] in alive
     ]
@@ -238,7 +259,7 @@ def main() -> None:
     known = {}
     for line in log.read_text().splitlines() if log.exists() else []:
         result = json.loads(line)
-        alive = result["verdict"] in ("survived", "no test")
+        alive = result["verdict"] in ("survived", "no test", "unclear")
         if result["code"] == code and (not alive or result["with"] == tests):
             known[result["file"], result["id"]] = result
             nearest.noticed[result["by"]] += 1
@@ -256,7 +277,7 @@ def main() -> None:
             print(
                 f"{place}/{len(chosen)} {result['verdict']:9} {result['seconds']:6.1f} s  {mutant.file}:{mutant.line}"
             )
-            if result["verdict"] in ("survived", "no test"):
+            if result["verdict"] in ("survived", "no test", "unclear"):
                 print(f"    {mutant.kind}: {mutant.before}\n    {'':{len(mutant.kind)}}  {mutant.after}", flush=True)
         results.append(result)
     kept = HERE / "harmless.json"
