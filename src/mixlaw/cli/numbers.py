@@ -47,10 +47,7 @@ def fit(
     from mixlaw.api.numbers import fit as fit_runs
     from mixlaw.api.numbers import spread_ratios
 
-    try:
-        decay: float | str = float(repetition)
-    except ValueError:
-        decay = repetition
+    decay = _decay(repetition)
     metrics = opt.pairs(metric, "--metric", str)
     result = fit_runs(runs, law, procedure, seed, out, repetition=decay, metrics=metrics)
     ratios = spread_ratios(result, bootstrap) if bootstrap else None
@@ -58,8 +55,7 @@ def fit(
         print_json(result.summary() | ({} if ratios is None else {"bootstrap": ratios}))
         return
     # Parameters of a source, t[math], are too many for a table: --json and fit.json have them.
-    law_of_first = next(iter(result.targets.values())).curve.law
-    names = [parameter.name for parameter in law_of_first.parameters if not parameter.source]
+    names = _curve_names(result)
     rows = []
     for name, target in result.targets.items():
         row: list[Any] = [name, target.status, *(target.parameters[p] for p in names), target.noise_nats]
@@ -83,6 +79,19 @@ def fit(
         {"fit": out} if out else {},
         f"mixlaw solve {where} --budget 20M" if out else f"mixlaw fit {runs} --out fit.json",
     )
+
+
+def _decay(text: str) -> float | str:
+    """Return the decay as a number, or the word that was given."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _curve_names(fit: Any) -> list[str]:
+    """Return the parameters that belong to no source."""
+    return [p.name for p in next(iter(fit.targets.values())).curve.law.parameters if not p.source]
 
 
 def laws(
