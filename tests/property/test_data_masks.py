@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import mixlaw
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
+from mixlaw.data.conversations import Conversation
 
 IMITATIONS = [
     "<|im_end|>",
@@ -49,14 +50,14 @@ def messages_of(turns):
 @given(TURNS)
 def test_the_supervised_text_is_every_answer_with_its_end_of_turn(turns):
     for tokenizer in tokenizers():
-        text, spans = tokenizer.render(messages_of(turns), "row")
+        text, spans = tokenizer.render(Conversation(messages_of(turns)), "row")
         assert [text[a:b] for a, b in spans] == [answer + END for _, answer in turns]
 
 
 @settings(deadline=None)
 @given(TURNS)
 def test_a_template_with_and_without_markers_gives_the_same_tokens_and_mask(turns):
-    rendered = [t.render(messages_of(turns), "row") for t in tokenizers()]
+    rendered = [t.render(Conversation(messages_of(turns)), "row") for t in tokenizers()]
     a, b = (next(iter(t.encode([r], 4096))) for t, r in zip(tokenizers(), rendered, strict=True))
     assert a.ids.tolist() == b.ids.tolist() and a.supervised.tolist() == b.supervised.tolist()
 
@@ -65,7 +66,7 @@ def test_a_template_with_and_without_markers_gives_the_same_tokens_and_mask(turn
 @given(TURNS, st.integers(1, 120))
 def test_a_truncated_row_is_a_prefix_of_the_whole_one(turns, length):
     tokenizer = tokenizers()[0]
-    rendered = tokenizer.render(messages_of(turns), "row")
+    rendered = tokenizer.render(Conversation(messages_of(turns)), "row")
     whole, part = (next(iter(tokenizer.encode([rendered], n))) for n in (4096, length))
     assert len(part.ids) <= length and part.truncated == (len(whole.ids) > length)
     assert part.ids.tolist() == whole.ids[:length].tolist()

@@ -140,12 +140,12 @@ def _look(path: str, name: str, count: Callable[[str], float]) -> Found:
     from mixlaw.data.prepare import conversations
 
     rows, characters, turns, form, sample = 0, 0, 0, "", []
-    for _, messages, written_as in conversations(Domain(name, path)):
+    for _, conversation, written_as in conversations(Domain(name, path)):
         rows, form = rows + 1, written_as
-        turns += len(messages)
-        characters += sum(len(message["content"]) for message in messages)
+        turns += len(conversation.messages)
+        characters += conversation.characters
         if rows <= _SAMPLE_ROWS:
-            sample.append("\n".join(message["content"] for message in messages))
+            sample.append("\n".join(message["content"] or "" for message in conversation.messages))
     if rows == 0:
         raise DataError(f"{path} has no rows.", "Add rows, or name other files.")
     seen = sum(map(len, sample))

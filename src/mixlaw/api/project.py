@@ -131,9 +131,9 @@ class Project:
             if (files := source.files) is None or domain.split_by is not None or source.bytes > LARGE_BYTES:
                 continue
             first, rows, differ = None, 0, False
-            for _, messages, _ in conversations(domain, files):
-                first, rows = first or messages, rows + 1
-                differ = differ or messages != first
+            for _, conversation, _ in conversations(domain, files):
+                first, rows = first or conversation, rows + 1
+                differ = differ or conversation != first
             if rows == 0:
                 raise DataError(
                     f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain."

@@ -158,7 +158,12 @@ class Config(Node):
     def domain_values(self) -> dict[str, Domain]:
         """Return name -> Domain."""
         return {
-            name: Domain(name=name, **node.model_dump(exclude={"license", "values"}), values=tuple(node.values or ()))
+            name: Domain(
+                name,
+                **node.model_dump(exclude={"license", "values", "ignore"}),
+                ignore=tuple(node.ignore),
+                values=tuple(node.values or ()),
+            )
             for name, node in self.domains.items()
         }
 

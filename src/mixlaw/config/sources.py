@@ -28,6 +28,10 @@ def _values(value: Any) -> Any:
     ]
 
 
+def _names(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 Values = Annotated[list[str], Field(min_length=1), BeforeValidator(_values)]
 """Values of a column as text: a list, or one of them."""
 
@@ -41,6 +45,8 @@ class SourceNode(Node):
     revision: str | None = None
     format: Literal["auto", "messages", "prompt_completion", "sharegpt", "alpaca"] = "auto"
     columns: dict[str, str] = Field(default_factory=dict)
+    roles: dict[str, Literal["system", "developer", "user", "assistant", "tool"]] = Field(default_factory=dict)
+    ignore: Annotated[list[str], BeforeValidator(_names)] = Field(default_factory=list)
     license: str | None = None
 
     @field_validator("columns")

@@ -1,8 +1,7 @@
 """Chat template and tokenizer: messages in, token ids and a mask of the assistant's tokens out.
 
-The mask comes from character spans of the rendered text, so text that merely looks like a special token changes
-nothing. Where the template has `{% generation %}` markers they say what the assistant writes; where it has none, the
-span of a turn is what rendering one message more adds to the text.
+The mask comes from character spans of the rendered text (`mixlaw.data.masks`), so text that merely looks like a
+special token changes nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,10 @@ import numpy as np
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.data.chunk_table import ChunkTable
-from mixlaw.data.conversations import Messages
+from mixlaw.data.conversations import Conversation
+from mixlaw.data.masks import Masks
 from mixlaw.data.skeleton import Skeletons, only_writes_contents
+from mixlaw.data.template import Template
 from mixlaw.data.tokenised import Rendered, Tokenised, TokenisedBatch, Tokens, bytes_before, interleaved, marked
 from mixlaw.data.word_table import WordTable
 
@@ -52,14 +52,15 @@ class ChatTokenizer:
         self.tokenizer = tokenizer
         self.name = name
         try:
-            template = tokenizer.get_chat_template()
+            self.template = Template(tokenizer)
         except ValueError:  # several named templates, none of them the default
             raise DataError(
                 f"The tokenizer of '{name}' has several chat templates and none named 'default'.",
                 "Set tokenizer.chat_template to the one to use, and save it with the model.",
             ) from None
         self._compared = False
-        self.marked = re.search(r"\{%-?\s*generation\s*-?%\}", template) is not None
+        special = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+        self.masks = Masks(self.template, [*special, *tokenizer.all_special_tokens], name)
 
     @cached_property
     def _table(self) -> ChunkTable | WordTable | None:
@@ -83,42 +84,19 @@ class ChatTokenizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["tokenizer"], state["name"])
 
-    def render(self, messages: Messages, place: str) -> Rendered:
+    def render(self, conversation: Conversation, place: str) -> Rendered:
         """Return the text of a conversation and the character spans of what the assistant writes.
 
         Raises:
-            DataError: the template refuses the conversation, or its turns cannot be told apart.
+            DataError: the template refuses the conversation, or does not write a part of it.
         """
-        try:
-            text, spans = self._render_marked([messages])[0] if self.marked else self._render_unmarked(messages)
-        except DataError:
-            raise
-        except Exception as error:  # templates raise whatever their author chose
-            raise DataError(
-                f"{place}: the chat template of '{self.name}' refuses the conversation: {error}.",
-                "Drop that row, or bring its roles into the order that the template wants.",
-            ) from None
-        if not spans and self.marked:
-            raise DataError(
-                f"{place}: the chat template of '{self.name}' marks no part of the conversation as generated.",
-                "Put {% generation %} around what the assistant writes.",
-            )
-        if not spans:
-            raise DataError(
-                f"{place}: the chat template of '{self.name}' is not incremental, so the assistant's part of the "
-                "text cannot be found.",
-                "Use a template with {% generation %} markers.",
-            )
-        return text, spans
+        if self._skeletons is not None and conversation.plain:
+            return self._skeletons.fill(conversation, place)
+        return self.masks.render(conversation, place)
 
-    def render_together(self, conversations: Sequence[tuple[Messages, str]]) -> list[Rendered]:
-        """Return what `render` does of (messages, place) pairs, in less time; raise its error of the first bad one."""
-        if self.marked:
-            with contextlib.suppress(Exception):  # said below, with the place of the conversation
-                rendered = self._render_marked([messages for messages, _ in conversations])
-                if all(spans for _, spans in rendered):
-                    return rendered
-        return [self.render(messages, place) for messages, place in conversations]
+    def render_together(self, conversations: Sequence[tuple[Conversation, str]]) -> list[Rendered]:
+        """Return what `render` does of (conversation, place) pairs; raise its error of the first bad one."""
+        return [self.render(conversation, place) for conversation, place in conversations]
 
     def encode(self, rendered: Sequence[Rendered], max_length: int) -> Iterator[Tokenised]:
         """Yield the tokens of rendered conversations, at most `max_length` of each."""
@@ -134,7 +112,13 @@ class ChatTokenizer:
         """Return the tokens of rendered conversations, at most `max_length` of each, in one array."""
         texts = [text for text, _ in rendered]
         ids, starts, lengths = self._tokens(texts)
-        return marked(ids, starts, lengths, rendered, max_length)
+        return marked(ids, starts, lengths, rendered, max_length, self._trims)
+
+    @cached_property
+    def _trims(self) -> bool:
+        """Whether the tokenizer leaves spaces out of its tokens' characters."""
+        offsets = self.tokenizer("a b c", add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return any(last < first for (_, last), (first, _) in itertools.pairwise(offsets))
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         """Return the ids (T,) of texts together, the bytes (T,) where they begin, and the tokens (R,) of each."""
@@ -175,88 +159,13 @@ class ChatTokenizer:
             np.array([len(row) for row in ids], np.int64),
         )
 
-    def _render_marked(self, conversations: list[Messages]) -> list[Rendered]:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        if self._direct is not None:
-            return list(map(self._quick or self._direct, conversations))
-        template, special = self._template
-        texts, spans = render_jinja_template(
-            conversations=conversations,  # type: ignore[arg-type]
-            chat_template=template,
-            return_assistant_tokens_mask=True,
-            **special,
-        )
-        return [(text, [(int(a), int(b)) for a, b in some]) for text, some in zip(texts, spans, strict=True)]
-
     @cached_property
-    def _direct(self) -> Callable[[Messages], Rendered] | None:
-        """The template called without transformers' copies of its arguments, which are plain text here already.
-
-        The two functions are not public: None where they are gone, or say something else of a small conversation.
-        """
-        try:
-            from transformers.utils import chat_template_utils
-
-            template, special = self._template
-            compiled = chat_template_utils._compile_jinja_template(template)
-            render = chat_template_utils._render_with_assistant_indices
-
-            def direct(messages: Messages) -> Rendered:
-                return render(compiled, messages, None, None, False, **special)
-
-            sample = [{"role": "user", "content": " a\n"}, {"role": "assistant", "content": "b "}]
-            texts, spans = chat_template_utils.render_jinja_template(
-                conversations=[sample],  # type: ignore[arg-type]
-                chat_template=template,
-                return_assistant_tokens_mask=True,
-                **special,
-            )
-            return direct if direct(sample) == (texts[0], spans[0]) else None
-        except Exception:  # whatever a later version raises: the public function is there
-            return None
-
-    @cached_property
-    def _quick(self) -> Callable[[Messages], Rendered] | None:
-        """The template by skeletons, where it does no more with contents than to write them."""
-        from transformers.utils import chat_template_utils
-
-        with contextlib.suppress(Exception):  # of functions that are not public, as above
-            template, _ = self._template
-            tree = chat_template_utils._compile_jinja_template(template).environment.parse(template)
-            if self._direct is not None and only_writes_contents(tree):
-                return Skeletons(self._direct).fill
+    def _skeletons(self) -> Skeletons | None:
+        """Texts to fill in, where the template does no more with contents than to write them."""
+        with contextlib.suppress(Exception):  # of a syntax tree that a later version has otherwise
+            if self.template.tree is not None and only_writes_contents(self.template.tree):
+                return Skeletons(self.masks.render)
         return None
-
-    @cached_property
-    def _template(self) -> tuple[str, dict[str, Any]]:
-        return self.tokenizer.get_chat_template(), dict(self.tokenizer.special_tokens_map)
-
-    def _render_unmarked(self, messages: Messages) -> Rendered:
-        def text_of(count: int, prompt: bool) -> str:
-            return self.tokenizer.apply_chat_template(messages[:count], tokenize=False, add_generation_prompt=prompt)
-
-        whole, spans = text_of(len(messages), False), []
-        for i, message in enumerate(messages):
-            if message["role"] != "assistant":
-                continue
-            before, after = text_of(i, True), text_of(i + 1, False)
-            if not whole.startswith(after) and self.tokenizer.eos_token:
-                # Some templates close whatever they are given: a token that is not there when the chat goes on.
-                after = after.rstrip().removesuffix(self.tokenizer.eos_token)
-            if not whole.startswith(after) or not after.startswith(before):
-                return whole, []
-            spans.append((len(before), self._end_of_turn(whole, len(before), len(after))))
-        return whole, spans
-
-    def _end_of_turn(self, text: str, first: int, last: int) -> int:
-        """Return where the turn ends: after its end token, without the white space that templates add behind it."""
-        end = self.tokenizer.eos_token
-        if end:
-            at = text.rfind(end, first, last)
-            if at >= 0 and not text[at + len(end) : last].strip():
-                return at + len(end)
-        return last
 
 
 def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokenizer:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import shutil
 import struct
@@ -24,7 +23,7 @@ import numpy as np
 
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.fingerprints import file_fingerprint
-from mixlaw.data.conversations import converter
+from mixlaw.data.formats import converter
 from mixlaw.data.mixture_plan import MixturePlan, shard_names
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.prepare import DomainTokens
@@ -95,12 +94,11 @@ def scatter(o: int, p: int, piece: Piece, before: int, folder: Path) -> None:
     distinct, counts = np.unique(numbers, return_counts=True)
     buffers: dict[int, bytearray] = {}
     held, at = 0, 0
-    convert = converter(origin.form, origin.source.domain.columns)
+    convert = converter(origin.form, origin.source.domain)
     for row, count in zip(origin.source.read(piece, Wanted(numbers=distinct)), counts.tolist(), strict=True):
-        messages = convert(row.values, row.place)
+        conversation = convert(row.values, row.place)
         for k in range(at, at + count):
-            name = origin.domains[owners[k]]
-            line = json.dumps({"messages": messages, "domain": name}, ensure_ascii=False).encode() + b"\n"
+            line = conversation.line(origin.domains[owners[k]])
             buffers.setdefault(buckets[k], bytearray()).extend(_HEAD.pack(places[k], len(line)) + line)
             held += len(line)
         at += count

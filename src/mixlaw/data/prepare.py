@@ -25,13 +25,14 @@ from mixlaw.core.errors import DataError
 from mixlaw.core.files import naming_full_disk
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
-from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
+from mixlaw.data.conversations import Conversation
+from mixlaw.data.formats import FORMATS, converter, detect_format
 from mixlaw.data.pool import run_tasks
 from mixlaw.data.reading import RawRow, Source, read_rows, workers_for
 from mixlaw.data.rows import TokenRows, replace_folder
 from mixlaw.data.tokenise import Job, Parts, empty, merge, tokenise
 
-_VERSION = 1
+_VERSION = 2
 """Part of every cache key: raise it when the same rows would give other tokens."""
 
 
@@ -183,6 +184,8 @@ def _key(
             "sources": [source["sha256"] for source in sources],
             "format": domain.format,
             "columns": dict(domain.columns),
+            "roles": dict(domain.roles),
+            "ignore": sorted(domain.ignore),
             "tokenizer": tokenizer.fingerprint,
             "max_length": max_length,
             "validation_rows": validation_rows,
@@ -259,8 +262,8 @@ def source_format(domain: Domain, source: Source) -> str:
     raise empty(domain)
 
 
-def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[tuple[RawRow, Messages, str]]:
-    """Yield (row, messages, format) for every row of a domain, in order.
+def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[tuple[RawRow, Conversation, str]]:
+    """Yield (row, conversation, format) for every row of a domain, in order.
 
     Raises:
         DataError: see `mixlaw.data.reading` and `mixlaw.data.conversations`.
@@ -270,7 +273,7 @@ def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[t
     for row in read_rows(domain, source):
         if convert is None:
             form = detect_format(row.values, domain.columns, row.place) if form == "auto" else form
-            convert = converter(form, domain.columns)
+            convert = converter(form, domain)
         yield row, convert(row.values, row.place), form
 
 
@@ -280,8 +283,8 @@ def example(domain: Domain, tokenizer: ChatTokenizer) -> list[tuple[str, bool]]:
     Raises:
         DataError: the domain is empty, or its first row malformed.
     """
-    for row, messages, _ in conversations(domain):
-        text, spans = tokenizer.render(messages, row.place)
+    for row, conversation, _ in conversations(domain):
+        text, spans = tokenizer.render(conversation, row.place)
         parts, at = [], 0
         for first, last in spans:
             parts += [(text[at:first], False), (text[first:last], True)]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixlaw.data.conversations import Messages
+from mixlaw.data.conversations import Conversation
 from mixlaw.data.tokenised import Rendered
 
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -51,28 +51,29 @@ class Skeletons:
     """Skeletons of one template, made when they are first needed.
 
     Args:
-        render: the template: messages -> text and spans of the assistant.
+        render: the template: (conversation, place for messages) -> text and spans of the assistant.
     """
 
-    def __init__(self, render: Callable[[Messages], Rendered]) -> None:
+    def __init__(self, render: Callable[[Conversation, str], Rendered]) -> None:
         self._render = render
         self._known: dict[tuple[str, ...], Skeleton | None] = {}
 
-    def fill(self, messages: Messages) -> Rendered:
-        """Return what the template says of a conversation; of the first with its roles, the template is asked."""
-        roles = tuple([message["role"] for message in messages])
-        contents = [message["content"] for message in messages]
+    def fill(self, conversation: Conversation, place: str) -> Rendered:
+        """Return what the template says of a plain conversation; of the first with its roles, the template is asked."""
+        roles = tuple([message["role"] for message in conversation.messages])
+        contents = [message["content"] for message in conversation.messages]
         if roles not in self._known:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            rendered, skeleton = self._render(messages), self._make(roles)
+            rendered, skeleton = self._render(conversation, place), self._make(roles, place)
             self._known[roles] = skeleton if skeleton.fill(contents) == rendered else None
             return rendered
         skeleton = self._known[roles]
-        return self._render(messages) if skeleton is None else skeleton.fill(contents)
+        return self._render(conversation, place) if skeleton is None else skeleton.fill(contents)
 
-    def _make(self, roles: tuple[str, ...]) -> Skeleton:
-        text, spans = self._render([{"role": r, "content": f"{_OPEN}{i}{_CLOSE}"} for i, r in enumerate(roles)])
+    def _make(self, roles: tuple[str, ...], place: str) -> Skeleton:
+        turns = [{"role": role, "content": f"{_OPEN}{i}{_CLOSE}"} for i, role in enumerate(roles)]
+        text, spans = self._render(Conversation(turns), place)
         parts = _SLOT.split(text)
         # Where each place for a content begins and ends in the text with the marks.
         slots = [match.span() for match in _SLOT.finditer(text)]

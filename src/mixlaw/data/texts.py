@@ -6,7 +6,6 @@ A folder holds `train.jsonl` and `validation.jsonl`, in the order of the token r
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ import numpy as np
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
-from mixlaw.data.conversations import converter
+from mixlaw.data.formats import converter
 from mixlaw.data.prepare import DomainTokens, require_unchanged
 from mixlaw.data.readers import Wanted
 from mixlaw.data.reading import RawRow, Source
@@ -28,7 +27,7 @@ PARTS = ("train", "validation")
 
 @dataclass(frozen=True)
 class TextRows:
-    """Conversations as lines `{"messages": [...], "domain": <name>}`; line r is row r of the token rows.
+    """Conversations as lines as `Conversation.line` writes them; line r is row r of the token rows.
 
     Attributes:
         path: the JSONL file.
@@ -99,13 +98,11 @@ def _write(source: Source, form: str, wanted: dict[str, np.ndarray], folder: Pat
     order = np.argsort(numbers, kind="stable")
     numbers, owners = numbers[order], owners[order]
     lengths = np.zeros(len(numbers), np.int64)
-    convert = converter(form, source.domain.columns)
+    convert = converter(form, source.domain)
     streams = [open(folder / f"{part}.stream", "wb") for part in PARTS]  # noqa: SIM115 - closed below
     try:
         for k, row in enumerate(_rows(source, numbers)):
-            messages = convert(row.values, row.place)
-            text = json.dumps({"messages": messages, "domain": source.domain.name}, ensure_ascii=False)
-            lengths[k] = streams[owners[k]].write(text.encode() + b"\n")
+            lengths[k] = streams[owners[k]].write(convert(row.values, row.place).line(source.domain.name))
     finally:
         for stream in streams:
             stream.close()

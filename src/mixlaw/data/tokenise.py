@@ -9,8 +9,9 @@ bytes a row of one domain, however long the conversations are.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import numpy as np
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data.chat import ChatTokenizer
-from mixlaw.data.conversations import Messages, as_json, converter
+from mixlaw.data.conversations import Conversation, as_json
+from mixlaw.data.formats import converter, reader_of
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.readers import Tally
 from mixlaw.data.reading import Piece, RawRow, Source, wanted_of
@@ -53,11 +55,12 @@ class Job:
 
 @dataclass
 class Counts:
-    """What a piece holds for one domain: rows in all, cut rows, dropped rows."""
+    """What a piece holds for one domain: rows in all, cut rows, dropped rows, and keys that are not carried."""
 
     seen: int = 0
     truncated: int = 0
     dropped: int = 0
+    unused: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -136,16 +139,18 @@ def _tokenise_piece(
     for d in range(len(job.domains)):
         for suffix in SUFFIXES:
             Path(f"{stem}.{d}.{suffix}").unlink(missing_ok=True)
-    convert, wanted = converter(job.form, job.domains[0].columns), wanted_of(job.domains)
+    readers = [reader_of(domain) for domain in job.domains]
+    converts = [converter(job.form, domain, reader) for domain, reader in zip(job.domains, readers, strict=True)]
+    wanted = wanted_of(job.domains)
     keys = wanted.keys
-    chunk: list[tuple[RawRow, int, Messages]] = []
+    chunk: list[tuple[RawRow, int, Conversation]] = []
     held = 0
     try:
         for row in job.source.read(piece, wanted, tally, lines_before):
             d = 0 if keys is None else keys[wanted.text(row.values)]
-            messages = convert(row.values, row.place)
-            chunk.append((row, d, messages))
-            held += sum([len(message["content"]) for message in messages])
+            conversation = converts[d](row.values, row.place)
+            chunk.append((row, d, conversation))
+            held += conversation.characters
             if len(chunk) == _CHUNK or held > _CHUNK_CHARACTERS:
                 _write_chunk(chunk, tokenizer, max_length, stem, counts)
                 chunk, held = [], 0
@@ -153,11 +158,13 @@ def _tokenise_piece(
         # After an error too: a row before it may have one of its own, which is then the first.
         if chunk:
             _write_chunk(chunk, tokenizer, max_length, stem, counts)
+    for count, reader in zip(counts, readers, strict=True):
+        count.unused = reader.unused
     return tally.rows, counts
 
 
 def _write_chunk(
-    chunk: Sequence[tuple[RawRow, int, Messages]],
+    chunk: Sequence[tuple[RawRow, int, Conversation]],
     tokenizer: ChatTokenizer,
     max_length: int,
     stem: Path,
@@ -243,6 +250,7 @@ def merge(
         "dropped": dropped,
         "truncated": sum(c.truncated for c in parts.counts),
         "duplicates": int(held.sum()) - len(first),
+        "unused": dict(sum((c.unused for c in parts.counts), Counter())),
     }
 
 

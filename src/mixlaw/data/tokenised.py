@@ -99,8 +99,9 @@ def marked(
     lengths: np.ndarray,
     rendered: Sequence[Rendered],
     max_length: int,
+    trims: bool = False,
 ) -> TokenisedBatch:
-    """Cut conversations at `max_length` and mark what is supervised.
+    """Cut conversations at `max_length` and mark what is supervised: every token that has any supervised text.
 
     Args:
         ids: (T,) their tokens.
@@ -108,6 +109,7 @@ def marked(
         lengths: (R,) their tokens.
         rendered: texts and spans of the assistant.
         max_length: longest row, tokens.
+        trims: whether the tokenizer leaves spaces at a token's border out of its characters.
     """
     ends, texts = np.cumsum(lengths), [text for text, _ in rendered]
     truncated, sizes = lengths > max_length, byte_lengths(texts)
@@ -117,7 +119,8 @@ def marked(
     places = starts + np.repeat(span * np.arange(len(rendered)), lengths)
     owners = np.repeat(np.arange(len(rendered)), [len(spans) for _, spans in rendered])
     firsts, lasts = np.array(_in_bytes(rendered), np.int64).reshape(-1, 2).T
-    supervised = _inside(places, span * owners + firsts, span * owners + lasts)
+    across = _across(places, span * owners + firsts, texts, span, trims) if len(places) else firsts
+    supervised = _inside(places, across, span * owners + lasts)
     kept = np.maximum(np.minimum(lasts, sizes[owners]) - firsts, 0)
     sizes_bytes = np.bincount(owners, kept, len(rendered)).astype(np.int64)
     if truncated.any():
@@ -135,6 +138,32 @@ def _in_bytes(rendered: Sequence[Rendered]) -> list[Span]:
         else:
             before = bytes_before(text)
             found += [(int(before[a]), int(before[b])) for a, b in spans]
+    return found
+
+
+def _across(places: np.ndarray, firsts: np.ndarray, texts: Sequence[str], span: int, trims: bool) -> np.ndarray:
+    """Return where spans begin, moved back to the start of a token that lies across that place.
+
+    Args:
+        places: (T,) where tokens begin, `span` for each text before theirs.
+        firsts: (S,) where spans begin, in the same way.
+        texts: (R,) the texts.
+        span: see above.
+        trims: see `marked`.
+    """
+    found = firsts.copy()
+    tokens = np.searchsorted(places, firsts, side="right") - 1
+    for k in np.flatnonzero(places[np.maximum(tokens, 0)] != firsts).tolist():
+        place, (owner, first) = int(places[tokens[k]]), divmod(int(firsts[k]), span)
+        if tokens[k] < 0 or place // span != owner:
+            continue
+        text = texts[owner].encode()
+        following = int(np.searchsorted(places, place, side="right"))
+        end = int(places[following]) - owner * span if following < len(places) else len(text)
+        between = text[first : min(end, len(text))]
+        # Spaces that a tokenizer leaves out of its tokens are the following one's.
+        if between.strip(b" ") or (between and not trims):
+            found[k] = place
     return found
 
 

@@ -119,7 +119,7 @@ def test_texts_of_a_domain_of_a_collection_are_its_rows(path, prepare, unmarked)
     prepared = prepare(domain)
     write_texts(domain, prepared)
     lines = TextRows.open(prepared.train).lines(range(len(prepared.train)))
-    by_number = {row.number: messages for row, messages, _ in conversations(domain)}
+    by_number = {row.number: talk.messages for row, talk, _ in conversations(domain)}
     assert [json.loads(line)["messages"] for line in lines] == [by_number[n] for n in prepared.train.source_rows]
 
 

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
-from mixlaw.data.conversations import FORMATS, as_json, converter, detect_format
+from mixlaw.data.conversations import Conversation, as_json
+from mixlaw.data.formats import FORMATS, converter, detect_format
 
 ASKED = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
 
@@ -13,7 +15,7 @@ ASKED = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "
 def normalise(values, columns=None):
     columns = columns or {}
     form = detect_format(values, columns, "f, line 1")
-    return form, converter(form, columns)(values, "f, line 1")
+    return form, converter(form, Domain("d", "f", columns=columns))(values, "f, line 1").messages
 
 
 def fails(values, columns=None):
@@ -53,8 +55,9 @@ def test_sharegpts_system_column_comes_first_unless_the_conversation_has_one():
     turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
     _, messages = normalise({"conversations": turns, "system": "S"})
     assert messages[0] == {"role": "system", "content": "S"}
-    own = [{"from": "system", "value": "own"}, *turns]
-    assert normalise({"conversations": own, "system": "S"})[1][0]["content"] == "own"
+    own = [{"from": "system", "value": "S"}, *turns]
+    assert normalise({"conversations": own, "system": "S"})[1] == messages
+    assert "differ" in fails({"conversations": own, "system": "another"})
 
 
 def test_columns_rename_any_format():
@@ -70,7 +73,13 @@ def test_messages_in_sharegpts_column_are_messages(columns):
 
 @pytest.mark.parametrize(
     ("role", "normal"),
-    [("human", "user"), ("gpt", "assistant"), ("model", "assistant"), ("developer", "system"), ("observation", "tool")],
+    [
+        ("human", "user"),
+        ("gpt", "assistant"),
+        ("model", "assistant"),
+        ("developer", "developer"),
+        ("observation", "tool"),
+    ],
 )
 def test_roles_are_normalised(role, normal):
     turns = [*({"from": r, "value": "x"} for r in ("human", role)), {"from": "gpt", "value": "y"}]
@@ -102,21 +111,21 @@ def test_an_unknown_format_names_the_columns_seen_and_the_accepted_ones():
         ({"prompt": "x", "completion": ""}, "empty"),
         ({"instruction": "x", "output": ""}, "empty"),
         ({"messages": []}, "empty"),
-        ({"messages": "hello"}, "not a list"),
-        ({"messages": None}, "no 'messages'"),
+        ({"messages": "hello"}, "not valid JSON"),
+        ({"messages": None}, "no known format"),
         ({"messages": ["hello"]}, "turn 1: not an object"),
         ({"conversations": [5]}, "turn 1: not an object"),
-        ({"conversations": "hello"}, "not a list"),
+        ({"conversations": "hello"}, "not valid JSON"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "turn 1: the role is 'wizard'"),
         ({"messages": [{"content": "x"}]}, "turn 1: the role is None"),
         ({"messages": [{"role": 5, "content": "x"}]}, "turn 1: the role is 5"),
         ({"messages": [{"role": "user", "content": 5}]}, "turn 1: the content is int"),
-        ({"messages": [{"role": "user", "content": None}]}, "turn 1: the content is NoneType"),
-        ({"messages": [{"role": "user"}]}, "turn 1: the content is NoneType"),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]}, "the content is list"),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]}, "the content is list"),
+        ({"messages": [{"role": "user", "content": None}]}, "turn 1: no content"),
+        ({"messages": [{"role": "user"}]}, "turn 1: no content"),
+        ({"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]}, "a part of type 'image'"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]}, "a part of type 'text'"),
         ({"messages": [ASKED[0], {"role": "assistant", "content": "ab\ud83d"}]}, "character 3"),
-        ({"prompt": None, "completion": "x"}, "no 'prompt'"),
+        ({"prompt": None, "completion": "x"}, "no known format"),
         ({"prompt": "x", "completion": 7}, "the content is int"),
     ],
 )
@@ -136,4 +145,4 @@ def test_conversations_together_are_the_json_of_each(conversations, more):
     for messages in conversations[:1]:
         messages.append({"role": "assistant", "content": more})
     expected = [json.dumps(messages, ensure_ascii=False).encode() for messages in conversations]
-    assert as_json(conversations) == expected
+    assert as_json([Conversation(messages) for messages in conversations]) == expected

@@ -94,7 +94,7 @@ def test_real_files_hold_the_tokens_that_were_asked_for(domains, prepared, tmp_p
         train, source = prepared[name].train, {}
         lines = list(conversations(domains[name]))
         for r, number in enumerate(train.source_rows):
-            source[json.dumps(lines[number][1])] = int(train.row_tokens[r])
+            source[json.dumps(lines[number][1].messages)] = int(train.row_tokens[r])
         achieved = sum(source[json.dumps(row["messages"])] for row in rows if row["domain"] == name)
         assert achieved == manifest["domains"][name]["achieved_tokens"]
         assert abs(achieved - wanted) <= train.row_tokens.max()

@@ -60,7 +60,7 @@ def test_source_rows_point_at_the_text_over_all_files(write_lines, chats, prepar
     domain = Domain("d", str(write_lines("data/c.jsonl", chats(10, "c ")).parent))
     d = prepare(domain)
     assert [source["rows"] for source in d.sources] == [30, 20, 10]
-    by_number = {row.number: unmarked.render(messages, "")[0] for row, messages, _ in conversations(domain)}
+    by_number = {row.number: unmarked.render(talk, "")[0] for row, talk, _ in conversations(domain)}
     for rows in (d.train, d.validation):
         assert texts(unmarked, rows) == [by_number[int(n)] for n in rows.source_rows]
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlaw.data.chat import ChatTokenizer
+from mixlaw.data.conversations import Conversation
 from mixlaw.data.skeleton import Skeletons, only_writes_contents
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -19,9 +20,9 @@ PLAIN = {
     "default system": "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ 'You help. 100%s' }}{% endif %}{% if message.role in ['user', 'tool'] %}{{ '[' + message.content + ']' }}"
     "{% elif message.role == 'assistant' and not message.tool_calls and loop.index0 > 0 %}" + GENERATION + "{% else %}"
-    "{{ message.content if message.name is defined else 'role ' ~ message.role ~ loop.last }}{% endif %}{% endfor %}",
+    "{{ message.content ~ ('' if message.name is defined else 'role ' ~ message.role ~ loop.last) }}{% endif %}{% endfor %}",
     "twice": "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content + m.content }}"
-    "{% endgeneration %}{% endif %}{% endfor %}{{ messages | length }}{{ messages[-1].content }}",
+    "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ messages | length }}{{ messages[-1].content }}",
 }
 
 LOOKS = (
@@ -62,12 +63,13 @@ def with_template(tokenizer, template):
 @given(turns=st.lists(st.tuples(st.sampled_from(ROLES), TEXTS), min_size=1, max_size=5))
 def test_texts_and_spans_are_the_templates(marked, kind, turns):
     tokenizer = with_template(marked, PLAIN[kind])
-    assert tokenizer._quick is not None
+    assert tokenizer._skeletons is not None
+    turns = [("user", "q"), *turns, ("assistant", "a")]
     messages = [{"role": role, "content": content} for role, content in turns]
     for content in ("again", "", "%s"):
         messages[0]["content"] = content
-        text, spans = tokenizer._quick(messages)
-        assert (text, spans) == tokenizer._direct(messages)
+        conversation = Conversation([dict(message) for message in messages])
+        assert tokenizer.render(conversation, "row") == tokenizer.masks.render(conversation, "row")
 
 
 @pytest.mark.parametrize("part", LOOKS)
@@ -83,6 +85,7 @@ def test_a_message_outside_of_its_loop_is_not_taken_for_one():
 
 
 def test_a_skeleton_that_differs_from_its_template_is_not_used():
-    skeletons = Skeletons(lambda messages: (messages[0]["content"].strip(), [(0, 1)]))
+    skeletons = Skeletons(lambda talk, _: (talk.messages[0]["content"].strip(), [(0, 1)]))
     for text in (" a", " b"):
-        assert skeletons.fill([{"role": "assistant", "content": text}]) == (text.strip(), [(0, 1)])
+        talk = Conversation([{"role": "assistant", "content": text}])
+        assert skeletons.fill(talk, "row") == (text.strip(), [(0, 1)])

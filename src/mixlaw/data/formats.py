@@ -1,0 +1,273 @@
+"""Four ways to write a row, made a conversation.
+
+messages            {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}
+sharegpt            {"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}
+prompt_completion   {"prompt": ..., "completion": ...}, strings or lists of messages; only the completion is learnt
+alpaca              {"instruction": ..., "input": ..., "output": ...}, `input`, `system` and `history` optional
+
+Each may have `tools` and `system` beside it. Columns may hold JSON as text; turns may be a dict of lists; a name with
+dots (`data.chat`) means a column inside another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mixlaw.core.domain import Domain
+from mixlaw.core.errors import DataError
+from mixlaw.data.conversations import Conversation, Messages, learnt
+from mixlaw.data.turns import ROLE_KEYS, Reader, loaded, text_of, unzipped, whole_text
+
+_COLUMNS = {
+    "messages": ("messages",),
+    "sharegpt": ("conversations",),
+    "prompt_completion": ("prompt", "completion"),
+    "alpaca": ("instruction", "output"),
+}
+FORMATS = tuple(_COLUMNS)
+_OPTIONAL = ("system", "tools", "functions", "chat_template_kwargs")
+_REFUSED = ("documents", "image", "images", "video", "videos", "audio", "audios")
+
+Convert = Callable[[Mapping[str, Any], str], Conversation]
+
+
+def detect_format(values: Mapping[str, Any], columns: Mapping[str, str], place: str) -> str:
+    """Return the format of a row: the first of `FORMATS` whose columns it has, filled if any format's are.
+
+    Args:
+        values: the row.
+        columns: renames, standard name -> name in the file.
+        place: of the row, for the message.
+
+    Raises:
+        DataError: no format fits.
+    """
+
+    def value(name: str) -> Any:
+        return _find(values, columns.get(name, name))
+
+    filled = [name for name, needed in _COLUMNS.items() if all(value(column) is not None for column in needed)]
+    if filled and filled[0] in ("messages", "sharegpt"):
+        # The column says little: what tells the two apart are the keys of a turn.
+        return "sharegpt" if "from" in _first_turn(value(_COLUMNS[filled[0]][0])) else "messages"
+    if filled:
+        return filled[0]
+    raise DataError(
+        f"{place}: no known format; the columns are {', '.join(map(repr, list(values)[:10])) or 'none'}.",
+        "Accepted: messages, conversations, prompt + completion, or instruction + output; rename with columns: "
+        "{messages: <name in the file>}.",
+    )
+
+
+def converter(form: str, domain: Domain, reader: Reader | None = None) -> Convert:
+    """Return the function (row, place) -> conversation for a format.
+
+    Args:
+        form: one of `FORMATS`.
+        domain: whose rows they are: its renames, its roles, what it ignores.
+        reader: counts what is not carried; a new one without.
+    """
+    reader = reader or reader_of(domain)
+    turns = {
+        "messages": _turns,
+        "sharegpt": _turns,
+        "prompt_completion": _prompt_completion,
+        "alpaca": _alpaca,
+    }[form]
+    row = _Row(reader, form, frozenset({"domain", *([domain.split_by] if domain.split_by else ())}))
+
+    def convert(values: Mapping[str, Any], place: str) -> Conversation:
+        messages = turns(row, values, place)
+        if len(values) == 1:  # nothing but its turns
+            return Conversation.of(row.checked(messages, place))
+        messages = row.with_system(values, messages, place)
+        tools, kwargs = row.tools(values, place), row.get(values, "chat_template_kwargs")
+        row.count(values, place)
+        kwargs = loaded(kwargs, "chat_template_kwargs", place)
+        return Conversation.of(row.checked(messages, place), tools, kwargs)
+
+    return convert
+
+
+def reader_of(domain: Domain) -> Reader:
+    """Return how the turns of a domain are read."""
+    return Reader(domain.columns, domain.roles, frozenset(domain.ignore))
+
+
+class _Row:
+    """The columns of a row beside its turns.
+
+    Args:
+        reader: of its turns.
+        form: how it is written.
+        others: columns that mixlaw itself uses or writes.
+    """
+
+    def __init__(self, reader: Reader, form: str, others: frozenset[str]) -> None:
+        self.reader, self.columns, self.form = reader, reader.columns, form
+        own = (*_COLUMNS[form], *_OPTIONAL, *(("input", "history") if form == "alpaca" else ()))
+        if form in ("messages", "sharegpt"):
+            own = (*own, "messages", "conversations")
+        self._known = {self.columns.get(name, name).split(".")[0] for name in own} | others | reader.ignored
+
+    def get(self, values: Mapping[str, Any], name: str) -> Any:
+        """Return the value of a standard column, None where it is null, missing or ignored."""
+        actual = self.columns.get(name, name)
+        return None if actual in self.reader.ignored else _find(values, actual)
+
+    def need(self, values: Mapping[str, Any], name: str, place: str) -> Any:
+        """Return the value of a standard column that every row needs."""
+        value = self.get(values, name)
+        if value is None:
+            raise DataError(
+                f"{place}: no '{self.columns.get(name, name)}'.", "Every row needs the columns of its format."
+            )
+        return value
+
+    def turns(self, value: Any, place: str) -> Messages:
+        """Return the messages of a column that holds turns."""
+        if isinstance(value, str):
+            value = loaded(value, "the conversation", place)
+        if isinstance(value, Mapping):
+            value = unzipped(value, place)
+        if not isinstance(value, list) or not value:
+            raise DataError(
+                f"{place}: the conversation is not a list of turns, or is empty.", "Correct or delete that row."
+            )
+        return [self.reader.message(turn, place, t) for t, turn in enumerate(value, 1)]
+
+    def with_system(self, values: Mapping[str, Any], messages: Messages, place: str) -> Messages:
+        """Return the turns with the row's system prompt in front; one of their own must say the same."""
+        system = self.get(values, "system")
+        if not system:
+            return messages
+        if messages and messages[0]["role"] in ("system", "developer"):
+            if messages[0]["content"].strip() == text_of(system, place).strip():
+                return messages
+            raise DataError(
+                f"{place}: the row's '{self.columns.get('system', 'system')}' and the conversation's first turn are "
+                "two system prompts that differ.",
+                "Keep one of them, or leave the column out with ignore: [system].",
+            )
+        return [{"role": "system", "content": text_of(system, place)}, *messages]
+
+    def tools(self, values: Mapping[str, Any], place: str) -> list[Any] | None:
+        """Return the row's tools as JSON schemas, None without."""
+        tools = self.get(values, "tools")
+        tools = loaded(tools, "tools", place) if not isinstance(tools, str) or tools.strip() else None
+        if tools is None and (functions := loaded(self.get(values, "functions"), "functions", place)):
+            tools = [{"type": "function", "function": function} for function in functions]
+        if not tools:
+            return None
+        tools = [tools] if isinstance(tools, Mapping) else tools
+        if not isinstance(tools, list):
+            raise DataError(f"{place}: tools is {type(tools).__name__}, not a list.", "Correct or delete that row.")
+        found = [loaded(tool, "a tool", place) for tool in tools]
+        return whole_text(found, place)
+
+    def count(self, values: Mapping[str, Any], place: str) -> None:
+        """Count the columns that are not carried; refuse those that a template could need."""
+        for key in values.keys() - self._known:
+            if key in _REFUSED and values[key]:
+                raise DataError(
+                    f"{place}: it has '{key}', which mixlaw cannot carry.",
+                    f"Drop that row, or leave the column out with ignore: [{key}].",
+                )
+            if values[key] is not None:
+                self.reader.unused[key] += 1
+
+    def checked(self, messages: Messages, place: str) -> Messages:
+        """Return the turns up to the last answer: those behind it carry no loss and follow nothing that does."""
+        last, empty = -1, True
+        for i, message in enumerate(messages):
+            if message["role"] == "assistant":
+                last, empty = i, empty and not _says(message)
+        if last < 0:
+            raise DataError(
+                f"{place}: no assistant turn, so nothing to learn from.", "Drop that row, or add the answer."
+            )
+        if empty:
+            raise DataError(f"{place}: the assistant's turn is empty.", "Drop that row, or add the answer.")
+        if last + 1 < len(messages):
+            self.reader.unused["turns after the last answer"] += len(messages) - last - 1
+        return messages[: last + 1]
+
+
+def _turns(row: _Row, values: Mapping[str, Any], place: str) -> Messages:
+    first, second = ("conversations", "messages") if row.form == "sharegpt" else ("messages", "conversations")
+    value = row.get(values, first)
+    if value is None:
+        value = row.get(values, second)
+    return row.turns(row.need(values, first, place) if value is None else value, place)
+
+
+def _prompt_completion(row: _Row, values: Mapping[str, Any], place: str) -> Messages:
+    prompt = _part(row, row.need(values, "prompt", place), "user", place)
+    context = [{**message, "weight": 0} if learnt(message) else message for message in prompt]
+    return [*context, *_part(row, row.need(values, "completion", place), "assistant", place)]
+
+
+def _part(row: _Row, part: Any, role: str, place: str) -> Messages:
+    """Return the messages of a prompt or a completion: text is one, and so is a list of text parts."""
+    if isinstance(part, str) and part.lstrip().startswith("[{"):
+        turns = _turns_in(part)
+        part = part if turns is None else turns
+    if isinstance(part, Mapping) and any(key in part for key in ROLE_KEYS) and not _is_lists(part):
+        part = [part]
+    if isinstance(part, Mapping) or (isinstance(part, list) and any(key in p for p in part for key in ROLE_KEYS)):
+        return row.turns(part, place)
+    if isinstance(part, list):
+        return [row.reader.message({"role": role, "content": part}, place, 1)]
+    return [{"role": role, "content": text_of(part, place)}]
+
+
+def _turns_in(text: str) -> list[Any] | None:
+    """Return the turns whose JSON a text is, None where it is any other text."""
+    try:
+        turns = loaded(text, "", "")
+    except DataError:
+        return None
+    return turns if all(isinstance(t, dict) and any(key in t for key in ROLE_KEYS) for t in turns) else None
+
+
+def _alpaca(row: _Row, values: Mapping[str, Any], place: str) -> Messages:
+    instruction, output = (row.need(values, name, place) for name in ("instruction", "output"))
+    more = row.get(values, "input") or ""
+    instruction, more = text_of(instruction, place), text_of(more, place)
+    prompt = f"{instruction}\n\n{more}" if more else instruction
+    turns = []
+    for pair in loaded(row.get(values, "history"), "history", place) or []:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise DataError(f"{place}: history is no list of pairs.", "A pair is a question and its answer.")
+        turns += [pair[0], pair[1]]
+    turns = [text_of(turn, place) for turn in (*turns, prompt, output)]
+    return [{"role": ("user", "assistant")[t % 2], "content": turn} for t, turn in enumerate(turns)]
+
+
+def _find(values: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a column, also of one inside another (`data.chat`)."""
+    if name in values or "." not in name:
+        return values.get(name)
+    found: Any = values
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _first_turn(turns: Any) -> Mapping[str, Any]:
+    """Return the first turn of a column, or the lists of a dict of them; empty where it is neither."""
+    try:
+        turns = loaded(turns, "", "")
+    except DataError:
+        return {}
+    first = turns[0] if isinstance(turns, list) and turns else turns
+    return first if isinstance(first, Mapping) else {}
+
+
+def _is_lists(part: Mapping[str, Any]) -> bool:
+    return all(value is None or isinstance(value, list) for value in part.values())
+
+
+def _says(message: Mapping[str, Any]) -> bool:
+    return bool((message["content"] or "").strip()) or "tool_calls" in message or "reasoning_content" in message

@@ -1,0 +1,165 @@
+"""Marks in the texts of answers: private characters by which their places in a rendered text are found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixlaw.data.conversations import Messages
+
+_BASE = 0xF0000
+MARK = re.compile("[\U000f0000-\U000ffffd]")
+Marks = Callable[[str, str, str], str]
+"""A text and the two marks -> the text with the marks."""
+
+
+def _around(text: str, first: str, last: str) -> str:
+    """Mark a text where templates that strip it would cut."""
+    inner = text.strip()
+    at = text.find(inner)
+    return f"{text[:at]}{first}{inner}{last}{text[at + len(inner) :]}"
+
+
+def _behind(text: str, first: str, last: str) -> str:
+    """Mark the end alone: some templates look at how a text begins."""
+    inner = text.rstrip()
+    return f"{inner}{last}{text[len(inner) :]}"
+
+
+def _within(text: str, first: str, last: str) -> str:
+    """Mark behind the first character and before the last: some look at both ends."""
+    inner = text.strip()
+    at = text.find(inner)
+    if len(inner) < 3:
+        return text
+    return f"{text[: at + 1]}{first}{inner[1:-1]}{last}{text[at + len(inner) - 1 :]}"
+
+
+WAYS: tuple[tuple[Marks, int], ...] = ((_around, 0), (_behind, 0), (_within, 1))
+"""Ways to set marks, and how many characters inside of the text they stand."""
+
+
+@dataclass
+class Turn:
+    """What is found of one answer: places in the text.
+
+    Attributes:
+        first: where its first own text begins, None where that is not known.
+        some: a place within or behind its first own text that was found.
+        last: where its last own text ends.
+        missing: names of own texts that the template does not write.
+    """
+
+    first: int | None = None
+    some: int | None = None
+    last: int | None = None
+    missing: list[str] = field(default_factory=list)
+
+    def add(self, begin: int | None, end: int | None) -> None:
+        """Take in one own text."""
+        places = [place for place in (begin, end) if place is not None]
+        if self.some is None:
+            self.first, self.some = begin, min(places)
+        self.last = max(places) if self.last is None else max(self.last, *places)
+
+
+def _own(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (what, text) of the texts of an answer that a template writes as they are."""
+    if message.get("reasoning_content", "").strip():
+        yield "reasoning", message["reasoning_content"]
+    if (message["content"] or "").strip():
+        yield "content", message["content"]
+    for call in message.get("tool_calls", ()):
+        yield "tool calls", call["function"]["name"]
+        for value in _leaves(call["function"]["arguments"]):
+            yield "arguments", value
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+
+
+def with_marks(messages: Messages, way: Marks) -> tuple[Messages, list[tuple[int, str, str, str]]]:
+    """Return the messages with marks in the answers' own texts, and (turn, what, first mark, last mark) of each."""
+    marked: list[tuple[int, str, str, str]] = []
+
+    def put(i: int, what: str, text: str) -> str:
+        if not text.strip():
+            return text
+        first, last = (chr(_BASE + 2 * len(marked) + n) for n in (0, 1))
+        marked.append((i, what, first, last))
+        return way(text, first, last)
+
+    def put_leaves(i: int, value: Any) -> Any:
+        if isinstance(value, str):
+            return put(i, "arguments", value)
+        if isinstance(value, dict):
+            return {key: put_leaves(i, inner) for key, inner in value.items()}
+        return [put_leaves(i, inner) for inner in value] if isinstance(value, list) else value
+
+    found = []
+    for i, message in enumerate(messages):
+        if message["role"] == "assistant":
+            message = dict(message)
+            for key, what in (("reasoning_content", "reasoning"), ("content", "content")):
+                if message.get(key):
+                    message[key] = put(i, what, message[key])
+            if "tool_calls" in message:
+                message["tool_calls"] = [
+                    {
+                        **call,
+                        "function": {
+                            "name": put(i, "tool calls", call["function"]["name"]),
+                            "arguments": put_leaves(i, call["function"]["arguments"]),
+                        },
+                    }
+                    for call in message["tool_calls"]
+                ]
+        found.append(message)
+    return (found, marked) if 2 * len(marked) < 0xFFF0 else (messages, [])
+
+
+def located(messages: Messages, text: str, marked: Sequence[tuple[int, str, str, str]], inset: int) -> dict[int, Turn]:
+    """Return the answers' places in the text without marks, from the text with them."""
+    turns = {i: Turn() for i, message in enumerate(messages) if message["role"] == "assistant"}
+    places: dict[str, int] = {}
+    for n, match in enumerate(MARK.finditer(text)):
+        places.setdefault(match.group(), match.start() - n)
+    for i, what, first, last in marked:
+        begin, end = places.get(first), places.get(last)
+        if begin is None and end is None:
+            if what != "arguments":
+                turns[i].missing.append(what)
+            continue
+        turns[i].add(None if begin is None else begin - inset, None if end is None else end + inset)
+    return turns
+
+
+def looked_up(messages: Messages, text: str) -> dict[int, Turn]:
+    """Return the answers' places by looking their texts up in order: the last way."""
+    turns: dict[int, Turn] = {}
+    at = 0
+    for i, message in enumerate(messages):
+        if message["role"] != "assistant":
+            place = text.find((message["content"] or "").strip(), at)
+            at = max(at, place) + len((message["content"] or "").strip()) if place >= 0 else at
+            continue
+        turns[i] = turn = Turn()
+        for what, value in _own(message):
+            place = text.find(value.strip(), at)
+            if place < 0:
+                if what != "arguments":
+                    turn.missing.append(what)
+                continue
+            at = place + len(value.strip())
+            turn.add(place, at)
+    return turns

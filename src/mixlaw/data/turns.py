@@ -1,0 +1,294 @@
+"""One turn of a row, in any of the keys that data sets use, made a message of `mixlaw.data.conversations`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixlaw.core.errors import DataError
+
+ROLES = {
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "system": "system",
+    "developer": "developer",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "ipython": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+    "tool_result": "tool",
+    "function_call": "call",
+    "tool_call": "call",
+}
+"""Role in a file, in lower case -> role here; `call` is an assistant's turn whose content is the call, as JSON."""
+
+ROLE_KEYS = ("role", "from", "speaker")
+CONTENT_KEYS = ("content", "value", "text")
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+_WEIGHTS = ("weight", "train", "loss")
+_KNOWN = {*ROLE_KEYS, *CONTENT_KEYS, *_REASONING, *_WEIGHTS, "tool_calls", "function_call", "tool_call_id", "name"}
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_REFUSED = ("train_detail", "image", "images", "video", "videos", "audio", "audios")
+
+
+@dataclass
+class Reader:
+    """How the turns of a domain are read.
+
+    Attributes:
+        columns: renames, standard name -> name in the file; those of keys of a turn count here.
+        roles: role in the file -> role here, of the user's own, before `ROLES`.
+        ignored: keys of rows and turns that the user wants left out.
+        unused: counts the keys of turns (as `messages[].key`) and rows that are not carried.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
+    unused: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._roles = {role.lower(): to for role, to in self.roles.items()}
+        self._renamed = {actual: name for name, actual in self.columns.items() if name in _KNOWN and actual != name}
+
+    def message(self, turn: Any, place: str, number: int) -> dict[str, Any]:
+        """Return a turn as a message.
+
+        Args:
+            turn: as it stands in the row.
+            place: of the row, for messages.
+            number: of the turn, from 1.
+
+        Raises:
+            DataError: a role that is not known, or a part that cannot be carried.
+        """
+        if type(turn) is dict and len(turn) == 2 and not self._roles and not self._renamed:
+            role, content = turn.get("role"), turn.get("content")
+            if isinstance(role, str) and isinstance(content, str) and content.isascii():
+                known = ROLES.get(role) or ROLES.get(role.lower())
+                if known is not None and known != "call":
+                    return {"role": known, "content": content}
+        return self._message(turn, f"{place}, turn {number}")
+
+    def _message(self, turn: Any, place: str) -> dict[str, Any]:
+        if not isinstance(turn, Mapping):
+            raise DataError(f"{place}: not an object.", "A turn has a role and a content.")
+        turn = {
+            self._renamed.get(key, key): value
+            for key, value in turn.items()
+            if value is not None and key not in self.ignored
+        }
+        role = self._role(turn, place)
+        content = next((turn[key] for key in CONTENT_KEYS if key in turn), None)
+        thoughts = [turn[key] for key in _REASONING if turn.get(key)]
+        if isinstance(content, list):
+            content, more = parted(content, place)
+            thoughts += more
+        calls = _calls(turn, place)
+        if role == "call":
+            role, calls, content = "assistant", [*calls, *_calls_in(content, place)], None
+        message: dict[str, Any] = {"role": role}
+        if content is None and not (role == "assistant" and (calls or thoughts)):
+            if not any(key in turn for key in CONTENT_KEYS):
+                raise DataError(
+                    f"{place}: no content; its keys are {', '.join(map(repr, turn))}.",
+                    f"A turn has {', '.join(CONTENT_KEYS)}, or name its key with columns: {{content: <name>}}.",
+                )
+            content = ""
+        message["content"] = content if content is None else text_of(content, place)
+        if thoughts:
+            message["reasoning_content"] = _thought(thoughts, role, place)
+        if calls:
+            if role != "assistant":
+                raise DataError(
+                    f"{place}: a turn of role '{role}' calls tools.", "Only the assistant does; correct it."
+                )
+            message["tool_calls"] = calls
+        for key in ("tool_call_id", "name"):
+            if key in turn:
+                message[key] = text_of(turn[key] if isinstance(turn[key], str) else json.dumps(turn[key]), place)
+        if self._weight(turn, role, place) == 0 and role == "assistant":
+            message["weight"] = 0
+        self._count(turn, place)
+        return message
+
+    def _role(self, turn: Mapping[str, Any], place: str) -> str:
+        role = next((turn[key] for key in ROLE_KEYS if turn.get(key)), None)
+        if isinstance(role, str):
+            found = self._roles.get(role.lower()) or ROLES.get(role.lower())
+            if found is not None:
+                return found
+        raise DataError(
+            f"{place}: the role is {_shown(role)}.",
+            f"Known roles: {', '.join(sorted(ROLES))}. Map another one with roles: {{<role in the file>: tool}}.",
+        )
+
+    def _weight(self, turn: Mapping[str, Any], role: str, place: str) -> int | None:
+        """Return 0 or 1 where a flag says whether the turn carries loss, None without."""
+        found = {key: turn[key] for key in _WEIGHTS if key in turn}
+        for key, value in found.items():
+            if not isinstance(value, (bool, int, float)) or value not in (0, 1):
+                raise DataError(
+                    f"{place}: {key} is {_shown(value)}.",
+                    "A turn carries all of its loss or none: write 0 or 1, or true or false.",
+                )
+        flags = {int(value) for value in found.values()}
+        if len(flags) > 1:
+            raise DataError(f"{place}: {' and '.join(found)} disagree.", "Keep one of them.")
+        if flags == {1} and role != "assistant" and ("train" in found or "loss" in found):
+            raise DataError(
+                f"{place}: a turn of role '{role}' is to be learnt.",
+                "mixlaw learns the assistant's turns only; drop the flag, or leave it out with ignore: "
+                f"[{next(iter(found))}].",
+            )
+        return flags.pop() if flags else None
+
+    def _count(self, turn: Mapping[str, Any], place: str) -> None:
+        for key in turn:
+            if key in _KNOWN:
+                continue
+            if key in _REFUSED and turn[key]:
+                raise DataError(
+                    f"{place}: it has '{key}', which mixlaw cannot carry.",
+                    f"Drop that row, or leave the key out with ignore: [{key}].",
+                )
+            self.unused[f"messages[].{key}"] += 1
+
+
+def parted(content: list[Any], place: str) -> tuple[str, list[str]]:
+    """Return the text of a content in parts, and its thoughts.
+
+    Raises:
+        DataError: a part of another type.
+    """
+    texts, thoughts = [], []
+    for part in content:
+        kind = part.get("type", "text" if "text" in part else None) if isinstance(part, Mapping) else None
+        if isinstance(part, str):
+            texts.append(part)
+        elif kind in _TEXT_PARTS and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif kind in ("thinking", "reasoning") and not texts:
+            inner = part.get(kind, part.get("text"))
+            thoughts.append(parted(inner, place)[0] if isinstance(inner, list) else text_of(inner, place))
+        else:
+            raise DataError(
+                f"{place}: the content has a part of type {_shown(kind or type(part).__name__)}.",
+                "mixlaw carries parts of type text; drop that row, or write the part as text.",
+            )
+    return "".join(texts), thoughts
+
+
+def text_of(content: Any, place: str) -> str:
+    """Return a text; raise DataError for what is none, and for half a surrogate pair."""
+    if not isinstance(content, str):
+        raise DataError(
+            f"{place}: the content is {type(content).__name__}, not text.",
+            "A content is text, or a list of text parts; correct or delete that row.",
+        )
+    try:
+        content.encode()
+    except UnicodeEncodeError as error:  # JSON can escape one half of a surrogate pair; no file can hold it
+        raise DataError(
+            f"{place}: character {error.start + 1} of the content is half a surrogate pair, which is no text.",
+            "Correct or delete that row.",
+        ) from None
+    return content
+
+
+def whole_text(value: Any, place: str) -> Any:
+    """Return a value that holds text anywhere; raise DataError where a text of it is none (see `text_of`)."""
+    text_of(json.dumps(value, ensure_ascii=False), place)
+    return value
+
+
+def loaded(value: Any, what: str, place: str) -> Any:
+    """Return what a column means that may hold JSON as text.
+
+    Raises:
+        DataError: a text that is no JSON.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{place}: {what} is text that is not valid JSON ({getattr(error, 'msg', error)}).",
+            "Write it as a list, or as the JSON of one.",
+        ) from None
+
+
+def _thought(thoughts: list[Any], role: str, place: str) -> str:
+    if role != "assistant":
+        raise DataError(f"{place}: a turn of role '{role}' has reasoning.", "Only the assistant reasons; correct it.")
+    thoughts = [text_of(thought, place) for thought in dict.fromkeys(map(str, thoughts))]
+    if len(thoughts) > 1:
+        raise DataError(f"{place}: two reasonings that differ.", "Keep one of them.")
+    return thoughts[0]
+
+
+def _calls(turn: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
+    calls = loaded(turn.get("tool_calls"), "tool_calls", place) or []
+    if isinstance(calls, Mapping):  # a struct of lists
+        calls = unzipped(calls, place)
+    if not isinstance(calls, list):
+        raise DataError(f"{place}: tool_calls is {type(calls).__name__}, not a list.", "Correct or delete that row.")
+    found = [_call(call, place) for call in calls]
+    if turn.get("function_call"):
+        found.append(_call(loaded(turn["function_call"], "function_call", place), place))
+    return found
+
+
+def _calls_in(content: Any, place: str) -> list[dict[str, Any]]:
+    """Return the calls of a turn whose content is their JSON."""
+    calls = loaded(content, "the call", place)
+    return [_call(call, place) for call in (calls if isinstance(calls, list) else [calls])]
+
+
+def _call(call: Any, place: str) -> dict[str, Any]:
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    function = loaded(function, "the function of a call", place) if isinstance(function, str) else function
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise DataError(f"{place}: a tool call without the name of a function.", "Correct or delete that row.")
+    arguments = next((function[key] for key in ("arguments", "parameters", "input") if key in function), None)
+    if isinstance(arguments, str):
+        try:
+            parsed = json.loads(arguments) if arguments.strip() else {}
+        except (ValueError, RecursionError):
+            parsed = None
+        arguments = parsed if isinstance(parsed, dict) else arguments
+    found: dict[str, Any] = {"id": call["id"]} if call.get("id") is not None else {}
+    found |= {"type": call.get("type") or "function"}
+    found["function"] = {"name": function["name"], "arguments": {} if arguments is None else arguments}
+    return whole_text(found, place)
+
+
+def unzipped(lists: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
+    """Return the objects of a dict of lists of equal length; raise DataError for another one."""
+    there = {key: value for key, value in lists.items() if value is not None}
+    if not there or any(not isinstance(value, list) for value in there.values()):
+        raise DataError(
+            f"{place}: the turns are an object, not a list.", "Write a list of turns; correct or delete that row."
+        )
+    if len({len(value) for value in there.values()}) != 1:
+        sizes = ", ".join(f"{key} has {len(value)}" for key, value in there.items())
+        raise DataError(f"{place}: lists of different lengths: {sizes}.", "Correct or delete that row.")
+    return [dict(zip(there, row, strict=True)) for row in zip(*there.values(), strict=True)]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
