@@ -43,26 +43,37 @@ WAYS: tuple[tuple[Marks, int], ...] = ((_around, 0), (_behind, 0), (_within, 1))
 
 @dataclass
 class Turn:
-    """What is found of one answer: places in the text.
+    """What is found of one turn: places in the text.
 
     Attributes:
-        first: where its first own text begins, None where that is not known.
-        some: a place within or behind its first own text that was found.
-        last: where its last own text ends.
+        parts: where its own texts begin and end, in the order of the text; None where that is not known.
         missing: names of own texts that the template does not write.
     """
 
-    first: int | None = None
-    some: int | None = None
-    last: int | None = None
+    parts: list[tuple[int | None, int | None]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     def add(self, begin: int | None, end: int | None) -> None:
         """Take in one own text."""
-        places = [place for place in (begin, end) if place is not None]
-        if self.some is None:
-            self.first, self.some = begin, min(places)
-        self.last = max(places) if self.last is None else max(self.last, *places)
+        self.parts.append((begin, end))
+        self.parts.sort(key=lambda part: min(place for place in part if place is not None))
+
+    @property
+    def some(self) -> int | None:
+        """A place within its first own text, or at its border."""
+        return min((place for place in self.parts[0] if place is not None), default=None) if self.parts else None
+
+    def groups(self, others: Sequence[int]) -> list[list[tuple[int | None, int | None]]]:
+        """Return its texts in groups between which the template writes nothing of other turns, at `others`."""
+        found: list[list[tuple[int | None, int | None]]] = []
+        before = 0
+        for part in self.parts:
+            at = min(place for place in part if place is not None)
+            if not found or any(before < other < at for other in others):
+                found.append([])
+            found[-1].append(part)
+            before = at
+        return found
 
 
 def _own(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -88,8 +99,8 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(inner)
 
 
-def with_marks(messages: Messages, way: Marks) -> tuple[Messages, list[tuple[int, str, str, str]]]:
-    """Return the messages with marks in the answers' own texts, and (turn, what, first mark, last mark) of each."""
+def with_marks(messages: Messages, way: Marks, everyone: bool) -> tuple[Messages, list[tuple[int, str, str, str]]]:
+    """Return the messages with marks in the texts of answers, or of `everyone`; and each (turn, what, first, last)."""
     marked: list[tuple[int, str, str, str]] = []
 
     def put(i: int, what: str, text: str) -> str:
@@ -108,6 +119,8 @@ def with_marks(messages: Messages, way: Marks) -> tuple[Messages, list[tuple[int
 
     found = []
     for i, message in enumerate(messages):
+        if everyone and message["role"] != "assistant":
+            message = {**message, "content": put(i, "content", message["content"])}
         if message["role"] == "assistant":
             message = dict(message)
             for key, what in (("reasoning_content", "reasoning"), ("content", "content")):
@@ -128,38 +141,33 @@ def with_marks(messages: Messages, way: Marks) -> tuple[Messages, list[tuple[int
     return (found, marked) if 2 * len(marked) < 0xFFF0 else (messages, [])
 
 
-def located(messages: Messages, text: str, marked: Sequence[tuple[int, str, str, str]], inset: int) -> dict[int, Turn]:
-    """Return the answers' places in the text without marks, from the text with them."""
-    turns = {i: Turn() for i, message in enumerate(messages) if message["role"] == "assistant"}
+def located(messages: Messages, text: str, marked: Sequence[tuple[int, str, str, str]], inset: int) -> list[Turn]:
+    """Return the turns' places in the text without marks, from the text with them."""
+    turns = [Turn() for _ in messages]
     places: dict[str, int] = {}
     for n, match in enumerate(MARK.finditer(text)):
         places.setdefault(match.group(), match.start() - n)
     for i, what, first, last in marked:
         begin, end = places.get(first), places.get(last)
-        if begin is None and end is None:
-            if what != "arguments":
-                turns[i].missing.append(what)
-            continue
-        turns[i].add(None if begin is None else begin - inset, None if end is None else end + inset)
+        if begin is not None or end is not None:
+            turns[i].add(None if begin is None else begin - inset, None if end is None else end + inset)
+        elif what != "arguments":
+            turns[i].missing.append(what)
     return turns
 
 
-def looked_up(messages: Messages, text: str) -> dict[int, Turn]:
-    """Return the answers' places by looking their texts up in order: the last way."""
-    turns: dict[int, Turn] = {}
+def looked_up(messages: Messages, text: str) -> list[Turn]:
+    """Return the turns' places by looking their texts up in order: the last way."""
+    turns = []
     at = 0
-    for i, message in enumerate(messages):
-        if message["role"] != "assistant":
-            place = text.find((message["content"] or "").strip(), at)
-            at = max(at, place) + len((message["content"] or "").strip()) if place >= 0 else at
-            continue
-        turns[i] = turn = Turn()
+    for message in messages:
+        turn = Turn()
+        turns.append(turn)
         for what, value in _own(message):
             place = text.find(value.strip(), at)
-            if place < 0:
-                if what != "arguments":
-                    turn.missing.append(what)
-                continue
-            at = place + len(value.strip())
-            turn.add(place, at)
+            if place >= 0:
+                at = place + len(value.strip())
+                turn.add(place, at)
+            elif what != "arguments":
+                turn.missing.append(what)
     return turns

@@ -12,6 +12,7 @@ With `{% generation %}` markers a turn is what they hold of that, and the token 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -23,8 +24,15 @@ from mixlaw.data.template import Dialect, Template, written
 from mixlaw.data.tokenised import Rendered, Span
 
 _USER, _ANSWER, _NEXT = "probe user", "probe answer", "probe next"
-_KEYS = {"content": "content", "reasoning": "reasoning_content", "tool calls": "tool_calls"}
-"""What is missing -> the key of a turn."""
+_ASKED = {"role": "user", "content": _USER}
+_SAID = {"role": "assistant", "content": _ANSWER}
+_MORE = {"role": "user", "content": _NEXT}
+_REMEDIES = {
+    "content": "Drop that row, or use a template that writes it (many write no text beside a tool call).",
+    "reasoning": "Use a template that does, write it into the content as <think>...</think>, or leave it out with "
+    "ignore: [reasoning_content].",
+    "tool calls": "Use a template that does, or write the calls into the content.",
+}
 
 
 class Masks:
@@ -59,11 +67,11 @@ class Masks:
         self._require(conversation, turns, text, place)
         return text, self._spans(conversation, turns, text, blocks, place)
 
-    def _turns(self, conversation: Conversation, dialect: Dialect, text: str) -> dict[int, Turn]:
-        """Return what is found of each answer, by its index."""
+    def _turns(self, conversation: Conversation, dialect: Dialect, text: str) -> list[Turn]:
+        """Return what is found of each turn."""
         if MARK.search(text) is None:
-            for way, inset in WAYS:
-                messages, marks = with_marks(conversation.messages, way)
+            for (way, inset), everyone in itertools.product(WAYS, (True, False)):
+                messages, marks = with_marks(conversation.messages, way, everyone)
                 if not marks:
                     break
                 with contextlib.suppress(Exception):  # a template that does not take the marks
@@ -72,19 +80,15 @@ class Masks:
                         return located(conversation.messages, marked, marks, inset)
         return looked_up(conversation.messages, text)
 
-    def _require(self, conversation: Conversation, turns: dict[int, Turn], text: str, place: str) -> None:
+    def _require(self, conversation: Conversation, turns: Sequence[Turn], text: str, place: str) -> None:
         """Refuse a conversation of which the template leaves out a part."""
         for i, message in enumerate(conversation.messages):
             where = f"{place}: the chat template of '{self.name}' does not write"
-            if i in turns:
+            if message["role"] == "assistant":
                 for what in turns[i].missing:
                     if what == "reasoning" and self.template.shows_reasoning:
                         continue  # of earlier turns many leave it out, as they do when the model answers
-                    raise DataError(
-                        f"{where} the {what} of turn {i + 1}.",
-                        f"Use a template that does, write it into the content, or leave it out with ignore: "
-                        f"[{_KEYS[what]}].",
-                    )
+                    raise DataError(f"{where} the {what} of turn {i + 1}.", _REMEDIES[what])
             elif (message["content"] or "").strip() and not written(text, message["content"]):
                 self._require_written(conversation, i, where)
         for tool in conversation.tools or ():
@@ -109,18 +113,29 @@ class Masks:
         )
 
     def _spans(
-        self, conversation: Conversation, turns: dict[int, Turn], text: str, blocks: Sequence[Span], place: str
+        self, conversation: Conversation, turns: Sequence[Turn], text: str, blocks: Sequence[Span], place: str
     ) -> list[Span]:
         """Return the spans of the answers that carry loss; `blocks` are what the template's markers hold."""
         found: list[Span] = []
         wanted = []
         at = 0
-        for i, turn in turns.items():
-            first, last = self._bounds(text, turn, blocks, at, _next_place(turns, i, len(text)))
-            at = last
-            if first < last:
-                found.append((first, last))
-                wanted.append(learnt(conversation.messages[i]))
+        others = [
+            turn.some
+            for turn, message in zip(turns, conversation.messages, strict=True)
+            if message["role"] != "assistant" and turn.some is not None
+        ]
+        for i, (turn, message) in enumerate(zip(turns, conversation.messages, strict=True)):
+            if message["role"] != "assistant":
+                continue
+            places = [t.some for j, t in enumerate(turns) if j != i and t.some is not None]
+            for group in turn.groups(others) or [[]]:
+                own = max((place for part in group for place in part if place is not None), default=at)
+                until = min((place for place in places if place >= own), default=len(text))
+                first, last = self._bounds(text, group, blocks, at, until)
+                at = max(at, last)
+                if first < last:
+                    found.append((first, last))
+                    wanted.append(learnt(message))
         if blocks or self.template.marked:
             inside = [list(self._cut(span, blocks, text)) for span in found]
             if found and not any(inside):
@@ -131,36 +146,40 @@ class Masks:
             return sorted(span for spans, learns in zip(inside, wanted, strict=True) if learns for span in spans)
         return sorted(span for span, learns in zip(found, wanted, strict=True) if learns)
 
-    def _bounds(self, text: str, turn: Turn, blocks: Sequence[Span], at: int, until: int) -> Span:
-        """Return where a turn begins and ends: between the end of the answer before it and the next one's text."""
+    def _bounds(
+        self, text: str, parts: Sequence[tuple[int | None, int | None]], blocks: Sequence[Span], at: int, until: int
+    ) -> Span:
+        """Return where an answer of some texts begins and ends, after `at` and before `until`."""
         opening, core = self.opening
-        if turn.some is None:  # an empty answer: there is only how it begins and ends
+        if not parts:  # an empty answer: there is only how it begins and ends
             if blocks:
                 return next(((a, b) for a, b in blocks if a >= at and b <= until), (at, at))
             place = text.find(core, at, until) if core else -1
             if place < 0:
                 return at, at
-            first = last = place + _common(text[place:], opening)
+            first = last = place + len(opening if text.startswith(opening, place) else core)
         else:
-            place = text.rfind(core, at, turn.some) if core else -1
+            known = [place for part in parts for place in part if place is not None]
+            first, last = min(known), max(known)
+            place = text.rfind(core, at, first) if core else -1
             if place >= 0:
-                first = place + _common(text[place : turn.some if turn.first is None else turn.first], opening)
-            else:
-                first = turn.some if turn.first is None else turn.first
-            last = turn.last if turn.last is not None else first
+                whole = text.startswith(opening, place) and place + len(opening) <= first
+                first = place + len(opening if whole else core)
         return first, self._end(text, last, until)
 
     def _end(self, text: str, last: int, until: int) -> int:
-        """Return the place behind the token that ends a turn whose own text ends at `last`."""
-        places = [(text.find(end, last, until), end) for end in self.ends]
-        places = [(place, end) for place, end in places if place >= 0]
-        if places:
-            place, end = min(places)
-            return place + len(end)
+        """Return the place behind the token, or else the text, that ends a turn whose own text ends at `last`."""
+        tokens, closings = self.ends
+        for ends in (tokens, closings):
+            places = [(text.find(end, last, until), end) for end in ends]
+            if places := [(place, end) for place, end in places if place >= 0]:
+                place, end = min(places)
+                return place + len(end)
         special = self._special.search(text, last, until)
         if special is not None and not text[last : special.start()].strip():
-            return special.end()
-        return last
+            if not self.opening[0].lstrip().startswith(special.group()):
+                return special.end()
+        return last + len(text[last:].rstrip()) if until == len(text) else last
 
     def _cut(self, span: Span, blocks: Sequence[Span], text: str) -> Iterator[Span]:
         """Yield what a template's markers hold of a turn, and with the last of it the token that ends the turn."""
@@ -168,58 +187,55 @@ class Masks:
         parts = [(a, b) for a, b in parts if a < b]
         for n, (a, b) in enumerate(parts, 1):
             rest = text[b : span[1]].strip()
-            ends = n == len(parts) and (rest in self.ends or self._special.fullmatch(rest) is not None)
-            yield (a, span[1]) if ends else (a, b)
+            ended = rest in self.ends[0] + self.ends[1] or self._special.fullmatch(rest) is not None
+            yield (a, span[1]) if n == len(parts) and ended else (a, b)
 
     @cached_property
     def opening(self) -> tuple[str, str]:
         """What the template writes before the model answers, and the part of it that every answer in a text has."""
-        user: Messages = [{"role": "user", "content": _USER}]
-        answer = {"role": "assistant", "content": _ANSWER}
-        before, after = self._said(user), self._said(user, prompt=True)
+        before, after = self._said([_ASKED]), self._said([_ASKED], prompt=True)
         opening = after[len(before) :] if before is not None and after is not None and after.startswith(before) else ""
         if not opening and after is not None:
             opening = after.rpartition(_USER)[2].lstrip()
         core = opening
-        for turns in ([*user, answer], [*user, answer, {"role": "user", "content": _NEXT}, answer]):
+        for turns in ([_ASKED, _SAID], [_ASKED, _SAID, _MORE, _SAID]):
             said = self._said(turns)
             if said is None or _ANSWER not in said:
                 continue
             head = said[: said.index(_ANSWER)].rpartition(_USER)[2]
-            core = next((core[:n] for n in range(len(core), 0, -1) if core[:n] in head), "")
+            shared = next((core[:n] for n in range(len(core), 0, -1) if core[:n] in head), "")
+            core = shared if shared == core else re.sub(r"<[^<>]*$", "", shared)  # no half of a tag
         return opening, core
 
     @cached_property
-    def ends(self) -> tuple[str, ...]:
-        """The texts that end an answer: a special token, or what the template writes instead of one."""
-        user: Messages = [{"role": "user", "content": _USER}]
-        answer = {"role": "assistant", "content": _ANSWER}
-        call = {"id": "call00000", "type": "function", "function": {"name": "probe_name", "arguments": {"k": "probe"}}}
+    def ends(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What ends an answer: special tokens, and texts that a template writes where it has no such token."""
+        call = {"id": "call00000", "type": "function", "function": {"name": "look", "arguments": {"k": _ANSWER}}}
         calls = {"role": "assistant", "content": "", "tool_calls": [call]}
-        result = {"role": "tool", "content": _NEXT, "name": "probe_name", "tool_call_id": "call00000"}
-        found: list[str] = []
-        for turns, mark in (
-            ([*user, answer], _ANSWER),
-            ([*user, answer, {"role": "user", "content": _NEXT}, answer], _ANSWER),
-            ([*user, calls, result, answer], "probe"),
-            ([*user, calls], "probe"),
-        ):
-            said = self._said(turns)
-            tail = (said or "").partition(_USER)[2].partition(_NEXT)[0].rpartition(mark)
-            if not tail[1] or any(end in tail[2] for end in found):
+        result = {"role": "tool", "content": _NEXT, "name": "look", "tool_call_id": "call00000"}
+        tokens: list[str] = []
+        closings: list[str] = []
+        for turns in ([_ASKED, _SAID], [_ASKED, _SAID, _MORE, _SAID], [_ASKED, calls, result, _SAID], [_ASKED, calls]):
+            said = (self._said(turns) or "").partition(_USER)[2].partition(_NEXT)[0]
+            head, found, tail = said.rpartition(_ANSWER)
+            if not found or any(end in tail for end in (*tokens, *closings)):
                 continue
-            special = self._special.search(tail[2])
-            if special is not None:
-                found.append(special.group())
-            elif turns[-1] == answer and len(turns) == 2 and tail[2].strip():
-                found.append(tail[2].strip())
-        return tuple(found)
+            # What also stands before the answer's text opens or quotes it, and a token that touches the first at the
+            # end of a text belongs to it.
+            marks = [mark for mark in self._special.finditer(tail) if turns[1] == _SAID or mark.group() not in head]
+            if marks:
+                run = itertools.takewhile(lambda pair: pair[0].end() == pair[1].start(), itertools.pairwise(marks))
+                last = [marks[0], *(second for _, second in run)][-1 if turns == [_ASKED, _SAID] else 0]
+                tokens.append(tail[marks[0].start() : last.end()])
+            elif len(turns) == 2 and tail.strip():
+                closings.append(tail.strip())
+        return tuple(tokens), tuple(closings)
 
     @cached_property
     def learns_to_stop(self) -> bool:
         """Whether a single answer ends with a token or text that says so."""
-        said = self._said([{"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}])
-        return said is None or any(end in said.rpartition(_ANSWER)[2] for end in self.ends)
+        said = self._said([_ASKED, _SAID])
+        return said is None or any(end in said.rpartition(_ANSWER)[2] for ends in self.ends for end in ends)
 
     def _said(self, messages: Messages, prompt: bool = False) -> str | None:
         """Return what the template writes of messages of ours, None where it refuses them."""
@@ -229,16 +245,3 @@ class Masks:
             return self.template.write(self.template.spoken(messages, dialect), prompt=prompt)[0]
         except Exception:  # whatever its author chose
             return None
-
-
-def _next_place(turns: dict[int, Turn], i: int, last: int) -> int:
-    """Return where the first own text of a later answer lies, or the end of the text."""
-    return next((turn.some for j, turn in turns.items() if j > i and turn.some is not None), last)
-
-
-def _common(text: str, opening: str) -> int:
-    """Return how many characters of `opening` a text begins with."""
-    n = 0
-    while n < min(len(text), len(opening)) and text[n] == opening[n]:
-        n += 1
-    return n
