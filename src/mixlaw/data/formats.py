@@ -90,9 +90,9 @@ def converter(form: str, domain: Domain, reader: Reader | None = None) -> Conver
     return convert
 
 
-def reader_of(domain: Domain) -> Reader:
-    """Return how the turns of a domain are read."""
-    return Reader(domain.columns, domain.roles, frozenset(domain.ignore))
+def reader_of(domain: Domain, template_keys: frozenset[str] = frozenset()) -> Reader:
+    """Return how the turns of a domain are read, for a chat template that reads some keys (`Template.keys`)."""
+    return Reader(domain.columns, domain.roles, frozenset(domain.ignore), template_keys)
 
 
 class _Row:

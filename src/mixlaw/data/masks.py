@@ -27,6 +27,10 @@ _USER, _ANSWER, _NEXT = "probe user", "probe answer", "probe next"
 _ASKED = {"role": "user", "content": _USER}
 _SAID = {"role": "assistant", "content": _ANSWER}
 _MORE = {"role": "user", "content": _NEXT}
+_THINKS = re.compile(r"[<\[](?:think|thinking|thought|reason|reasoning)[>\]]", re.IGNORECASE)
+"""What opens reasoning. It is the assistant's own text also where a template already opens it for the model, as in the
+training templates of TRL: a model that is asked without that text must write it.
+"""
 _REMEDIES = {
     "content": "Drop that row, or use a template that writes it (many write no text beside a tool call).",
     "reasoning": "Use a template that does, write it into the content as <think>...</think>, or leave it out with "
@@ -176,9 +180,9 @@ class Masks:
                 place, end = min(places)
                 return place + len(end)
         special = self._special.search(text, last, until)
-        if special is not None and not text[last : special.start()].strip():
-            if not self.opening[0].lstrip().startswith(special.group()):
-                return special.end()
+        adjacent = special is not None and not text[last : special.start()].strip()
+        if special is not None and adjacent and not self.opening[0].lstrip().startswith(special.group()):
+            return special.end()
         return last + len(text[last:].rstrip()) if until == len(text) else last
 
     def _cut(self, span: Span, blocks: Sequence[Span], text: str) -> Iterator[Span]:
@@ -197,6 +201,8 @@ class Masks:
         opening = after[len(before) :] if before is not None and after is not None and after.startswith(before) else ""
         if not opening and after is not None:
             opening = after.rpartition(_USER)[2].lstrip()
+        if thinks := _THINKS.search(opening):
+            opening = opening[: thinks.start()]
         core = opening
         for turns in ([_ASKED, _SAID], [_ASKED, _SAID, _MORE, _SAID]):
             said = self._said(turns)

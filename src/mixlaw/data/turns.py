@@ -41,6 +41,8 @@ _WEIGHTS = ("weight", "train", "loss")
 _KNOWN = {*ROLE_KEYS, *CONTENT_KEYS, *_REASONING, *_WEIGHTS, "tool_calls", "function_call", "tool_call_id", "name"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _REFUSED = ("train_detail", "image", "images", "video", "videos", "audio", "audios")
+_OF_TEMPLATES = ("channel", "recipient", "content_type", "prefix", "tool_plan", "citations", "documents", "tools")
+"""Keys of turns that some chat templates read: refused where this one does."""
 
 
 @dataclass
@@ -51,12 +53,14 @@ class Reader:
         columns: renames, standard name -> name in the file; those of keys of a turn count here.
         roles: role in the file -> role here, of the user's own, before `ROLES`.
         ignored: keys of rows and turns that the user wants left out.
+        template_keys: names that the chat template reads, where it is known.
         unused: counts the keys of turns (as `messages[].key`) and rows that are not carried.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     ignored: frozenset[str] = frozenset()
+    template_keys: frozenset[str] = frozenset()
     unused: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -159,7 +163,7 @@ class Reader:
         for key in turn:
             if key in _KNOWN:
                 continue
-            if key in _REFUSED and turn[key]:
+            if turn[key] and (key in _REFUSED or (key in _OF_TEMPLATES and key in self.template_keys)):
                 raise DataError(
                     f"{place}: it has '{key}', which mixlaw cannot carry.",
                     f"Drop that row, or leave the key out with ignore: [{key}].",
