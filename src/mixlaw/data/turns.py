@@ -34,6 +34,7 @@ ROLES = {
 }
 """Role in a file, in lower case -> role here; `call` is an assistant's turn whose content is the call, as JSON."""
 
+_PLAIN = {role: to for role, to in ROLES.items() if to != "call"}
 ROLE_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -66,6 +67,7 @@ class Reader:
     def __post_init__(self) -> None:
         self._roles = {role.lower(): to for role, to in self.roles.items()}
         self._renamed = {actual: name for name, actual in self.columns.items() if name in _KNOWN and actual != name}
+        self._simple = not (self._roles or self._renamed or self.ignored)
 
     def message(self, turn: Any, place: str, number: int) -> dict[str, Any]:
         """Return a turn as a message.
@@ -78,12 +80,11 @@ class Reader:
         Raises:
             DataError: a role that is not known, or a part that cannot be carried.
         """
-        if type(turn) is dict and len(turn) == 2 and not self._roles and not self._renamed:
+        if self._simple and type(turn) is dict and len(turn) == 2:
             role, content = turn.get("role"), turn.get("content")
-            if isinstance(role, str) and isinstance(content, str) and content.isascii():
-                known = ROLES.get(role) or ROLES.get(role.lower())
-                if known is not None and known != "call":
-                    return {"role": known, "content": content}
+            known = _PLAIN.get(role) if type(role) is str else None
+            if known is not None and type(content) is str and (content.isascii() or _is_text(content)):
+                return {"role": known, "content": content}
         return self._message(turn, f"{place}, turn {number}")
 
     def _message(self, turn: Any, place: str) -> dict[str, Any]:
@@ -210,6 +211,14 @@ def text_of(content: Any, place: str) -> str:
             "Correct or delete that row.",
         ) from None
     return content
+
+
+def _is_text(content: str) -> bool:
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def whole_text(value: Any, place: str) -> Any:
