@@ -286,18 +286,13 @@ def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[t
 
 
 def example(domain: Domain, tokenizer: ChatTokenizer) -> list[tuple[str, bool]]:
-    """Return the first conversation as rendered, in parts of (text, whether it is supervised).
+    """Return the first conversation as rendered, in runs of tokens: (text, whether it is supervised).
 
     Raises:
         DataError: the domain is empty, or its first row malformed.
     """
     for row, conversation, _ in conversations(domain):
-        text, spans = tokenizer.render(conversation, row.place)
-        parts, at = [], 0
-        for first, last in spans:
-            parts += [(text[at:first], False), (text[first:last], True)]
-            at = last
-        return [part for part in [*parts, (text[at:], False)] if part[0]]
+        return tokenizer.parts(tokenizer.render(conversation, row.place))
     raise empty(domain)
 
 
