@@ -91,6 +91,30 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     )
 
 
+def check_model(name_or_path: str) -> tuple[dict[str, str], list[str]]:
+    """Return what a model's chat template makes of each kind of conversation, and what is wrong with it for training.
+
+    Args:
+        name_or_path: the model's folder or Hugging Face id.
+
+    Returns:
+        Kind of conversation -> `ok`, or why rows of that kind are refused; and warnings, as sentences.
+
+    Raises:
+        DataError: no such model, or no usable tokenizer.
+    """
+    from mixlaw.data.chat import load_tokenizer
+    from mixlaw.testing.templates import check_template, template_cases
+
+    chat = load_tokenizer(name_or_path)
+    warnings = list(chat.warnings)
+    try:
+        check_template(chat.tokenizer)
+    except AssertionError as error:
+        warnings.append(f"Something is wrong with this template: {error}.")
+    return template_cases(chat.tokenizer, name_or_path), warnings
+
+
 def _not_carried(project: Project) -> list[str]:
     """Return a sentence for every domain whose rows have columns, or keys of turns, that mixlaw does not carry."""
     found = []

@@ -59,7 +59,14 @@ def init(
         finish({"configuration": written}, f"mixlaw check {written}")
 
 
-def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
+def check(
+    config: opt.OptionalConfigFile = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Examine the chat template of a model (folder or id) instead of a mix.yaml."),
+    ] = None,
+    as_json: opt.AsJson = False,
+) -> None:
     """Check mix.yaml and the data, count tokens, and show one conversation of each domain. Trains nothing.
 
     The supervised part of the conversation, which the model learns from, is marked.
@@ -67,9 +74,15 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
     Examples:
         mixlaw check mix.yaml
         mixlaw check mix.yaml --json
+        mixlaw check --model HuggingFaceTB/SmolLM2-135M-Instruct
     """
     from mixlaw.api.files import check as check_config
 
+    if (config is None) == (model is None):
+        raise ConfigError("check wants a mix.yaml, or --model, and not both.", "Run `mixlaw check mix.yaml`.")
+    if config is None:
+        _check_model(str(model), as_json)
+        return
     found = check_config(config, None if as_json else note)
     if as_json:
         print_json(
@@ -115,6 +128,19 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
         cost += f"; {found.proxy_flop:.1e} floating-point operations (6 per parameter and token)"
     stdout().print(cost)
     finish({}, f"mixlaw run {config}")
+
+
+def _check_model(model: str, as_json: bool) -> None:
+    """Say which kinds of conversations the chat template of a model carries."""
+    from mixlaw.api.files import check_model
+
+    cases, warnings = check_model(model)
+    if as_json:
+        print_json({"model": model, "conversations": cases, "warnings": warnings})
+        return
+    table("Chat template", ["conversation", "result"], [[kind, result] for kind, result in cases.items()])
+    for text in warnings:
+        note(text)
 
 
 def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
