@@ -215,7 +215,9 @@ def _rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin],
     """Return how many rows of its source lie before each piece; a source of one piece needs no counting."""
     several = {o for o, _ in pieces if sum(other == o for other, _ in pieces) > 1}
     # Parquet and datasets know their rows; lines must be read, which is worth processes.
-    lines = any(not file.name.endswith(".parquet") for o in several for file in origins[o].source.files or ())
+    lines = any(
+        origins[o].source.kind(s) == "lines" for o in several for s in range(len(origins[o].source.files or ()))
+    )
     counts = run_tasks([(_count, (o, piece)) for o, piece in pieces if o in several], workers if lines else 1, origins)
     found, counted = [], iter(counts)
     total = dict.fromkeys(range(len(origins)), 0)

@@ -79,8 +79,8 @@ def test_a_folder_or_glob_without_data_files_is_an_error(tmp_path):
 
 
 def test_an_unknown_kind_of_file_is_an_error(tmp_path):
-    (tmp_path / "a.csv").write_text("x\n1\n")
-    assert ".jsonl" in fails(tmp_path / "a.csv")
+    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    assert ".jsonl" in fails(tmp_path / "a.xlsx")
 
 
 @pytest.mark.parametrize(
