@@ -64,6 +64,16 @@ def source_format(domain: Domain, source: Source) -> str:
     raise unknown_format(seen, domain.columns)
 
 
+def column_names(domain: Domain) -> list[str]:
+    """Return the names of columns in the first rows of a domain's source.
+
+    Raises:
+        DataError: no such source, or a malformed row.
+    """
+    rows = itertools.islice(read_rows(domain, Source(domain)), _ROWS)
+    return list(dict.fromkeys(name for row in rows for name in row.values))
+
+
 def unknown_format(rows: Iterable[RawRow], columns: Mapping[str, str]) -> DataError:
     """Return the error of rows in no known format: with the columns that there are, and the nearest format."""
     rows = list(rows)
