@@ -53,8 +53,8 @@ def source_format(domain: Domain, source: Source) -> str:
     seen: list[RawRow] = []
     for row in itertools.islice(read_rows(replace(domain, split_by=None), source), _ROWS):
         seen.append(row)
-        full = {name: value for name, value in row.values.items() if value is not None and value not in ("", [])}
-        for values in (full, row.values):
+        known = {name: value for name, value in row.values.items() if value is not None}
+        for values in ({name: value for name, value in known.items() if value not in ("", [])}, known):
             try:
                 return detect_format(values, domain.columns, row.place)
             except DataError:
@@ -98,7 +98,11 @@ def _kind(value: Any) -> str:
 
 
 def _remedy(values: Mapping[str, Any]) -> str:
-    if found := nearest(values):
+    values = {name: value for name, value in values.items() if value is not None}
+    if not values:
+        return "No column has a value: fill them, or drop these rows."
+    found = nearest(values)
+    if any(standard != name for standard, name in found.items()):
         names = "messages" if "messages" in found else "conversations" if "conversations" in found else ""
         names = names or ("prompt + completion" if "prompt" in found else "instruction + output")
         # Who calls a column by its standard name has nothing to rename.

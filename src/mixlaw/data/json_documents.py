@@ -17,6 +17,7 @@ from mixlaw.data.json_text import DECODER, JsonProblem, json_error, not_utf8, re
 from mixlaw.data.streams import file_errors, open_bytes
 
 _READ = 1 << 20
+_LINE = 1 << 20
 _LONGEST = 1 << 29
 """Characters of one value at most: a quote too many would have the rest of the file read as one text."""
 
@@ -42,7 +43,7 @@ def is_document(file: Path, names: Collection[str]) -> bool:
             return line[:1] == b"["
         if line[-1:] in (b"{", b"[", b",", b":"):
             return True
-        while more := stream.readline(_READ):
+        while more := stream.readline(_LINE):
             if more.strip():
                 return False
         # Only one line: a row, or all of them.
@@ -55,10 +56,10 @@ def is_document(file: Path, names: Collection[str]) -> bool:
 
 def _first_line(stream: BinaryIO) -> bytes:
     """Return the first line with anything in it, but only the start of an array."""
-    line = stream.readline(_READ).removeprefix(codecs.BOM_UTF8)
+    line = stream.readline(_LINE).removeprefix(codecs.BOM_UTF8)
     while line.endswith(b"\n") and not line.strip():
-        line = stream.readline(_READ)
-    if len(line) >= _READ - len(codecs.BOM_UTF8) and not line.lstrip().startswith(b"["):
+        line = stream.readline(_LINE)
+    if len(line) >= _LINE - len(codecs.BOM_UTF8) and not line.lstrip().startswith(b"["):
         line += stream.readline(_LONGEST)
     return line.strip()
 
@@ -145,9 +146,11 @@ class _Text:
         except UnicodeDecodeError as error:
             # The rows before it are sound; the element that it is in comes up when they are read.
             self._undecoded, new = error, error.object[: error.start].decode("utf-8-sig", "replace")
+        if self._ended and not new:
+            return False
         self._lines_before += self._held.count("\n", 0, self._at)
         self._held, self._at = self._held[self._at :] + new, 0
-        return not self._ended or bool(new)
+        return True
 
     def _place(self, element: int, at: int) -> str:
         return f"{self._file}, element {element} (line {self._lines_before + self._held.count(chr(10), 0, at) + 1})"
