@@ -253,6 +253,18 @@ def test_init_never_overwrites_without_force(mixlaw, mix_yaml):
     assert mixlaw("init", data, "--out", mix_yaml, "--force").code == 0
 
 
+def test_init_renames_columns_and_says_which_renaming_is_missing(mixlaw, tmp_path):
+    data, out = tmp_path / "x.jsonl", tmp_path / "mix.yaml"
+    data.write_text('{"question": "a", "response": "b"}\n' * 9)
+    assert_one_error(mixlaw("init", data, "--out", out), "--columns prompt=question --columns completion=response")
+    assert_one_error(mixlaw("init", data, "--out", out, "--columns", "prompt"), "standard=name")
+    twice = ("--columns", "prompt=a", "--columns", "prompt=question")
+    assert_one_error(mixlaw("init", data, "--out", out, *twice), "two names")
+    renamed = ("--columns", "prompt=question", "--columns", "completion=response")
+    assert mixlaw("init", data, "--out", out, *renamed).code == 0
+    assert "columns: {prompt: question, completion: response}" in out.read_text()
+
+
 def test_init_refuses_data_it_cannot_read(mixlaw, tmp_path):
     (tmp_path / "x.jsonl").write_text("{}\n")
     assert_one_error(mixlaw("init", tmp_path / "x.jsonl", "--out", tmp_path / "mix.yaml"), "x.jsonl, line 1")
