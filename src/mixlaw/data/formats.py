@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import json
@@ -84,7 +85,12 @@ def unknown_format(rows: Iterable[RawRow], columns: Mapping[str, str]) -> DataEr
     there += f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     absent = [f"{standard}: {name}" for standard, name in columns.items() if name not in values]
     said = f" (columns says {', '.join(absent)}, which is not there)" if absent else ""
-    return DataError(f"{rows[0].place}: no known format{said}; the columns are {there}.", _remedy(values))
+    fact = f"{rows[0].place}: no known format{said}; the columns are {there}."
+    with contextlib.suppress(DataError):
+        if absent:
+            form = detect_format({name: value for name, value in values.items() if value is not None}, {}, "")
+            return DataError(fact, f"Correct the name, or leave columns out: without it the rows are read as {form}.")
+    return DataError(fact, _remedy(values))
 
 
 def _kind(value: Any) -> str:
