@@ -27,6 +27,13 @@ def init(
     budget: Annotated[
         str | None, typer.Option(help="Training tokens of the final run; by default as many as the data has.")
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STANDARD=NAME",
+            help="How a column is called in the files, such as messages=chat; may be repeated.",
+        ),
+    ] = None,
     example: Annotated[
         bool, typer.Option("--example", help="Copy the demo's mix.yaml, data and model instead.")
     ] = False,
@@ -41,6 +48,7 @@ def init(
     Examples:
         mixlaw init data/chat.jsonl data/code.jsonl
         mixlaw init data/*.jsonl --model Qwen/Qwen2.5-0.5B --budget 20M
+        mixlaw init data/qa.csv --columns prompt=question --columns completion=answer
         mixlaw init --example --out my-mix/mix.yaml
     """
     from mixlaw.api.files import example_config
@@ -50,13 +58,31 @@ def init(
     if example:
         written = example_config(out.parent, force=force)
     elif paths:
-        written = write_config(paths, out, model=model, budget_tokens=budget, force=force, note=say)
+        renames = _renames(columns or [])
+        written = write_config(paths, out, model=model, budget_tokens=budget, columns=renames, force=force, note=say)
     else:
         raise ConfigError("No dataset paths were given.", "Run `mixlaw init data/*.jsonl`, or `mixlaw init --example`.")
     if as_json:
         print_json({"written": str(written)})
     else:
         finish({"configuration": written}, f"mixlaw check {written}")
+
+
+def _renames(columns: list[str]) -> dict[str, str]:
+    """Return standard name -> name in the file, of `standard=name` texts."""
+    found: dict[str, str] = {}
+    for text in columns:
+        standard, equals, name = text.partition("=")
+        if not (standard and equals and name):
+            raise ConfigError(
+                f"--columns {text}: this is no renaming.", "Write standard=name: --columns messages=chat."
+            )
+        if found.setdefault(standard, name) != name:
+            raise ConfigError(
+                f"--columns gives '{standard}' two names: '{found[standard]}' and '{name}'.",
+                "Where files differ, write columns: for each domain in mix.yaml.",
+            )
+    return found
 
 
 def check(

@@ -60,7 +60,9 @@ def _apart(training: Training) -> dict[str, Any]:
 def _datasets(training: Training) -> list[dict[str, Any]]:
     if not training.by_reference:
         return [_file(file) | _reader({}) for file in training.files]
-    require("Axolotl", training.sources, formats=("messages",), suffixes=(".jsonl", ".gz", ".parquet"))
+    require(
+        "Axolotl", training.sources, formats=("messages",), suffixes=(".jsonl", ".jsonl.gz", ".json.gz", ".parquet")
+    )
     return [
         {**where, "split": f"{source.dataset.get('split') or 'train'}[:{rows}]", **_reader(source.columns)}
         for source in training.sources

@@ -59,7 +59,13 @@ def _apart(training: Training) -> dict[str, Any]:
 def _datasets(training: Training) -> list[dict[str, Any]]:
     if not training.by_reference:
         return [{**loader(training.files), "split": "train", "columns": ["messages"]}]
-    require("TRL", training.sources, formats=("messages",), suffixes=(".jsonl", ".gz", ".parquet"), renames=False)
+    require(
+        "TRL",
+        training.sources,
+        formats=("messages",),
+        suffixes=(".jsonl", ".jsonl.gz", ".json.gz", ".parquet"),
+        renames=False,
+    )
     return [
         {**_reference(source), "split": f"{source.dataset.get('split') or 'train'}[:{rows}]", "columns": ["messages"]}
         for source in training.sources
