@@ -41,7 +41,7 @@ def test_empty_cells_beside_full_ones_do_not_break_a_row(tmp_path):
     (tmp_path / "a.csv").write_text("messages,instruction,input,system,output\n,a,,,b\n,c,d,,e\n")
     found = list(conversations(Domain("d", str(tmp_path / "a.csv"))))
     assert [form for _, _, form in found] == ["alpaca", "alpaca"]
-    assert [turn["content"] for turn in found[1][1]] == ["c\n\nd", "e"]
+    assert [turn["content"] for turn in found[1][1].messages] == ["c\n\nd", "e"]
 
 
 @pytest.mark.parametrize(
