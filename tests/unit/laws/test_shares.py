@@ -95,3 +95,14 @@ def test_features_have_mean_zero_and_constant_columns_stay_zero():
     assert columns.shape == (3, 5)
     assert np.abs(columns.mean(axis=0)).max() < 1e-12
     assert features(np.array([[0.0, 9.0]]))[0, [0, 1, 3]].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_features_are_the_documented_columns_in_units_of_the_median_total():
+    tokens = np.array([[1.0, 0.0], [1.0, 3.0], [5.0, 4.0]])
+    raw = np.column_stack(
+        [tokens / tokens.sum(axis=1, keepdims=True), np.log1p(100 * tokens / 4), np.log1p(100 * tokens.sum(axis=1) / 4)]
+    )
+    features = Features.of(tokens, "shares", "tokens", "total")
+    assert features(tokens) == pytest.approx((raw - raw.mean(axis=0)) / raw.std(axis=0))
+    assert Features.of(1000 * tokens, "tokens")(1000 * tokens) == pytest.approx(Features.of(tokens, "tokens")(tokens))
+    assert Features.of(tokens, "total")(tokens).shape == (3, 1)
