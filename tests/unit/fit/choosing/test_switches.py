@@ -70,9 +70,10 @@ def test_interference_pays_from_half_a_standard_error_on(
     # losses that differ fivefold: it is relative errors that count
     losses = np.repeat(np.geomspace(1, 5, RUNS)[:, None], 2, axis=1)
     runs = replace(table(), losses_RJ=losses)
-    errors = 0.05 + UNIT * (standard_errors + WAVE)
+    errors, asked = 0.05 + UNIT * (standard_errors + WAVE), []
 
     def predicted(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.ndarray:
+        asked.append(len(held.losses_R))
         assert not set(map(float, kept.losses_R)) & set(map(float, held.losses_R))
         rows = np.searchsorted(losses[:, 0], held.losses_R)
         return held.losses_R * (1 + (0.05 if fit.problem.interference else errors[rows]))
@@ -80,7 +81,8 @@ def test_interference_pays_from_half_a_standard_error_on(
     monkeypatch.setattr(pairwise, "_without", predicted)
     without, with_ = (fit_points(runs, 1e6, switch) for switch in (False, True))
     assert pairwise._pays(runs, without, with_) is pays
-    # too few mixtures to fit the curve without some of them
+    assert sorted(asked) == sorted(4 * [4, 3, 3, 3, 3])  # two targets, with and without, in five parts
+    # with fewer mixtures than twice those that a curve needs, too few are left
     assert not pairwise._pays(runs.take(np.arange(7)), without, with_)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.posterior.convergence import Convergence
@@ -233,3 +234,20 @@ def test_walkers_start_where_the_posterior_is_dense(monkeypatch) -> None:
     draw(straight_lines(width=30.0), 0, 40)
     # of the approximation's own draws all but a few hundredths lie more than 2 below the top
     assert np.median(seen[0]) > straight_lines().log_density(np.zeros((1, 2)))[0] - 2
+
+
+def test_the_noise_is_integrated_out_under_a_weak_prior_at_its_estimate() -> None:
+    around = straight_lines(runs=10)
+    z = np.array([[0.0, 0.0], [1.5, 0.0], [2.0, -2.5]])
+    squares = [(around.precision_R * (around.losses(point[None])[0] - around.losses_R) ** 2).sum() for point in z]
+
+    def integrated(total: float) -> float:
+        """Normal likelihood of ten runs times a scaled inverse chi-squared prior with 2 degrees at 1."""
+        return quad(lambda v: v**-5 * np.exp(-total / 2 / v) * v**-2 * np.exp(-1 / v), 1e-4, 200, limit=200)[0]
+
+    found, expected = around.log_density(z), np.log([integrated(total) for total in squares])
+    assert found - found[0] == pytest.approx(expected - expected[0], abs=1e-3)
+    # residuals over half as many degrees of freedom as runs say half as much
+    half = replace(around, degrees=5.0).log_density(z)
+    ratio = np.log((2 + np.array(squares) / 2) / (2 + squares[0] / 2))
+    assert half - half[0] == pytest.approx(-3.5 * ratio)
