@@ -11,6 +11,8 @@ from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.estimating.law_problem import LawEstimator, LawProblem, _normal
 from mixlaw.laws import find, names
+from mixlaw.laws.base import Parameter
+from mixlaw.laws.chinchilla import Chinchilla
 
 DOMAINS = ("a", "b", "c")
 TOKENS = np.exp(np.random.default_rng(0).normal(0, 0.7, (14, 3)))
@@ -122,11 +124,20 @@ def test_draws_surround_the_estimate() -> None:
     assert 0.0003 < predicted.std(axis=0).mean() < 0.003
 
 
+class Open(Chinchilla):
+    """The same law without priors: three parameters that only runs can tell."""
+
+    name = "open"
+
+    def _parameters(self) -> tuple[Parameter, ...]:
+        return tuple(replace(parameter, prior=None) for parameter in super()._parameters())
+
+
 def test_mixtures_are_counted_against_the_parameters_that_no_prior_holds() -> None:
-    law = find("additive").law(DOMAINS, "a")
-    unheld = sum(parameter.prior is None for parameter in law.parameters)
-    theta = law.starts(TOKENS, np.linspace(2, 3, 14), 1)[0]
-    fitted(runs("additive", list(theta), unheld), "additive")
-    if unheld > 1:
-        with pytest.raises(TooFewRuns, match=f"measured at {unheld - 1} different mixtures.* {unheld} parameters"):
-            fitted(runs("additive", list(theta), unheld - 1), "additive")
+    table = runs("chinchilla", [1.2, 0.9, 0.4])
+    LawEstimator(find(Open)).fit(table.take(np.arange(3)), draws=0)
+    two = table.take(np.array([0, 1, 1, 0]))
+    with pytest.raises(TooFewRuns, match="measured at 2 different mixtures; law 'open' has 3 parameters") as error:
+        LawEstimator(find(Open)).fit(two, draws=0)
+    assert "at least 1 more" in error.value.hint
+    fitted(two, "chinchilla")  # whose priors hold two of the three
