@@ -76,7 +76,9 @@ def test_interference_pays_from_half_a_standard_error_on(
         asked.append(len(held.losses_R))
         assert not set(map(float, kept.losses_R)) & set(map(float, held.losses_R))
         rows = np.searchsorted(losses[:, 0], held.losses_R)
-        return held.losses_R * (1 + (0.05 if fit.problem.interference else errors[rows]))
+        # too high for some runs, too low for others
+        away = np.where(rows % 3, 1, -1) * (0.05 if fit.problem.interference else errors[rows])
+        return held.losses_R * (1 + away)
 
     monkeypatch.setattr(pairwise, "_without", predicted)
     without, with_ = (fit_points(runs, 1e6, switch) for switch in (False, True))

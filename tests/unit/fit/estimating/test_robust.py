@@ -84,6 +84,8 @@ def test_a_coordinate_whose_bounds_meet_stays_there_and_one_at_a_bound_is_no_deg
     fixed = estimate(noisy(100, lower=np.array([-100.0, 0.25]), upper=np.array([100.0, 0.25])))
     assert fixed.z_P[1] == 0.25
     assert fixed.degrees == pytest.approx(99, abs=0.01)
+    at_all = np.array([2.0, 1.0])
+    assert estimate(noisy(100, lower=at_all - 1e-12, upper=at_all + 1e-12)).degrees == 100
     held = estimate(noisy(100, upper=np.array([100.0, 0.5])))
     assert held.z_P[1] == pytest.approx(0.5, abs=1e-6)
 
