@@ -8,14 +8,16 @@ import pytest
 from law_runs import DOMAINS, TRANSFER, run_table
 from mixlaw.core.errors import ConfigError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit import fit_law
+from mixlaw.fit import fit_law, fitting
+from mixlaw.fit.choosing import choice
 from mixlaw.fit.choosing.held_out import Errors
+from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.information import Information
 from mixlaw.fit.fitting import _verdict, _warnings
 from mixlaw.fit.target_fit import TargetFit
-from mixlaw.laws.transfer import Transfer
+from mixlaw.laws.transfer import Transfer, transfer_losses
 
 CURVE = Curve(Transfer(("a", "b"), "a"), np.ones(5), np.ones((2, 5)), Scatter(0.01))
 GOOD = Errors(0.01, 0.03, 0.9, 0.8)
@@ -106,3 +108,27 @@ def test_one_and_the_same_loss_at_different_mixtures_is_refused() -> None:
 def test_only_transfer_has_other_procedures() -> None:
     with pytest.raises(ConfigError, match="'own_curve' belongs to law 'transfer', not to 'ridge'"):
         fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="ridge", procedure="own_curve")
+
+
+def test_other_procedures_need_no_law_by_name() -> None:
+    runs = perturbed()
+    assert fit_law(runs, procedure="own_curve").law == "transfer"
+
+
+def perturbed() -> RunTable:
+    """Return five runs in which `a` alone moves."""
+    tokens = np.column_stack([np.geomspace(0.2, 3, 5), np.full(5, 0.5)])
+    losses = transfer_losses(TRANSFER, tokens[:, 0], tokens[:, 1])[:, None]
+    return RunTable(tuple("vwxyz"), ("a", "b"), ("a",), tokens * 1e6, losses)
+
+
+def test_what_the_choice_has_held_out_is_not_held_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = run_table(Transfer, TRANSFER, 12, 0.002)
+    rows = {
+        name: LawRow(name, runs.losses_RJ * (1 + away), away) for name, away in (("transfer", 0.01), ("pairwise", 0.02))
+    }
+    monkeypatch.setattr(choice, "held_out", lambda runs, name: rows[name])
+    monkeypatch.setattr(fitting, "held_out", None)
+    fit = fit_law(runs)
+    assert fit.law == "transfer"
+    assert [target.cv_mre for target in fit.targets.values()] == pytest.approx([0.01] * 3)

@@ -49,6 +49,7 @@ def test_chains_of_different_width_disagree_though_their_middles_agree() -> None
     drawn = chains(8, 500)
     drawn[4:] *= 4.0
     assert convergence(drawn).rhat > 1.2
+    assert convergence(drawn + 50.0).rhat == pytest.approx(convergence(drawn).rhat)
 
 
 def test_a_chain_that_drifts_disagrees_with_itself() -> None:
