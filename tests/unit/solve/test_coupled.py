@@ -13,7 +13,7 @@ from mixlaw.laws import find, names
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve import solve_mixture
 from mixlaw.solve.allocation import allocate
-from mixlaw.solve.coupled import _starts, best_by_draw, minimise
+from mixlaw.solve.coupled import _Program, _starts, best_by_draw, minimise
 from mixlaw.solve.coupled_objective import CoupledObjective
 from mixlaw.solve.polytope import Polytope
 from mixlaw.solve.separable import SeparableLosses
@@ -152,3 +152,10 @@ def test_each_draws_own_best_mixture_is_the_exact_one() -> None:
         law = fit.targets["a"].curve.law
         exact = allocate(SeparableLosses(law, theta, np.ones(3), 5.0, True), np.zeros(3), np.ones(3))
         assert value == pytest.approx(objective.take([int(draw)]).value(exact.weights_KB[:, 0]), abs=1e-7)
+
+
+def test_the_program_has_the_slope_of_its_value_whatever_the_targets_weigh() -> None:
+    objective = CoupledObjective.of(planted("transfer", THETA), {"a": 3.0, "b": 0.5, "c": 2.0}, 5e6)
+    program, w = _Program(objective, Polytope(np.zeros(3), np.ones(3))), np.array([0.2, 0.5, 0.3])
+    numeric = [(program.value(w + d) - program.value(w - d)) / 2e-6 for d in 1e-6 * np.eye(3)]
+    assert program.slope(w) == pytest.approx(numeric, rel=1e-5)
