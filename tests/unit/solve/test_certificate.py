@@ -113,6 +113,13 @@ def test_the_multiplier_is_the_gain_that_free_domains_share_also_with_an_equalit
     assert best.proof.kkt_residual < 1e-6
 
 
+def test_the_multiplier_is_below_nothing_where_all_losses_rise() -> None:
+    region = Polytope(np.zeros(3), np.ones(3), equal_EK=np.array([[0.0, 0.0, 1.0]]), values_E=np.array([0.2]))
+    proof = prove(CoupledObjective(straight([1.0, 1.0, 3.0]), np.ones(1)), region, np.array([0.4, 0.4, 0.2]))
+    assert proof.multiplier == pytest.approx(-1.0)
+    assert proof.kkt_residual == pytest.approx(0, abs=1e-12)
+
+
 def test_the_residual_is_what_no_multiplier_cancels() -> None:
     objective = CoupledObjective(straight([1.0, -2.0, 0.5]), np.ones(1))
     # at the corner of the cheapest domain the bounds cancel all; in the middle only what all slopes have in common
