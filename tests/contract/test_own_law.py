@@ -157,6 +157,8 @@ def test_the_command_line_fits_solves_compares_and_reports_with_it(runs, tmp_pat
     predicted = json.loads(said("predict", "fit.json", "--tokens", tokens, "--law", own, "--json", cwd=tmp_path))
     band = predicted["predicted"]["chat"]
     assert band["low"] < band["mean_low"] < band["mean"] < band["mean_high"] < band["high"]
+    written = json.loads(said("report", "runs.csv", "--law", own, "--budget", "10M", "--json", cwd=tmp_path))["written"]
+    assert "worth" in (tmp_path / written["md"]).read_text(encoding="utf-8")
 
 
 def test_the_report_shows_it(fit, runs, tmp_path):
