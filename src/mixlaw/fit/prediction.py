@@ -19,9 +19,8 @@ from mixlaw.fit.curve import Scatter
 BAND_ENDS = (0.05, 0.95)
 """Quantiles of every 90 % interval. Usual. No data."""
 
-_NORMAL = (-1.7507, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7507)
-"""Medians of twelve equally probable pieces of a standard normal, but the outermost, 1.7317, lie .019 further out.
-No data."""
+_NORMAL = (-1.7317, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7317)
+"""Medians of twelve equally probable pieces of a standard normal. No data."""
 
 CEILING = 2.0
 """No prediction lies above the largest measured loss times this, nor below 0: no law is believed there. No data."""
@@ -150,7 +149,7 @@ def token_array(tokens: RunTable | Mapping[str, float] | np.ndarray, domains: tu
                 "Pass (R, K), columns in the order of fit.domains.",
             )
     if not np.all(np.isfinite(array) & (array >= 0)):
-        raise DataError("A token count is negative or not finite; it must be a number >= 0.", "Mend it.")
+        raise DataError("A token count is negative or not finite; it must be a number >= 0.", "Fix it.")
     return array
 
 
@@ -159,5 +158,5 @@ def require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:
     if stray:
         raise DataError(
             f"The fit has no domain {', '.join(map(repr, stray))}; it has {', '.join(map(repr, known))}.",
-            "Mend the name, or fit runs that have it.",
+            "Fix the name, or fit runs that have it.",
         )

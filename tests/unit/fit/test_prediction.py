@@ -7,6 +7,7 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit
+from mixlaw.fit.prediction import _NORMAL
 from planted_fits import planted_fit
 
 MEASURED = np.array([[0.3], [0.2], [0.1]])
@@ -31,3 +32,11 @@ def test_no_mean_is_above_twice_the_largest_measured_loss() -> None:
     assert found.mean[:2, 0] == pytest.approx([0.6, 0.6], rel=1e-12)
     assert 0.01 < found.mean[2, 0] < 0.6
     assert found.mean_high.max() == 0.6
+
+
+def test_the_scatter_of_runs_is_at_the_medians_of_twelve_equal_pieces_of_a_normal() -> None:
+    """By integrating the density: between neighbours lies a twelfth, outside the outermost half of that."""
+    x = np.linspace(-9, 9, 1_800_001)
+    below = np.cumsum(np.exp(-0.5 * x**2)) * (x[1] - x[0]) / np.sqrt(2 * np.pi)
+    expected = np.interp((np.arange(12) + 0.5) / 12, below, x)
+    assert np.array(_NORMAL) == pytest.approx(expected, abs=6e-5)
