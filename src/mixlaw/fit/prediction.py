@@ -146,10 +146,12 @@ def token_array(tokens: RunTable | Mapping[str, float] | np.ndarray, domains: tu
         if array.ndim != 2 or array.shape[1] != len(domains):
             raise DataError(
                 f"The token array has shape {array.shape}; the fit has {len(domains)} domains.",
-                "Pass (R, K), columns in the order of fit.domains.",
+                "Pass a row for each mixture and a column for each domain, in the order of fit.domains.",
             )
     if not np.all(np.isfinite(array) & (array >= 0)):
-        raise DataError("A token count is negative or not finite; it must be a number >= 0.", "Fix it.")
+        raise DataError(
+            "A token count is negative or not finite; it must be a number >= 0.", "Give each domain 0 or more tokens."
+        )
     return array
 
 

@@ -113,7 +113,9 @@ class Constraints:
         names = tuple(dict.fromkeys(limit.domain or limit.name.strip("'") for limit in clash))
         if len(clash) == 1:
             raise Infeasible(
-                f"No mixture meets {clash[0].name}: shares lie between 0 and 1 and sum to 1.", "Fix it.", names
+                f"No mixture meets {clash[0].name}: shares lie between 0 and 1 and sum to 1.",
+                "Change its limit.",
+                names,
             )
         raise Infeasible(
             f"No mixture meets {_joined([limit.name for limit in clash])} together at {format_tokens(budget_tokens)} "

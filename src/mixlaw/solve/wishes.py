@@ -166,7 +166,9 @@ def importance_of(fit: Fit, objective: str | None, target_weights: Mapping[str, 
     if objective not in OBJECTIVES:
         raise ConfigError(f"There is no objective '{objective}'.", f"Choose from: {', '.join(OBJECTIVES)}.")
     if objective == "mean" and target_weights is not None:
-        raise ConfigError("The objective 'mean' counts all targets alike; it takes no weights.", "Say weighted or max.")
+        raise ConfigError(
+            "The objective 'mean' counts all targets the same; it takes no weights.", "Choose weighted or max."
+        )
     if objective == "weighted" and not target_weights:
         raise ConfigError("The objective 'weighted' needs the weight of at least one target.", "Give target weights.")
     given = dict.fromkeys(fit.targets, 1.0) if target_weights is None else dict(target_weights)
@@ -190,9 +192,14 @@ def prior_of(
     if prior is None and strength is None:
         return None
     if prior is None:
-        raise ConfigError(f"A prior strength of {strength} has no prior to pull towards.", "Say prior: equal.")
+        raise ConfigError(
+            f"A prior strength of {strength} needs a prior: the mixture to pull towards.", "Say prior: equal."
+        )
     if strength is None:
-        raise ConfigError("A prior without a strength pulls nowhere.", "Say prior_strength, in nats, such as 0.1.")
+        raise ConfigError(
+            "A prior needs a strength: how much the weights are pulled towards it.",
+            "Say prior_strength, in nats, such as 0.1.",
+        )
     if not (math.isfinite(strength) and strength >= 0):
         raise ConfigError(f"The prior strength is {strength} nats; it must be >= 0.", "Fix the value.")
     shares = shares_of(domains, prior, available, "prior")
