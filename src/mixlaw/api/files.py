@@ -13,14 +13,14 @@ from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
-from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.notebook import Tabular
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import fit_law
 from mixlaw.solve import Solution, solve_mixture
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, repr=False)
+class Check(Tabular):
     """What `check` found.
 
     Attributes:
@@ -41,16 +41,8 @@ class Check:
     notes: list[str]
     parameters: int | None = None
 
-    def __repr__(self) -> str:
-        return f"<Check: {self._table()[0]}>"
-
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table())
-
-    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        """Return title, columns, rows and notes: a row a domain."""
         rows: list[list[Any]] = [
             [name, c["format"], c["train"]["rows"], format_tokens(c["train"]["tokens"]), c["validation"]["rows"]]
             for name, c in self.domains.items()

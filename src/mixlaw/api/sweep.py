@@ -19,7 +19,7 @@ from mixlaw.api.tracked import solution_values
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import StudyError
-from mixlaw.core.notebook import html_table, shares, text_table
+from mixlaw.core.notebook import Tabular, html_table, shares
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
@@ -36,8 +36,8 @@ _DOMAINS_OF_A_CURVE = 40
 OnEvent = Callable[[RunEvent], None]
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Tabular):
     """The runs to do.
 
     Attributes:
@@ -59,16 +59,14 @@ class Plan:
     noise_nats: float = NOISE_NATS
     noise_measured: bool = False
 
-    def __repr__(self) -> str:
-        return f"<Plan: {self.table()[0]}>"
-
-    def __str__(self) -> str:
-        return text_table(*self.table())
-
-    def _repr_html_(self) -> str:
+    def _drawn(self) -> tuple[Any, ...]:
         title, columns, rows, notes = self.table()
-        drawn = [[*row, shares(run.tokens)] for row, run in zip(rows, self.runs, strict=True)]
-        return html_table(title, [*columns, "mixture"], drawn, notes)
+        return (
+            title,
+            [*columns, "mixture"],
+            [[*r, shares(run.tokens)] for r, run in zip(rows, self.runs, strict=True)],
+            notes,
+        )
 
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
         """Return title, columns, rows and notes: a row a run."""

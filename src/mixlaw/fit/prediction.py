@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mixlaw.core.errors import DataError
-from mixlaw.core.notebook import html_table, interval, text_table
+from mixlaw.core.notebook import Tabular, interval
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curve import Scatter
 
@@ -26,8 +26,8 @@ CEILING = 2.0
 """No prediction lies above the largest measured loss times this, nor below 0: no law is believed there. No data."""
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(Tabular):
     """Predicted losses with a band.
 
     Attributes:
@@ -71,18 +71,16 @@ class Prediction:
         return (self.low, self.high) if self.interval == "run" else (self.mean_low, self.mean_high)
 
     def __repr__(self) -> str:
-        return f"<{self._table()[0]}>"
+        return f"<{self.table()[0]}>"
 
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        title, columns, rows = self._table()
+    def _drawn(self) -> tuple[Any, ...]:
+        title, columns, rows = self.table()
         ends = (float(self.ends[0].min()), float(self.ends[1].max()))
         drawn = [interval(low, mean, high, ends) for *_, mean, low, high in rows]
-        return html_table(title, [*columns, "interval"], [[*r, d] for r, d in zip(rows, drawn, strict=True)])
+        return title, [*columns, "interval"], [[*r, d] for r, d in zip(rows, drawn, strict=True)]
 
-    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]]]:
+        """Return title, columns and rows: a row a target of each mixture."""
         count, names = len(self.mean), self.targets or tuple(map(str, range(self.mean.shape[1])))
         rows: list[list[Any]] = [
             [*([str(r)] if count > 1 else []), name, *(float(part[r, j]) for part in (self.mean, *self.ends))]

@@ -193,7 +193,7 @@ def prior_of(
         return None
     if prior is None:
         raise ConfigError(
-            f"A prior strength of {strength} needs a prior: the mixture to pull towards.", "Say prior: equal."
+            f"A prior strength of {strength} has no prior, the mixture to pull towards.", "Say prior: equal."
         )
     if strength is None:
         raise ConfigError(
