@@ -10,7 +10,7 @@ from mixlaw.core.errors import DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit
 from mixlaw.fit.curve import Scatter
-from mixlaw.fit.prediction import Prediction, band, token_array
+from mixlaw.fit.prediction import _NORMAL, Prediction, band, token_array
 from planted_fits import planted_fit
 
 MEASURED = np.array([[0.3], [0.2], [0.1]])
@@ -96,3 +96,11 @@ def test_a_prediction_of_several_targets_has_as_many_draws_as_the_fewest() -> No
     assert found.mean.tolist() == [[0, 1], [0, 1]]
     assert found.of_mixture(1)["y"] == {"mean": 1.0, "low": 2.0, "high": 3.0, "mean_low": 4.0, "mean_high": 5.0}
     assert found.ends[0].tolist() == [[1, 2], [1, 2]]
+
+
+def test_the_scatter_of_runs_is_at_the_medians_of_twelve_equal_pieces_of_a_normal() -> None:
+    """By integrating the density: between neighbours lies a twelfth, outside the outermost half of that."""
+    x = np.linspace(-9, 9, 1_800_001)
+    below = np.cumsum(np.exp(-0.5 * x**2)) * (x[1] - x[0]) / np.sqrt(2 * np.pi)
+    expected = np.interp((np.arange(12) + 0.5) / 12, below, x)
+    assert np.array(_NORMAL) == pytest.approx(expected, abs=6e-5)
