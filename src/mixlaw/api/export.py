@@ -70,7 +70,7 @@ def export(
     """
     if to not in TOOLS:
         raise ConfigError(f"--to: there is no tool '{to}'.", f"Known: {', '.join(TOOLS)}.")
-    project = config if isinstance(config, Project) else Project.open(config, note)
+    project = Project.open(config, note)
     wanted = wanted_mixture(project, budget_tokens, weights)
     common = _common(project)
     mixture = None
@@ -135,7 +135,7 @@ def _sources(project: Project, wanted: Wanted) -> tuple[Source, ...]:
             continue
         prepared = project.prepared[name]
         # Tools read every row of the source: held-out ones, and those that mixlaw drops since their answer is cut off.
-        cut_off = np.full(prepared.dropped, project.config.train.max_length)
+        cut_off = np.full(prepared.dropped, project.train_settings.max_length)
         row_tokens = np.concatenate([prepared.train.row_tokens, prepared.validation.row_tokens, cut_off])
         if domain.split_by is not None:
             raise ConfigError(

@@ -249,18 +249,23 @@ def report(
             help="Training tokens, such as 20M; by default the budget of the study, or the largest run of a run table."
         ),
     ] = None,
+    law: opt.Law = "auto",
+    procedure: opt.Procedure = "joint",
     out: Annotated[Path | None, typer.Option(help="The folder; default report/ in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write report.html, report.md with figures, and report.json.
 
+    --law and --procedure say how a run table is fitted; a study has its fit, as mix.yaml says.
+
     Examples:
         mixlaw report mix.yaml
         mixlaw report runs.csv --budget 20M --out report
+        mixlaw report runs.csv --budget 20M --law pairwise
     """
     from mixlaw.api.files import report as write_report
 
-    files = write_report(source, out, budget)
+    files = write_report(source, out, budget, law=law, procedure=procedure)
     if as_json:
         print_json({"written": files})
     else:
