@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import DataError
-from mixlaw.data.readers import Numbered, Tally, Wanted, arrow, no_column, value_text
+from mixlaw.data.readers import Numbered, Tally, Wanted, arrow, no_column, value_text, without_nulls
 
 _BATCH = 1024
 _STREAM_BYTES = 1 << 20
@@ -201,7 +201,10 @@ def coded(column: Any, name: str, place: str, rows_before: int = 0) -> tuple[np.
 
 
 def rows_of(batch: Any) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an Arrow batch as dicts, as `to_pylist` does, without a Python object for each Arrow value."""
+    """Yield the rows of an Arrow batch as dicts, as `to_pylist` does, without a Python object for each Arrow value.
+
+    An object inside a row has no null: Arrow gives each one the keys of all others, with nulls that nobody wrote.
+    """
     columns = [_values(column) for column in batch.columns]
     names = batch.schema.names
     for row in zip(*columns, strict=True) if columns else ((),) * len(batch):
@@ -218,9 +221,11 @@ def _values(array: Any) -> list[Any]:
         names = [field.name for field in kind]
         if not names or len(set(names)) < len(names):
             return array.to_pylist()
-        return [dict(zip(names, row, strict=True)) for row in zip(*map(_values, array.flatten()), strict=True)]
+        fields = array.flatten()
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*map(_values, fields), strict=True)]
+        return [without_nulls(row) for row in rows] if any(field.null_count for field in fields) else rows
     if array.null_count == 0 and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         ends = array.offsets.to_pylist()
         inner = _values(array.values.slice(ends[0], ends[-1] - ends[0]))
         return [inner[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
-    return array.to_pylist()
+    return without_nulls(array.to_pylist()) if pa.types.is_nested(kind) else array.to_pylist()

@@ -173,6 +173,8 @@ def hub_rows(data: Any, first: int, last: int | None, wanted: Wanted, tally: Tal
         whole = len(some) == int(some[-1]) - int(some[0]) + 1
         part = data.select(range(int(some[0]), int(some[-1]) + 1)) if whole else data.select(some)
         rows = iter(part)
+        # Columns of JSON hold what was written; of others an object has the keys of all rows' objects, with nulls.
+        arrow = [name for name, feature in data.features.items() if "Json(" not in repr(feature)]
         for i in some:
             try:
                 values = dict(next(rows))
@@ -182,8 +184,16 @@ def hub_rows(data: Any, first: int, last: int | None, wanted: Wanted, tally: Tal
                     f"The dataset, row {int(i) + 1} or soon after: a text is not UTF-8 ({error.reason}).",
                     "Write it as UTF-8.",
                 ) from None
+            values.update({name: without_nulls(values[name]) for name in arrow})
             yield int(i) - first, int(i) + 1, values
     tally.rows += end - first
+
+
+def without_nulls(value: Any) -> Any:
+    """Return a value of Arrow whose objects have no key that is null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def hub_values(data: Any, column: str, first: int, last: int, place: str) -> list[str | None]:
