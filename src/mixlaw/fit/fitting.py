@@ -19,6 +19,7 @@ from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
+from mixlaw.fit.posterior.convergence import EFFECTIVE
 from mixlaw.fit.posterior.extrapolation import standard_normals
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.fit.size import largest_size, log_sizes
@@ -168,7 +169,16 @@ def _verdict(one: Estimated, errors: Errors, note: str) -> tuple[str, str]:
 def _warnings(targets: dict[str, TargetFit]) -> tuple[str, ...]:
     said = [f"{name}: {fitted.message}" for name, fitted in targets.items() if fitted.status == "worse_than_mean"]
     bound = {name: ", ".join(fitted.at_bound) for name, fitted in targets.items() if fitted.at_bound}
-    return (*said, *(f"{name}: {which} ended at a bound." for name, which in bound.items()))
+    said += [f"{name}: {which} ended at a bound." for name, which in bound.items()]
+    poor = {n: t.convergence for n, t in targets.items() if t.convergence is not None and t.convergence.poor}
+    if poor:
+        worst = min(poor, key=lambda name: poor[name].effective)
+        said.append(
+            f"{', '.join(poor)}: the posterior draws had not settled when their time was up (fewest for {worst}: worth "
+            f"{poor[worst].effective:.0f} independent ones of {EFFECTIVE:.0f}, R-hat {poor[worst].rhat:.2f}). Expected "
+            "losses agree with the point estimate, intervals may be too narrow: add runs, or choose a simpler law."
+        )
+    return tuple(said)
 
 
 def _by_curves(runs: RunTable, procedure: str) -> dict[str, TargetFit]:

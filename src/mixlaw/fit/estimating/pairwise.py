@@ -23,10 +23,13 @@ from mixlaw.fit.curve import Curve
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.gauss_newton import minimise
 from mixlaw.fit.estimating.information import Information, information
+from mixlaw.fit.estimating.pairwise_density import PairwiseDensity
 from mixlaw.fit.estimating.pairwise_point import Target, fit_points
 from mixlaw.fit.estimating.pairwise_problem import GAMMA, A, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND
 from mixlaw.fit.posterior.around import Around, draw
+from mixlaw.fit.posterior.convergence import Convergence
+from mixlaw.fit.posterior.hamiltonian import sample_by_gradient
 from mixlaw.fit.size import log_sizes
 from mixlaw.fit.units import MILLION, typical_total
 from mixlaw.laws.pairwise import CURVE, Mixtures
@@ -41,6 +44,11 @@ _FOLDS = 5
 _PAYS = 0.5
 """Standard errors by which interference must lower the error on held-out mixtures. Chosen on: the
 fine-tuning swarm, before the split, five folds and 360k tokens."""
+
+
+_WORK, _EVALUATIONS = 1.0e9, 60_000
+"""Runs x domains x evaluations of the gradient that the draws of a target may cost, and evaluations at the most: some
+seconds. No data."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +159,24 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
             fit.degrees,
             problem.straight(fit.z_P),
         )
-        z_SP, found = draw(around, seed, draws)
+        z_SP, found = _drawn(problem, around, seed, draws)
     at_bound = ("a",) * bool(fit.z_P[A] >= upper[A] - 1e-9 or fit.z_P[A] <= lower[A] + 1e-9)
     at_bound += ("E",) * bool(fit.z_P[E] <= lower[E] + 1e-12)
     gamma = None if problem.log_sizes_R is None else (float(fit.z_P[GAMMA]), z_SP[:, GAMMA])
     theta_P, theta_SP = (law.rescale(problem.theta(z), unit) for z in (fit.z_P[None], z_SP))
     return Estimated(Curve(law, theta_P[0], theta_SP, fit.scatter, gamma), at_bound, _known(fit), found)
+
+
+def _drawn(problem: PairwiseProblem, around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence]:
+    """Return (draws, P) posterior draws, and what they are worth."""
+    density = PairwiseDensity(problem, around)
+    start = density.start()
+    if not np.isfinite(density.gradient(start[None])[0]).all():
+        # The runs fix no two heights of the curve, as where all effective amounts of data are one.
+        return draw(around, seed, draws)
+    most = min(int(_WORK / problem.mixtures.tokens_RK.size), _EVALUATIONS)
+    x_SP, found = sample_by_gradient(density, start, around.stream(seed), draws, most)
+    return density.z(x_SP), found
 
 
 def _known(fit: Target) -> Information:
