@@ -45,10 +45,17 @@ _PAYS = 0.5
 """Standard errors by which interference must lower the error on held-out mixtures. Chosen on: the
 fine-tuning swarm, before the split, five folds and 360k tokens."""
 
+_DECIDING = 16
+"""Targets that decide on interference at the most: fits with it take five times as long. For speed. No data."""
+
 
 _WORK, _EVALUATIONS = 1.0e9, 60_000
 """Runs x domains x evaluations of the gradient that the draws of a target may cost, and evaluations at the most: some
 seconds. No data."""
+
+
+_FEW_COORDINATES = 20
+"""Where chains along the gradient did not settle, walkers try, with so many coordinates at the most. No data."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +124,20 @@ class _Same:
 def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
     runs = same.runs
     unit = typical_total(runs.tokens_RK)
-    without, with_ = (
-        fit_points(runs, unit, switch) if interference in (None, switch) else [] for switch in (False, True)
-    )
-    if without and with_:
-        return with_ if _pays(runs, without, with_) else without
-    return without or with_
+    if interference is not None:
+        return fit_points(runs, unit, interference)
+    without, deciding = fit_points(runs, unit, False), _deciding(len(runs.targets))
+    with_ = dict(zip(deciding, fit_points(runs, unit, True, deciding), strict=True))
+    if not _pays(runs, {j: without[j] for j in deciding}, with_):
+        return without
+    rest = [j for j in range(len(without)) if j not in with_]
+    with_ |= dict(zip(rest, fit_points(runs, unit, True, rest), strict=True))
+    return [with_[j] for j in range(len(without))]
+
+
+def _deciding(targets: int) -> list[int]:
+    """Return the places of the targets that decide on interference, evenly chosen: it is switched for all together."""
+    return sorted({round(j) for j in np.linspace(0, targets - 1, min(targets, _DECIDING))})
 
 
 def _require_runs(runs: RunTable) -> None:
@@ -176,6 +191,11 @@ def _drawn(problem: PairwiseProblem, around: Around, seed: int, draws: int) -> t
         return draw(around, seed, draws)
     most = min(int(_WORK / problem.mixtures.tokens_RK.size), _EVALUATIONS)
     x_SP, found = sample_by_gradient(density, start, around.stream(seed), draws, most)
+    if found.poor and problem.size <= _FEW_COORDINATES:
+        # Walkers need no smooth density: they settle where the noise is so small that a bound is a cliff.
+        z_SP, other = draw(around, seed, draws)
+        if other.effective > found.effective:
+            return z_SP, other
     return density.z(x_SP), found
 
 
@@ -193,8 +213,8 @@ def _known(fit: Target) -> Information:
     return information(jacobian, names, np.diag(fit.covariance_PP)[places], prior[places])
 
 
-def _pays(runs: RunTable, without: list[Target], with_: list[Target]) -> bool:
-    """Return whether h lowers the error on held-out mixtures by more than half a standard error.
+def _pays(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) -> bool:
+    """Return whether h lowers the error on held-out mixtures by more than half a standard error, over some targets.
 
     Each target is fitted again without a fold of the mixtures, under the scatter of the whole fit.
     """
@@ -204,7 +224,7 @@ def _pays(runs: RunTable, without: list[Target], with_: list[Target]) -> bool:
         return False
     errors = np.full((2, *runs.losses_RJ.shape), np.nan)
     for switch, fits in enumerate((without, with_)):
-        for j, fit in enumerate(fits):
+        for j, fit in fits.items():
             whole, measured = _whole(fit, runs, j), np.isfinite(runs.losses_RJ[:, j])
             for fold in range(folds):
                 # Sorted mixtures are dealt out in turn: every fold has small and large runs; no randomness.

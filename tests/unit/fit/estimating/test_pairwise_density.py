@@ -19,7 +19,7 @@ from mixlaw.laws.pairwise import Pairwise
 
 
 def planted(K: int, R: int, noise: float, seed: int = 0) -> tuple[RunTable, np.ndarray]:
-    """Runs of K domains with one target, and its parameters: others are worth about .05; a tenth of the amounts is 0."""
+    """Runs of K domains with one target, and its parameters: others are worth about .05; a tenth of amounts is 0."""
     rng = np.random.default_rng(seed)
     names = tuple(f"d{i}" for i in range(K))
     tokens = rng.dirichlet(np.full(K, 0.5), R) * K * np.exp(rng.uniform(-1, 1, (R, 1)))
