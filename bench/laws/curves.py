@@ -1,6 +1,6 @@
 """Fine-tuning curves of one domain: which law predicts the largest sizes from the others? Writes SPLIT_curves.json.
 
-    python -m bench.laws.curves [--split reporting] [--data FOLDER]
+    python -m bench.laws.curves [--split reporting] [--laws auto,rectified] [--base with,without] [--data FOLDER]
 
 30 models fine-tuned on two tasks (Lin et al. 2024, arXiv 2402.02314), 0 to 1,638,400 examples. The two or three largest
 sizes of each curve are held out, and predicted by `auto` and by each law alone from the others, with and without the
@@ -74,15 +74,15 @@ def least_squares(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return law(min(found, key=lambda one: one.cost).x, asked / unit)
 
 
-def figures(task: str, split: str, folder: Path, held: int, base: bool) -> dict[str, dict]:
+def figures(laws: list[str], points_by_model: dict[str, np.ndarray], held: int, base: bool) -> dict[str, dict]:
     """Return law -> its figures with so many sizes held out, with or without the run of zero examples."""
     errors: dict[str, list[float]] = {}
     inside: dict[str, list[float]] = {}
     chosen: dict[str, int] = {}
-    for points in curves(task, split, folder).values():
+    for points in points_by_model.values():
         points = points if base else points[points[:, 0] > 0]
         known, asked = points[:-held], points[-held:]
-        for law in LAWS:
+        for law in laws:
             mean, low, high, used = by_law(law, known, asked[:, 0])
             errors.setdefault(law, []).append(float(np.mean(np.abs(mean - asked[:, 1]) / asked[:, 1])))
             inside.setdefault(law, []).append(float(np.mean((asked[:, 1] >= low) & (asked[:, 1] <= high))))
@@ -93,24 +93,28 @@ def figures(task: str, split: str, folder: Path, held: int, base: bool) -> dict[
     rows: dict[str, dict] = {law: {"error_percent": round(100 * float(np.mean(e)), 3)} for law, e in errors.items()}
     for law, shares in inside.items():
         rows[law]["covered"] = round(float(np.mean(shares)), 3)
-    rows["auto"]["chosen"] = chosen
+    if chosen:
+        rows["auto"]["chosen"] = chosen
     return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--split", choices=SPLITS, default="reporting")
+    parser.add_argument("--laws", default=",".join(LAWS))
+    parser.add_argument("--base", default="without,with")
     parser.add_argument("--data", type=Path, default=HERE / "data")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     written = arguments.out or HERE / f"{arguments.split}_curves.json"
     summary = stamp(arguments.split, "no randomness but that of the draws", CHOSEN_ON) | {"figures": {}}
     for task in TASKS:
-        for base in (False, True):
+        points = curves(task, arguments.split, arguments.data)
+        for base in (word == "with" for word in arguments.base.split(",")):
             for held in (2, 3):
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    rows = figures(task, arguments.split, arguments.data, held, base)
+                    rows = figures(arguments.laws.split(","), points, held, base)
                 key = f"{task}, {held} held out, {'with' if base else 'without'} the base model"
                 summary["figures"][key] = rows
                 print(key, json.dumps(rows), flush=True)

@@ -3,7 +3,8 @@
 Shape letters: R runs, K domains, J targets.
 
 CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
-`unique:<domain>`, `params` and `metric:<name>`. Any program can write it. An empty loss cell means "not measured".
+`unique:<domain>`, `params` and `metric:<name>`. Any program can write it. An empty loss cell means "not measured";
+a run of zero tokens is the base model as it was, before any training.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mixlaw
+from mixlaw.api.numbers import load_runs
 from mixlaw.core.errors import DataError, TooFewRuns
 from mixlaw.core.runtable import RunTable
 
@@ -59,7 +60,7 @@ def curve() -> Columns:
 
 @FORMATS
 def test_an_empty_loss_is_a_target_not_measured(given: Given, tmp_path: Path) -> None:
-    runs = mixlaw.api.numbers.load_runs(given(curve(), tmp_path))
+    runs = load_runs(given(curve(), tmp_path))
     assert np.isnan(runs.losses_RJ[:, 0]).tolist() == [False] * 7 + [True]
     assert runs.totals_R[0] == 0
 
@@ -113,7 +114,7 @@ def test_json_that_is_no_table_is_refused(tmp_path: Path) -> None:
     for text, message in (("{", "not readable as JSON"), ("3", "no run table"), ('{"a": [1], "b": []}', "lengths")):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
-            mixlaw.api.numbers.load_runs(path)
+            load_runs(path)
 
 
 @pytest.mark.parametrize("law", ["auto", "pairwise", "chinchilla", "exponential"])
