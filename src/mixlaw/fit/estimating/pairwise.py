@@ -49,7 +49,7 @@ _DECIDING = 16
 """Targets that decide on interference at the most: fits with it take five times as long. For speed. No data."""
 
 
-_WORK, _EVALUATIONS = 1.0e9, 60_000
+_WORK, _EVALUATIONS = 2.0e9, 60_000
 """Runs x domains x evaluations of the gradient that the draws of a target may cost, and evaluations at the most: some
 seconds. No data."""
 

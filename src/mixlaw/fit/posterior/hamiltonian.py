@@ -108,13 +108,13 @@ class _Chains:
         self.root_PP = _root(density.information(start_P))
         self.size = _FIRST_STEP
         away = rng.standard_normal((_CHAINS, len(start_P))) @ self.root_PP.T
-        for _ in range(20):
+        for halving in range(20):
             self.x_SP = start_P + away
             self.log_S, self.slope_SP = self._evaluate(self.x_SP)
             outside = ~np.isfinite(self.log_S)
             if not outside.any():
                 break
-            away[outside] *= 0.5
+            away[outside] *= 0.5 if halving < 18 else 0.0
 
     def warm_up(self, proposals: int) -> None:
         """Move, and set the step size so that the wanted share is accepted."""
