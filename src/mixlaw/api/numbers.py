@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +26,9 @@ def load_runs(source: Any) -> RunTable:
     """Return a run table.
 
     Args:
-        source: a RunTable, the path of a CSV or Parquet run table, of a study folder or of a mix.yaml, or anything
-            with columns such as a DataFrame.
+        source: a RunTable, the path of a CSV, Parquet or JSON run table, of a study folder or of a mix.yaml, or
+            anything with columns such as a DataFrame or a dict. JSON has one object with a list a column, or a list
+            with one object a run.
 
     Raises:
         DataError: no such file, or a malformed value (its row and column are named).
@@ -41,7 +43,27 @@ def load_runs(source: Any) -> RunTable:
         return _study_runs(path)
     if path.suffix == ".parquet":
         return RunTable.from_columns(parquet_columns(path), str(path))
-    return RunTable.from_csv(path)
+    return RunTable.from_columns(_json_columns(path), str(path)) if path.suffix == ".json" else RunTable.from_csv(path)
+
+
+def _json_columns(path: Path) -> dict[str, list[Any]]:
+    """Return the columns of a JSON run table; null, or a key that a run lacks, is an empty cell."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"No such run table: {path}.", "Check the path.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not readable as JSON: {error}.", "Write it again, or as CSV.") from None
+    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+        names = dict.fromkeys(name for row in value for name in row)
+        value = {name: [row.get(name) for row in value] for name in names}
+    if not isinstance(value, dict) or not all(isinstance(cells, list) for cells in value.values()):
+        raise DataError(
+            f"{path} is no run table.", "Write an object with a list a column, or a list with an object a run."
+        )
+    if len({len(cells) for cells in value.values()}) > 1:
+        raise DataError(f"{path}: the columns have different lengths.", "Write null where nothing was measured.")
+    return value
 
 
 def fit(

@@ -3,7 +3,8 @@
 Shape letters: R runs, K domains, J targets.
 
 CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
-`unique:<domain>`, `params` and `metric:<name>`. Any program can write it. An empty loss cell means "not measured".
+`unique:<domain>`, `params` and `metric:<name>`. Any program can write it. An empty loss cell means "not measured";
+a run of zero tokens is the base model as it was, before any training.
 """
 
 from __future__ import annotations
@@ -186,11 +187,11 @@ class RunTable(Tabular):
         names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES}
         if unnamed := next((f"{prefix}:" for prefix, found in names.items() if not all(map(str.strip, found))), ""):
             raise DataError(f"{source} has a column '{unnamed}' without a name behind the colon.", "Name it.")
-        if not names["tokens"] or not names["loss"]:
+        if not names["tokens"] or not (names["loss"] or names["metric"]):
             lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
             raise DataError(
                 f"{source} has no column '{lacking}'; it has {', '.join(map(repr, list(columns)[:8])) or 'none'}.",
-                "A run table has run, tokens:<domain> and loss:<target> columns.",
+                "A run table has run, tokens:<domain>, and loss:<target> or metric:<name> columns.",
             )
         count = len(next(iter(columns.values())))
         if count == 0:
@@ -204,7 +205,7 @@ class RunTable(Tabular):
         def block(prefix: str, over: list[str], rule: str, empty: bool) -> np.ndarray | None:
             # Read before it is known whether all are there: a malformed value is an error even in a block left out.
             given = [numbers(c, 0, rule, empty) for name in over if (c := f"{prefix}:{name}") in columns]
-            return np.column_stack(given) if len(given) == len(over) else None
+            return np.column_stack(given) if given and len(given) == len(over) else None
 
         for prefix, over in (("count", "loss"), ("unique", "tokens")):
             if stray := set(names[prefix]) - set(names[over]):
@@ -215,7 +216,8 @@ class RunTable(Tabular):
         runs = [str(v) for v in columns.get("run", [f"run-{i}" for i in range(count)])]
         tokens_RK = block("tokens", names["tokens"], "a token count is a number >= 0", False)
         losses_RJ = block("loss", names["loss"], "a loss is a finite number of nats >= 0", True)
-        assert tokens_RK is not None and losses_RJ is not None
+        assert tokens_RK is not None
+        losses_RJ = np.zeros((count, 0)) if losses_RJ is None else losses_RJ
         _check_rows(runs, tokens_RK, source, place)
         return RunTable(
             tuple(runs),
@@ -271,7 +273,7 @@ def _cell(value: Any) -> str:
 
 
 def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place: str, column: str) -> float:
-    if value is None or value == "":
+    if _is_missing(value):
         if empty:
             return math.nan
         raise DataError(f"{source}, {place}, column '{column}': the cell is empty; {rule}.", "Fill it in.")
@@ -287,6 +289,15 @@ def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place
     return number
 
 
+def _is_missing(value: Any) -> bool:
+    """Return whether a cell is empty: None, no text, or what a DataFrame has there (NaN, NA, NaT)."""
+    if value is None or (isinstance(value, str) and value == ""):
+        return True
+    if isinstance(value, (float, np.floating)):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
 def _check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Callable[[int], str]) -> None:
     seen: dict[str, int] = {}
     for i, run in enumerate(runs):
@@ -295,8 +306,7 @@ def _check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Call
                 f"{source}, {place(i)}: the run '{run}' is already in {place(seen[run])}.", "Rename or drop one."
             )
         seen[run] = i
-    idle = np.flatnonzero(tokens_RK.sum(axis=1) == 0)
-    if idle.size:
+    if not tokens_RK.any():
         raise DataError(
-            f"{source}, {place(int(idle[0]))}: no domain has any tokens.", "A run trains on at least one token."
+            f"{source}: no run has any tokens.", "The base model may be a run of zero tokens; others train on some."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from mixlaw.fit.choosing.held_out import Errors, errors_of, estimator_of, held_o
 from mixlaw.fit.choosing.repetition import counted, find_decay
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.curve import Belief, Curve, Scatter
-from mixlaw.fit.estimating.estimator import Estimated
+from mixlaw.fit.estimating.estimator import Estimated, trained
 from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
+from mixlaw.fit.posterior.convergence import EFFECTIVE
 from mixlaw.fit.posterior.extrapolation import standard_normals
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.fit.size import largest_size, log_sizes
@@ -27,6 +29,9 @@ from mixlaw.laws import LawKind, find
 from mixlaw.laws.transfer import Transfer
 
 PROCEDURES = ("joint", "own_curve", "published")
+
+_ALIKE = 0.7
+"""Likeness above which the name of a target may be that of a domain, misspelt (difflib). No data."""
 
 DRAWS = 200
 """Posterior draws kept with a fit. No data."""
@@ -40,7 +45,8 @@ def fit_law(
     Args:
         runs: R runs.
         law: a law or regressor, by name, class or instance (see `mixlaw.laws.find`), or `auto`: of `transfer` and
-            `pairwise` the simplest whose error on held-out mixtures is within one standard error of the smaller one.
+            `pairwise` the simplest whose error on held-out mixtures is within one standard error of the smaller one;
+            with one domain, of `transfer`, `pairwise` and `rectified` the one that predicts the largest runs best.
         procedure: `joint` (all runs at once, with priors and uncertainty); for `transfer` also `own_curve` (each
             domain's own perturbation runs, without priors) and `published` (the paper's two steps).
         seed: of the posterior draws.
@@ -79,7 +85,7 @@ def fit_law(
         runs.domains,
         targets,
         runs,
-        _warnings(targets),
+        (*_warnings(targets), *_warnings_of_runs(runs, kind)),
         f"{choice.reason} {note}".strip(),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
@@ -100,6 +106,12 @@ def _asked(law: Any, procedure: str) -> LawKind | None:
 
 
 def _require_losses(runs: RunTable) -> None:
+    if not runs.targets:
+        metrics = ", ".join(runs.metrics) or "none"
+        raise DataError(
+            f"The runs have no losses (metrics: {metrics}).",
+            "Fit a metric: metrics={'accuracy': 'higher'} in Python, --metric accuracy=higher on the command line.",
+        )
     for target, column in zip(runs.targets, runs.losses_RJ.T, strict=True):
         known = np.isfinite(column)
         if not known.any():
@@ -168,12 +180,40 @@ def _verdict(one: Estimated, errors: Errors, note: str) -> tuple[str, str]:
 def _warnings(targets: dict[str, TargetFit]) -> tuple[str, ...]:
     said = [f"{name}: {fitted.message}" for name, fitted in targets.items() if fitted.status == "worse_than_mean"]
     bound = {name: ", ".join(fitted.at_bound) for name, fitted in targets.items() if fitted.at_bound}
-    return (*said, *(f"{name}: {which} ended at a bound." for name, which in bound.items()))
+    said += [f"{name}: {which} ended at a bound." for name, which in bound.items()]
+    poor = {n: t.convergence for n, t in targets.items() if t.convergence is not None and t.convergence.poor}
+    if poor:
+        worst = min(poor, key=lambda name: poor[name].effective)
+        said.append(
+            f"{', '.join(poor)}: the posterior draws had not settled when their time was up (fewest for {worst}: worth "
+            f"{poor[worst].effective:.0f} independent ones of {EFFECTIVE:.0f}, R-hat {poor[worst].rhat:.2f}). Expected "
+            "losses agree with the point estimate, intervals may be too narrow: add runs, or choose a simpler law."
+        )
+    return tuple(said)
+
+
+def _warnings_of_runs(runs: RunTable, kind: LawKind) -> tuple[str, ...]:
+    """Return sentences about runs and columns that are not what they seem."""
+    said, bare = [], [d for d in runs.domains if d not in runs.targets]
+    idle = [name for name, total in zip(runs.runs, runs.totals_R, strict=True) if total == 0]
+    if idle and not kind.knows_base:
+        said.append(
+            f"{', '.join(idle)}: without tokens, so left out. Law '{kind.name}' says nothing of a model that was not "
+            "trained; pairwise does, and with one domain rectified."
+        )
+    for target in (t for t in runs.targets if t not in runs.domains):
+        if near := get_close_matches(target, bare, 1, _ALIKE):
+            said.append(
+                f"'{target}' is fitted as a target that is no domain, and domain '{near[0]}' has no loss: if they are "
+                f"the same, rename the column loss:{target}."
+            )
+    return tuple(said)
 
 
 def _by_curves(runs: RunTable, procedure: str) -> dict[str, TargetFit]:
     """Return the targets fitted to their own curves, as the paper does: only k R^alpha is determined."""
     found: dict[str, TargetFit] = {}
+    runs = trained(runs)
     for j, target in enumerate(runs.targets):
         if target not in runs.domains:
             raise FitError(

@@ -13,5 +13,6 @@ MILLION = 1e6
 
 
 def typical_total(tokens_RK: np.ndarray) -> float:
-    """Return the geometric mean of the runs' totals, in the unit of the tokens."""
-    return float(np.exp(np.mean(np.log(np.maximum(tokens_RK.sum(axis=1), 1e-12)))))
+    """Return the geometric mean of the totals of the runs that have any tokens, in the unit of the tokens."""
+    totals_R = tokens_RK.sum(axis=1)
+    return float(np.exp(np.mean(np.log(totals_R[totals_R > 0])))) if (totals_R > 0).any() else 1.0

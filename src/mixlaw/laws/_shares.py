@@ -54,6 +54,7 @@ class MixtureLaw(ABC):
         name: what `--law` says.
         needs_own_domain: whether the target must be one of the domains.
         any_size: whether the law fits runs of several model sizes as they are.
+        knows_base: whether it says what a model has that was not trained: the loss of a run without tokens.
 
     Args:
         domains: the K domains, in the order of the token columns.
@@ -66,6 +67,7 @@ class MixtureLaw(ABC):
     name = ""
     needs_own_domain = False
     any_size = False
+    knows_base = False
 
     def __init__(self, domains: tuple[str, ...], target: str) -> None:
         self.domains = tuple(domains)

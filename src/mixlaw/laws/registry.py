@@ -29,6 +29,7 @@ GROUP = "mixlaw.laws"
 _BUILT_IN = {
     "mean": "mixlaw.laws.mean:Mean",
     "chinchilla": "mixlaw.laws.chinchilla:Chinchilla",
+    "rectified": "mixlaw.laws.rectified:Rectified",
     "autoscale": "mixlaw.laws.autoscale:Autoscale",
     "transfer": "mixlaw.laws.transfer:Transfer",
     "bivariate": "mixlaw.laws.bivariate:Bivariate",
@@ -65,6 +66,11 @@ class LawKind:
     def needs_own_domain(self) -> bool:
         """Whether every target must be one of the domains."""
         return bool(getattr(self.law, "needs_own_domain", False))
+
+    @property
+    def knows_base(self) -> bool:
+        """Whether the law takes runs without tokens: the base model as it is."""
+        return bool(getattr(self.law, "knows_base", False))
 
     @property
     def equation(self) -> str:

@@ -44,7 +44,7 @@ def test_writing_and_reading_gives_the_same_table(tmp_path: Path) -> None:
         (GOOD.replace("1.25", "inf"), r"line 3, column 'loss:a'"),
         (GOOD.replace("1.25", "low"), r"line 3, column 'loss:a': 'low'"),
         (GOOD.replace("300,0", ",0"), r"line 3, column 'tokens:a': the cell is empty"),
-        (GOOD.replace("300,0", "0,0"), "no domain has any tokens"),
+        (GOOD.replace("300,0", "0,0").replace("100,200", "0,0"), "no run has any tokens"),
         (GOOD.replace("r1", "r0"), "the run 'r0' is already in line 2"),
         (GOOD.replace("tokens:b", "tokens:a"), "'tokens:a' appears twice"),
         (GOOD.replace("tokens:b", " tokens:a"), "'tokens:a' appears twice"),

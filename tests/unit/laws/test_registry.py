@@ -45,7 +45,7 @@ def module(monkeypatch):
 
 
 def test_the_built_in_names_come_first_from_the_simplest_law_on_and_all_are_found():
-    assert names()[:4] == ("mean", "chinchilla", "autoscale", "transfer")
+    assert names()[:5] == ("mean", "chinchilla", "rectified", "autoscale", "transfer")
     for name in names():
         kind = find(name)
         assert kind.name == name and (kind.law is None) != (kind.regressor is None)

@@ -12,13 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.choosing.held_out import held_out
+from mixlaw.fit.choosing.held_out import figures_of, held_out, largest
 from mixlaw.fit.choosing.table import LawRow
+from mixlaw.fit.estimating.estimator import trained
 from mixlaw.fit.estimating.transfer import require_identifiable
 from mixlaw.fit.size import log_sizes
 
 CANDIDATES = ("transfer", "pairwise")
 """What `auto` chooses from, the simplest first: laws that hold at other budgets and that `solve` solves."""
+
+ALONE = ("transfer", "pairwise", "rectified")
+"""The same where there is one domain. `transfer` is a power law with a floor there."""
+
+_LARGEST, _KEPT = 2, 4
+"""Different totals, the largest ones, that are held out where there is one domain, and how many must be left. Chosen
+on: the tuning half of the fine-tuning curves, where two chose better than three, four or all of these together."""
 
 _MORE_TO_CHOOSE = 5
 """Different mixtures above the number of domains below which holding some out says too little: as many as a target's
@@ -56,14 +64,14 @@ def choose(runs: RunTable) -> Choice:
     K = len(runs.domains)
     if log_sizes(runs) is not None:
         return Choice("pairwise", "Law 'pairwise': the runs are of several model sizes.")
+    if K < 2:
+        return _for_one_domain(runs)
     if not set(runs.targets) <= set(runs.domains):
         return Choice("pairwise", "Law 'pairwise': there are targets that are no domains.")
-    if K < 2:
-        return Choice("transfer", "Law 'transfer': there is one domain.")
     few = len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE
     if not few:
         # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
-        require_identifiable(runs)
+        require_identifiable(trained(runs))
     transfer, pairwise = rows = [held_out(runs, name) for name in CANDIDATES]
     usable = [row for row in rows if np.isfinite(row.mre)]
     if few or not usable:
@@ -75,6 +83,24 @@ def choose(runs: RunTable) -> Choice:
         return Choice(name, reason, chosen)
     reason += f" Held-out mixtures do not tell it from '{other.name}': decisions hedge between both."
     return Choice(name, reason, chosen, other)
+
+
+def _for_one_domain(runs: RunTable) -> Choice:
+    """Return the law that predicts the largest runs best from the smaller ones: one domain's runs differ in size alone,
+    and what is asked of them lies beyond the largest."""
+    held = largest(runs, _LARGEST, _KEPT)
+    if held is None:
+        name = "pairwise" if (runs.totals_R == 0).any() or not set(runs.targets) <= set(runs.domains) else "transfer"
+        return Choice(name, f"Law '{name}': there is one domain, and too few sizes to hold the largest out.")
+    rows = [figures_of(runs, name, [held]) for name in ALONE]
+    usable = [row for row in rows if np.isfinite(row.mre)]
+    if not usable:
+        return Choice("pairwise")
+    best = min(usable, key=lambda row: row.mre)
+    figures = ", ".join(f"{row.name} {100 * row.mre:.3g} %" for row in usable)
+    return Choice(
+        best.name, f"Law '{best.name}' has the smallest error on the {_LARGEST} largest sizes, held out ({figures})."
+    )
 
 
 def simplest_good(rows: Sequence[LawRow], runs: RunTable) -> tuple[str, str]:
@@ -99,6 +125,6 @@ def told_apart(row: LawRow, other: LawRow, runs: RunTable) -> bool:
 def _clearly_worse(row: LawRow, other: LawRow, runs: RunTable) -> bool:
     """Return whether a law's relative error on held-out runs is larger than another's by more than a standard error."""
     each_RJ = np.abs(row.predicted_RJ - runs.losses_RJ) - np.abs(other.predicted_RJ - runs.losses_RJ)
-    each_R = np.nanmean(each_RJ / np.abs(runs.losses_RJ), axis=1)
-    each_R = each_R[np.isfinite(each_R)]
+    known = np.isfinite(each_RJ).any(axis=1)
+    each_R = np.nanmean(each_RJ[known] / np.abs(runs.losses_RJ[known]), axis=1)
     return not each_R.mean() <= _TOLD_APART * each_R.std(ddof=1) / np.sqrt(len(each_R))

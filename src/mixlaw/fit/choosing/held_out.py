@@ -16,7 +16,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, MixlawError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.choosing.table import LawRow, LawTable
-from mixlaw.fit.estimating.estimator import Estimator
+from mixlaw.fit.estimating.estimator import Estimator, OfTrainedRuns
 from mixlaw.fit.estimating.law_problem import LawEstimator
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 from mixlaw.fit.estimating.regressor import RegressorEstimator
@@ -33,11 +33,13 @@ _FOLDS = 10
 
 def estimator_of(kind: LawKind) -> Estimator:
     """Return what fits a law: the one made for it, or the one for any law."""
+    if kind.law is Pairwise:
+        return PairwiseEstimator()
     if kind.regressor is not None:
-        return RegressorEstimator(kind)
+        return OfTrainedRuns(RegressorEstimator(kind))
     if kind.law is Transfer:
-        return TransferEstimator()
-    return PairwiseEstimator() if kind.law is Pairwise else LawEstimator(kind)
+        return OfTrainedRuns(TransferEstimator())
+    return LawEstimator(kind) if kind.knows_base else OfTrainedRuns(LawEstimator(kind))
 
 
 def compare_laws(runs: RunTable, laws: Sequence[Any] | None = None) -> LawTable:
@@ -54,19 +56,25 @@ def compare_laws(runs: RunTable, laws: Sequence[Any] | None = None) -> LawTable:
 
 def held_out(runs: RunTable, law: Any) -> LawRow:
     """Return one law's figures on held-out mixtures; an error of the law becomes its note."""
+    return figures_of(runs, law, folds(runs))
+
+
+def figures_of(runs: RunTable, law: Any, parts: list[np.ndarray]) -> LawRow:
+    """Return one law's figures on the runs of some folds, as `held_out`."""
     kind, began = find(law), time.perf_counter()
     predicted = np.full(runs.losses_RJ.shape, np.nan)
     try:
         require_one_size(runs, kind)
-        predicted = estimator_of(kind).held_out(runs, folds(runs))
+        predicted = estimator_of(kind).held_out(runs, parts)
     except MixlawError as error:
         return LawRow(kind.name, predicted, note=f"{error} {error.hint}".strip())
     seconds, losses = time.perf_counter() - began, runs.losses_RJ
     ceiling = CEILING * np.nanmax(np.abs(losses), axis=0)
-    predicted = np.clip(np.nan_to_num(predicted, nan=np.inf), 0, ceiling)
-    known = np.isfinite(losses)
+    asked = np.any(parts, axis=0) if parts else np.ones(len(runs), bool)
+    predicted = np.where(asked[:, None], np.clip(np.nan_to_num(predicted, nan=np.inf), 0, ceiling), np.nan)
+    known = np.isfinite(losses) & asked[:, None]
     residual = np.where(known, predicted - losses, np.nan)
-    spread = np.nansum((losses - np.nanmean(losses, axis=0)) ** 2)
+    spread = np.nansum(np.where(known, losses - np.nanmean(losses, axis=0), np.nan) ** 2)
     ranks = [spearman(predicted[known[:, j], j], losses[known[:, j], j]) for j in range(losses.shape[1])]
     return LawRow(
         kind.name,
@@ -80,13 +88,32 @@ def held_out(runs: RunTable, law: Any) -> LawRow:
 
 
 def folds(runs: RunTable) -> list[np.ndarray]:
-    """Return boolean masks (R,) of the runs to hold out: whole mixtures, at most ten folds, no randomness."""
-    mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel()
+    """Return boolean masks (R,) of the runs to hold out: whole mixtures, at most ten folds, no randomness.
+
+    The base model, a run without tokens, is never held out: nothing lies beyond it from which to predict it.
+    """
+    some = runs.totals_R > 0
+    if not some.any():
+        return []
+    mixtures = np.unique(runs.tokens_RK[some], axis=0, return_inverse=True)[1].ravel()
     # Sorted by total and dealt out in turn, so that every fold has small and large runs.
-    totals = np.array([runs.totals_R[mixtures == m][0] for m in range(mixtures.max() + 1)])
-    rank = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[mixtures]
+    totals = np.array([runs.totals_R[some][mixtures == m][0] for m in range(mixtures.max() + 1)])
+    rank = np.full(len(runs), -1)
+    rank[some] = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[mixtures]
     count = min(_FOLDS, int(mixtures.max()) + 1)
-    return [rank % count == fold for fold in range(count)] if count > 1 else []
+    return [some & (rank % count == fold) for fold in range(count)] if count > 1 else []
+
+
+def largest(runs: RunTable, sizes: int, least: int) -> np.ndarray | None:
+    """Return the mask (R,) of the runs of the largest totals.
+
+    Args:
+        runs: the runs.
+        sizes: how many different totals.
+        least: so many different totals above 0 must be left; None is returned where they are not.
+    """
+    totals = np.unique(runs.totals_R[runs.totals_R > 0])
+    return runs.totals_R >= totals[-sizes] if len(totals) >= sizes + least else None
 
 
 def require_one_size(runs: RunTable, kind: LawKind) -> None:

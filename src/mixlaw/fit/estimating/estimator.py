@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curve import Curve
 from mixlaw.fit.estimating.information import Information
@@ -66,6 +67,59 @@ class Estimator(Protocol):
             MixlawError: as `fit`, for all runs or without a fold.
         """
         ...
+
+
+@dataclass(frozen=True)
+class OfTrainedRuns:
+    """`Estimator` of a law that says nothing of runs without tokens: they are left out.
+
+    Attributes:
+        inner: of the law.
+    """
+
+    inner: Estimator
+
+    @property
+    def any_size(self) -> bool:
+        """The inner one's."""
+        return self.inner.any_size
+
+    def fit(self, runs: RunTable, seed: int = 0, draws: int = 200) -> Sequence[Estimated]:
+        """See `Estimator.fit`.
+
+        Raises:
+            TooFewRuns: no run has any tokens.
+        """
+        return self.inner.fit(trained(runs), seed, draws)
+
+    def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
+        """See `Estimator.held_out`; NaN for runs without tokens."""
+        some, predicted = runs.totals_R > 0, np.full(runs.losses_RJ.shape, np.nan)
+        predicted[some] = self.inner.held_out(trained(runs), [fold[some] for fold in folds])
+        return predicted
+
+
+def trained(runs: RunTable) -> RunTable:
+    """Return the runs that have any tokens.
+
+    Raises:
+        TooFewRuns: there are none.
+    """
+    some = runs.totals_R > 0
+    if not some.any():
+        raise TooFewRuns("No run has any tokens: nothing says what training does.", "Add runs that train.")
+    return runs if some.all() else runs.take(some)
+
+
+def require_different(runs: RunTable, target: str, law: str) -> None:
+    """Raise TooFewRuns where a target was measured at fewer than two mixtures: nothing says what they change."""
+    known = np.isfinite(runs.losses_RJ[:, runs.targets.index(target)])
+    distinct = len(np.unique(runs.tokens_RK[known], axis=0))
+    if distinct < 2:
+        raise TooFewRuns(
+            f"Target '{target}' was measured at {distinct} mixture{'s' * (distinct != 1)}; law '{law}' needs 2.",
+            "Add runs with other mixtures; 1 + 4 K are a good number.",
+        )
 
 
 def predicted_by_refitting(estimator: Estimator, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:

@@ -81,7 +81,9 @@ def minimise(
         weighted = scale_R[:, None] * jacobian
         gradient = weighted.T @ (scale_R * (predicted - losses_R)) + precision_PP @ (z - mean_P)
         free = ~(((z <= lower_P) & (gradient > 0)) | ((z >= upper_P) & (gradient < 0)))
-        hessian, slope = (weighted.T @ weighted + precision_PP)[np.ix_(free, free)], gradient[free]
+        hessian, slope = weighted.T @ weighted + precision_PP, gradient[free]
+        if not free.all():
+            hessian = hessian[np.ix_(free, free)]
         moved = False
         for _ in range(_TRIES):
             trial = z.copy()
@@ -115,8 +117,10 @@ def _cost(
 
 def _solve(hessian: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
     diagonal = np.maximum(np.diag(hessian), 1e-12 * max(float(np.diag(hessian).max(initial=0)), 1e-300))
+    damped = hessian.copy()
+    damped.flat[:: len(diagonal) + 1] += damping * diagonal
     try:
         # NumPy's LU costs a fifth of what SciPy's checked Cholesky does at this size.
-        return np.linalg.solve(hessian + np.diag(damping * diagonal), gradient)
+        return np.linalg.solve(damped, gradient)
     except np.linalg.LinAlgError:
         return gradient / (diagonal * (1 + damping))

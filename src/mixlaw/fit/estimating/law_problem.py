@@ -15,7 +15,7 @@ import numpy as np
 from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curve import Curve, Scatter
-from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting
+from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting, require_different
 from mixlaw.fit.estimating.information import Information, information
 from mixlaw.fit.estimating.robust import estimate
 from mixlaw.fit.posterior.around import Around, draw
@@ -122,6 +122,8 @@ class LawEstimator:
     def fit(self, runs: RunTable, seed: int = 0, draws: int = 200) -> list[Estimated]:
         """See `Estimator.fit`."""
         assert self.kind.law is not None
+        for target in runs.targets:
+            require_different(runs, target, self.kind.name)
         tokens_RK = runs.tokens_RK / MILLION
         unit = typical_total(tokens_RK)
         return [

@@ -23,10 +23,13 @@ from mixlaw.fit.curve import Curve
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.gauss_newton import minimise
 from mixlaw.fit.estimating.information import Information, information
+from mixlaw.fit.estimating.pairwise_density import PairwiseDensity
 from mixlaw.fit.estimating.pairwise_point import Target, fit_points
 from mixlaw.fit.estimating.pairwise_problem import GAMMA, A, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND
 from mixlaw.fit.posterior.around import Around, draw
+from mixlaw.fit.posterior.convergence import Convergence
+from mixlaw.fit.posterior.hamiltonian import sample_by_gradient
 from mixlaw.fit.size import log_sizes
 from mixlaw.fit.units import MILLION, typical_total
 from mixlaw.laws.pairwise import CURVE, Mixtures
@@ -41,6 +44,18 @@ _FOLDS = 5
 _PAYS = 0.5
 """Standard errors by which interference must lower the error on held-out mixtures. Chosen on: the
 fine-tuning swarm, before the split, five folds and 360k tokens."""
+
+_DECIDING = 16
+"""Targets that decide on interference at the most: fits with it take five times as long. For speed. No data."""
+
+
+_WORK, _EVALUATIONS = 2.0e9, 60_000
+"""Runs x domains x evaluations of the gradient that the draws of a target may cost, and evaluations at the most: some
+seconds. No data."""
+
+
+_FEW_COORDINATES = 20
+"""Where chains along the gradient did not settle, walkers try, with so many coordinates at the most. No data."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +124,20 @@ class _Same:
 def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
     runs = same.runs
     unit = typical_total(runs.tokens_RK)
-    without, with_ = (
-        fit_points(runs, unit, switch) if interference in (None, switch) else [] for switch in (False, True)
-    )
-    if without and with_:
-        return with_ if _pays(runs, without, with_) else without
-    return without or with_
+    if interference is not None:
+        return fit_points(runs, unit, interference)
+    without, deciding = fit_points(runs, unit, False), _deciding(len(runs.targets))
+    with_ = dict(zip(deciding, fit_points(runs, unit, True, deciding), strict=True))
+    if not _pays(runs, {j: without[j] for j in deciding}, with_):
+        return without
+    rest = [j for j in range(len(without)) if j not in with_]
+    with_ |= dict(zip(rest, fit_points(runs, unit, True, rest), strict=True))
+    return [with_[j] for j in range(len(without))]
+
+
+def _deciding(targets: int) -> list[int]:
+    """Return the places of the targets that decide on interference, evenly chosen: it is switched for all together."""
+    return sorted({round(j) for j in np.linspace(0, targets - 1, min(targets, _DECIDING))})
 
 
 def _require_runs(runs: RunTable) -> None:
@@ -151,12 +174,29 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
             fit.degrees,
             problem.straight(fit.z_P),
         )
-        z_SP, found = draw(around, seed, draws)
+        z_SP, found = _drawn(problem, around, seed, draws)
     at_bound = ("a",) * bool(fit.z_P[A] >= upper[A] - 1e-9 or fit.z_P[A] <= lower[A] + 1e-9)
     at_bound += ("E",) * bool(fit.z_P[E] <= lower[E] + 1e-12)
     gamma = None if problem.log_sizes_R is None else (float(fit.z_P[GAMMA]), z_SP[:, GAMMA])
     theta_P, theta_SP = (law.rescale(problem.theta(z), unit) for z in (fit.z_P[None], z_SP))
     return Estimated(Curve(law, theta_P[0], theta_SP, fit.scatter, gamma), at_bound, _known(fit), found)
+
+
+def _drawn(problem: PairwiseProblem, around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence]:
+    """Return (draws, P) posterior draws, and what they are worth."""
+    density = PairwiseDensity(problem, around)
+    start = density.start()
+    if not np.isfinite(density.gradient(start[None])[0]).all():
+        # The runs fix no two heights of the curve, as where all effective amounts of data are one.
+        return draw(around, seed, draws)
+    most = min(int(_WORK / problem.mixtures.tokens_RK.size), _EVALUATIONS)
+    x_SP, found = sample_by_gradient(density, start, around.stream(seed), draws, most)
+    if found.poor and problem.size <= _FEW_COORDINATES:
+        # Walkers need no smooth density: they settle where the noise is so small that a bound is a cliff.
+        z_SP, other = draw(around, seed, draws)
+        if other.effective > found.effective:
+            return z_SP, other
+    return density.z(x_SP), found
 
 
 def _known(fit: Target) -> Information:
@@ -173,8 +213,8 @@ def _known(fit: Target) -> Information:
     return information(jacobian, names, np.diag(fit.covariance_PP)[places], prior[places])
 
 
-def _pays(runs: RunTable, without: list[Target], with_: list[Target]) -> bool:
-    """Return whether h lowers the error on held-out mixtures by more than half a standard error.
+def _pays(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) -> bool:
+    """Return whether h lowers the error on held-out mixtures by more than half a standard error, over some targets.
 
     Each target is fitted again without a fold of the mixtures, under the scatter of the whole fit.
     """
@@ -184,7 +224,7 @@ def _pays(runs: RunTable, without: list[Target], with_: list[Target]) -> bool:
         return False
     errors = np.full((2, *runs.losses_RJ.shape), np.nan)
     for switch, fits in enumerate((without, with_)):
-        for j, fit in enumerate(fits):
+        for j, fit in fits.items():
             whole, measured = _whole(fit, runs, j), np.isfinite(runs.losses_RJ[:, j])
             for fold in range(folds):
                 # Sorted mixtures are dealt out in turn: every fold has small and large runs; no randomness.

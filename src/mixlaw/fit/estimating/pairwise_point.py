@@ -5,6 +5,7 @@ Shape letters: R runs, M other domains, P coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,9 @@ Chosen on: RegMix, before the split."""
 
 _GAMMA = (0.1, 0.2)
 """Prior mean and standard deviation of gamma. Source: fine-tuning exponents of size in Zhang et al. 2024, sec. 4."""
+
+_OPEN = 1e-10
+"""A direction in which nothing holds the parameters has this part of the largest information. For safety. No data."""
 
 _FEWEST_DEGREES = 0.2
 """Part of the runs that are degrees of freedom for the noise at the least: with few runs and many parameters that
@@ -52,17 +56,18 @@ class Target:
         return self.problem.law
 
 
-def fit_points(runs: RunTable, unit: float, interference: bool) -> list[Target]:
+def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequence[int] | None = None) -> list[Target]:
     """Return the fitted targets.
 
     Args:
         runs: the runs.
         unit: tokens of a typical run's total.
         interference: whether h is fitted.
+        targets: places of those wanted; None for all.
     """
     tokens_RK, sizes_R, fits = runs.tokens_RK / unit, log_sizes(runs), []
-    for j, name in enumerate(runs.targets):
-        law, losses_R = Pairwise(runs.domains, name), runs.losses_RJ[:, j]
+    for j in range(len(runs.targets)) if targets is None else targets:
+        law, losses_R = Pairwise(runs.domains, runs.targets[j]), runs.losses_RJ[:, j]
         measured = np.flatnonzero(np.isfinite(losses_R))
         # A canonical order makes the result independent of the order of the runs, to the last bit.
         rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
@@ -125,7 +130,7 @@ def _set_noise(fit: Target, best: Minimum) -> None:
     problem, sd = fit.problem, fit.scatter
     count = len(problem.losses_R)
     free = np.flatnonzero(best.free_P)
-    posterior = np.linalg.inv((best.information_PP + fit.precision_PP)[np.ix_(free, free)])
+    posterior = _inverse((best.information_PP + fit.precision_PP)[np.ix_(free, free)])
     used = float(np.sum(posterior * best.information_PP[np.ix_(free, free)]))
     fit.degrees = max(count - used, _FEWEST_DEGREES * count)
     size = np.abs(best.residuals_R)
@@ -141,3 +146,17 @@ def _set_noise(fit: Target, best: Minimum) -> None:
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))
     fit.covariance_PP = np.zeros_like(fit.precision_PP)
     fit.covariance_PP[np.ix_(free, free)] = posterior
+
+
+def _inverse(information_PP: np.ndarray) -> np.ndarray:
+    """Return the inverse; where neither runs nor priors hold a direction, of a matrix that holds it by very little."""
+    scale = np.sqrt(np.maximum(np.diag(information_PP), 1e-300))
+    try:
+        found = np.linalg.inv(information_PP)
+        if np.isfinite(found).all() and (np.diag(found) > 0).all():
+            return found
+    except np.linalg.LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(information_PP / np.outer(scale, scale))
+    root = vectors / np.sqrt(np.maximum(values, _OPEN * values[-1])) / scale[:, None]
+    return root @ root.T

@@ -16,7 +16,7 @@ import numpy as np
 
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.laws._shares import EXPONENT_BOUNDS
-from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise
+from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise, log_odds
 
 LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
 GAMMA = -1
@@ -95,21 +95,39 @@ class PairwiseProblem:
             return self.law.terms(self.theta(z_SP), self.mixtures).reducible * self._shrink(z_SP) + z_SP[:, E, None]
 
     def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (R,) losses and (R, P) derivatives by z."""
-        theta_P = self.theta(z_P[None])[0]
+        """Return (R,) losses and (R, P) derivatives by z.
+
+        Those of `Pairwise.derivatives` by logarithms where z has such, without what z leaves out: fits spend most of
+        their time here.
+        """
+        theta_P, x, M = self.theta(z_P[None])[0], self.mixtures, self.sources
         with np.errstate(over="ignore", invalid="ignore"):
-            terms = self.law.terms(theta_P, self.mixtures)
-            by_theta = self.law.derivatives(theta_P, self.mixtures, terms)
-            shrink = self._shrink(z_P[None])
+            terms = self.law.terms(theta_P, x)
+            reducible = terms.reducible * np.ravel(self._shrink(z_P[None]))
             jacobian = np.empty((len(self.losses_R), self.size))
-            jacobian[:, : self.of_law] = by_theta[:, : self.of_law]
-            jacobian[:, self._logarithms] *= theta_P[self._logarithms]
-            reducible = terms.reducible * np.ravel(shrink)
+            a, first, known = theta_P[A], len(CURVE), theta_P[LOG_N0] ** theta_P[A]
+            by_log_D = reducible * terms.slope
+            by_Q = by_log_D / (a * terms.Q)
+            logs = terms.worth * x.log_RK
+            jacobian[:, LOG_C] = reducible
+            jacobian[:, LOG_N0] = by_Q * a * known
+            jacobian[:, A] = by_Q * (known * z_P[LOG_N0] + logs.sum(-1)) - by_log_D * terms.log_D / a
+            jacobian[:, LOG_BETA] = -reducible * terms.log_D * theta_P[LOG_BETA]
+            jacobian[:, E] = 1.0
+            self._others_into(jacobian[:, first : first + M], terms.worth, by_Q)
+            self._others_into(jacobian[:, first + M : first + 2 * M], logs, by_Q)
+            if self.interference:
+                odds = log_odds(x, terms.log_D)
+                self._others_into(jacobian[:, first + 2 * M : first + 3 * M], odds, reducible)
             if self.log_sizes_R is not None:
-                jacobian[:, : self.of_law] *= np.ravel(shrink)[:, None]
-                jacobian[:, E] = 1.0
                 jacobian[:, GAMMA] = -reducible * self.log_sizes_R
         return reducible + z_P[E], jacobian
+
+    def _others_into(self, out_RM: np.ndarray, values_RK: np.ndarray, times_R: np.ndarray) -> None:
+        """Write the columns of the other domains, times a number of each run."""
+        own = self.sources if self.law.own is None else self.law.own
+        np.multiply(values_RK[:, :own], times_R[:, None], out=out_RM[:, :own])
+        np.multiply(values_RK[:, own + 1 :], times_R[:, None], out=out_RM[:, own:])
 
     def _shrink(self, z_SP: np.ndarray) -> np.ndarray:
         """Return what the models' sizes make of the reducible losses, (S, R) or 1."""

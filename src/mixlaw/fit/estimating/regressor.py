@@ -14,7 +14,7 @@ import numpy as np
 from mixlaw.core.errors import FitError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curve import Curve, Scatter
-from mixlaw.fit.estimating.estimator import Estimated
+from mixlaw.fit.estimating.estimator import Estimated, require_different
 from mixlaw.fit.units import MILLION
 from mixlaw.laws import LawKind
 from mixlaw.laws.base import Parameter, Predictor
@@ -101,6 +101,7 @@ class RegressorEstimator:
         """See `Estimator.fit`; there are no draws but the prediction."""
         found = []
         for target in runs.targets:
+            require_different(runs, target, self.kind.name)
             law = RegressorLaw.of(self.kind, runs, target)
             none = np.zeros(0)
             found.append(Estimated(Curve(law, none, none[None], _scatter(law))))

@@ -1,9 +1,10 @@
 """Posterior draws around a maximum a posteriori point.
 
 The normal approximation at the point (Laplace) is exact for many runs and wrong at bounds and along curved ridges,
-which few runs leave. Its draws therefore only start an ensemble of walkers (`mixlaw.fit.posterior.ensemble`) on the
-posterior density itself, until the draws suffice or cost too much. It stays as it is where hundreds of runs have made
-the posterior normal.
+which few runs leave, and in hundreds of coordinates, where small errors of each add up to a biased mean. Its draws
+therefore only start an ensemble of walkers (`mixlaw.fit.posterior.ensemble`) on the posterior density itself, until the
+draws suffice or cost too much. Where walkers cannot be paid for, its draws are pulled towards the point until the mean
+of their losses is that of the point, within a tenth of the noise; what they are worth says that they are few.
 
 Shape letters: R runs, P coordinates, S draws.
 """
@@ -28,13 +29,17 @@ _MOST_SWEEPS, _FEWEST_SWEEPS = 2000, 100
 """Sweeps of the ensemble at the most; where fewer than the fewest can be paid for, the normal approximation stays.
 No data."""
 
+_PULLED, _AGREE = 0.5, 0.1
+"""The normal approximation's draws are pulled towards the point by this factor until the mean of their losses lies
+within so many standard deviations of the noise of the point's, root mean square over the runs. No data."""
+
 _ROOM = 0.02
 """Standard deviation of a coordinate at its bound, in widths of its range. No data."""
 
 _NEAR = 1e-3
 """Standard deviation of the walkers that start near the point, in those of the posterior. No data."""
 
-_SHAPE = 2.0
+NOISE_SHAPE = 2.0
 """Degrees of freedom of the prior of the noise around its estimate: few, so weak. No data."""
 
 
@@ -100,6 +105,22 @@ class Around:
         points = np.where(points > self.upper_P, 2 * self.upper_P - points, points)
         return np.clip(np.nan_to_num(points, nan=0.0), self.lower_P, self.upper_P)
 
+    def stream(self, seed: int) -> np.random.Generator:
+        """Return the source of randomness of a seed; the order of the losses is part of it."""
+        ranks = np.argsort(self.losses_R, kind="stable").astype(np.int64).tobytes()
+        return generator("posterior", seed, hashlib.sha256(ranks).hexdigest())
+
+    def pulled(self, points_SP: np.ndarray) -> np.ndarray:
+        """Return points pulled towards the point until the mean of their losses agrees with its losses."""
+        point_R = self.losses(self.z_P[None])[0]
+        for _ in range(20):
+            with np.errstate(over="ignore", invalid="ignore"):
+                shift_R = self.losses(points_SP).mean(axis=0) - point_R
+            if np.mean(self.precision_R * shift_R**2) <= _AGREE**2:
+                break
+            points_SP = self.z_P + _PULLED * (points_SP - self.z_P)
+        return points_SP
+
     def worth(self, points_SP: np.ndarray) -> float:
         """Return how many independent draws of the posterior those of the normal approximation are worth.
 
@@ -124,7 +145,7 @@ class Around:
         prior = ((far @ self.precision_PP) * far).sum(axis=1)
         # The noise's size is known to within `degrees` of freedom: integrated out, the likelihood is a Student t.
         each = self.degrees / len(self.losses_R)
-        density = -0.5 * prior - 0.5 * (self.degrees + _SHAPE) * np.log(_SHAPE + squares * each)
+        density = -0.5 * prior - 0.5 * (self.degrees + NOISE_SHAPE) * np.log(NOISE_SHAPE + squares * each)
         return np.where(inside & np.isfinite(density), density + log_volume, -np.inf)
 
 
@@ -136,15 +157,13 @@ def draw(around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence
         seed: of the draws; with the order of the losses it makes the stream.
         draws: S.
     """
-    z, runs = around.z_P, len(around.losses_R)
-    ranks = np.argsort(around.losses_R, kind="stable").astype(np.int64).tobytes()
-    rng = generator("posterior", seed, hashlib.sha256(ranks).hexdigest())
+    z, runs, rng = around.z_P, len(around.losses_R), around.stream(seed)
     walkers = max(2 * len(z) + 2, 60)
     walkers += walkers % 2
     sweeps = min(int(_WORK / (walkers * max(runs, 1) * len(z))), _MOST_SWEEPS)
     if sweeps < _FEWEST_SWEEPS:
         points = around.spread(draws, rng)
-        return points, Convergence(around.worth(points), 1.0)
+        return around.pulled(points), Convergence(around.worth(points), 1.0)
     # Where the normal approximation is too wide, a walker far out would need longer to come home than it is given: the
     # walkers start from the most probable fifth of its draws.
     near = z + _NEAR * around.width_P * rng.standard_normal((walkers, len(z)))

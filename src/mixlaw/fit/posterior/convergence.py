@@ -37,6 +37,11 @@ EFFECTIVE = 200.0
 middle in two of three cases (binomial error of a 5 % quantile of a normal). No data."""
 
 
+_POOR = 0.25
+"""Part of the wanted draws below which users are warned: an end of a 90 % interval is then off by twice as much. The
+same part bounds R-hat. No data."""
+
+
 @dataclass(frozen=True)
 class Convergence:
     """What the posterior draws of one target are worth.
@@ -53,6 +58,11 @@ class Convergence:
     def enough(self) -> bool:
         """Whether both are as they should be."""
         return self.effective >= EFFECTIVE and self.rhat < RHAT
+
+    @property
+    def poor(self) -> bool:
+        """Whether they are so far from it that intervals and expected losses should not be relied on."""
+        return not (self.effective >= _POOR * EFFECTIVE and self.rhat - 1 < (RHAT - 1) / _POOR)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""

@@ -80,10 +80,11 @@ const mixlaw = (() => {
 
   /* L = E + B D^-b */
   const chinchilla = ([E, B, b], N) => E + B * Math.pow(sum(N), -b);
+  const rectified = ([E, B, D_t, b], N) => E + B / (D_t + Math.pow(sum(N), b));
   const mean = ([value]) => value;
 
   const laws = {
-    transfer, pairwise, exponential, autoscale, bivariate, additive, additive_joint, chinchilla, mean,
+    transfer, pairwise, exponential, autoscale, bivariate, additive, additive_joint, chinchilla, rectified, mean,
   };
 
   /* Tokens beyond the first epoch, in fresh ones: N' = U + U R* (1 - exp(-(N / U - 1) / R*)) */
