@@ -18,6 +18,8 @@ from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import fit_law
 from mixlaw.solve import Solution, solve_mixture
 
+_SHOWN_KEYS = 6
+
 
 @dataclass(frozen=True)
 class Check:
@@ -77,7 +79,7 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     unused = project.left_out
     examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
     specs, notes = project.design
-    notes = [*([unused] if unused else []), *notes]
+    notes = [*project.tokenizer.warnings, *_not_carried(project), *([unused] if unused else []), *notes]
     return Check(
         {name: tokens.to_json() for name, tokens in project.prepared.items()},
         examples,
@@ -87,6 +89,18 @@ def check(config: str | Path, note: Note | None = None) -> Check:
         notes,
         stored_parameters(Path(project.config.model.name_or_path)),
     )
+
+
+def _not_carried(project: Project) -> list[str]:
+    """Return a sentence for every domain whose rows have columns, or keys of turns, that mixlaw does not carry."""
+    found = []
+    for name, tokens in project.prepared.items():
+        if tokens.unused:
+            keys = sorted(tokens.unused.items(), key=lambda item: (-item[1], item[0]))
+            shown = ", ".join(f"{key} ({count:,})" for key, count in keys[:_SHOWN_KEYS])
+            more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
+            found.append(f"{name}: not used for training: {shown}{more}.")
+    return found
 
 
 def report(

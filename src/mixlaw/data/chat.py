@@ -1,7 +1,7 @@
 """Chat template and tokenizer: messages in, token ids and a mask of the assistant's tokens out.
 
 The mask comes from character spans of the rendered text (`mixlaw.data.masks`), so text that merely looks like a
-special token changes nothing.
+special token changes nothing. A token that has any supervised text is supervised.
 """
 
 from __future__ import annotations
@@ -113,6 +113,36 @@ class ChatTokenizer:
         texts = [text for text, _ in rendered]
         ids, starts, lengths = self._tokens(texts)
         return marked(ids, starts, lengths, rendered, max_length, self._trims)
+
+    def parts(self, rendered: Rendered) -> list[tuple[str, bool]]:
+        """Return a rendered conversation in runs of tokens: (text, whether they are supervised)."""
+        (tokens,) = self.encode([rendered], 1 << 40)
+        encoded = self.tokenizer(rendered[0], add_special_tokens=False, return_offsets_mapping=True)
+        starts = [start for start, _ in encoded["offset_mapping"]]
+        found: list[tuple[str, bool]] = []
+        at = 0
+        for k in range(1, len(starts) + 1):
+            if k == len(starts) or tokens.supervised[k] != tokens.supervised[k - 1]:
+                end = len(rendered[0]) if k == len(starts) else starts[k]
+                found.append((rendered[0][at:end], bool(tokens.supervised[k - 1])))
+                at = end
+        return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is wrong with the template for training, as sentences."""
+        found = []
+        if not self.masks.learns_to_stop:
+            found.append(
+                f"The chat template of '{self.name}' ends an answer with no token, so no stop token is learnt: the "
+                "model would go on after its answer. Use a template that ends the assistant's turn."
+            )
+        if self.template.moment is not None:
+            found.append(
+                f"The chat template of '{self.name}' writes today's date ({self.template.moment}): the same rows give "
+                "other tokens on another day. Use a template without it."
+            )
+        return found
 
     @cached_property
     def _trims(self) -> bool:

@@ -65,6 +65,13 @@ class Conversation(NamedTuple):
             found["chat_template_kwargs"] = self.template_kwargs
         return found
 
+    def carries(self) -> set[str]:
+        """Return what it has beside roles and contents: keys of turns, `tools` and `chat_template_kwargs`."""
+        if self.plain:
+            return set()
+        keys = {key for message in self.messages for key in message} - {"role", "content"}
+        return keys | (self.body().keys() - {"messages"})
+
     def line(self, domain: str) -> bytes:
         """Return its line of a JSONL file, with the newline."""
         return json.dumps(self.body() | {"domain": domain}, ensure_ascii=False).encode() + b"\n"

@@ -90,9 +90,9 @@ def converter(form: str, domain: Domain, reader: Reader | None = None) -> Conver
     return convert
 
 
-def reader_of(domain: Domain) -> Reader:
-    """Return how the turns of a domain are read."""
-    return Reader(domain.columns, domain.roles, frozenset(domain.ignore))
+def reader_of(domain: Domain, template_keys: frozenset[str] = frozenset()) -> Reader:
+    """Return how the turns of a domain are read, for a chat template that reads some keys (`Template.keys`)."""
+    return Reader(domain.columns, domain.roles, frozenset(domain.ignore), template_keys)
 
 
 class _Row:
@@ -135,7 +135,8 @@ class _Row:
             raise DataError(
                 f"{place}: the conversation is not a list of turns, or is empty.", "Correct or delete that row."
             )
-        return [self.reader.message(turn, place, t) for t, turn in enumerate(value, 1)]
+        message = self.reader.message
+        return [message(turn, place, t) for t, turn in enumerate(value, 1)]
 
     def with_system(self, values: Mapping[str, Any], messages: Messages, place: str) -> Messages:
         """Return the turns with the row's system prompt in front; one of their own must say the same."""

@@ -27,6 +27,10 @@ _USER, _ANSWER, _NEXT = "probe user", "probe answer", "probe next"
 _ASKED = {"role": "user", "content": _USER}
 _SAID = {"role": "assistant", "content": _ANSWER}
 _MORE = {"role": "user", "content": _NEXT}
+_THINKS = re.compile(r"[<\[](?:think|thinking|thought|reason|reasoning)[>\]]", re.IGNORECASE)
+"""What opens reasoning. It is the assistant's own text also where a template already opens it for the model, as in the
+training templates of TRL: a model that is asked without that text must write it.
+"""
 _REMEDIES = {
     "content": "Drop that row, or use a template that writes it (many write no text beside a tool call).",
     "reasoning": "Use a template that does, write it into the content as <think>...</think>, or leave it out with "
@@ -176,9 +180,9 @@ class Masks:
                 place, end = min(places)
                 return place + len(end)
         special = self._special.search(text, last, until)
-        if special is not None and not text[last : special.start()].strip():
-            if not self.opening[0].lstrip().startswith(special.group()):
-                return special.end()
+        adjacent = special is not None and not text[last : special.start()].strip()
+        if special is not None and adjacent and not self.opening[0].lstrip().startswith(special.group()):
+            return special.end()
         return last + len(text[last:].rstrip()) if until == len(text) else last
 
     def _cut(self, span: Span, blocks: Sequence[Span], text: str) -> Iterator[Span]:
@@ -197,6 +201,8 @@ class Masks:
         opening = after[len(before) :] if before is not None and after is not None and after.startswith(before) else ""
         if not opening and after is not None:
             opening = after.rpartition(_USER)[2].lstrip()
+        if thinks := _THINKS.search(opening):
+            opening = opening[: thinks.start()]
         core = opening
         for turns in ([_ASKED, _SAID], [_ASKED, _SAID, _MORE, _SAID]):
             said = self._said(turns)
@@ -210,32 +216,58 @@ class Masks:
     @cached_property
     def ends(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What ends an answer: special tokens, and texts that a template writes where it has no such token."""
-        call = {"id": "call00000", "type": "function", "function": {"name": "look", "arguments": {"k": _ANSWER}}}
-        calls = {"role": "assistant", "content": "", "tool_calls": [call]}
-        result = {"role": "tool", "content": _NEXT, "name": "look", "tool_call_id": "call00000"}
         tokens: list[str] = []
         closings: list[str] = []
-        for turns in ([_ASKED, _SAID], [_ASKED, _SAID, _MORE, _SAID], [_ASKED, calls, result, _SAID], [_ASKED, calls]):
-            said = (self._said(turns) or "").partition(_USER)[2].partition(_NEXT)[0]
-            head, found, tail = said.rpartition(_ANSWER)
-            if not found or any(end in tail for end in (*tokens, *closings)):
+        for kind, (head, tail) in self._tails.items():
+            if any(end in tail for end in (*tokens, *closings)):
                 continue
-            # What also stands before the answer's text opens or quotes it, and a token that touches the first at the
+            # What also stands before the text of a call opens or quotes it, and a token that touches the first at the
             # end of a text belongs to it.
-            marks = [mark for mark in self._special.finditer(tail) if turns[1] == _SAID or mark.group() not in head]
+            marks = [mark for mark in self._special.finditer(tail) if "call" not in kind or mark.group() not in head]
             if marks:
                 run = itertools.takewhile(lambda pair: pair[0].end() == pair[1].start(), itertools.pairwise(marks))
-                last = [marks[0], *(second for _, second in run)][-1 if turns == [_ASKED, _SAID] else 0]
+                last = [marks[0], *(second for _, second in run)][-1 if kind == "answer at the end" else 0]
                 tokens.append(tail[marks[0].start() : last.end()])
-            elif len(turns) == 2 and tail.strip():
+            elif "at the end" in kind and tail.strip():
                 closings.append(tail.strip())
         return tuple(tokens), tuple(closings)
 
     @cached_property
+    def stops(self) -> tuple[str, ...]:
+        """The tokens with which a model that learnt from these masks ends its answers and calls."""
+        found = {}
+        for kind, (_, tail) in self._tails.items():
+            places = [(tail.find(end), end) for end in self.ends[0] if end in tail]
+            if places:
+                found[kind] = list(self._special.finditer(min(places)[1]))[-1].group()
+        if "answer at the end" in found:
+            found.pop("answer", None)
+        return tuple(dict.fromkeys(found.values()))
+
+    @property
     def learns_to_stop(self) -> bool:
         """Whether a single answer ends with a token or text that says so."""
-        said = self._said([_ASKED, _SAID])
-        return said is None or any(end in said.rpartition(_ANSWER)[2] for ends in self.ends for end in ends)
+        _, tail = self._tails.get("answer at the end", ("", ""))
+        return not self._tails or any(end in tail for ends in self.ends for end in ends)
+
+    @cached_property
+    def _tails(self) -> dict[str, tuple[str, str]]:
+        """Kind of turn -> what the template writes before and behind its last own text, up to the next turn's text."""
+        call = {"id": "call00000", "type": "function", "function": {"name": "look", "arguments": {"k": _ANSWER}}}
+        calls = {"role": "assistant", "content": "", "tool_calls": [call]}
+        result = {"role": "tool", "content": _NEXT, "name": "look", "tool_call_id": "call00000"}
+        found = {}
+        for kind, turns in (
+            ("answer at the end", [_SAID]),
+            ("answer", [_SAID, _MORE, _SAID]),
+            ("call", [calls, result, _SAID]),
+            ("call at the end", [calls]),
+        ):
+            said = (self._said([_ASKED, *turns]) or "").partition(_USER)[2].partition(_NEXT)[0]
+            head, own, tail = said.rpartition(_ANSWER)
+            if own:
+                found[kind] = (head, tail)
+        return found
 
     def _said(self, messages: Messages, prompt: bool = False) -> str | None:
         """Return what the template writes of messages of ours, None where it refuses them."""

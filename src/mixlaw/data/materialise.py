@@ -48,8 +48,9 @@ def materialise(
 ) -> dict[str, Any]:
     """Write the training files of a mixture into a new folder, whole or not at all.
 
-    A row is `{"messages": [...], "domain": <name>}`. A domain's rows are its sample of w_i N tokens (whole reshuffled
-    passes and a remainder where it must repeat), so the achieved tokens are within one row of the requested ones.
+    A row is what `Conversation.line` writes: `{"messages": [...], "domain": <name>}`, and `tools` where it has any. A
+    domain's rows are its sample of w_i N tokens (whole reshuffled passes and a remainder where it must repeat), so the
+    achieved tokens are within one row of the requested ones.
 
     Args:
         domains: name -> source, for the text.
@@ -97,7 +98,8 @@ def materialise(
             write_document(folder / "plan.json", "mixture_step", step)
         if workers is None:
             workers = workers_for(sum(origin.source.bytes for origin in origins))
-        files = write_files(plan, origins, file_format, folder, workers)
+        carried = frozenset(key for name in plan.samples for key in prepared[name].carried)
+        files = write_files(plan, origins, file_format, folder, workers, carried)
         manifest = document("mixture", _manifest(identity, mixture, prepared, plan, seed) | {"files": files})
         write_document(folder / "files" / "manifest.json", "mixture", manifest)
         _write_card(card, manifest, folder / "files")

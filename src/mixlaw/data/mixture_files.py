@@ -10,7 +10,6 @@ depends on the places alone.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import shutil
 import struct
@@ -25,15 +24,15 @@ from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.fingerprints import file_fingerprint
 from mixlaw.data.formats import converter
 from mixlaw.data.mixture_plan import MixturePlan, shard_names
+from mixlaw.data.parquet import write_parquet
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.prepare import DomainTokens
-from mixlaw.data.readers import Wanted, arrow
+from mixlaw.data.readers import Wanted
 from mixlaw.data.reading import Piece, Source
 from mixlaw.data.rows import TokenRows
 
 _BUFFER_BYTES = 32 << 20
 _HEAD = struct.Struct("<qi")
-_PARQUET_ROWS = 2048
 PIECE_BYTES = 128 << 20
 """Bytes of a piece in the first pass, about: each leaves a file in every bucket."""
 
@@ -121,8 +120,10 @@ def _flush(buffers: dict[int, bytearray], folder: Path) -> None:
     buffers.clear()
 
 
-def assemble(shard: int, buckets: Sequence[int], name: str, parts: Sequence[str], folder: Path) -> None:
-    """Second pass over one file: put the rows of its buckets into order and write them."""
+def assemble(
+    shard: int, buckets: Sequence[int], name: str, parts: Sequence[str], carried: frozenset[str], folder: Path
+) -> None:
+    """Second pass over one file: put the rows of its buckets into order and write them; see `write_files`."""
     done = folder / f"assembled-{shard}.json"
     if done.exists():
         return
@@ -136,7 +137,10 @@ def assemble(shard: int, buckets: Sequence[int], name: str, parts: Sequence[str]
             yield from ordered
 
     part = folder / f".{name}.part"
-    (_write_parquet if name.endswith(".parquet") else _write_jsonl)(part, lines())
+    if name.endswith(".parquet"):
+        write_parquet(part, lines(), carried)
+    else:
+        _write_jsonl(part, lines())
     target = folder / "files" / name
     os.replace(part, target)
     write_document(done, "mixture_step", {"name": name, "sha256": file_fingerprint(target), "rows": rows})
@@ -164,27 +168,13 @@ def _write_jsonl(file: Path, lines: Iterable[bytes]) -> None:
         os.fsync(stream.fileno())
 
 
-def _write_parquet(file: Path, lines: Iterable[bytes]) -> None:
-    pa, parquet = arrow("Writing Parquet")
-    from pyarrow.json import ParseOptions, ReadOptions, read_json
-
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    schema = pa.schema([("messages", pa.list_(message)), ("domain", pa.string())])
-
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        lines = iter(lines)
-        while some := b"".join(itertools.islice(lines, _PARQUET_ROWS)):
-            writer.write_table(
-                read_json(
-                    pa.BufferReader(some),
-                    ReadOptions(use_threads=False, block_size=len(some) + 1),
-                    ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
-                )
-            )
-
-
 def write_files(
-    plan: MixturePlan, origins: Sequence[Origin], suffix: str, folder: Path, workers: int = 1
+    plan: MixturePlan,
+    origins: Sequence[Origin],
+    suffix: str,
+    folder: Path,
+    workers: int = 1,
+    carried: frozenset[str] = frozenset(),
 ) -> list[dict[str, Any]]:
     """Do what is missing of both passes, and return name, SHA-256 and rows of every file.
 
@@ -194,6 +184,7 @@ def write_files(
         suffix: `jsonl` or `parquet`.
         folder: the working folder; the files come into its `files`.
         workers: processes; 1 works in this one.
+        carried: what any row has beside roles and contents: it makes the columns of Parquet, one schema for all files.
     """
     (folder / "files").mkdir(exist_ok=True)
     pieces = [(o, piece) for o, origin in enumerate(origins) for piece in origin.source.pieces(PIECE_BYTES)]
@@ -203,7 +194,8 @@ def write_files(
     names, parts = shard_names(plan.shards, suffix), [_part(o, p) for p, (o, _) in enumerate(pieces)]
     first = np.searchsorted(plan.bucket_starts, plan.shard_starts)
     writing = [
-        (assemble, (s, range(int(first[s]), int(first[s + 1])), name, parts, folder)) for s, name in enumerate(names)
+        (assemble, (s, range(int(first[s]), int(first[s + 1])), name, parts, carried, folder))
+        for s, name in enumerate(names)
     ]
     run_tasks(writing, workers)
     return [read_document(folder / f"assembled-{s}.json", "mixture_step") for s in range(len(names))]

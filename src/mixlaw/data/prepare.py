@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ class DomainTokens:
         dropped: rows whose supervised tokens all lay beyond `max_length`.
         truncated: rows cut at `max_length`.
         duplicates: further copies of validation rows, used on neither side.
+        carried: how many rows have tools, calls, reasoning, weights and the like; see `Conversation.carries`.
+        unused: how often rows have a key that is not carried; `messages[].key` for one of a turn.
     """
 
     name: str
@@ -59,6 +61,8 @@ class DomainTokens:
     dropped: int
     truncated: int
     duplicates: int
+    carried: Mapping[str, int]
+    unused: Mapping[str, int]
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts and hashes, for `domains.json`."""
@@ -76,6 +80,8 @@ class DomainTokens:
             "dropped": self.dropped,
             "truncated": self.truncated,
             "duplicates": self.duplicates,
+            "carried": dict(self.carried),
+            "unused": dict(self.unused),
         }
 
 
@@ -170,6 +176,8 @@ class _Wanted:
             summary["dropped"],
             summary["truncated"],
             summary["duplicates"],
+            summary["carried"],
+            summary["unused"],
         )
 
 
@@ -278,18 +286,13 @@ def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[t
 
 
 def example(domain: Domain, tokenizer: ChatTokenizer) -> list[tuple[str, bool]]:
-    """Return the first conversation as rendered, in parts of (text, whether it is supervised).
+    """Return the first conversation as rendered, in runs of tokens: (text, whether it is supervised).
 
     Raises:
         DataError: the domain is empty, or its first row malformed.
     """
     for row, conversation, _ in conversations(domain):
-        text, spans = tokenizer.render(conversation, row.place)
-        parts, at = [], 0
-        for first, last in spans:
-            parts += [(text[at:first], False), (text[first:last], True)]
-            at = last
-        return [part for part in [*parts, (text[at:], False)] if part[0]]
+        return tokenizer.parts(tokenizer.render(conversation, row.place))
     raise empty(domain)
 
 

@@ -146,7 +146,8 @@ class Template:
         for text_arguments, empty in itertools.product((False, True), ("", None)):
             dialect = Dialect(text_arguments, empty, parts)
             with contextlib.suppress(Exception):
-                text, _ = self.write(self.spoken(turns, dialect), [_TOOL])
+                # By the public function, which leaves out nulls: a dialect that it cannot speak helps no trainer.
+                text = self.tokenizer.apply_chat_template(self.spoken(turns, dialect), tools=[_TOOL], tokenize=False)
                 said = text.rpartition("probe user")[2] or text
                 # Text that was made JSON once more has its quotes escaped; a dict that was made text, single ones.
                 if "probe_name" in said and "probe_key" in said and '\\"probe_key' not in said:

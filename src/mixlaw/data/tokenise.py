@@ -55,11 +55,14 @@ class Job:
 
 @dataclass
 class Counts:
-    """What a piece holds for one domain: rows in all, cut rows, dropped rows, and keys that are not carried."""
+    """What a piece holds for one domain: rows in all, cut rows, dropped rows; rows that carry tools, calls and the like
+    (see `Conversation.carries`); and how often there was a key that is not carried.
+    """
 
     seen: int = 0
     truncated: int = 0
     dropped: int = 0
+    carried: Counter[str] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)
 
 
@@ -139,7 +142,7 @@ def _tokenise_piece(
     for d in range(len(job.domains)):
         for suffix in SUFFIXES:
             Path(f"{stem}.{d}.{suffix}").unlink(missing_ok=True)
-    readers = [reader_of(domain) for domain in job.domains]
+    readers = [reader_of(domain, tokenizer.template.keys) for domain in job.domains]
     converts = [converter(job.form, domain, reader) for domain, reader in zip(job.domains, readers, strict=True)]
     wanted = wanted_of(job.domains)
     keys = wanted.keys
@@ -151,6 +154,8 @@ def _tokenise_piece(
             conversation = converts[d](row.values, row.place)
             chunk.append((row, d, conversation))
             held += conversation.characters
+            if not conversation.plain:
+                counts[d].carried.update(conversation.carries())
             if len(chunk) == _CHUNK or held > _CHUNK_CHARACTERS:
                 _write_chunk(chunk, tokenizer, max_length, stem, counts)
                 chunk, held = [], 0
@@ -250,6 +255,7 @@ def merge(
         "dropped": dropped,
         "truncated": sum(c.truncated for c in parts.counts),
         "duplicates": int(held.sum()) - len(first),
+        "carried": dict(sum((c.carried for c in parts.counts), Counter())),
         "unused": dict(sum((c.unused for c in parts.counts), Counter())),
     }
 

@@ -34,6 +34,7 @@ ROLES = {
 }
 """Role in a file, in lower case -> role here; `call` is an assistant's turn whose content is the call, as JSON."""
 
+_PLAIN = {role: to for role, to in ROLES.items() if to != "call"}
 ROLE_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -41,6 +42,8 @@ _WEIGHTS = ("weight", "train", "loss")
 _KNOWN = {*ROLE_KEYS, *CONTENT_KEYS, *_REASONING, *_WEIGHTS, "tool_calls", "function_call", "tool_call_id", "name"}
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _REFUSED = ("train_detail", "image", "images", "video", "videos", "audio", "audios")
+_OF_TEMPLATES = ("channel", "recipient", "content_type", "prefix", "tool_plan", "citations", "documents", "tools")
+"""Keys of turns that some chat templates read: refused where this one does."""
 
 
 @dataclass
@@ -51,17 +54,20 @@ class Reader:
         columns: renames, standard name -> name in the file; those of keys of a turn count here.
         roles: role in the file -> role here, of the user's own, before `ROLES`.
         ignored: keys of rows and turns that the user wants left out.
+        template_keys: names that the chat template reads, where it is known.
         unused: counts the keys of turns (as `messages[].key`) and rows that are not carried.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     ignored: frozenset[str] = frozenset()
+    template_keys: frozenset[str] = frozenset()
     unused: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._roles = {role.lower(): to for role, to in self.roles.items()}
         self._renamed = {actual: name for name, actual in self.columns.items() if name in _KNOWN and actual != name}
+        self._simple = not (self._roles or self._renamed or self.ignored)
 
     def message(self, turn: Any, place: str, number: int) -> dict[str, Any]:
         """Return a turn as a message.
@@ -74,12 +80,11 @@ class Reader:
         Raises:
             DataError: a role that is not known, or a part that cannot be carried.
         """
-        if type(turn) is dict and len(turn) == 2 and not self._roles and not self._renamed:
+        if self._simple and type(turn) is dict and len(turn) == 2:
             role, content = turn.get("role"), turn.get("content")
-            if isinstance(role, str) and isinstance(content, str) and content.isascii():
-                known = ROLES.get(role) or ROLES.get(role.lower())
-                if known is not None and known != "call":
-                    return {"role": known, "content": content}
+            known = _PLAIN.get(role) if type(role) is str else None
+            if known is not None and type(content) is str and (content.isascii() or _is_text(content)):
+                return {"role": known, "content": content}
         return self._message(turn, f"{place}, turn {number}")
 
     def _message(self, turn: Any, place: str) -> dict[str, Any]:
@@ -159,7 +164,7 @@ class Reader:
         for key in turn:
             if key in _KNOWN:
                 continue
-            if key in _REFUSED and turn[key]:
+            if turn[key] and (key in _REFUSED or (key in _OF_TEMPLATES and key in self.template_keys)):
                 raise DataError(
                     f"{place}: it has '{key}', which mixlaw cannot carry.",
                     f"Drop that row, or leave the key out with ignore: [{key}].",
@@ -206,6 +211,14 @@ def text_of(content: Any, place: str) -> str:
             "Correct or delete that row.",
         ) from None
     return content
+
+
+def _is_text(content: str) -> bool:
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def whole_text(value: Any, place: str) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.core.files import read_json, write_json
+from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.rows import replace_folder
 
 
@@ -16,6 +17,8 @@ def save_model(network: Any, name_or_path: str, revision: str | None, folder: Pa
 
     Weights are saved in the precision of the base model's files. Training keeps float32, of which half precision
     keeps three digits: the loss of the saved model differs a little from the one that was measured.
+
+    The tokens that end an answer, as they were learnt, become those at which generation stops.
 
     Args:
         network: a transformers model; a PEFT model is merged into its base first (and changed by that).
@@ -42,8 +45,32 @@ def save_model(network: Any, name_or_path: str, revision: str | None, folder: Pa
         # It notes the network's own precision; the files are in the base's.
         config = read_json(temporary / "config.json")
         write_json(temporary / "config.json", config | {"dtype": str(dtype).removeprefix("torch.")})
-        AutoTokenizer.from_pretrained(name_or_path, revision=revision or "main").save_pretrained(temporary)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision or "main")
+        _stop_as_learnt(tokenizer, temporary)
+        tokenizer.save_pretrained(temporary)
         temporary.chmod(0o755)
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _stop_as_learnt(tokenizer: Any, folder: Path) -> None:
+    """Write into a saved model, and set in its tokenizer, the tokens that end an answer by the chat template."""
+    if not getattr(tokenizer, "chat_template", None):
+        return
+    stops = ChatTokenizer(tokenizer, "model").masks.stops
+    learnt = [tokenizer.convert_tokens_to_ids(stop) for stop in stops]
+    path = folder / "generation_config.json"
+    settings = read_json(path) if path.exists() else {}
+    before = settings.get("eos_token_id")
+    before = before if isinstance(before, list) else [] if before is None else [before]
+    # Padding never ends an answer, even where a base model's configuration says so.
+    kept = [token for token in before if token not in (tokenizer.pad_token_id, *learnt)]
+    if not learnt or set(learnt) <= set(before):
+        return
+    tokens = [*learnt, *kept]
+    write_json(path, settings | {"eos_token_id": tokens[0] if len(tokens) == 1 else tokens})
+    if tokenizer.eos_token not in stops and "eos_token" not in tokenizer.get_chat_template():
+        tokenizer.eos_token = stops[0]
+        config = read_json(folder / "config.json")
+        write_json(folder / "config.json", config | {"eos_token_id": learnt[0]})

@@ -20,9 +20,11 @@ PLAIN = {
     "default system": "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ 'You help. 100%s' }}{% endif %}{% if message.role in ['user', 'tool'] %}{{ '[' + message.content + ']' }}"
     "{% elif message.role == 'assistant' and not message.tool_calls and loop.index0 > 0 %}" + GENERATION + "{% else %}"
-    "{{ message.content ~ ('' if message.name is defined else 'role ' ~ message.role ~ loop.last) }}{% endif %}{% endfor %}",
+    "{{ message.content ~ ('' if message.name is defined else 'role ' ~ message.role ~ loop.last) }}{% endif %}"
+    "{% endfor %}",
     "twice": "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content + m.content }}"
-    "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ messages | length }}{{ messages[-1].content }}",
+    "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ messages | length }}"
+    "{{ messages[-1].content }}",
 }
 
 LOOKS = (
