@@ -103,15 +103,8 @@ def export(
             )
             training = _materialised(project, data, folder)
     recipe = export_recipe(to, training)
-    if by_reference and (dropped := {n: d.dropped for n, d in project.prepared.items() if d.dropped}):
-        rows = ", ".join(f"{count} of '{name}'" for name, count in dropped.items())
-        note_dropped = (
-            f"The sources have rows whose answer starts after max_length ({rows}). They use up tokens, and the model "
-            "learns nothing from them."
-        )
-        recipe = replace(recipe, notes=(*recipe.notes, note_dropped))
-    if data is not None:
-        recipe = replace(recipe, notes=(*data.notes, *recipe.notes))
+    more = data.notes if data is not None else _cut_off(project)
+    recipe = replace(recipe, notes=(*more, *recipe.notes))
     facts = {
         "tool": to,
         "by_reference": by_reference,
@@ -127,6 +120,15 @@ def export(
     }
     _write(folder, recipe, facts)
     return Export(folder, recipe, data.mixture if data else None, facts)
+
+
+def _cut_off(project: Project) -> list[str]:
+    """Return a sentence about the rows that mixlaw drops and that tools read in the sources; none without."""
+    dropped = [f"{d.dropped} of '{name}'" for name, d in project.prepared.items() if d.dropped]
+    said = (
+        f"The sources have rows whose answer starts after max_length ({', '.join(dropped)}). They use up tokens, and "
+    )
+    return [f"{said}the model learns nothing from them."] if dropped else []
 
 
 def _materialised(project: Project, data: Data, folder: Path) -> Training:

@@ -73,6 +73,15 @@ def export(
     if as_json:
         print_json(result.facts | {"folder": str(result.folder), "files": sorted(result.recipe.files)})
         return
+    _shares(result)
+    for text in result.recipe.notes:
+        note(text)
+    written = {"training files": result.mixture} if result.mixture else {}
+    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
+
+
+def _shares(result: Any) -> None:
+    """Print what is drawn of each source by reference; nothing otherwise."""
     if result.recipe.drift:
         rows = [
             [
@@ -86,10 +95,6 @@ def export(
         ]
         columns = ["domain", "rows used", "rows in the source", "tokens per row", "its share may be off by"]
         table(f"By reference, in {result.recipe.unit}", columns, rows)
-    for text in result.recipe.notes:
-        note(text)
-    written = {"training files": result.mixture} if result.mixture else {}
-    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
 
 
 def compare(

@@ -42,7 +42,7 @@ class Form:
 
 def lost(tool: str, traits: Traits) -> set[str]:
     """Return the traits of the rows that a tool does not carry in conversations."""
-    return set(traits.counts) - CARRIES.get(tool, frozenset(traits.counts))
+    return set(traits.counts) - CARRIES.get(tool, frozenset())
 
 
 def form_by_traits(tool: str, traits: Traits, rows: str, marked: bool) -> Form | None:
