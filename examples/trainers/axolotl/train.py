@@ -39,7 +39,8 @@ def main() -> int:
     output = Path(spec["output_dir"])
     written = output / "axolotl.yaml"
     written.write_text(yaml.safe_dump(configuration(spec), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    subprocess.run([os.environ.get("AXOLOTL", "axolotl"), "train", written.name], check=True, cwd=output)  # its paths are relative
+    program = os.environ.get("AXOLOTL", "axolotl")
+    subprocess.run([program, "train", written.name], check=True, cwd=output)  # its paths are relative
     model = (output / "output").rename(output / "model")  # where mixlaw looks for a model that is to be kept
     write_result(spec, evaluate_model(spec, model), steps(model))
     return 0

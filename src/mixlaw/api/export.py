@@ -88,7 +88,7 @@ def export(
     folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"
     data = None
     if by_reference:
-        training = Training(**_common(project), sources=sources(project, wanted, to))
+        training = Training(**_common(project), sources=sources(project, wanted, to, max_dropped))
     else:
         manifest, mixture = mix(
             project,

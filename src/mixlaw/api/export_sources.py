@@ -12,6 +12,7 @@ from mixlaw.api.project import Project
 from mixlaw.core.errors import ConfigError
 from mixlaw.data.exports.forms import NAMES
 from mixlaw.data.exports.recipe import Keys, Source
+from mixlaw.data.exports.sharegpt import takes
 from mixlaw.data.exports.traits import Traits
 from mixlaw.data.prepare import conversations
 from mixlaw.data.reading import RawRow, source_files
@@ -20,8 +21,8 @@ from mixlaw.data.turns import CONTENT_KEYS, ROLE_KEYS
 _REMEDY = "Export the materialised files: leave out --by-reference."
 
 
-def sources(project: Project, wanted: Wanted, tool: str) -> tuple[Source, ...]:
-    """Return the domains of a mixture, for a tool that reads their own files.
+def sources(project: Project, wanted: Wanted, tool: str, max_dropped: float) -> tuple[Source, ...]:
+    """Return the domains of a mixture, for a tool that reads their own files and may skip a part of the rows.
 
     Raises:
         ConfigError: the tool would read other rows, or lose a part of them.
@@ -53,7 +54,14 @@ def sources(project: Project, wanted: Wanted, tool: str) -> tuple[Source, ...]:
                 _REMEDY,
             )
         files = source_files(domain)
-        keys, roles = _read(project, name, prepared.format, tool)
+        rows = sum(source["rows"] for source in prepared.sources)
+        keys, roles, skipped = _read(project, name, prepared.format, tool)
+        if skipped > max_dropped * rows:
+            raise ConfigError(
+                f"--by-reference: {_said(tool)} skips {skipped:,} rows of '{name}', more than {max_dropped:.1%}: their "
+                "roles do not alternate.",
+                "Export the materialised files: leave out --by-reference. Or allow it with --max-dropped.",
+            )
         found.append(
             Source(
                 name,
@@ -63,25 +71,27 @@ def sources(project: Project, wanted: Wanted, tool: str) -> tuple[Source, ...]:
                 else {},
                 prepared.format,
                 dict(domain.columns),
-                sum(source["rows"] for source in prepared.sources),
+                rows,
                 float(row_tokens.mean()),
                 float(row_tokens.std()),
                 tokens[name],
                 keys,
                 roles,
+                skipped,
             )
         )
     return tuple(found)
 
 
-def _read(project: Project, name: str, form: str, tool: str) -> tuple[Keys | None, dict[str, str]]:
-    """Return what a source calls things and its roles; refuse one of which a tool would lose a part.
+def _read(project: Project, name: str, form: str, tool: str) -> tuple[Keys | None, dict[str, str], int]:
+    """Return what a source calls things, its roles and the rows that the tool skips; refuse one of which it loses a part.
 
     Every row is read: what is lost may be in the last.
     """
-    traits, keys, roles = Traits(), None, {}
+    traits, keys, roles, skipped = Traits(), None, {}, 0
     for row, conversation, _ in conversations(project.domains[name]):
         traits.add(conversation)
+        skipped += tool == "llamafactory" and not takes(conversation)
         if form in ("messages", "sharegpt"):
             here, turns = _keys(row, project.domains[name].columns)
             if here is None or (keys is not None and here != keys):
@@ -106,7 +116,7 @@ def _read(project: Project, name: str, form: str, tool: str) -> tuple[Keys | Non
             f"--by-reference: {_said(tool)} would lose a part of '{name}': {traits.said(traits.counts)}.",
             "Export the materialised files, which are written so that it keeps them: leave out --by-reference.",
         )
-    return keys, roles
+    return keys, roles, skipped
 
 
 def _keys(row: RawRow, columns: Mapping[str, str]) -> tuple[Keys | None, Sequence[Mapping[str, Any]]]:

@@ -40,7 +40,8 @@ def export(
         ),
     ] = "auto",
     max_dropped: Annotated[
-        float, typer.Option(help="Part of the rows that the tool may skip by its own rules; others take their place.")
+        float,
+        typer.Option(help="Part of the rows that a tool may skip by its rules; others take their place.", min=0, max=1),
     ] = 0.01,
     out: Annotated[Path | None, typer.Option(help="The folder; default exports/<tool>-<id> in the study.")] = None,
     as_json: opt.AsJson = False,

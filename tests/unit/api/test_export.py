@@ -150,6 +150,14 @@ def test_by_reference_the_column_the_keys_and_the_roles_are_those_of_the_file(st
             mixlaw.export(path, to, weights=HALVES, by_reference=True)
 
 
+def test_by_reference_rows_that_llamafactory_skips_are_counted(study):
+    path = study({"a": plain_rows(60, "a"), "b": skipped_rows(60, 5)})
+    with pytest.raises(ConfigError, match=r"skips 12 rows of 'b', more than 1\.0%"):
+        mixlaw.export(path, "llamafactory", weights=HALVES, by_reference=True)
+    made = mixlaw.export(path, "llamafactory", weights=HALVES, by_reference=True, max_dropped=0.3)
+    assert any("skips: 12 of 60 rows of 'b'" in note for note in made.recipe.notes)
+
+
 def test_trl_by_reference_needs_a_template_with_markers(study):
     with pytest.raises(ConfigError, match=r"generation %\} markers, and the model's has none"):
         mixlaw.export(study({n: plain_rows(60, n) for n in HALVES}, CHATML), "trl", weights=HALVES, by_reference=True)

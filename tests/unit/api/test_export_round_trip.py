@@ -11,13 +11,26 @@ from mixlaw.data.chat import load_tokenizer
 from mixlaw.data.exports.own_data import mixture_rows
 from unit.conftest import MARKED, plain_rows, rich_rows, trl_template
 
+TOOLED = (
+    "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}{% generation %}"
+    "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}<|im_end|>"
+    "{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 HALVES = {"a": 0.5, "b": 0.5}
 
 
-def exported(study, to, rich, file_format="jsonl", **more):
-    """Return an export whose folder was moved, and (ids, labels) -> rows of what mixlaw counted."""
+def exported(study, to, rich, file_format="jsonl", template=None, **more):
+    """Return an export whose folder was moved, and (ids, labels) -> rows of what mixlaw counted.
+
+    Rows for a template that is given have no answers without loss.
+    """
     rows = {name: rich_rows(60, ord(name)) if rich else plain_rows(60, name) for name in HALVES}
-    path = study(rows, trl_template("qwen3_training.jinja") if rich else MARKED)
+    if template is not None:
+        rows = {n: [r for r in of if not any("weight" in m for m in r["messages"])] for n, of in rows.items()}
+    path = study(rows, template or (trl_template("qwen3_training.jinja") if rich else MARKED))
     path.write_text(path.read_text().replace("batch_size: 2}", "batch_size: 2, packing: false}"))
     made = mixlaw.export(path, to, weights=HALVES, file_format=file_format, **more)
     moved = made.folder.parent.parent.parent / "elsewhere"
@@ -54,6 +67,20 @@ def test_trl_trains_on_the_tokens_that_mixlaw_counted_on_a_machine_without_a_gpu
         text = " ".join(trainer.processing_class.decode(ids) for ids, _ in found)
         assert '"name": "weather", "arguments": {"city": "Paris' in text and "thought" in text
         assert not any("bad" in trainer.processing_class.decode([i for i in kept if i != -100]) for _, kept in found)
+
+
+def test_trl_gets_tools_and_calls_as_conversations_where_these_are_asked_for(study, monkeypatch):
+    pytest.importorskip("datasets", minversion="5")
+    pytest.importorskip("trl")
+    from trl import DatasetMixtureConfig, SFTConfig, SFTTrainer, get_dataset
+
+    _, moved, counted = exported(study, "trl", rich=True, template=TOOLED, rows="conversations")
+    config = yaml.safe_load((moved / "sft.yaml").read_text())
+    assert config["datasets"][0]["columns"] == ["messages", "tools"] and config["assistant_only_loss"]
+    monkeypatch.chdir(moved)
+    args = SFTConfig(output_dir="out", max_length=512, assistant_only_loss=True, bf16=False, report_to="none")
+    rows = get_dataset(DatasetMixtureConfig(datasets=config["datasets"]))["train"]
+    assert counts(SFTTrainer(model="model", args=args, train_dataset=rows).train_dataset) == counted
 
 
 @pytest.mark.parametrize("to", ["axolotl", "llamafactory"])

@@ -74,8 +74,14 @@ def recipe(training: Training) -> Recipe:
         "llamafactory-cli train sft.yaml",
         "rows (num_samples)" if training.by_reference else "files",
         drift(training.sources, replacement=True) if training.by_reference else {},
-        tuple([*notes, HELD_OUT] if training.by_reference else notes),
+        tuple([*notes, *_skipped(training), HELD_OUT] if training.by_reference else notes),
     )
+
+
+def _skipped(training: Training) -> list[str]:
+    skipped = [f"{s.skipped:,} of {s.rows:,} rows of '{s.name}'" for s in training.sources if s.skipped]
+    said = "Roles do not alternate, so LLaMA-Factory skips: "
+    return [f"{said}{', '.join(skipped)}. The shares are off by as much more."] if skipped else []
 
 
 def _batch(training: Training) -> tuple[int, int]:

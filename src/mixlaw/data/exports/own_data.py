@@ -159,7 +159,8 @@ def settle(new: Path, old: Path) -> None:
     if not old.exists():
         os.replace(new, old)
         return
-    same = _hashes(new) == _hashes(old)
+    files = _files(new)
+    same = files.keys() == _files(old).keys() and all(_same(file, old / name) for name, file in files.items())
     shutil.rmtree(new)
     if not same:
         raise StudyError(
@@ -167,7 +168,11 @@ def settle(new: Path, old: Path) -> None:
         )
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _files(folder: Path) -> dict[str, Path]:
     # What `datasets` writes beside the rows has a name that it draws.
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in ("state.json", "dataset_info.json")]
-    return {str(p.relative_to(folder)): file_fingerprint(p) for p in files}
+    return {str(p.relative_to(folder)): p for p in files}
+
+
+def _same(file: Path, other: Path) -> bool:
+    return file.samefile(other) or file_fingerprint(file) == file_fingerprint(other)

@@ -42,6 +42,7 @@ class Source:
         tokens: w_i N, training tokens wanted.
         keys: what the source calls its column of turns, and their role and content.
         roles: role there -> role here, of the roles that occur.
+        skipped: rows that the tool skips by its own rules.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Source:
     tokens: int
     keys: Keys | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    skipped: int = 0
 
     @property
     def called(self) -> Keys:

@@ -50,6 +50,15 @@ def sharegpt_row(conversation: Conversation, tools: bool) -> dict[str, Any]:
     return row
 
 
+def takes(conversation: Conversation) -> bool:
+    """Whether LLaMA-Factory reads a row as it is."""
+    try:
+        sharegpt_row(conversation, tools=True)
+    except ValueError:
+        return False
+    return True
+
+
 def _turns(conversation: Conversation) -> list[dict[str, str]]:
     turns: list[dict[str, str]] = []
     for i, message in enumerate(conversation.messages):

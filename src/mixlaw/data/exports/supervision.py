@@ -8,6 +8,7 @@ Shape letters: T tokens.
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import Conversation, learnt
+from mixlaw.data.exports.own_data import message_row
 
 _SENTINELS = ("[[dummy_message]]", "zzdummymessagezz")
 _BEHIND = 3
@@ -26,9 +28,10 @@ Supervision = tuple[Sequence[int], Sequence[int]]
 
 def trl_supervision(chat: ChatTokenizer, conversation: Conversation) -> Supervision:
     """Return what `SFTTrainer` with assistant_only_loss takes of a conversation."""
-    messages = [{k: v for k, v in message.items() if k != "weight"} for message in conversation.messages]
+    row = message_row(conversation, text_arguments=False)
+    tools = None if conversation.plain else json.loads(row["tools"])
     found = chat.tokenizer.apply_chat_template(
-        messages, tools=conversation.tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        row["messages"], tools=tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
     return found["input_ids"], found["assistant_masks"]
 
