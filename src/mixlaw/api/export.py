@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.export_data import MAX_DROPPED, MODEL, Data, write_data
-from mixlaw.api.export_sources import sources
+from mixlaw.api.export_sources import other_tokens, sources
 from mixlaw.api.mixture import mix, wanted_mixture
 from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import document
@@ -103,7 +103,7 @@ def export(
             )
             training = _materialised(project, data, folder)
     recipe = export_recipe(to, training)
-    more = data.notes if data is not None else _cut_off(project)
+    more = data.notes if data is not None else [*_cut_off(project), *other_tokens(project, wanted, to)]
     recipe = replace(recipe, notes=(*more, *recipe.notes))
     facts = {
         "tool": to,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,11 +14,13 @@ from mixlaw.core.errors import ConfigError
 from mixlaw.data.exports.forms import NAMES
 from mixlaw.data.exports.recipe import Keys, Source
 from mixlaw.data.exports.sharegpt import takes
+from mixlaw.data.exports.supervision import SUPERVISIONS, differing
 from mixlaw.data.exports.traits import Traits
 from mixlaw.data.prepare import conversations
 from mixlaw.data.reading import RawRow, source_files
 from mixlaw.data.turns import CONTENT_KEYS, ROLE_KEYS
 
+_COMPARED = 100
 _REMEDY = "Export the materialised files: leave out --by-reference."
 
 
@@ -83,8 +86,22 @@ def sources(project: Project, wanted: Wanted, tool: str, max_dropped: float) -> 
     return tuple(found)
 
 
+def other_tokens(project: Project, wanted: Wanted, tool: str) -> list[str]:
+    """Return a sentence about rows in which a tool would supervise other tokens than mixlaw; none without."""
+    if tool not in SUPERVISIONS:
+        return []
+    some = []
+    for name in wanted.mixture.weights:
+        if wanted.mixture.tokens[name]:
+            rows = itertools.islice(conversations(project.domains[name]), _COMPARED)
+            some += [(conversation, row.place) for row, conversation, _ in rows]
+    count = differing(tool, project.tokenizer, some)
+    said = f"{_said(tool)} supervises other tokens than mixlaw in {count:,} of {len(some):,} rows that were compared. "
+    return [f"{said}Without --by-reference it gets mixlaw's."] if count else []
+
+
 def _read(project: Project, name: str, form: str, tool: str) -> tuple[Keys | None, dict[str, str], int]:
-    """Return what a source calls things, its roles and the rows that the tool skips; refuse one of which it loses a part.
+    """Return what a source calls things, its roles and the rows that the tool skips; refuse what it loses.
 
     Every row is read: what is lost may be in the last.
     """

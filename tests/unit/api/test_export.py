@@ -158,6 +158,12 @@ def test_by_reference_rows_that_llamafactory_skips_are_counted(study):
     assert any("skips: 12 of 60 rows of 'b'" in note for note in made.recipe.notes)
 
 
+def test_by_reference_it_is_said_where_a_tool_supervises_other_tokens(study):
+    path = study({name: plain_rows(60, name) for name in HALVES}, ENDLESS)
+    notes = mixlaw.export(path, "trl", weights=HALVES, by_reference=True).recipe.notes
+    assert any("TRL supervises other tokens than mixlaw in 120 of 120 rows" in note for note in notes)
+
+
 def test_trl_by_reference_needs_a_template_with_markers(study):
     with pytest.raises(ConfigError, match=r"generation %\} markers, and the model's has none"):
         mixlaw.export(study({n: plain_rows(60, n) for n in HALVES}, CHATML), "trl", weights=HALVES, by_reference=True)
