@@ -53,13 +53,21 @@ ENDLESS = MARKED.replace("<|im_end|>{% endgeneration %}", "{% endgeneration %}<|
         ("trl", CHATML, "plain", "tokens", "the model's has none"),
         ("trl", ENDLESS, "plain", "tokens", "TRL would supervise other tokens than mixlaw in 200 of 200 rows"),
         ("trl", "qwen3_training.jinja", "rich", "tokens", "answers without loss (weight: 0)"),
+        ("trl", MARKED, "told", "tokens", "TRL would lose chat_template_kwargs in"),
         ("axolotl", CHATML, "plain", "conversations", "Axolotl supervises the tokens that mixlaw does"),
         ("axolotl", "qwen3_training.jinja", "rich", "tokens", "Axolotl would supervise other tokens"),
         ("llamafactory", "qwen3_training.jinja", "rich", "tokens", "answers without loss (weight: 0)"),
     ],
 )
 def test_the_form_is_the_one_in_which_the_tool_learns_what_was_counted(study, to, template, rows, form, why):
-    made = {"plain": lambda name: plain_rows(60, name), "rich": lambda name: rich_rows(60, ord(name))}[rows]
+    def told(name):
+        return [
+            row | {"chat_template_kwargs": {"enable_thinking": i > 50}} for i, row in enumerate(plain_rows(60, name))
+        ]
+
+    made = {"told": told, "plain": lambda name: plain_rows(60, name), "rich": lambda name: rich_rows(60, ord(name))}[
+        rows
+    ]
     template = trl_template(template) if template.endswith(".jinja") else template
     facts = mixlaw.export(study({name: made(name) for name in HALVES}, template), to, weights=HALVES).facts
     assert facts["form"] == form and why in facts["why"], facts["why"]

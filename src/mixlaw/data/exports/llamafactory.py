@@ -64,7 +64,7 @@ def recipe(training: Training) -> Recipe:
         "seed": training.seed,
         "report_to": "none",
     }
-    notes = [ONE_EPOCH, _TOKENS if tokens else _TEMPLATE]
+    notes = [ONE_EPOCH, _TOKENS if tokens else _TEMPLATE, "With a GPU that has bfloat16, add bf16=true to the command."]
     files = {
         "dataset_info.json": json.dumps(info, indent=2, ensure_ascii=False) + "\n",
         "sft.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
