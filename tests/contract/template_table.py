@@ -185,3 +185,25 @@ def cell(path: str, case: str) -> str:
     (tokens,) = chat.encode([rendered], 10_000)
     right = expected(tokenizer, Path(path).stem, copy.deepcopy(conversation), own)
     return "ok" if tokens.supervised.tolist() == right else f"wrong: {[rendered[0][a:b] for a, b in rendered[1]]}"
+
+
+_REASONS = {
+    "tool calls": "a",
+    "reasoning": "b",
+    "content": "c",
+    "refuses": "d",
+}
+"""A word of a refusal -> its letter in the table."""
+
+
+def table() -> str:
+    """Return the table for docs/data.md: a row for each template, training variants left out."""
+    lines = [f"| template | {' | '.join(CASES)} |", "|---|" + "---|" * len(CASES)]
+    for path in sorted(names(), key=lambda path: Path(path).stem):
+        stem = Path(path).stem
+        if stem.endswith("_training") or stem == "generation_without_end":
+            continue
+        cells = [cell(path, case) for case in CASES]
+        shown = ["✓" if found == "ok" else next(v for k, v in _REASONS.items() if k in found) for found in cells]
+        lines.append(f"| {stem} | {' | '.join(shown)} |")
+    return "\n".join(lines)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chromium import NEEDED, browser, open_file, screenshot, until
 from mixlaw.config import load_config
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.runtable import RunTable
@@ -20,6 +21,7 @@ from mixlaw.fit.choosing.held_out import compare_laws
 from mixlaw.solve import solve_mixture
 from mixlaw.testing import LAW_CHECKS, REGRESSOR_CHECKS
 
+__all__ = ["browser"]
 HERE = Path(__file__).parent
 DOMAINS = ("chat", "math", "code")
 # E, b and what a million tokens of each domain are worth.
@@ -155,6 +157,8 @@ def test_the_command_line_fits_solves_compares_and_reports_with_it(runs, tmp_pat
     predicted = json.loads(said("predict", "fit.json", "--tokens", tokens, "--law", own, "--json", cwd=tmp_path))
     band = predicted["predicted"]["chat"]
     assert band["low"] < band["mean_low"] < band["mean"] < band["mean_high"] < band["high"]
+    written = json.loads(said("report", "runs.csv", "--law", own, "--budget", "10M", "--json", cwd=tmp_path))["written"]
+    assert "worth" in (tmp_path / written["md"]).read_text(encoding="utf-8")
 
 
 def test_the_report_shows_it(fit, runs, tmp_path):
@@ -164,6 +168,34 @@ def test_the_report_shows_it(fit, runs, tmp_path):
     files = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="own")
     assert "v[math]" in files["html"].read_text(encoding="utf-8")
     assert "worth" in files["md"].read_text(encoding="utf-8")
+
+
+@NEEDED
+def test_the_explorer_draws_it_from_a_table(browser, fit, runs, tmp_path):
+    """In the browser, mean and draws are those of the table in Python, and within its error of the law's."""
+    from mixlaw.report import write_report
+
+    solution = solve_mixture(fit, 10e6)
+    path = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="own")["html"]
+    context, page, wrong = open_file(browser, path)
+    until(page, "document.querySelectorAll('.map .run').length > 0")
+    screenshot(page, "own-law")
+    assert page.get_by_role("slider").count() == 4 and "interpolates between" in page.locator("#explorer").inner_text()
+    total = float(page.locator("#explorer-total").inner_text())
+    assert total == pytest.approx(solution.total_loss, abs=2e-3)
+    code = (
+        "tokens => mixlaw.model(JSON.parse(document.getElementById('explorer-data').textContent)).losses(tokens).mean"
+    )
+    tokens = {"chat": 2e6, "math": 5e6, "code": 1e6}
+    found = page.evaluate(code, [tokens[domain] for domain in fit.domains])
+    # The losses of other mixtures differ by tenths of a nat.
+    assert found == pytest.approx(list(fit.predict(tokens).mean[0]), abs=2e-3)
+    page.get_by_role("slider", name="code", exact=True).evaluate(
+        "node => { node.value = 90; node.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    until(page, f"Number(document.getElementById('explorer-total').innerText) > {total + 0.05}")
+    context.close()
+    assert wrong == []
 
 
 def test_mix_yaml_names_it_and_says_where_a_name_is_wrong(Worth, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -218,10 +217,8 @@ def test_two_domains_have_a_curve(browser, tmp_path):
     context.close()
 
 
-@pytest.mark.parametrize("how", ["gbdt", "own"])
-def test_a_law_that_the_browser_cannot_evaluate_says_so(browser, tmp_path, how):
-    fit = planted("chinchilla")
-    fit = fit_law(fit.runs, law="gbdt") if how == "gbdt" else replace(fit, law="own")
+def test_a_law_without_an_equation_says_that_there_is_no_explorer(browser, tmp_path):
+    fit = fit_law(planted("chinchilla").runs, law="gbdt")
     path = write_report(tmp_path, runs=fit.runs, fit=fit, solution=None, title="t")["html"]
     context, page, wrong = open_file(browser, path)
     assert "There is no explorer" in page.locator("#explorer").inner_text()

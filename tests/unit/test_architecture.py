@@ -27,7 +27,7 @@ BELOW = {
     "evaluate": {"core", "data", "train", "study"},
     "trackers": {"core", "data", "train", "study"},
     "config": {"core", "design", "laws", "train"},
-    "testing": {"core", "data", "laws", "train"},
+    "testing": {"core", "data", "laws", "fit", "solve", "train"},
 }
 BELOW["report"] = set(BELOW)
 BELOW["api"] = set(BELOW)

@@ -53,7 +53,7 @@ def adopt(
         StudyError: another process is training one of the runs.
         ConfigError, DesignError: see the parts.
     """
-    project = config if isinstance(config, Project) else Project.open(config, note)
+    project = Project.open(config, note)
     columns = {domain: (losses or {}).get(domain, f"loss:{domain}") for domain in project.config.domains}
     if unknown := sorted(set(losses or {}) - set(columns)):
         raise DataError(f"There is no domain '{unknown[0]}'.", f"Known: {', '.join(columns)}.")

@@ -73,7 +73,7 @@ def compare(
         StudyError: there is no fit, or a run failed.
         ConfigError: a budget, a number of seeds or weights that cannot be.
     """
-    project = config if isinstance(config, Project) else Project.open(config, note)
+    project = Project.open(config, note)
     if seeds < 1:
         raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Correct it.")
     budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
@@ -87,7 +87,7 @@ def compare(
         for seed in range(seeds)
     }
     study = confirmation_study(project.study)
-    _plan(study, list(specs.values()), keep_models)
+    study.add_to_plan(specs.values())
     statuses = train_pending(
         project,
         study,
@@ -135,16 +135,6 @@ def _distinct(mixtures: Mapping[str, Mixture]) -> tuple[dict[str, Mixture], dict
         if (other := first.setdefault(key, name)) != name:
             same_as[name] = other
     return {name: mixture for name, mixture in mixtures.items() if name not in same_as}, same_as
-
-
-def _plan(study: Study, specs: list[RunSpec], keep_models: bool) -> None:
-    """Add the runs to those of earlier comparisons; a finished run without the model that is wanted starts over."""
-    names = {spec.name for spec in specs}
-    earlier = study.load_plan() if study.plan_path.exists() else []
-    study.save_plan([*(spec for spec in earlier if spec.name not in names), *specs])
-    if keep_models:
-        for spec in specs:
-            study.discard_without_model(spec)
 
 
 def _result(

@@ -59,7 +59,7 @@ def evaluate(
         StudyError: no model was kept, or there is none of that name.
         MissingExtra: lm-eval is not installed.
     """
-    project = config if isinstance(config, Project) else Project.open(config, note)
+    project = Project.open(config, note)
     configs = load_tasks(tasks, data or {}, run_code)
     known = kept_models(project.study)
     chosen: dict[str, tuple[Path, Path]] = {}

@@ -82,7 +82,7 @@ def export(
     """
     if to not in TOOLS:
         raise ConfigError(f"--to: there is no tool '{to}'.", f"Known: {', '.join(TOOLS)}.")
-    project = config if isinstance(config, Project) else Project.open(config, note)
+    project = Project.open(config, note)
     wanted = wanted_mixture(project, budget_tokens, weights)
     kind = f"{to}-by-reference" if by_reference else to
     folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"

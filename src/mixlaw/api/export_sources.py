@@ -43,7 +43,7 @@ def sources(project: Project, wanted: Wanted, tool: str, max_dropped: float) -> 
             continue
         prepared = project.prepared[name]
         # Tools read every row of the source: held-out ones, and those that mixlaw drops since their answer is cut off.
-        cut_off = np.full(prepared.dropped, project.config.train.max_length)
+        cut_off = np.full(prepared.dropped, project.train_settings.max_length)
         row_tokens = np.concatenate([prepared.train.row_tokens, prepared.validation.row_tokens, cut_off])
         if domain.split_by is not None:
             raise ConfigError(

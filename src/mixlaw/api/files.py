@@ -13,7 +13,7 @@ from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
-from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.notebook import Tabular
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import fit_law
 from mixlaw.solve import Solution, solve_mixture
@@ -21,8 +21,8 @@ from mixlaw.solve import Solution, solve_mixture
 _SHOWN_KEYS = 6
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, repr=False)
+class Check(Tabular):
     """What `check` found.
 
     Attributes:
@@ -43,16 +43,8 @@ class Check:
     notes: list[str]
     parameters: int | None = None
 
-    def __repr__(self) -> str:
-        return f"<Check: {self._table()[0]}>"
-
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table())
-
-    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        """Return title, columns, rows and notes: a row a domain."""
         rows: list[list[Any]] = [
             [name, c["format"], c["train"]["rows"], format_tokens(c["train"]["tokens"]), c["validation"]["rows"]]
             for name, c in self.domains.items()
@@ -91,6 +83,30 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     )
 
 
+def check_model(name_or_path: str) -> tuple[dict[str, str], list[str]]:
+    """Return what a model's chat template makes of each kind of conversation, and what is wrong with it for training.
+
+    Args:
+        name_or_path: the model's folder or Hugging Face id.
+
+    Returns:
+        Kind of conversation -> `ok`, or why rows of that kind are refused; and warnings, as sentences.
+
+    Raises:
+        DataError: no such model, or no usable tokenizer.
+    """
+    from mixlaw.data.chat import load_tokenizer
+    from mixlaw.testing.templates import check_template, template_cases
+
+    chat = load_tokenizer(name_or_path)
+    warnings = list(chat.warnings)
+    try:
+        check_template(chat.tokenizer)
+    except AssertionError as error:
+        warnings.append(f"Something is wrong with this template: {error}.")
+    return template_cases(chat.tokenizer, name_or_path), warnings
+
+
 def _not_carried(project: Project) -> list[str]:
     """Return a sentence for every domain whose rows have columns, or keys of turns, that mixlaw does not carry."""
     found = []
@@ -104,7 +120,12 @@ def _not_carried(project: Project) -> list[str]:
 
 
 def report(
-    source: str | Path | Project, out: str | Path | None = None, budget_tokens: float | str | None = None
+    source: str | Path | Project,
+    out: str | Path | None = None,
+    budget_tokens: float | str | None = None,
+    *,
+    law: Any = "auto",
+    procedure: str = "joint",
 ) -> dict[str, Path]:
     """Write report.html, report.md with its figures, and report.json, and return their paths.
 
@@ -112,8 +133,11 @@ def report(
         source: a mix.yaml, its study folder, or a run table.
         out: the folder; None for report/ in the study, or beside a run table.
         budget_tokens: 20e6 or "20M"; None for the study's, or for the total of a run table's largest run.
+        law: of a run table: `auto`, or a law by name, class or instance (see `mixlaw.laws.find`).
+        procedure: of a run table: `joint`, `own_curve` or `published`.
 
     Raises:
+        ConfigError: a law or a procedure for a study, whose fit is made already.
         DataError: no such source, or no finished runs.
         StudyError: there is no solution yet, or its runs had another model, other settings or other data.
         FitError: the runs carry no fit.
@@ -123,7 +147,12 @@ def report(
     project = source if isinstance(source, Project) else _project_of(Path(source))
     budget = None if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
     if project is None:
-        return _report_on_table(Path(str(source)), out, budget)
+        return _report_on_table(Path(str(source)), out, budget, law, procedure)
+    if (law, procedure) != ("auto", "joint"):
+        raise ConfigError(
+            f"{source} is a study, and its report shows the study's fit; a law or a procedure is for run tables.",
+            "Set `fit: {law: ..., procedure: ...}` in mix.yaml and run `mixlaw run`.",
+        )
     runs = project.run_table()
     folder = project.study.folder
     if not (folder / "solution.json").exists():
@@ -143,12 +172,14 @@ def report(
     )
 
 
-def _report_on_table(path: Path, out: str | Path | None, budget: int | None) -> dict[str, Path]:
+def _report_on_table(
+    path: Path, out: str | Path | None, budget: int | None, law: Any, procedure: str
+) -> dict[str, Path]:
     """Write the report on a bare run table: fitted and solved here, without bounds."""
     from mixlaw.report import write_report
 
     runs, notes = load_runs(path), []
-    fitted, solution = fit_law(runs), None
+    fitted, solution = fit_law(runs, law, procedure), None
     if budget is not None:
         solution = solve_mixture(fitted, budget)
     else:

@@ -74,7 +74,7 @@ def final(
         StudyError: there is no solution, the folder holds something else, or the training failed.
         ConfigError: unknown domains, or weights that do not sum to 1.
     """
-    project = config if isinstance(config, Project) else Project.open(config, note)
+    project = Project.open(config, note)
     wanted = wanted_mixture(project, budget_tokens, weights)
     seed = project.config.plan.seed if seed is None else seed
     spec = RunSpec(
@@ -84,9 +84,7 @@ def final(
     if (there := _existing(folder, spec)) is not None:
         return Final(folder, there, False)
     study = final_study(project.study)
-    earlier = study.load_plan() if study.plan_path.exists() else []
-    study.save_plan([*(other for other in earlier if other.name != spec.name), spec])
-    study.discard_without_model(spec)
+    study.add_to_plan([spec])
     (status,) = train_pending(project, study, workers=1, on_event=on_event, specs=[spec], retry_failed=retry_failed)
     record, model = study.record(spec), study.model_folder(spec)
     if record is None or model is None:

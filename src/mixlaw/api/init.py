@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ _LARGEST_HELD_OUT = 0.2
 _GENERIC = re.compile(
     r"(?i)(train|test|valid|validation|data|dataset|part|chunk|shard|split|default)?[-_.\d]*(of[-_\d]+)?"
 )
-_SUFFIX = re.compile(r"(?i)\.(jsonl|json|ndjson|parquet|csv|gz|zst)\b")
+_SUFFIX = re.compile(r"(?i)\.(jsonl|json|ndjson|parquet|arrow|feather|csv|tsv|gz|zst|bz2|xz)\b")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Found:
     Attributes:
         name: proposed for the domain.
         path: as it was given.
+        columns: renames that it needs.
         form: format of its rows.
         rows: how many it has.
         tokens: about how many tokens they have.
@@ -56,6 +57,7 @@ class Found:
 
     name: str
     path: str
+    columns: dict[str, str]
     form: str
     rows: int
     tokens: int
@@ -73,6 +75,7 @@ def init(
     *,
     model: str | None = None,
     budget_tokens: str | int | None = None,
+    columns: Mapping[str, str] | None = None,
     force: bool = False,
     note: Note | None = None,
 ) -> Path:
@@ -84,11 +87,12 @@ def init(
         model: base model; None for the bundled one of 1M parameters, which is copied beside the file: good for a
             first answer in minutes, not for weights to use.
         budget_tokens: of the final run; None for one pass over all of the data.
+        columns: renames, standard name -> name in the file; each file gets those whose name it has.
         force: whether an existing file is replaced.
         note: called with a sentence about each source.
 
     Raises:
-        ConfigError: the file exists, or two paths give one name.
+        ConfigError: the file exists, two paths give one name, or a rename is of no use.
         DataError: a file is missing or malformed.
     """
     note = note or (lambda text: None)
@@ -97,9 +101,10 @@ def init(
         raise ConfigError(f"{out} exists.", "Use --force to replace it, or --out for another name.")
     bundled = Path(__file__).parents[1] / "demo" / "tiny_base"
     count = _token_counter(bundled if model is None else Path(model))
-    found = []
-    for path, name in zip(paths, domain_names(paths), strict=True):
-        found.append(_look(path, name, count))
+    found, names = [], domain_names(paths)
+    renames = _renames(paths, columns or {})
+    for path, name, renamed in zip(paths, names, renames, strict=True):
+        found.append(_look(path, name, renamed, count))
         note(f"{name}: {found[-1].rows:,} rows, {found[-1].form}, about {format_tokens(found[-1].tokens)} tokens")
     if len(found) == 1:
         note("There is only one domain, so there is nothing to mix. Give one path for each domain.")
@@ -135,12 +140,42 @@ def _name(path: Path) -> str:
     return folder if folder and _GENERIC.fullmatch(stem) else stem
 
 
-def _look(path: str, name: str, count: Callable[[str], float]) -> Found:
+def _renames(paths: Sequence[str], columns: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return for each path the renames whose name it has.
+
+    Raises:
+        ConfigError: a standard name that does not exist, or a name that is in no file.
+    """
+    from mixlaw.config.sources import suggest
+    from mixlaw.core.domain import COLUMNS, Domain
+    from mixlaw.data.detection import column_names
+
+    for standard in columns:
+        close = suggest(standard, COLUMNS)
+        if standard not in COLUMNS:
+            raise ConfigError(
+                f"--columns: no format has a column '{standard}'{close if close.endswith('?') else close + '.'}",
+                "Write standard name=name in the file, such as messages=chat.",
+            )
+    if not columns:
+        return [{} for _ in paths]
+    there = [column_names(Domain(path, path)) for path in paths]
+    for standard, name in columns.items():
+        if not any(name in names for names in there):
+            every = list(dict.fromkeys(name for names in there for name in names))
+            raise ConfigError(
+                f"--columns {standard}={name}: no file has a column '{name}'.",
+                f"The columns are {', '.join(map(repr, every))}.",
+            )
+    return [{standard: name for standard, name in columns.items() if name in names} for names in there]
+
+
+def _look(path: str, name: str, columns: dict[str, str], count: Callable[[str], float]) -> Found:
     from mixlaw.core.domain import Domain
     from mixlaw.data.prepare import conversations
 
     rows, characters, turns, form, sample = 0, 0, 0, "", []
-    for _, conversation, written_as in conversations(Domain(name, path)):
+    for _, conversation, written_as in conversations(Domain(name, path, columns=columns)):
         rows, form = rows + 1, written_as
         turns += len(conversation.messages)
         characters += conversation.characters
@@ -150,7 +185,7 @@ def _look(path: str, name: str, count: Callable[[str], float]) -> Found:
         raise DataError(f"{path} has no rows.", "Add rows, or name other files.")
     seen = sum(map(len, sample))
     per_character = sum(map(count, sample)) / seen if seen else 1 / _CHARACTERS_A_TOKEN
-    return Found(name, path, form, rows, round(characters * per_character + _TOKENS_A_TURN * turns))
+    return Found(name, path, columns, form, rows, round(characters * per_character + _TOKENS_A_TURN * turns))
 
 
 def _token_counter(folder: Path) -> Callable[[str], float]:
@@ -201,7 +236,9 @@ def _text(found: Sequence[Found], folder: Path, model: str | None, budget: int, 
         # Paths in a mix.yaml are relative to its folder.
         there = os.path.relpath(f.path, folder) if Path(f.path).exists() else f.path
         seen = f"{f.form}, {f.rows:,} rows, about {format_tokens(f.tokens)} tokens"
-        lines.append(f"  {_yaml_text(f.name)}: {{path: {_yaml_text(there)}}}  # {seen}")
+        renames = ", ".join(f"{standard}: {_yaml_text(name)}" for standard, name in f.columns.items())
+        more = f", columns: {{{renames}}}" if renames else ""
+        lines.append(f"  {_yaml_text(f.name)}: {{path: {_yaml_text(there)}{more}}}  # {seen}")
     if model is None:
         named = _MODEL_BUNDLED
     else:
@@ -257,7 +294,7 @@ study: studies/mix                 # the folder of runs, fits, mixtures and repo
 model:
 {model}
 
-domains:                           # JSONL(.gz), Parquet, folders of them, or Hugging Face dataset ids
+domains:                           # JSONL, JSON, CSV, Parquet, folders of them, or Hugging Face dataset ids
 {domains}
 
 validation: {{rows: 500}}            # rows of each domain for validation, not trained on; at most a fifth of it

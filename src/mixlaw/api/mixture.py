@@ -132,7 +132,7 @@ def mix(
     from mixlaw.data.materialise import materialise
     from mixlaw.report.cards import mixture_card
 
-    project = config if isinstance(config, Project) else Project.open(config, note)
+    project = Project.open(config, note)
     wanted = wanted_mixture(project, budget_tokens, weights)
     if out is None:
         form = {} if (file_format, shards) == ("jsonl", None) else {"format": file_format, "shards": shards}

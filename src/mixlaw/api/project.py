@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -53,8 +53,10 @@ class Project:
         self._solved: dict[int, tuple[Fit, Solution]] = {}
 
     @staticmethod
-    def open(path: str | Path, note: Note | None = None) -> Project:
-        """Return the project of a mix.yaml; raise ConfigError with all of its problems."""
+    def open(path: str | Path | Project, note: Note | None = None) -> Project:
+        """Return the project of a mix.yaml, or the one given; raise ConfigError with all problems of the file."""
+        if isinstance(path, Project):
+            return path
         config = load_config(path)
         if config.collection is not None and not config.names_known:
             config = with_domains(config, census_of(config.collection, Path(config.study)))
@@ -76,7 +78,7 @@ class Project:
     @cached_property
     def train_settings(self) -> TrainSettings:
         """How every run trains."""
-        return TrainSettings(**self.config.train.model_dump(include={field.name for field in fields(TrainSettings)}))
+        return self.config.train.settings
 
     @cached_property
     def tokenizer(self) -> ChatTokenizer:
@@ -94,7 +96,7 @@ class Project:
             self.domains.values(),
             self.tokenizer,
             validation_rows=self.config.validation.rows,
-            max_length=self.config.train.max_length,
+            max_length=self.train_settings.max_length,
             cache_dir=self.study.folder / "cache" / "tokens",
         )
         for name, tokens in prepared.items():

@@ -19,7 +19,7 @@ from mixlaw.api.tracked import solution_values
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import StudyError
-from mixlaw.core.notebook import html_table, shares, text_table
+from mixlaw.core.notebook import Tabular, html_table, shares
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
@@ -36,8 +36,8 @@ _DOMAINS_OF_A_CURVE = 40
 OnEvent = Callable[[RunEvent], None]
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Tabular):
     """The runs to do.
 
     Attributes:
@@ -59,18 +59,17 @@ class Plan:
     noise_nats: float = NOISE_NATS
     noise_measured: bool = False
 
-    def __repr__(self) -> str:
-        return f"<Plan: {self._table()[0]}>"
+    def _drawn(self) -> tuple[Any, ...]:
+        title, columns, rows, notes = self.table()
+        return (
+            title,
+            [*columns, "mixture"],
+            [[*r, shares(run.tokens)] for r, run in zip(rows, self.runs, strict=True)],
+            notes,
+        )
 
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        title, columns, rows, notes = self._table()
-        drawn = [[*row, shares(run.tokens)] for row, run in zip(rows, self.runs, strict=True)]
-        return html_table(title, [*columns, "mixture"], drawn, notes)
-
-    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        """Return title, columns, rows and notes: a row a run."""
         rows: list[list[Any]] = [
             [run.name, *map(format_tokens, run.tokens.values()), format_tokens(status.tokens), status.state]
             for run, status in zip(self.runs, self.statuses, strict=True)
@@ -151,7 +150,7 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     Raises:
         ConfigError, DataError, DesignError, StudyError: see the parts.
     """
-    project = _project(config, note)
+    project = Project.open(config, note)
     specs, notes = project.design
     project.write_inputs()
     project.study.save_plan(specs)
@@ -180,7 +179,7 @@ def train(
     Raises:
         ConfigError, DataError, DesignError, StudyError, MissingExtra: see the parts; a failed run is no exception.
     """
-    project = _project(config, note)
+    project = Project.open(config, note)
     require_extras(project, executor)
     require_cluster(project, executor)
     specs = plan(project).runs
@@ -223,7 +222,7 @@ def run(
         StudyError: too many runs failed for a fit.
         ConfigError, DataError, DesignError, FitError, SolveError, MissingExtra: see the parts.
     """
-    project = _project(config, note)
+    project = Project.open(config, note)
     while True:
         statuses = train(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=on_event)
         failed = [s for s in statuses if s.state == "failed"]
@@ -290,10 +289,6 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     if proposal.mixtures:
         save_added(project.study, project.added.and_then(proposal.mixtures, proposal.reason))
     return bool(proposal.mixtures)
-
-
-def _project(config: str | Path | Project, note: Note | None) -> Project:
-    return config if isinstance(config, Project) else Project.open(config, note)
 
 
 def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[float]:

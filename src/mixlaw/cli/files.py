@@ -27,6 +27,13 @@ def init(
     budget: Annotated[
         str | None, typer.Option(help="Training tokens of the final run; by default as many as the data has.")
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STANDARD=NAME",
+            help="How a column is called in the files, such as messages=chat; may be repeated.",
+        ),
+    ] = None,
     example: Annotated[
         bool, typer.Option("--example", help="Copy the demo's mix.yaml, data and model instead.")
     ] = False,
@@ -41,6 +48,7 @@ def init(
     Examples:
         mixlaw init data/chat.jsonl data/code.jsonl
         mixlaw init data/*.jsonl --model Qwen/Qwen2.5-0.5B --budget 20M
+        mixlaw init data/qa.csv --columns prompt=question --columns completion=answer
         mixlaw init --example --out my-mix/mix.yaml
     """
     from mixlaw.api.files import example_config
@@ -50,7 +58,8 @@ def init(
     if example:
         written = example_config(out.parent, force=force)
     elif paths:
-        written = write_config(paths, out, model=model, budget_tokens=budget, force=force, note=say)
+        renames = _renames(columns or [])
+        written = write_config(paths, out, model=model, budget_tokens=budget, columns=renames, force=force, note=say)
     else:
         raise ConfigError("No dataset paths were given.", "Run `mixlaw init data/*.jsonl`, or `mixlaw init --example`.")
     if as_json:
@@ -59,7 +68,31 @@ def init(
         finish({"configuration": written}, f"mixlaw check {written}")
 
 
-def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
+def _renames(columns: list[str]) -> dict[str, str]:
+    """Return standard name -> name in the file, of `standard=name` texts."""
+    found: dict[str, str] = {}
+    for text in columns:
+        standard, equals, name = text.partition("=")
+        if not (standard and equals and name):
+            raise ConfigError(
+                f"--columns {text}: this is no renaming.", "Write standard=name: --columns messages=chat."
+            )
+        if found.setdefault(standard, name) != name:
+            raise ConfigError(
+                f"--columns gives '{standard}' two names: '{found[standard]}' and '{name}'.",
+                "Where files differ, write columns: for each domain in mix.yaml.",
+            )
+    return found
+
+
+def check(
+    config: opt.OptionalConfigFile = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Examine the chat template of a model (folder or id) instead of a mix.yaml."),
+    ] = None,
+    as_json: opt.AsJson = False,
+) -> None:
     """Check mix.yaml and the data, count tokens, and show one conversation of each domain. Trains nothing.
 
     The supervised part of the conversation, which the model learns from, is marked.
@@ -67,9 +100,15 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
     Examples:
         mixlaw check mix.yaml
         mixlaw check mix.yaml --json
+        mixlaw check --model HuggingFaceTB/SmolLM2-135M-Instruct
     """
     from mixlaw.api.files import check as check_config
 
+    if (config is None) == (model is None):
+        raise ConfigError("check wants a mix.yaml, or --model, and not both.", "Run `mixlaw check mix.yaml`.")
+    if config is None:
+        _check_model(str(model), as_json)
+        return
     found = check_config(config, None if as_json else note)
     if as_json:
         print_json(
@@ -115,6 +154,19 @@ def check(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
         cost += f"; {found.proxy_flop:.1e} floating-point operations (6 per parameter and token)"
     stdout().print(cost)
     finish({}, f"mixlaw run {config}")
+
+
+def _check_model(model: str, as_json: bool) -> None:
+    """Say which kinds of conversations the chat template of a model carries."""
+    from mixlaw.api.files import check_model
+
+    cases, warnings = check_model(model)
+    if as_json:
+        print_json({"model": model, "conversations": cases, "warnings": warnings})
+        return
+    table("Chat template", ["conversation", "result"], [[kind, result] for kind, result in cases.items()])
+    for text in warnings:
+        note(text)
 
 
 def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
@@ -197,18 +249,23 @@ def report(
             help="Training tokens, such as 20M; by default the budget of the study, or the largest run of a run table."
         ),
     ] = None,
+    law: opt.Law = "auto",
+    procedure: opt.Procedure = "joint",
     out: Annotated[Path | None, typer.Option(help="The folder; default report/ in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write report.html, report.md with figures, and report.json.
 
+    --law and --procedure say how a run table is fitted; a study has its fit, as mix.yaml says.
+
     Examples:
         mixlaw report mix.yaml
         mixlaw report runs.csv --budget 20M --out report
+        mixlaw report runs.csv --budget 20M --law pairwise
     """
     from mixlaw.api.files import report as write_report
 
-    files = write_report(source, out, budget)
+    files = write_report(source, out, budget, law=law, procedure=procedure)
     if as_json:
         print_json({"written": files})
     else:

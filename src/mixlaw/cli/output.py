@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from mixlaw.core.errors import MixlawError
+from mixlaw.core.files import json_ready
 from mixlaw.core.notebook import shown
 
 
@@ -48,7 +48,7 @@ def plain(text: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print one JSON object; a number that is not finite becomes null."""
-    print(json.dumps(_finite(value), ensure_ascii=False), file=sys.stdout)  # noqa: T201
+    print(json.dumps(json_ready(value), ensure_ascii=False), file=sys.stdout)  # noqa: T201
 
 
 def note(text: str) -> None:
@@ -108,13 +108,3 @@ def print_error(error: MixlawError, as_json: bool) -> None:
         print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
     else:
         stderr().print(f"[red]error[/] {plain(str(error))}")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, (str, int, bool)) or value is None else str(value)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from mixlaw.cli.output import is_live, stderr
+from mixlaw.core.durations import duration
 from mixlaw.core.tokens import format_tokens
 from mixlaw.study.status import RunEvent
 
@@ -110,13 +111,3 @@ def _losses(event: RunEvent) -> str:
 
 def _left(seconds: float | None) -> str:
     return "" if seconds is None else f"{duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words: 42 s, 3 min 5 s, 2 h 10 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

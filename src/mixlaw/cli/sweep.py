@@ -14,8 +14,10 @@ from rich.live import Live
 from mixlaw.cli import options as opt
 from mixlaw.cli.numbers import show_solution
 from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, stderr, stdout, table, warn
-from mixlaw.cli.progress import SweepLine, duration
+from mixlaw.cli.progress import SweepLine
+from mixlaw.core.durations import duration
 from mixlaw.core.tokens import format_tokens
+from mixlaw.study.status import RunStatuses
 
 _SOME_FAILED = 3
 _WATCH_EVERY_S = 2.0
@@ -102,14 +104,7 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
     if as_json:
         print_json(result.to_json())
         return
-    domains = list(result.runs[0].tokens)
-    rows: list[list[Any]] = []
-    for spec, status in zip(result.runs, result.statuses, strict=True):
-        rows.append(
-            [spec.name, *(format_tokens(spec.tokens[d]) for d in domains), format_tokens(status.tokens), status.state]
-        )
-    total = format_tokens(sum(status.tokens for status in result.statuses))
-    table(f"{len(rows)} runs, {total} training tokens", ["run", *domains, "total", "state"], rows)
+    table(*result.table()[:3])
     if result.regret_nats:
         last = len(result.runs)
         shown = sorted({0, *(round(last * part / 4) for part in (1, 2, 3, 4))})
@@ -275,9 +270,7 @@ def _states(statuses: list[Any]) -> tuple[str, list[str], list[list[Any]]]:
         rows.append(
             [s.name, s.state, format_tokens(s.tokens), duration(s.wall_s) if s.wall_s is not None else "", detail]
         )
-    counts = {state: sum(s.state == state for s in statuses) for state in ("done", "running", "pending", "failed")}
-    title = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    return title, ["run", "state", "tokens", "took", "now"], rows
+    return RunStatuses(statuses).title, ["run", "state", "tokens", "took", "now"], rows
 
 
 def _show_failures(statuses: list[Any], as_json: bool) -> None:

@@ -22,7 +22,7 @@ from mixlaw.config.executor import ExecutorNode
 from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
 from mixlaw.config.train import Train, TrainNode, train_keys, train_problem
-from mixlaw.core.domain import Domain
+from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.tokens import parse_tokens
@@ -324,7 +324,7 @@ def _resolved(config: Config, folder: Path) -> Config:
 
     def local(path: str) -> str:
         there = folder / Path(path).expanduser()
-        looks_local = path.startswith((".", "~", "/")) or there.exists() or path.endswith((".jsonl", ".gz", ".parquet"))
+        looks_local = path.startswith((".", "~", "/")) or there.exists() or path.lower().endswith(FILE_SUFFIXES)
         return str(there.resolve()) if looks_local or any(sign in path for sign in "*?[") else path
 
     domains = {name: node.model_copy(update={"path": local(node.path)}) for name, node in config.domains.items()}

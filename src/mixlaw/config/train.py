@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from pydantic import BeforeValidator, SerializeAsAny, ValidationError, ValidationInfo, create_model, model_validator
 from pydantic.fields import FieldInfo
@@ -19,29 +19,33 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from mixlaw.config.base import Node
 from mixlaw.core.errors import ConfigError, MixlawError
 from mixlaw.train.registry import DEFAULT, address_of, find_trainer, known_trainers, option_names
+from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import Trainer
 
 
-class TrainNode(Node):
-    """How each run trains: Hugging Face's names; ranges are checked by `mixlaw.train.settings.TrainSettings`."""
-
+class _NamedTrainer(Node):
     trainer: str = DEFAULT
-    learning_rate: float = 2e-5
-    num_train_epochs: int = 1
-    max_length: int = 2048
-    packing: bool = True
-    per_device_train_batch_size: int = 4
-    gradient_accumulation_steps: int = 1
-    lr_scheduler_type: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_ratio: float = 0.03
-    weight_decay: float = 0.0
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
-    max_grad_norm: float = 1.0
-    bf16: bool | Literal["auto"] = "auto"
-    per_device_eval_batch_size: int = 16
-    eval_rows: int | None = None
+
+
+def _fields_of(kind: type) -> dict[str, Any]:
+    """Return the fields of a dataclass as Pydantic takes them: name -> (type, default)."""
+    types, fields = get_type_hints(kind, include_extras=True), {}
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            default: Any = FieldInfo(default_factory=field.default_factory)
+        else:
+            default = ... if field.default is dataclasses.MISSING else field.default
+        fields[field.name] = (types[field.name], default)
+    return fields
+
+
+class TrainNode(create_model("_Settings", __base__=_NamedTrainer, **_fields_of(TrainSettings))):
+    """How each run trains: the fields and defaults of `TrainSettings`, which also checks their ranges."""
+
+    @property
+    def settings(self) -> TrainSettings:
+        """What every trainer is told."""
+        return TrainSettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(TrainSettings)})
 
     @property
     def folder(self) -> Path:
@@ -71,14 +75,7 @@ class TrainNode(Node):
 @lru_cache
 def _node_of(trainer: type[Trainer]) -> type[TrainNode]:
     """Return the node class with a trainer's own keys, too."""
-    types = get_type_hints(trainer.Options, include_extras=True)
-    fields: dict[str, Any] = {}
-    for field in dataclasses.fields(trainer.Options):
-        if field.default_factory is not dataclasses.MISSING:
-            default: Any = FieldInfo(default_factory=field.default_factory)
-        else:
-            default = ... if field.default is dataclasses.MISSING else field.default
-        fields[field.name] = (types[field.name], default)
+    fields = _fields_of(trainer.Options)
     if trainer.working_directory != "unused":
         fields["working_directory"] = (str | None, None)
     return create_model("TrainNode", __base__=TrainNode, __module__=__name__, **fields) if fields else TrainNode

@@ -13,6 +13,17 @@ COLUMNS = (
 )
 """Standard names of columns, in all formats, and of the keys of a turn: what `Domain.columns` may rename."""
 
+TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
+"""What may follow those of text."""
+ARROW_SUFFIXES = (".parquet", ".arrow", ".feather")
+FILE_SUFFIXES = (
+    *TEXT_SUFFIXES,
+    *(text + more for text in TEXT_SUFFIXES for more in COMPRESSED_SUFFIXES),
+    *ARROW_SUFFIXES,
+)
+"""Names of data files end with one of them, in capitals or not."""
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -20,7 +31,7 @@ class Domain:
 
     Attributes:
         name: its name in every table, file and message.
-        path: a JSONL, JSONL.gz or Parquet file, a folder or glob of such files, or a Hugging Face dataset id.
+        path: a JSON, JSONL, CSV, Parquet or Arrow file, a folder or glob of such files, or a Hugging Face dataset id.
         subset: the configuration name of a Hugging Face dataset.
         split: the split of a Hugging Face dataset.
         revision: the commit of a Hugging Face dataset.

@@ -45,7 +45,7 @@ class MixlawError(Exception):
 
     def __reduce__(self) -> tuple:
         # Exception.__reduce__ would hand the joined text to __init__ as `message`.
-        return type(self), (self.message, self.hint)
+        return type(self).__new__, (type(self), str(self)), self.__dict__
 
 
 class ConfigError(MixlawError):
@@ -123,9 +123,6 @@ class Infeasible(SolveError):
         super().__init__(message, hint)
         self.binding = binding
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.message, self.hint, self.binding)
-
 
 class NewerFormat(MixlawError):
     """A file was written by a newer version of mixlaw: it is not damaged, so nothing is done again in its place."""
@@ -149,10 +146,6 @@ class MissingExtra(MixlawError):
             f"{purpose} needs the package '{package}', which is not installed.",
             f'Install it with: pip install "mixlaw[{extra}]"',
         )
-        self._args = (package, extra, purpose)
-
-    def __reduce__(self) -> tuple:
-        return type(self), self._args
 
 
 class FileError(MixlawError):

@@ -13,6 +13,27 @@ _COLOURS = ("#3b6fb6", "#c8553d", "#588157", "#8e6c8a", "#b8860b", "#2a9d8f", "#
 """Legible on white and on black."""
 
 
+class Tabular:
+    """A value that is shown as a table: as text on a terminal, as HTML in a notebook; a class says what is in it."""
+
+    def table(self) -> tuple[Any, ...]:
+        """Return title, columns, rows and, where there are any, notes."""
+        raise NotImplementedError
+
+    def _drawn(self) -> tuple[Any, ...]:
+        """Return the table of a notebook, which may have drawings."""
+        return self.table()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.table()[0]}>"
+
+    def __str__(self) -> str:
+        return text_table(*self.table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._drawn())
+
+
 def shown(cell: Any) -> str:
     """Return a cell as text: four significant digits, and a dash for a number that does not exist."""
     if not isinstance(cell, float):

@@ -20,7 +20,7 @@ import numpy as np
 
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import write_text
-from mixlaw.core.notebook import html_table, shares, text_table
+from mixlaw.core.notebook import Tabular, shares
 from mixlaw.core.run import RunRecord
 from mixlaw.core.tokens import format_tokens
 
@@ -29,8 +29,8 @@ _MOST = 1e18
 """Of any number in a table. Beyond it squares and products overflow, and no token count or loss is that large."""
 
 
-@dataclass(frozen=True)
-class RunTable:
+@dataclass(frozen=True, repr=False)
+class RunTable(Tabular):
     """Runs as arrays.
 
     Attributes:
@@ -63,20 +63,18 @@ class RunTable:
     def __repr__(self) -> str:
         return f"<RunTable: {self._title}>"
 
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        title, columns, rows = self._table()
+    def _drawn(self) -> tuple[Any, ...]:
+        title, columns, rows = self.table()
         mixtures = [shares(dict(zip(self.domains, row.tolist(), strict=True))) for row in self.tokens_RK]
-        return html_table(title, [*columns, "mixture"], [[*r, m] for r, m in zip(rows, mixtures, strict=True)])
+        return title, [*columns, "mixture"], [[*r, m] for r, m in zip(rows, mixtures, strict=True)]
 
     @property
     def _title(self) -> str:
         low, high = (format_tokens(float(x)) for x in (self.totals_R.min(), self.totals_R.max()))
         return f"{len(self)} runs of {low} to {high} tokens; domains {', '.join(self.domains)}"
 
-    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]]]:
+        """Return title, columns and rows: a row a run."""
         columns = ["run", *(f"tokens:{name}" for name in self.domains), *(f"loss:{name}" for name in self.targets)]
         rows = [
             [run, *(format_tokens(float(n)) for n in tokens), *map(float, losses)]

@@ -10,8 +10,9 @@ import numpy as np
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
+from mixlaw.data.arrow_rows import coded, column_parts
 from mixlaw.data.pool import run_tasks, shared
-from mixlaw.data.readers import arrow, coded, no_column, value_text
+from mixlaw.data.readers import hub_values, no_column, value_text
 from mixlaw.data.reading import Piece, Source, workers_for
 
 _MOST_VALUES = 100_000
@@ -73,14 +74,10 @@ def count_values(piece: Piece, column: str) -> tuple[dict[str | None, int], list
     """Return value -> rows of one piece of the shared source (None: without a value), and the names of columns."""
     source: Source = shared()
     if source.files is None:
-        names = list(source.data.column_names)
-        if column not in names:
-            raise no_column(column, names, source.domain.path)
-        part = source.data.select_columns([column]).select(range(piece.first, piece.last or 0))
-        return dict(Counter(value_text(v, column, source.domain.path) for v in part[:][column])), names
-    file = source.files[piece.source]
-    if file.name.endswith(".parquet"):
-        return _count_parquet(file, piece, column)
+        values = hub_values(source.data, column, piece.first, piece.last or 0, source.domain.path)
+        return dict(Counter(values)), list(source.data.column_names)
+    if source.kind(piece.source) in ("parquet", "arrow"):
+        return _count_arrow(source, piece, column)
     counts: Counter[str | None] = Counter()
     names = []
     for row in _rows(source, piece):
@@ -101,20 +98,14 @@ def _rows(source: Source, piece: Piece) -> Any:
         raise
 
 
-def _count_parquet(file: Any, piece: Piece, column: str) -> tuple[dict[str | None, int], list[str]]:
-    pa, parquet = arrow()
+def _count_arrow(source: Source, piece: Piece, column: str) -> tuple[dict[str | None, int], list[str]]:
     counts: Counter[str | None] = Counter()
-    try:
-        with parquet.ParquetFile(file) as opened:
-            names = list(opened.schema_arrow.names)
-            if column not in names:
-                raise no_column(column, names, str(file))
-            for group in range(piece.first, opened.num_row_groups if piece.last is None else piece.last):
-                codes, values = coded(opened.read_row_group(group, columns=[column]).column(0), column, str(file))
-                for value, count in zip(
-                    [None, *values], np.bincount(codes + 1, minlength=len(values) + 1), strict=True
-                ):
-                    counts[value] += int(count)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}.", "Fetch the file again.") from None
-    return {value: count for value, count in counts.items() if count}, names
+    file, columns = (source.files or [])[piece.source], []
+    before = piece.rows_before or 0
+    for names, part in column_parts(file, piece.first, piece.last, column):
+        columns = names
+        codes, values = coded(part, column, str(file), before)
+        before += len(codes)
+        for value, count in zip([None, *values], np.bincount(codes + 1, minlength=len(values) + 1), strict=True):
+            counts[value] += int(count)
+    return {value: count for value, count in counts.items() if count}, columns

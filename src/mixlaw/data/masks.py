@@ -133,6 +133,9 @@ class Masks:
                 continue
             places = [t.some for j, t in enumerate(turns) if j != i and t.some is not None]
             for group in turn.groups(others) or [[]]:
+                if not group:  # an empty answer comes behind what was written of the turns before it
+                    before = [place for t in turns[:i] for part in t.parts for place in part if place is not None]
+                    at = max(at, *before) if before else at
                 own = max((place for part in group for place in part if place is not None), default=at)
                 until = min((place for place in places if place >= own), default=len(text))
                 first, last = self._bounds(text, group, blocks, at, until)

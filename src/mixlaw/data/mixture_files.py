@@ -97,7 +97,7 @@ def scatter(o: int, p: int, piece: Piece, before: int, folder: Path) -> None:
     for row, count in zip(origin.source.read(piece, Wanted(numbers=distinct)), counts.tolist(), strict=True):
         conversation = convert(row.values, row.place)
         for k in range(at, at + count):
-            line = conversation.line(origin.domains[owners[k]])
+            line = conversation.line(origin.domains[int(owners[k])])
             buffers.setdefault(buckets[k], bytearray()).extend(_HEAD.pack(places[k], len(line)) + line)
             held += len(line)
         at += count
@@ -205,7 +205,9 @@ def _rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin],
     """Return how many rows of its source lie before each piece; a source of one piece needs no counting."""
     several = {o for o, _ in pieces if sum(other == o for other, _ in pieces) > 1}
     # Parquet and datasets know their rows; lines must be read, which is worth processes.
-    lines = any(not file.name.endswith(".parquet") for o in several for file in origins[o].source.files or ())
+    lines = any(
+        origins[o].source.kind(s) == "lines" for o in several for s in range(len(origins[o].source.files or ()))
+    )
     counts = run_tasks([(_count, (o, piece)) for o, piece in pieces if o in several], workers if lines else 1, origins)
     found, counted = [], iter(counts)
     total = dict.fromkeys(range(len(origins)), 0)

@@ -26,7 +26,8 @@ from mixlaw.core.files import naming_full_disk
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import Conversation
-from mixlaw.data.formats import FORMATS, converter, detect_format
+from mixlaw.data.detection import source_format
+from mixlaw.data.formats import FORMATS, converter
 from mixlaw.data.pool import run_tasks
 from mixlaw.data.reading import RawRow, Source, read_rows, workers_for
 from mixlaw.data.rows import TokenRows, replace_folder
@@ -257,19 +258,6 @@ def _parts_folder(cache: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def source_format(domain: Domain, source: Source) -> str:
-    """Return how the rows of a source are written: the domain's format, or that of the source's first row.
-
-    Raises:
-        DataError: no known format, or no rows at all.
-    """
-    if domain.format != "auto":
-        return domain.format
-    for row in read_rows(replace(domain, split_by=None), source):
-        return detect_format(row.values, domain.columns, row.place)
-    raise empty(domain)
-
-
 def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[tuple[RawRow, Conversation, str]]:
     """Yield (row, conversation, format) for every row of a domain, in order.
 
@@ -277,11 +265,9 @@ def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[t
         DataError: see `mixlaw.data.reading` and `mixlaw.data.conversations`.
     """
     source = Source(domain, files)
-    form, convert = domain.format if domain.split_by is None else source_format(domain, source), None
+    form = source_format(domain, source)
+    convert = converter(form, domain)
     for row in read_rows(domain, source):
-        if convert is None:
-            form = detect_format(row.values, domain.columns, row.place) if form == "auto" else form
-            convert = converter(form, domain)
         yield row, convert(row.values, row.place), form
 
 

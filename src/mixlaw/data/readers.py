@@ -1,4 +1,4 @@
-"""The three kinds of sources, read from a place inside them: JSON lines, Parquet row groups, Hugging Face datasets.
+"""Rows of JSON lines and of Hugging Face datasets, read from a place inside them; what all readers have in common.
 
 Each reader yields (row, line, values): the row's number from the reader's start, counted over all rows, and its line or
 row number for messages. It counts all rows in `tally.rows`, whether they are yielded or not.
@@ -6,11 +6,9 @@ row number for messages. It counts all rows in `tally.rows`, whether they are yi
 
 from __future__ import annotations
 
-import gzip
-import itertools
 import json
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,12 @@ import numpy as np
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError, MissingExtra
+from mixlaw.data.json_text import DECODER, JsonProblem, json_error, require_text, surrogate_escape
+from mixlaw.data.streams import file_errors, open_bytes
 
 Numbered = Iterator[tuple[int, int, dict[str, Any]]]
 
 _BATCH = 1024
-_STREAM_BYTES = 1 << 20
 _WHITE = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
 """What `str.strip` takes away of ASCII."""
 
@@ -55,13 +54,15 @@ class Wanted:
 
 
 def value_text(value: Any, column: str | None, place: str) -> str | None:
-    """Return a value of the column that splits a collection as text, or None where it is null.
+    """Return a value of the column that splits a collection as text, or None where it is null or NaN.
 
     Raises:
         DataError: it is a list or an object.
     """
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # what other libraries write for a number that is missing
     if isinstance(value, (bool, int, float)):
         return json.dumps(value)
     raise DataError(
@@ -84,10 +85,10 @@ def json_lines(file: Path, first: int, last: int | None, lines_before: int, want
     Raises:
         DataError: a malformed line, or a damaged file.
     """
-    opener = gzip.open if file.name.endswith(".gz") else open
     line, at, taken, numbers = lines_before, first, 0, wanted.numbers
+    decode, raw = DECODER.decode, b""
     try:
-        with opener(file, "rb") as stream:
+        with file_errors(file, lambda: f"line {line}"), open_bytes(file) as stream:
             if first:
                 stream.seek(first)
             for line, raw in enumerate(stream, lines_before + 1):
@@ -106,98 +107,43 @@ def json_lines(file: Path, first: int, last: int | None, lines_before: int, want
                 text = raw.decode("utf-8-sig" if start_of_file else "utf-8").strip()
                 if not text:
                     continue
-                values = json.loads(text)
+                values = decode(text)
                 if not isinstance(values, dict):
                     raise DataError(
                         f"{file}, line {line}: a JSON {type(values).__name__}, a row must be an object.",
                         "Write one object a line.",
                     )
+                if surrogate_escape(text):
+                    require_text(values, f"{file}, line {line}")
                 tally.rows += 1
                 if wanted.keys is None or wanted.text(values, f"{file}, line {line}") in wanted.keys:
                     yield tally.rows - 1, line, values
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file}, line {line}: not valid JSON ({error.msg}, column {error.colno}).",
-            "Correct or delete that line; JSONL has one whole object a line.",
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}, line {line}: not UTF-8 ({error.reason}).", "Write it as UTF-8.") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise DataError(
-            f"{file}, line {line}: cannot be read as JSON ({error}).", "Correct or delete that line."
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{file}, after line {line}: damaged gzip file ({error}).", "Fetch the file again.") from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}.", "Check the file.") from None
+    except JsonProblem as error:
+        hint = "Correct or delete that line; JSONL has one whole object a line."
+        raise json_error(error, f"{file}, line {line}", raw, hint) from None
 
 
-def parquet_rows(file: Path, first: int, last: int | None, rows_before: int, wanted: Wanted, tally: Tally) -> Numbered:
-    """Read row groups `first` to `last`, in batches, without decoding what is not wanted.
+def chosen(rows: Iterable[tuple[int, dict[str, Any]]], place: str, wanted: Wanted, tally: Tally) -> Numbered:
+    """Yield those rows of (line, row) that are wanted, numbered.
 
-    Raises:
-        DataError: a damaged file, or text that is not UTF-8.
-        MissingExtra: pyarrow is not installed.
+    Args:
+        rows: of a whole file.
+        place: what stands before the line in messages.
+        wanted: which.
+        tally: counts them all.
     """
-    pa, parquet = arrow()
-    row = rows_before
-    try:
-        with parquet.ParquetFile(file, buffer_size=_STREAM_BYTES) as source:
-            for group in range(first, source.num_row_groups if last is None else last):
-                start, size = tally.rows, source.metadata.row_group(group).num_rows
-                chosen = _chosen(source, group, start, size, file, wanted)
-                tally.rows += size
-                if chosen is not None and not chosen.any():
-                    continue
-                at = 0
-                for batch in source.iter_batches(batch_size=_BATCH, row_groups=[group]):
-                    row, count = rows_before + start + at, len(batch)
-                    kept: Sequence[int] = range(count)
-                    if chosen is not None:
-                        kept = np.flatnonzero(chosen[at : at + count]).tolist()
-                        batch = batch.take(pa.array(kept, pa.int64())) if len(kept) < count else batch
-                    for i, values in zip(kept, rows_of(batch), strict=True):
-                        yield start + at + i, row + i + 1, values
-                    at += count
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}, after row {row}: a text is not UTF-8 ({error.reason}).", "Write it as UTF-8."
-        ) from None
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}.", "Fetch the file again.") from None
-
-
-def _chosen(source: Any, group: int, start: int, size: int, file: Path, wanted: Wanted) -> np.ndarray | None:
-    """Return which rows of a row group are wanted, reading at most the one column that says so; None for all."""
-    if wanted.numbers is not None:
-        a, b = np.searchsorted(wanted.numbers, [start, start + size])
-        chosen = np.zeros(size, bool)
-        chosen[wanted.numbers[a:b] - start] = True
-        return chosen
-    if wanted.keys is None or wanted.column is None:
-        return None
-    if wanted.column not in source.schema_arrow.names:
-        raise no_column(wanted.column, source.schema_arrow.names, str(file))
-    codes, values = coded(source.read_row_group(group, columns=[wanted.column]).column(0), wanted.column, str(file))
-    return np.array([*(value in wanted.keys for value in values), False])[codes]
-
-
-def coded(column: Any, name: str, place: str) -> tuple[np.ndarray, list[str | None]]:
-    """Return an Arrow column as codes and the text of each code's value; null has the code -1.
-
-    Raises:
-        DataError: it holds lists or objects.
-    """
-    import pyarrow as pa
-
-    if pa.types.is_nested(column.type):
-        value_text({} if pa.types.is_struct(column.type) else [], name, place)
-    whole = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    whole = whole.unify_dictionaries().combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
-    if isinstance(whole, pa.ChunkedArray):
-        whole = whole.chunk(0) if whole.num_chunks else pa.array([], column.type).dictionary_encode()
-    codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, [value_text(value, name, place) for value in whole.dictionary.to_pylist()]
+    numbers, taken = wanted.numbers, 0
+    for line, values in rows:
+        if numbers is not None and taken == len(numbers):
+            break
+        tally.rows += 1
+        if numbers is not None:
+            if numbers[taken] != tally.rows - 1:
+                continue
+            taken += 1
+        elif wanted.keys is not None and wanted.text(values, f"{place} {line}") not in wanted.keys:
+            continue
+        yield tally.rows - 1, line, values
 
 
 def no_column(column: str, there: Any, place: str) -> DataError:
@@ -209,55 +155,60 @@ def no_column(column: str, there: Any, place: str) -> DataError:
     )
 
 
-def rows_of(batch: Any) -> Iterator[dict[str, Any]]:
-    """Yield the rows of an Arrow batch as dicts, as `to_pylist` does, without a Python object for each Arrow value."""
-    columns = [_values(column) for column in batch.columns]
-    names = batch.schema.names
-    for row in zip(*columns, strict=True) if columns else ((),) * len(batch):
-        yield dict(zip(names, row, strict=True))
-
-
-def _values(array: Any) -> list[Any]:
-    import pyarrow as pa
-
-    kind = array.type
-    if len(array) == 0:
-        return []
-    if array.null_count == 0 and pa.types.is_struct(kind):
-        names = [field.name for field in kind]
-        if not names or len(set(names)) < len(names):
-            return array.to_pylist()
-        return [dict(zip(names, row, strict=True)) for row in zip(*map(_values, array.flatten()), strict=True)]
-    if array.null_count == 0 and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
-        ends = array.offsets.to_pylist()
-        inner = _values(array.values.slice(ends[0], ends[-1] - ends[0]))
-        return [inner[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
-    return array.to_pylist()
-
-
 def hub_rows(data: Any, first: int, last: int | None, wanted: Wanted, tally: Tally) -> Numbered:
     """Read rows `first` to `last` of a loaded dataset.
 
     Raises:
-        DataError: the column that splits it holds lists or objects.
+        DataError: the column that splits it holds lists or objects, or a text is not UTF-8.
     """
     end = len(data) if last is None else last
     chosen = np.arange(first, end)
     if wanted.numbers is not None:
         chosen = chosen[wanted.numbers]
     elif wanted.keys is not None and wanted.column is not None:
-        if wanted.column not in data.column_names:
-            raise no_column(wanted.column, data.column_names, "The dataset")
-        values = data.select_columns([wanted.column]).select(range(first, end))[:][wanted.column]
-        kept = [value_text(value, wanted.column, "The dataset") in wanted.keys for value in values]
+        kept = [value in wanted.keys for value in hub_values(data, wanted.column, first, end, "The dataset")]
         chosen = chosen[np.array(kept, bool)]
     for begin in range(0, len(chosen), _BATCH):
         some = chosen[begin : begin + _BATCH]
         whole = len(some) == int(some[-1]) - int(some[0]) + 1
         part = data.select(range(int(some[0]), int(some[-1]) + 1)) if whole else data.select(some)
-        for i, values in zip(some, part, strict=True):
-            yield int(i) - first, int(i) + 1, dict(values)
+        rows = iter(part)
+        # Columns of JSON hold what was written; of others an object has the keys of all rows' objects, with nulls.
+        arrow = [name for name, feature in data.features.items() if "Json(" not in repr(feature)]
+        for i in some:
+            try:
+                values = dict(next(rows))
+            except UnicodeDecodeError as error:
+                # The library reads ahead, so that the row itself is not known.
+                raise DataError(
+                    f"The dataset, row {int(i) + 1} or soon after: a text is not UTF-8 ({error.reason}).",
+                    "Write it as UTF-8.",
+                ) from None
+            values.update({name: without_nulls(values[name]) for name in arrow})
+            yield int(i) - first, int(i) + 1, values
     tally.rows += end - first
+
+
+def without_nulls(value: Any) -> Any:
+    """Return a value of Arrow whose objects have no key that is null."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def hub_values(data: Any, column: str, first: int, last: int, place: str) -> list[str | None]:
+    """Return the values of a dataset's column, of rows `first` to `last`, as text.
+
+    Raises:
+        DataError: no such column, or one that holds lists, objects or text that is not UTF-8.
+    """
+    if column not in data.column_names:
+        raise no_column(column, data.column_names, place)
+    try:
+        values = data.select_columns([column]).select(range(first, last))[:][column]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{place}: '{column}' is not UTF-8 ({error.reason}).", "Write it as UTF-8.") from None
+    return [value_text(value, column, place) for value in values]
 
 
 def load_hub(domain: Domain) -> Any:

@@ -1,7 +1,8 @@
 """Raw rows of a domain, one at a time, each with its place for messages; whole, or in pieces for several processes.
 
-A domain's source is a list of files (JSONL, JSONL.gz, Parquet) or one Hugging Face dataset. It is cut into pieces:
-bytes of a JSONL file at line ends, row groups of a Parquet file, rows of a dataset, a .gz file whole.
+A domain's source is a list of files (JSON, CSV, Parquet, Arrow) or one Hugging Face dataset. It is cut into pieces:
+bytes of a JSONL file at line ends, row groups of a Parquet file, batches of an Arrow file, rows of a dataset. A
+compressed file, a JSON array and CSV are read whole, from front to back.
 """
 
 from __future__ import annotations
@@ -13,11 +14,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixlaw.core.cores import usable_cores
-from mixlaw.core.domain import Domain
+from mixlaw.core.domain import ARROW_SUFFIXES, COLUMNS, COMPRESSED_SUFFIXES, FILE_SUFFIXES, TEXT_SUFFIXES, Domain
 from mixlaw.core.errors import DataError
-from mixlaw.data.readers import Tally, Wanted, arrow, hub_rows, is_blank, json_lines, load_hub, parquet_rows
+from mixlaw.data.arrow_rows import arrow_rows, parquet_rows, part_sizes
+from mixlaw.data.csv_rows import csv_rows
+from mixlaw.data.json_documents import document_rows, is_document
+from mixlaw.data.readers import Numbered, Tally, Wanted, chosen, hub_rows, is_blank, json_lines, load_hub
+from mixlaw.data.streams import compression, file_errors, open_bytes, text_bytes
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json.gz", ".ndjson", ".parquet")
+_ENDINGS = f"{', '.join(TEXT_SUFFIXES)} (compressed: {', '.join(COMPRESSED_SUFFIXES)}), {', '.join(ARROW_SUFFIXES)}"
+_NOT_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "manifest.json")
+"""What `datasets` and mixlaw write beside the rows."""
+
+_UNITS = {"lines": "line", "document": "element", "csv": "line", "parquet": "row", "arrow": "row"}
+"""Kind of a file -> what its rows are counted in, in messages."""
 
 PIECE_BYTES = 32 << 20
 """Bytes of a piece, about."""
@@ -80,6 +90,7 @@ class Source:
         self.domain = domain
         self.files = list(files) if files is not None else source_files(domain)
         self._data: Any = None
+        self._kinds: dict[int, str] = {}
 
     @property
     def data(self) -> Any:
@@ -91,7 +102,29 @@ class Source:
     @property
     def bytes(self) -> int:
         """About how much text it holds, by the size of its files; 0 for a dataset."""
-        return sum(file.stat().st_size * (4 if file.name.endswith(".gz") else 1) for file in self.files or ())
+        return sum(map(text_bytes, self.files or ()))
+
+    def kind(self, s: int) -> str:
+        """Return how file `s` is written: lines, document (other JSON), csv, parquet or arrow.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        if s not in self._kinds:
+            file = (self.files or [])[s]
+            name = file.name.lower()
+            if name.endswith(ARROW_SUFFIXES):
+                self._kinds[s] = "parquet" if name.endswith(".parquet") else "arrow"
+            elif name.removesuffix(compression(file)).endswith((".csv", ".tsv")):
+                self._kinds[s] = "csv"
+            else:
+                self._kinds[s] = "document" if is_document(file, self._names) else "lines"
+        return self._kinds[s]
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Names of columns that only a row has."""
+        return (*COLUMNS, *self.domain.columns.values())
 
     def pieces(self, size: int = PIECE_BYTES) -> list[Piece]:
         """Return its pieces of about `size` bytes, in order.
@@ -102,7 +135,7 @@ class Source:
         if self.files is None:
             rows = len(self.data)
             return [Piece(0, a, min(rows, a + _HUB_ROWS), a) for a in range(0, rows, _HUB_ROWS)] or [Piece()]
-        return [piece for s, file in enumerate(self.files) for piece in _cut(s, file, size)]
+        return [piece for s, file in enumerate(self.files) for piece in _cut(s, file, self.kind(s), size)]
 
     def read(
         self, piece: Piece, wanted: Wanted | None = None, tally: Tally | None = None, lines_before: int = 0
@@ -119,40 +152,49 @@ class Source:
             DataError: a malformed line (file and line number), a damaged file, or a data set that cannot be loaded.
             MissingExtra: Parquet or the hub is needed and the package for it is not installed.
         """
-        wanted, tally, before = wanted or Wanted(), tally or Tally(), piece.rows_before or 0
-        if self.files is None:
-            place = f"{self.domain.path} ({self.domain.split}), row"
-            rows = hub_rows(self.data, piece.first, piece.last, wanted, tally)
-        elif (file := self.files[piece.source]).name.endswith(".parquet"):
-            place, rows = f"{file}, row", parquet_rows(file, piece.first, piece.last, before, wanted, tally)
-        else:
-            place, rows = f"{file}, line", json_lines(file, piece.first, piece.last, lines_before, wanted, tally)
+        wanted, tally = wanted or Wanted(), tally or Tally()
+        place, rows = self._rows(piece, wanted, tally, lines_before)
         for number, line, values in rows:
             yield RawRow(values, f"{place} {line}", number)
 
+    def _rows(self, piece: Piece, wanted: Wanted, tally: Tally, lines_before: int) -> tuple[str, Numbered]:
+        """Return how messages name the place of a row, but for its number, and the rows."""
+        if self.files is None:
+            rows = hub_rows(self.data, piece.first, piece.last, wanted, tally)
+            return f"{self.domain.path} ({self.domain.split}), row", rows
+        file, kind = self.files[piece.source], self.kind(piece.source)
+        place, part = f"{file}, {_UNITS[kind]}", (file, piece.first, piece.last)
+        if kind == "lines":
+            return place, json_lines(*part, lines_before, wanted, tally)
+        if kind in ("parquet", "arrow"):
+            reader = parquet_rows if kind == "parquet" else arrow_rows
+            return place, reader(*part, piece.rows_before or 0, wanted, tally)
+        return place, chosen(self._whole(file, kind), place, wanted, tally)
+
+    def _whole(self, file: Path, kind: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        return csv_rows(file) if kind == "csv" else document_rows(file, self._names)
+
     def lines_before(self, piece: Piece) -> int:
         """Return the lines of a JSONL file before a piece; 0 for other sources."""
-        if self.files is None or piece.first == 0 or self.files[piece.source].name.endswith(".parquet"):
+        if self.files is None or piece.first == 0 or self.kind(piece.source) != "lines":
             return 0
         return sum(1 for _ in _raw_lines(self.files[piece.source], 0, piece.first))
 
     def count(self, piece: Piece) -> int:
-        """Return the rows of a piece, without parsing them."""
+        """Return the rows of a piece, as far as possible without parsing them."""
         if self.files is None:
             return (len(self.data) if piece.last is None else piece.last) - piece.first
-        file = self.files[piece.source]
-        if file.name.endswith(".parquet"):
-            with arrow()[1].ParquetFile(file) as parquet:
-                last = parquet.num_row_groups if piece.last is None else piece.last
-                return sum(parquet.metadata.row_group(g).num_rows for g in range(piece.first, last))
+        file, kind = self.files[piece.source], self.kind(piece.source)
+        if kind in ("parquet", "arrow"):
+            return sum(rows for _, rows in part_sizes(file)[piece.first : piece.last])
+        if kind != "lines":
+            return sum(1 for _ in self._whole(file, kind))
         lines = _raw_lines(file, piece.first, piece.last)
         return sum(not is_blank(raw, piece.first == 0 and i == 0) for i, raw in enumerate(lines))
 
 
 def _raw_lines(file: Path, first: int, last: int | None) -> Iterator[bytes]:
-    import gzip
-
-    with (gzip.open if file.name.endswith(".gz") else open)(file, "rb") as stream:
+    with file_errors(file, lambda: "some lines"), open_bytes(file) as stream:
         if first:
             stream.seek(first)
         at = first
@@ -163,11 +205,11 @@ def _raw_lines(file: Path, first: int, last: int | None) -> Iterator[bytes]:
             yield raw
 
 
-def _cut(source: int, file: Path, size: int) -> list[Piece]:
+def _cut(source: int, file: Path, kind: str, size: int) -> list[Piece]:
     total = file.stat().st_size
-    if file.name.endswith(".parquet"):
-        return _cut_groups(source, file, size)
-    if file.name.endswith(".gz") or total <= size:
+    if kind in ("parquet", "arrow"):
+        return _cut_parts(source, part_sizes(file), size)
+    if kind != "lines" or compression(file) or total <= size:
         return [Piece(source)]
     starts = [0]
     with open(file, "rb") as stream:
@@ -180,14 +222,7 @@ def _cut(source: int, file: Path, size: int) -> list[Piece]:
     return [Piece(source, a, b, None if a else 0) for a, b in zip(starts, ends, strict=True)]
 
 
-def _cut_groups(source: int, file: Path, size: int) -> list[Piece]:
-    pa, parquet = arrow()
-    try:
-        with parquet.ParquetFile(file) as opened:
-            groups = [opened.metadata.row_group(g) for g in range(opened.num_row_groups)]
-            sizes = [(group.total_byte_size, group.num_rows) for group in groups]
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}.", "Fetch the file again.") from None
+def _cut_parts(source: int, sizes: Sequence[tuple[int, int]], size: int) -> list[Piece]:
     pieces, first, held, before, rows = [], 0, 0, 0, 0
     for g, (length, count) in enumerate(sizes):
         if held and held + length > size:
@@ -205,29 +240,37 @@ def source_files(domain: Domain) -> list[Path] | None:
     """
     path = Path(domain.path).expanduser()
     if path.is_file():
-        if not path.name.endswith((*SUFFIXES, ".json")):
-            raise DataError(
-                f"Domain '{domain.name}': {path} is not one of {', '.join(SUFFIXES)}.",
-                "Convert or rename the file.",
-            )
+        if not _is_data(path):
+            raise DataError(f"Domain '{domain.name}': {path} is not one of {_ENDINGS}.", "Convert or rename the file.")
         return [path]
     if path.is_dir():
-        files = sorted(f for f in path.iterdir() if f.name.endswith(SUFFIXES) and f.is_file())
-        if not files:
+        files = sorted(f for f in path.iterdir() if _is_rows(f) and f.is_file())
+        if not files and (path / "dataset_dict.json").is_file():
+            splits = sorted(f.name for f in path.iterdir() if f.is_dir())
             raise DataError(
-                f"Domain '{domain.name}': the folder {path} holds no {', '.join(SUFFIXES)} files.",
-                "Check the path.",
+                f"Domain '{domain.name}': the folder {path} holds the splits {', '.join(splits)}.",
+                "Give the folder of one of them.",
             )
+        if not files:
+            raise DataError(f"Domain '{domain.name}': the folder {path} holds no {_ENDINGS} files.", "Check the path.")
         return files
     if any(sign in domain.path for sign in "*?["):
-        files = sorted(Path(f) for f in glob.glob(str(path)) if f.endswith(SUFFIXES))
+        files = sorted(f for f in map(Path, glob.glob(str(path))) if _is_rows(f))
         if not files:
             raise DataError(f"Domain '{domain.name}': no file matches {domain.path}.", "Check the pattern.")
         return files
-    local = domain.path.startswith(("/", "./", "../", "~")) or domain.path.endswith((*SUFFIXES, ".json"))
-    if local or domain.path.count("/") > 1:
+    if domain.path.startswith(("/", "./", "../", "~")) or _is_data(path) or domain.path.count("/") > 1:
         raise DataError(f"Domain '{domain.name}': no such file or folder: {path}.", "Check the path.")
     return None
+
+
+def _is_data(file: Path) -> bool:
+    return file.name.lower().endswith(FILE_SUFFIXES)
+
+
+def _is_rows(file: Path) -> bool:
+    """Whether a file of a folder is taken for data."""
+    return _is_data(file) and not file.name.startswith(".") and file.name not in _NOT_ROWS
 
 
 def read_rows(domain: Domain, source: Source | Sequence[Path] | None) -> Iterator[RawRow]:

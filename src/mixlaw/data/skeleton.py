@@ -78,9 +78,9 @@ class Skeletons:
         # Where each place for a content begins and ends in the text with the marks.
         slots = [match.span() for match in _SLOT.finditer(text)]
         bounds = []
-        for place in itertools.chain.from_iterable(spans):
-            before = [b - a for a, b in slots if b <= place]
-            bounds.append((place - sum(before), len(before)))
+        for border in itertools.chain.from_iterable(spans):
+            before = [b - a for a, b in slots if b <= border]
+            bounds.append((border - sum(before), len(before)))
         return Skeleton("%s".join(part.replace("%", "%%") for part in parts[::2]), tuple(map(int, parts[1::2])), bounds)
 
 

@@ -12,23 +12,22 @@ from typing import Any, Literal
 import numpy as np
 
 from mixlaw.core.errors import DataError
-from mixlaw.core.notebook import html_table, interval, text_table
+from mixlaw.core.notebook import Tabular, interval
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curve import Scatter
 
 BAND_ENDS = (0.05, 0.95)
 """Quantiles of every 90 % interval. Usual. No data."""
 
-_NORMAL = (-1.7507, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7507)
-"""Medians of twelve equally probable pieces of a standard normal, but the outermost, 1.7317, lie .019 further out.
-No data."""
+_NORMAL = (-1.7317, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186, 0.5485, 0.8122, 1.1503, 1.7317)
+"""Medians of twelve equally probable pieces of a standard normal. No data."""
 
 CEILING = 2.0
 """No prediction lies above the largest measured loss times this, nor below 0: no law is believed there. No data."""
 
 
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(Tabular):
     """Predicted losses with a band.
 
     Attributes:
@@ -72,18 +71,16 @@ class Prediction:
         return (self.low, self.high) if self.interval == "run" else (self.mean_low, self.mean_high)
 
     def __repr__(self) -> str:
-        return f"<{self._table()[0]}>"
+        return f"<{self.table()[0]}>"
 
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        title, columns, rows = self._table()
+    def _drawn(self) -> tuple[Any, ...]:
+        title, columns, rows = self.table()
         ends = (float(self.ends[0].min()), float(self.ends[1].max()))
         drawn = [interval(low, mean, high, ends) for *_, mean, low, high in rows]
-        return html_table(title, [*columns, "interval"], [[*r, d] for r, d in zip(rows, drawn, strict=True)])
+        return title, [*columns, "interval"], [[*r, d] for r, d in zip(rows, drawn, strict=True)]
 
-    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]]]:
+        """Return title, columns and rows: a row a target of each mixture."""
         count, names = len(self.mean), self.targets or tuple(map(str, range(self.mean.shape[1])))
         rows: list[list[Any]] = [
             [*([str(r)] if count > 1 else []), name, *(float(part[r, j]) for part in (self.mean, *self.ends))]
@@ -147,10 +144,12 @@ def token_array(tokens: RunTable | Mapping[str, float] | np.ndarray, domains: tu
         if array.ndim != 2 or array.shape[1] != len(domains):
             raise DataError(
                 f"The token array has shape {array.shape}; the fit has {len(domains)} domains.",
-                "Pass (R, K), columns in the order of fit.domains.",
+                "Pass a row for each mixture and a column for each domain, in the order of fit.domains.",
             )
     if not np.all(np.isfinite(array) & (array >= 0)):
-        raise DataError("A token count is negative or not finite; it must be a number >= 0.", "Mend it.")
+        raise DataError(
+            "A token count is negative or not finite; it must be a number >= 0.", "Give each domain 0 or more tokens."
+        )
     return array
 
 
@@ -159,5 +158,5 @@ def require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:
     if stray:
         raise DataError(
             f"The fit has no domain {', '.join(map(repr, stray))}; it has {', '.join(map(repr, known))}.",
-            "Mend the name, or fit runs that have it.",
+            "Fix the name, or fit runs that have it.",
         )

@@ -14,7 +14,7 @@ import numpy as np
 
 from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, FitError
-from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.notebook import Tabular
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
 from mixlaw.fit.curve import Belief, Curve
@@ -31,8 +31,8 @@ Tokens = RunTable | Mapping[str, float] | np.ndarray
 """Mixtures: a run table with the fit's domains, `{domain: tokens}` for one, or an (R, K) array."""
 
 
-@dataclass(frozen=True)
-class Fit:
+@dataclass(frozen=True, repr=False)
+class Fit(Tabular):
     """A law fitted to runs; see `mixlaw.fit.fit_law`.
 
     Attributes:
@@ -60,16 +60,7 @@ class Fit:
     def __len__(self) -> int:
         return len(self.runs)
 
-    def __repr__(self) -> str:
-        return f"<Fit: {self._table()[0]}>"
-
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table())
-
-    def _table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
         """Return title, columns, rows and notes: a row a target, with what its law and its held-out runs say."""
         # A law may have a coefficient per source: too many for a table; `parameters` has them.
         law = self._first.law

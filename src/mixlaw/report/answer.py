@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mixlaw.core.durations import duration
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import Change, total_changes
 from mixlaw.report.numbers import (
     digits_for,
-    duration,
     listed,
     percent,
     percent_interval,

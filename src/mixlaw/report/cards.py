@@ -116,13 +116,13 @@ def model_card(
     front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["mixlaw"]}
     if not Path(config.model.name_or_path).expanduser().is_dir():
         front["base_model"] = config.model.name_or_path
+    train = config.train.settings
     lines = [
         _front(front),
         f"# {escaped(_model(config))}, fine-tuned",
         "",
         f"Trained on {total:,} tokens with the trainer `{config.train.trainer}` (learning rate "
-        f"{config.train.learning_rate:g}, {config.train.num_train_epochs} epochs, rows of {config.train.max_length} "
-        "tokens).",
+        f"{train.learning_rate:g}, {train.num_train_epochs} epochs, rows of {train.max_length} tokens).",
         "",
         "| domain | tokens | share |",
         "|---|---:|---:|",

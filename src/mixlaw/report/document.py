@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.documents import KINDS
+from mixlaw.core.files import json_ready
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, cost
@@ -88,22 +89,3 @@ def _predictions(fit: Fit, runs: RunTable) -> dict[str, dict[str, Any]]:
         }
         for r, run in enumerate(runs.runs)
     }
-
-
-def json_ready(value: Any) -> Any:
-    """Return the value in plain JSON types: arrays as lists, NaN and infinities as None, anything unknown as text."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): json_ready(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return json_ready(value.tolist())
-    if isinstance(value, (Sequence, set, frozenset)):
-        return [json_ready(item) for item in value]
-    return str(value)

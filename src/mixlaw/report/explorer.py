@@ -1,4 +1,7 @@
-"""The data of the explorer: the law's parameters, posterior draws and mixtures, for `templates/law.js` to evaluate."""
+"""The data of the explorer: the law's parameters, posterior draws and mixtures, for `templates/law.js` to evaluate.
+
+A law that `law.js` does not have, a user's own, comes as a table instead (`mixlaw.report.sampled`).
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from mixlaw.fit.units import MILLION
 from mixlaw.laws.base import places
 from mixlaw.report.comparison import available_of
 from mixlaw.report.palette import series_of
+from mixlaw.report.sampled import sample_law
 from mixlaw.solve.solution import Solution
 
 _NUMBERS = 60_000
@@ -43,8 +47,6 @@ def why_not(fit: Fit, solution: Solution | None) -> str:
     """Return why there is no explorer, in a sentence; empty where there is one."""
     if fit.kind.law is None:
         return f"There is no explorer: '{fit.law}' has no equation that a browser could evaluate."
-    if unknown := {fit.law, fit.alternative} - evaluated() - {""}:
-        return f"There is no explorer: this page cannot compute the law '{min(unknown)}'."
     if solution is None:
         return "There is no explorer, because there are no weights yet. Give a budget: mixlaw report RUNS --budget 20M."
     if len(solution.weights) < 2:
@@ -97,25 +99,39 @@ def explorer_data(
     supplies = [available.get(domain) for domain in domains]
     series = series_of(list(solution.weights), solution.weights)
     wishes = ((study or {}).get("config") or {}).get("solve") or {}
+    laws, budgets, mixtures = (
+        [c.law.name for c in first.curves],
+        _budgets(fit, solution, path),
+        _mixtures(solution, domains),
+    )
+    if set(laws) <= evaluated():
+        how = {
+            "decay": None if np.isinf(fit.decay) else fit.decay,
+            "beyond": {
+                "sigma": SIGMA,
+                "largest": fit.largest_run,
+                "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
+            },
+        }
+        drawn = [_drawn(fit, target) for target in fit.targets]
+    else:
+        known = available if np.isfinite(fit.decay) else None
+        how = {"table": sample_law(fit, [m["weights"] for m in mixtures], budgets, known).data()}
+        drawn = [{} for _ in fit.targets]
     return {
-        "laws": [curve.law.name for curve in first.curves],
+        "laws": laws,
         "unit": MILLION,
         "domains": [{"name": domain, "series": series[domain]} for domain in domains],
-        "targets": [_target(fit, j, target, solution) for j, target in enumerate(fit.targets)],
-        "decay": None if np.isinf(fit.decay) else fit.decay,
-        "beyond": {
-            "sigma": SIGMA,
-            "largest": fit.largest_run,
-            "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
-        },
+        "targets": [_target(fit, j, name, solution) | drawn[j] for j, name in enumerate(fit.targets)],
+        **how,
         "unique": supplies if any(supplies) else None,
         "max_epochs": wishes.get("max_epochs"),
         "objective": solution.objective,
         "budget": solution.budget_tokens,
         "budget_text": format_tokens(solution.budget_tokens),
-        "budgets": _budgets(fit, solution, path),
+        "budgets": budgets,
         "largest_run": float(runs.totals_R.max()),
-        "mixtures": _mixtures(solution, domains),
+        "mixtures": mixtures,
         "path": [
             {"budget": s.budget_tokens, "text": format_tokens(s.budget_tokens), "weights": _shares(s.weights, domains)}
             for s in path
@@ -125,13 +141,19 @@ def explorer_data(
 
 
 def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
-    column, belief = fit.runs.losses_RJ[:, j], fit.belief(name)
-    draws = [theta_SP for _, theta_SP in belief.drawn().parts]
+    column = fit.runs.losses_RJ[:, j]
     return {
         "name": name,
         "own": fit.domains.index(name) if name in fit.domains else -1,
         "importance": solution.target_weights.get(name, 1.0),
         "ceiling": CEILING * float(np.nanmax(np.abs(column))),
+    }
+
+
+def _drawn(fit: Fit, target: str) -> dict[str, Any]:
+    belief = fit.belief(target)
+    draws = [theta_SP for _, theta_SP in belief.drawn().parts]
+    return {
         "draws": [[v[0] if np.ptp(v) == 0 else v.tolist() for v in theta_SP.T] for theta_SP in draws],
         "counts": [len(theta_SP) for theta_SP in draws],
         "normals": [belief.normals_S.tolist() for _ in draws],

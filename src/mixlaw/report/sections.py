@@ -141,6 +141,12 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
     )
     if len(laws := explorer["laws"]) > 1:
         lead += f" Predictions are of both laws, '{laws[0]}' and '{laws[1]}', like the recommended weights."
+    if table := explorer.get("table"):
+        lead += (
+            f" The page cannot compute the law '{laws[0]}'. It interpolates between {len(table['centres'])} mixtures "
+            "and budgets that were computed before. Elsewhere, 95 % of its losses are within "
+            f"{table['error']:.1g} nats of the law's."
+        )
     return Section("explorer", "Explorer", lead, layout="explorer")
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import DataError
-from mixlaw.core.files import write_text
+from mixlaw.core.files import json_ready, write_text
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, facts
 from mixlaw.report.budgets import solution_path
-from mixlaw.report.document import build_document, json_ready
+from mixlaw.report.document import build_document
 from mixlaw.report.downstream import downstream_markdown
 from mixlaw.report.explorer import explorer_data
 from mixlaw.report.health import health_checks

@@ -113,7 +113,9 @@ class Constraints:
         names = tuple(dict.fromkeys(limit.domain or limit.name.strip("'") for limit in clash))
         if len(clash) == 1:
             raise Infeasible(
-                f"No mixture meets {clash[0].name}: shares lie between 0 and 1 and sum to 1.", "Mend it.", names
+                f"No mixture meets {clash[0].name}: shares lie between 0 and 1 and sum to 1.",
+                "Change its limit.",
+                names,
             )
         raise Infeasible(
             f"No mixture meets {_joined([limit.name for limit in clash])} together at {format_tokens(budget_tokens)} "
@@ -161,13 +163,13 @@ class Constraints:
             for domain, value in given.items():
                 if domain not in domains:
                     raise ConfigError(
-                        f"{what}: there is no domain '{domain}'; {suggest(domain, domains)}.", "Mend the name."
+                        f"{what}: there is no domain '{domain}'; {suggest(domain, domains)}.", "Fix the name."
                     )
                 if not (math.isfinite(value) and 0 <= value <= top):
                     rule = "a share between 0 and 1" if top == 1 else "a number of tokens >= 0"
-                    raise ConfigError(f"{what} of '{domain}' is {value}; it must be {rule}.", "Mend the value.")
+                    raise ConfigError(f"{what} of '{domain}' is {value}; it must be {rule}.", "Fix the value.")
         if self.max_epochs is not None and not (math.isfinite(self.max_epochs) and self.max_epochs > 0):
-            raise ConfigError(f"max_epochs is {self.max_epochs}; it must be positive.", "Mend the value.")
+            raise ConfigError(f"max_epochs is {self.max_epochs}; it must be positive.", "Fix the value.")
 
     @staticmethod
     def _floors_too_high(domains: tuple[str, ...], lower: np.ndarray) -> Infeasible:

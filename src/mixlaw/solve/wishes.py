@@ -166,14 +166,16 @@ def importance_of(fit: Fit, objective: str | None, target_weights: Mapping[str, 
     if objective not in OBJECTIVES:
         raise ConfigError(f"There is no objective '{objective}'.", f"Choose from: {', '.join(OBJECTIVES)}.")
     if objective == "mean" and target_weights is not None:
-        raise ConfigError("The objective 'mean' counts all targets alike; it takes no weights.", "Say weighted or max.")
+        raise ConfigError(
+            "The objective 'mean' counts all targets the same; it takes no weights.", "Choose weighted or max."
+        )
     if objective == "weighted" and not target_weights:
         raise ConfigError("The objective 'weighted' needs the weight of at least one target.", "Give target weights.")
     given = dict.fromkeys(fit.targets, 1.0) if target_weights is None else dict(target_weights)
     for target, value in given.items():
         _require_target(fit, target, "The weights")
         if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"The weight of target '{target}' is {value}; it must be >= 0.", "Mend the value.")
+            raise ConfigError(f"The weight of target '{target}' is {value}; it must be >= 0.", "Fix the value.")
     if not any(value > 0 for value in given.values()):
         raise ConfigError("All target weights are 0: nothing is to be minimised.", "Give one target a weight.")
     return objective, {target: float(given.get(target, 0.0)) for target in fit.targets}
@@ -190,11 +192,16 @@ def prior_of(
     if prior is None and strength is None:
         return None
     if prior is None:
-        raise ConfigError(f"A prior strength of {strength} has no prior to pull towards.", "Say prior: equal.")
+        raise ConfigError(
+            f"A prior strength of {strength} has no prior, the mixture to pull towards.", "Say prior: equal."
+        )
     if strength is None:
-        raise ConfigError("A prior without a strength pulls nowhere.", "Say prior_strength, in nats, such as 0.1.")
+        raise ConfigError(
+            "A prior needs a strength: how much the weights are pulled towards it.",
+            "Say prior_strength, in nats, such as 0.1.",
+        )
     if not (math.isfinite(strength) and strength >= 0):
-        raise ConfigError(f"The prior strength is {strength} nats; it must be >= 0.", "Mend the value.")
+        raise ConfigError(f"The prior strength is {strength} nats; it must be >= 0.", "Fix the value.")
     shares = shares_of(domains, prior, available, "prior")
     return Prior(shares, float(strength)) if strength > 0 else None
 
@@ -205,7 +212,7 @@ def shares_of(domains: tuple[str, ...], shares: Shares, available: Mapping[str, 
     if isinstance(shares, Mapping):
         for name in shares:
             if name not in domains:
-                raise ConfigError(f"{what}: there is no domain '{name}'; {suggest(name, domains)}.", "Mend the name.")
+                raise ConfigError(f"{what}: there is no domain '{name}'; {suggest(name, domains)}.", "Fix the name.")
         try:
             mixture = Mixture({domain: float(shares.get(domain, 0.0)) for domain in domains}, 1)
         except ConfigError as error:
@@ -238,12 +245,12 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
     for target, nats in ceilings.items():
         _require_target(fit, target, "The ceilings")
         if not (math.isfinite(nats) and nats > 0):
-            raise ConfigError(f"The ceiling of target '{target}' is {nats} nats; it must be > 0.", "Mend the value.")
+            raise ConfigError(f"The ceiling of target '{target}' is {nats} nats; it must be > 0.", "Fix the value.")
     for target, percent in no_worse.items():
         _require_target(fit, target, "no_worse")
         if not (math.isfinite(percent) and percent > -100):
             raise ConfigError(
-                f"no_worse of target '{target}' is {percent} %; it must be a number above -100.", "Mend the value."
+                f"no_worse of target '{target}' is {percent} %; it must be a number above -100.", "Fix the value."
             )
     if not ceilings and not no_worse:
         return None
@@ -264,4 +271,4 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
 
 def _require_target(fit: Fit, target: str, what: str) -> None:
     if target not in fit.targets:
-        raise ConfigError(f"{what}: there is no target '{target}'; {suggest(target, fit.targets)}.", "Mend the name.")
+        raise ConfigError(f"{what}: there is no target '{target}'; {suggest(target, fit.targets)}.", "Fix the name.")

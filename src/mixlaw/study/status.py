@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.notebook import Tabular
 from mixlaw.core.tokens import format_tokens
 
 
@@ -45,17 +45,11 @@ class RunStatus:
         return self.__dict__.copy()
 
 
-class RunStatuses(list[RunStatus]):
+class RunStatuses(Tabular, list[RunStatus]):
     """The states of a study's runs: a list of `RunStatus` that notebooks show as a table."""
 
     def __repr__(self) -> str:
         return f"<{self.title or 'no'} runs>"
-
-    def __str__(self) -> str:
-        return text_table(*self._table())
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._table())
 
     @property
     def title(self) -> str:
@@ -63,7 +57,8 @@ class RunStatuses(list[RunStatus]):
         counts = {state: sum(s.state == state for s in self) for state in ("done", "running", "pending", "failed")}
         return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
-    def _table(self) -> tuple[str, list[str], list[list[Any]]]:
+    def table(self) -> tuple[str, list[str], list[list[Any]]]:
+        """Return title, columns and rows: a row a run."""
         rows = [
             [s.name, s.state, format_tokens(s.tokens), float("nan") if s.wall_s is None else s.wall_s, s.reason]
             for s in self

@@ -89,6 +89,16 @@ class Study:
         with self.locked(), self._writing():
             write_document(self.plan_path, "plan", {"runs": [spec.to_json() for spec in specs]})
 
+    def add_to_plan(self, specs: Iterable[RunSpec]) -> None:
+        """Plan further runs, or others of the same names; those that lack the model that is wanted start over."""
+        specs = list(specs)
+        names = {spec.name for spec in specs}
+        earlier = self.load_plan() if self.plan_path.exists() else []
+        self.save_plan([*(spec for spec in earlier if spec.name not in names), *specs])
+        for spec in specs:
+            if spec.keep_model:
+                self.discard_without_model(spec)
+
     def load_plan(self) -> list[RunSpec]:
         """Return the planned runs.
 

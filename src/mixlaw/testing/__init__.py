@@ -1,4 +1,4 @@
-"""Conformance suites that users run on their own laws, regressors and trainers.
+"""Conformance suites that users run on their own laws, regressors, trainers, samplers, solvers and chat templates.
 
 from mixlaw.testing import LAW_CHECKS, check_law
 
@@ -11,6 +11,23 @@ def test_my_law(check):
 
 from mixlaw.testing.laws import LAW_CHECKS, check_law
 from mixlaw.testing.regressors import REGRESSOR_CHECKS, check_regressor
+from mixlaw.testing.samplers import SAMPLER_CHECKS, check_sampler
+from mixlaw.testing.solvers import SOLVER_CHECKS, check_solver
+from mixlaw.testing.templates import TEMPLATE_CHECKS, check_template, template_cases
 from mixlaw.testing.trainers import TRAINER_CHECKS, check_trainer
 
-__all__ = ["LAW_CHECKS", "REGRESSOR_CHECKS", "TRAINER_CHECKS", "check_law", "check_regressor", "check_trainer"]
+__all__ = [
+    "LAW_CHECKS",
+    "REGRESSOR_CHECKS",
+    "SAMPLER_CHECKS",
+    "SOLVER_CHECKS",
+    "TEMPLATE_CHECKS",
+    "TRAINER_CHECKS",
+    "check_law",
+    "check_regressor",
+    "check_sampler",
+    "check_solver",
+    "check_template",
+    "check_trainer",
+    "template_cases",
+]

@@ -28,7 +28,7 @@ from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, RunFailed
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.texts import TextRows
-from mixlaw.train.program import call, read_result, require_startable
+from mixlaw.train.program import call, empty_folders, read_result, require_startable
 from mixlaw.train.sample import draw_sample, training_order
 from mixlaw.train.trainer import MODEL, Progress, Trainer
 
@@ -116,10 +116,7 @@ class CommandTrainer(Trainer):
         """
         began = time.perf_counter()
         sample = draw_sample(spec, self.train_rows, self.settings)
-        given, output = folder / "input", folder / "output"
-        for path in (given, output):
-            shutil.rmtree(path, ignore_errors=True)
-            path.mkdir(parents=True)
+        given, output = empty_folders(folder)
         train_file, result = given / "train.jsonl", output / "result.json"
         with open(train_file, "wb") as file:
             for name, row in training_order(spec, sample, 0):

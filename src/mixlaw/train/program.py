@@ -23,6 +23,15 @@ _LAST_LINES = 5
 _END_WAIT_S = 10.0
 
 
+def empty_folders(folder: Path) -> tuple[Path, Path]:
+    """Return `input` and `output` of a run's folder, made anew."""
+    found = folder / "input", folder / "output"
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+    return found
+
+
 def call(words: list[str], folder: Path, log: Path, run: str, key: str) -> None:
     """Run a program to its end; whatever ends this process ends it too.
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
@@ -91,14 +91,14 @@ class TrainSettings:
     packing: bool = True
     per_device_train_batch_size: int = 4
     gradient_accumulation_steps: int = 1
-    lr_scheduler_type: str = "cosine"
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0
-    bf16: bool | str = "auto"
+    bf16: bool | Literal["auto"] = "auto"
     per_device_eval_batch_size: int = 16
     eval_rows: int | None = None
 

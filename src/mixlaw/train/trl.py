@@ -21,7 +21,7 @@ from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import replace_folder
-from mixlaw.train.program import call, read_result
+from mixlaw.train.program import call, empty_folders, read_result
 from mixlaw.train.sample import draw_sample, training_order
 from mixlaw.train.trainer import MODEL, Progress, Trainer
 
@@ -91,10 +91,7 @@ class TrlTrainer(Trainer):
         """
         began = time.perf_counter()
         sample = draw_sample(spec, self.train_rows, self.settings)
-        given, output = folder / "input", folder / "output"
-        for path in (given, output):
-            shutil.rmtree(path, ignore_errors=True)
-            path.mkdir(parents=True)
+        given, output = empty_folders(folder)
         names = sorted(sample.rows)
         order = training_order(spec, sample, 0)
         np.save(given / "order.npy", np.array([(names.index(name), row) for name, row in order], np.int64))

@@ -22,6 +22,9 @@ from mixlaw.train.settings import ModelSettings, TrainSettings
 
 _UNSUPERVISED = -100
 
+_NOT_OF_TRL = ("bf16", "warmup_ratio", "eval_rows", "per_device_eval_batch_size")
+"""Settings that mixlaw sees to itself; the names of the others are those of SFTConfig."""
+
 
 def rows_of(spec: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
     """Return the token ids and labels of a run's conversations, in training order."""
@@ -91,18 +94,7 @@ def _config(spec: dict[str, Any], settings: TrainSettings, bfloat16: bool, cpu: 
     return SFTConfig(
         output_dir=spec["output_dir"],
         seed=spec["seed"],
-        learning_rate=settings.learning_rate,
-        num_train_epochs=settings.num_train_epochs,
-        max_length=settings.max_length,
-        packing=settings.packing,
-        per_device_train_batch_size=settings.per_device_train_batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        lr_scheduler_type=settings.lr_scheduler_type,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.adam_beta1,
-        adam_beta2=settings.adam_beta2,
-        adam_epsilon=settings.adam_epsilon,
-        max_grad_norm=settings.max_grad_norm,
+        **{name: value for name, value in settings.to_json().items() if name not in _NOT_OF_TRL},
         bf16=bfloat16,
         use_cpu=cpu,
         save_strategy="no",

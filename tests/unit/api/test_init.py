@@ -99,3 +99,38 @@ def test_someone_elses_tiny_base_and_mix_yaml_are_kept(tmp_path):
     (tmp_path / "mix.yaml").write_text("mine")
     with pytest.raises(ConfigError, match="exists"):
         mixlaw.init([path], tmp_path / "mix.yaml", model="m")
+
+
+def test_columns_are_renamed_in_the_files_that_have_them_and_check_agrees(tmp_path):
+    qa = tmp_path / "qa.csv"
+    qa.write_text("question;answer\n" + "".join(f"q {i};a {i}\n" for i in range(40)))
+    (tmp_path / "chat.json").write_text(json.dumps([{"my turns": ROWS["messages"](i)["messages"]} for i in range(40)]))
+    plain = write(tmp_path / "plain.jsonl", "messages", 40)
+    columns = {"prompt": "question", "completion": "answer", "messages": "my turns"}
+    paths = [str(qa), str(tmp_path / "chat.json"), plain]
+    out = mixlaw.init(paths, tmp_path / "mix.yaml", columns=columns)
+    config = load_config(out)
+    assert {name: node.columns for name, node in config.domains.items()} == {
+        "qa": {"prompt": "question", "completion": "answer"},
+        "chat": {"messages": "my turns"},
+        "plain": {},
+    }
+    assert [mixlaw.check(out).domains[name]["format"] for name in config.domains] == [
+        "prompt_completion",
+        "messages",
+        "messages",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "fact"),
+    [
+        ({"promt": "question"}, "no format has a column 'promt', did you mean 'prompt'?"),
+        ({"prompt": "query"}, "prompt=query: no file has a column 'query'. The columns are 'messages'."),
+    ],
+)
+def test_a_renaming_of_no_use_is_refused(tmp_path, columns, fact):
+    path = write(tmp_path / "a.jsonl", "messages", 5)
+    with pytest.raises(ConfigError) as caught:
+        mixlaw.init([path], tmp_path / "mix.yaml", columns=columns)
+    assert fact in str(caught.value)

@@ -253,6 +253,29 @@ def test_init_never_overwrites_without_force(mixlaw, mix_yaml):
     assert mixlaw("init", data, "--out", mix_yaml, "--force").code == 0
 
 
+def test_half_a_surrogate_in_the_column_that_splits_a_collection_is_one_error_with_its_line(mixlaw, mix_yaml):
+    rows = [{"source": "we\ud83d" if i % 2 else "news", "prompt": f"q {i}", "completion": "a"} for i in range(12)]
+    data = mix_yaml.parent / "split.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mix_yaml.write_text(
+        mix_yaml.read_text().split("domains:")[0]
+        + "collection: {path: split.jsonl, split_by: source}\nbudget_tokens: 500\nplan: {base_tokens: 100}\n"
+    )
+    assert_one_error(mixlaw("check", mix_yaml), f"{data}, line 2: 'source' has a character that is half a surrogate")
+
+
+def test_init_renames_columns_and_says_which_renaming_is_missing(mixlaw, tmp_path):
+    data, out = tmp_path / "x.jsonl", tmp_path / "mix.yaml"
+    data.write_text('{"question": "a", "response": "b"}\n' * 9)
+    assert_one_error(mixlaw("init", data, "--out", out), "--columns prompt=question --columns completion=response")
+    assert_one_error(mixlaw("init", data, "--out", out, "--columns", "prompt"), "standard=name")
+    twice = ("--columns", "prompt=a", "--columns", "prompt=question")
+    assert_one_error(mixlaw("init", data, "--out", out, *twice), "two names")
+    renamed = ("--columns", "prompt=question", "--columns", "completion=response")
+    assert mixlaw("init", data, "--out", out, *renamed).code == 0
+    assert "columns: {prompt: question, completion: response}" in out.read_text()
+
+
 def test_init_refuses_data_it_cannot_read(mixlaw, tmp_path):
     (tmp_path / "x.jsonl").write_text("{}\n")
     assert_one_error(mixlaw("init", tmp_path / "x.jsonl", "--out", tmp_path / "mix.yaml"), "x.jsonl, line 1")

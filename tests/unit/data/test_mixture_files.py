@@ -56,9 +56,9 @@ def test_by_default_small_sources_need_one_process_and_large_ones_have_one_a_cor
 ):
     mixture, asked = Mixture(WEIGHTS, 30_000), []
 
-    def write(plan, origins, suffix, folder, workers):
+    def write(plan, origins, suffix, folder, workers, carried):
         asked.append(workers)
-        return write_files(plan, origins, suffix, folder, workers)
+        return write_files(plan, origins, suffix, folder, workers, carried)
 
     monkeypatch.setattr("mixlaw.data.materialise.write_files", write)
     monkeypatch.setattr("mixlaw.data.reading.usable_cores", lambda: 2)
@@ -204,12 +204,12 @@ def test_less_than_one_file_or_process_is_an_error(domains, prepared, tmp_path):
 def test_parquet_holds_any_text_as_it_is(tmp_path):
     import pyarrow.parquet as parquet
 
-    from mixlaw.data.mixture_files import _write_parquet
+    from mixlaw.data.parquet import write_parquet
 
     texts = ["", "a\x00\x1f\x7f", "😀 é \u2028\ufeff\uffff", '"\\/\n', "12", "null", "2020-01-01", "x" * 3_000_000]
     turns = [[{"role": "user", "content": text}, {"role": "assistant", "content": text}] for text in texts]
     rows = [{"messages": some, "domain": "d é"} for some in [*turns, *turns[:-1] * 700]]
     lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
-    _write_parquet(tmp_path / "a.parquet", iter(lines))
+    write_parquet(tmp_path / "a.parquet", iter(lines), frozenset())
     assert parquet.read_table(tmp_path / "a.parquet").to_pylist() == rows
     assert len(rows) > 2 * 2048

@@ -46,3 +46,27 @@ def test_a_mixture_of_plain_rows_has_no_columns_for_calls(tmp_path):
     assert parquet.read_schema(tmp_path / "a.parquet").names == ["messages", "domain"]
     rows = parquet.read_table(tmp_path / "a.parquet").to_pylist()
     assert rows == [json.loads(TALKS[0].line("d"))]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_keys_that_arrow_gives_an_object_are_not_taken_for_the_rows_own(kind, tmp_path):
+    """Arrow gives every call the arguments of all others, with nulls that a template would write."""
+    import pyarrow as pa
+    import pyarrow.feather as feather
+    import pyarrow.parquet as parquet
+
+    def row(arguments):
+        call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+        turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+        return {"messages": turns, "tools": [{"name": "f", "parameters": arguments}]}
+
+    rows = [row({"city": "Oslo"}), row({"town": "Rome"})]
+    table, path = pa.Table.from_pylist(rows), tmp_path / f"a.{kind}"
+    assert table.to_pylist()[0]["tools"][0]["parameters"] == {"city": "Oslo", "town": None}
+    parquet.write_table(table, path) if kind == "parquet" else feather.write_feather(table, path)
+    found = [talk for _, talk, _ in conversations(Domain("d", str(path)))]
+    assert [talk.tools[0]["parameters"] for talk in found] == [{"city": "Oslo"}, {"town": "Rome"}]
+    assert [talk.messages[1]["tool_calls"][0]["function"]["arguments"] for talk in found] == [
+        {"city": "Oslo"},
+        {"town": "Rome"},
+    ]

@@ -1,11 +1,15 @@
+import bz2
 import gzip
+import lzma
 import sys
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError, MissingExtra
-from mixlaw.data.reading import read_rows, source_files
+from mixlaw.data.reading import Source, read_rows, source_files
 
 
 def rows_of(path, **changes):
@@ -44,7 +48,7 @@ def test_blank_lines_and_a_byte_order_mark_are_ignored_and_lines_still_counted(w
 
 
 def test_parquet_gives_the_rows_of_jsonl(tmp_path):
-    rows = [{"messages": [{"role": "user", "content": "a", "name": None}], "n": i} for i in range(1500)]
+    rows = [{"messages": [{"role": "user", "content": "a"}], "n": i, "none": None} for i in range(1500)]
     read = rows_of(write_parquet(tmp_path / "a.parquet", rows))
     assert [row.values for row in read] == rows
     assert read[-1].place.endswith("a.parquet, row 1500")
@@ -54,15 +58,19 @@ def test_a_folder_and_a_glob_are_their_files_sorted_by_name_with_rows_numbered_t
     write_lines("data/b.jsonl", [{"x": 2}])
     write_lines("data/a.jsonl.gz", [{"x": 0}, {"x": 1}])
     write_parquet(tmp_path / "data" / "c.parquet", [{"x": 3}])
-    (tmp_path / "data" / "notes.txt").write_text("not data")
+    (tmp_path / "data" / "d.json").write_text('[{"x": 4},\n{"x": 5}]')
+    (tmp_path / "data" / "e.CSV").write_text("x\n6\n")
+    for other in ("notes.txt", "dataset_info.json", "state.json", "manifest.json", "._a.jsonl"):
+        (tmp_path / "data" / other).write_text("no rows")
     for path in (tmp_path / "data", tmp_path / "data" / "*"):
         rows = rows_of(path)
-        assert [row.values["x"] for row in rows] == [0, 1, 2, 3] == [row.number for row in rows]
+        assert [int(row.values["x"]) for row in rows] == [0, 1, 2, 3, 4, 5, 6] == [row.number for row in rows]
     assert [row.values["x"] for row in rows_of(tmp_path / "data" / "*.parquet")] == [3]
 
 
 @pytest.mark.parametrize(
-    "name", ["missing.jsonl", "./missing", "../missing", "missing.parquet", "a/b/missing", "missing.jsonl.gz"]
+    "name",
+    ["missing.jsonl", "./missing", "../missing", "missing.parquet", "a/b/missing", "missing.jsonl.gz", "a.csv.zst"],
 )
 def test_a_missing_file_is_not_looked_for_on_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -79,8 +87,8 @@ def test_a_folder_or_glob_without_data_files_is_an_error(tmp_path):
 
 
 def test_an_unknown_kind_of_file_is_an_error(tmp_path):
-    (tmp_path / "a.csv").write_text("x\n1\n")
-    assert ".jsonl" in fails(tmp_path / "a.csv")
+    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    assert ".jsonl" in fails(tmp_path / "a.xlsx")
 
 
 @pytest.mark.parametrize(
@@ -100,17 +108,45 @@ def test_a_malformed_line_is_named_by_file_and_number(write_lines, line, fact):
     assert f"{path}, {fact}" in fails(path)
 
 
-@pytest.mark.parametrize("keep", [5, 20, -9])
-def test_a_truncated_gzip_file_is_an_error(tmp_path, keep):
-    path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"x": 1}\n' * 1000)[:keep])
-    assert "damaged gzip" in fails(path)
+PACK = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+}
+SAID = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "Zstandard"}
 
 
-def test_a_file_that_only_says_gz_is_an_error(tmp_path):
-    path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(b'{"x": 1}\n')
-    assert "damaged gzip" in fails(path)
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_compressed_text_is_read_whole_and_joined_parts_too(tmp_path, kind, name):
+    lines = [b"x"] if name == "a.csv" else []
+    lines += [b"1", b"2"] if name == "a.csv" else [b'{"x": 1}', b'{"x": 2}']
+    text = b"[" + b",".join(lines) + b"]" if name == "a.json" else b"\n".join(lines) + b"\n"
+    path = tmp_path / f"{name}.{kind}"
+    path.write_bytes(PACK[kind](text[:4]) + PACK[kind](text[4:]))
+    assert [int(row.values["x"]) for row in rows_of(path)] == [1, 2]
+    source = Source(Domain("d", str(path)))
+    assert [source.count(piece) for piece in source.pieces(1)] == [2] and source.bytes > path.stat().st_size
+
+
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json"])
+@pytest.mark.parametrize("keep", [5, 20, -9, None])
+def test_a_truncated_compressed_file_or_one_that_only_says_so_is_an_error(tmp_path, kind, name, keep):
+    random = np.random.default_rng(0).bytes(2000).hex()
+    text = f'[{{"x": "{random}"}}, {{"x": 2}}]' if name == "a.json" else f'{{"x": "{random}"}}\n' * 3
+    path = tmp_path / f"{name}.{kind}"
+    path.write_bytes(text.encode() if keep is None else PACK[kind](text.encode())[:keep])
+    assert f"damaged {SAID[kind]}" in fails(path)
+
+
+def test_without_pyarrow_zstandard_names_the_extra(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(PACK["zst"](b'{"x": 1}\n'))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match=r"Zstandard needs .*mixlaw\[train\]"):
+        rows_of(path)
 
 
 def test_a_damaged_parquet_file_is_an_error(tmp_path):

@@ -61,3 +61,48 @@ def test_a_law_that_is_not_known_is_named_with_the_remedy(monkeypatch: pytest.Mo
     assert Fit.from_json(value, Own).law == "own"
     register(Own)
     assert Fit.from_json(value).parameters == Fit.from_json(value, Own).parameters
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("unique",), [[1.0, 2.0, 3.0]], "distinct tokens are not of 16 runs"),
+        (("run_params",), [1e9], "model sizes are not of 16 runs"),
+        (("tokens",), [[1.0, 2.0, 3.0]], "tokens and losses are not of 16 runs"),
+        (("losses",), [[1.0, 2.0, 3.0]], "tokens and losses are not of 16 runs"),
+        (("draws", "a", "C"), [[0.5, 0.6]], "draws of 'a' are not of its parameters"),
+        (("draws", "a", "C"), [0.5, 0.6], "draws of 'a' are not of its parameters"),
+        (("draws", "a", "more"), [0.5, 0.6], "draws of 'a' are not of its parameters"),
+    ],
+)
+def test_parts_of_a_file_that_do_not_fit_together_are_named(small: dict, place, value, words: str) -> None:
+    whole = json.loads(json.dumps(small))
+    *parents, last = place
+    part = whole
+    for key in parents:
+        part = part[key]
+    part[last] = value
+    with pytest.raises(DataError, match=words):
+        Fit.from_json(whole)
+
+
+@pytest.mark.parametrize("shaped", [lambda v: [v], lambda v: []])
+def test_draws_of_another_shape_are_refused(small: dict, shaped) -> None:
+    whole = json.loads(json.dumps(small))
+    whole["draws"]["a"] = {name: shaped(values) for name, values in whole["draws"]["a"].items()}
+    with pytest.raises(DataError, match="draws of 'a'"):
+        Fit.from_json(whole)
+
+
+def test_distinct_tokens_and_sizes_come_back(small: dict) -> None:
+    whole = json.loads(json.dumps(small))
+    whole |= {"unique": np.full((16, 3), 2e5).tolist(), "run_params": [1e9] * 15 + [None], "repetition": 4.0}
+    again = Fit.from_json(whole)
+    assert again.runs.unique_RK is not None and again.runs.unique_RK.shape == (16, 3)
+    assert again.runs.params_R is not None and np.isnan(again.runs.params_R[15]) and again.runs.params_R[0] == 1e9
+    assert again.decay == 4.0
+
+
+@pytest.fixture(scope="module")
+def small() -> dict:
+    return fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="transfer").to_json()

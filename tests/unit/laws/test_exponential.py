@@ -32,3 +32,12 @@ def test_the_information_matrix_is_not_singular():
     tokens = 0.1 + np.random.default_rng(0).uniform(size=(12, 2))
     jacobian = LAW.jacobian(np.array([1.0, 0.3, -1.0]), tokens)
     assert np.linalg.cond(jacobian.T @ jacobian) < 1e6
+
+
+def test_it_is_convex_in_the_weights_and_tokens_can_do_harm():
+    theta = np.array([[1.0, 0.3, -0.7], [0.5, -2.0, 1.0]])
+    assert LAW.convex(theta)
+    assert not LAW.falling(theta)
+    first, second = np.random.default_rng(0).dirichlet(np.ones(2), (2, 50))
+    ends = (LAW.predict(theta, first) + LAW.predict(theta, second)) / 2
+    assert (ends - LAW.predict(theta, (first + second) / 2)).min() > -1e-12

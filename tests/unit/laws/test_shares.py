@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mixlaw.laws import find
 from mixlaw.laws._shares import FLOOR, Features, by_tokens, exact_shares, lattice, raised_shares, robust_linear
 
 
@@ -26,13 +27,60 @@ def test_the_lattice_fills_the_box_and_is_always_the_same():
 
 
 @pytest.mark.parametrize("nonnegative", [True, False])
-def test_a_run_gone_wrong_moves_the_linear_fit_little(nonnegative):
+@pytest.mark.parametrize("wrong", [50.0, -50.0])
+def test_a_run_gone_wrong_moves_the_linear_fit_little(nonnegative, wrong):
     x = np.linspace(0, 1, 15)
     values = 1 + 2 * x + 1e-3 * np.cos(50 * x)
-    values[4] = 50.0
+    values[4] = wrong
     # Least squares would give an intercept near 8 and a slope of -5.
     found = robust_linear(np.stack([np.ones(15), x], axis=1), values, nonnegative=nonnegative)
     assert found == pytest.approx([1.0, 2.0], abs=0.2)
+
+
+def test_weights_count_squared_residuals():
+    basis, values = np.ones((4, 1)), np.array([1.0, 1.0, 2.0, 2.0])
+    # the weighted mean, as all lie within the bend
+    assert robust_linear(basis, values, np.array([3.0, 3.0, 1.0, 1.0])) == pytest.approx([1.25], abs=1e-3)
+    assert robust_linear(basis, values) == pytest.approx([1.5], abs=1e-3)
+
+
+def test_coefficients_are_not_negative_unless_they_may_be():
+    x = np.linspace(0, 1, 9)
+    basis, values = np.stack([np.ones(9), x], axis=1), 3 - x
+    assert robust_linear(basis, values, nonnegative=False) == pytest.approx([3, -1], abs=1e-4)
+    assert robust_linear(basis, values) == pytest.approx([2.5, 0], abs=0.05)
+
+
+def test_a_column_of_nothing_gets_nothing():
+    assert robust_linear(np.stack([np.ones(5), np.zeros(5)], axis=1), np.full(5, 2.0)) == pytest.approx(
+        [2, 0], abs=1e-4
+    )
+
+
+TOKENS = np.exp(np.random.default_rng(3).normal(0, 0.8, (24, 3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "theta", "share"),
+    [
+        ("chinchilla", [1.2, 0.8, 0.4], 0.05),
+        ("autoscale", [1.2, 0.8, 0.3, 0.4], 0.1),
+        ("bivariate", [0.3, 0.8, 0.4, 1.2], 0.1),
+        ("exponential", [0.9, 0.2, -0.7, 0.5], 0.05),
+        ("additive", [0.9, 2.0, 1.0, 0.6, 0.5, 0.6, 0.4], 0.3),
+        ("additive_joint", [0.9, 2.0, 1.0, 0.6, 0.5, 1.2, 0.2, 0.1, 1.0, 0.4], 0.4),
+        ("transfer", [0.8, 0.15, 0.7, 0.2, 0.9], 0.7),
+    ],
+)
+def test_the_best_start_of_a_law_explains_most_of_its_own_losses(name, theta, share):
+    law = find(name).law(("a", "b", "c"), "a")
+    losses = law.predict(np.array(theta), TOKENS)
+    starts = law.starts(TOKENS, losses, 4)
+    assert len(starts) <= 4
+    misses = np.abs(law.predict(starts, TOKENS) - losses).mean(axis=1)
+    assert misses.min() < share * np.abs(losses - np.median(losses)).mean()
+    if name != "transfer":  # whose starts are not searched for
+        assert np.argmin(misses) == 0
 
 
 def test_columns_alike_do_not_break_the_linear_fit():
@@ -47,3 +95,14 @@ def test_features_have_mean_zero_and_constant_columns_stay_zero():
     assert columns.shape == (3, 5)
     assert np.abs(columns.mean(axis=0)).max() < 1e-12
     assert features(np.array([[0.0, 9.0]]))[0, [0, 1, 3]].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_features_are_the_documented_columns_in_units_of_the_median_total():
+    tokens = np.array([[1.0, 0.0], [1.0, 3.0], [5.0, 4.0]])
+    raw = np.column_stack(
+        [tokens / tokens.sum(axis=1, keepdims=True), np.log1p(100 * tokens / 4), np.log1p(100 * tokens.sum(axis=1) / 4)]
+    )
+    features = Features.of(tokens, "shares", "tokens", "total")
+    assert features(tokens) == pytest.approx((raw - raw.mean(axis=0)) / raw.std(axis=0))
+    assert Features.of(1000 * tokens, "tokens")(1000 * tokens) == pytest.approx(Features.of(tokens, "tokens")(tokens))
+    assert Features.of(tokens, "total")(tokens).shape == (3, 1)

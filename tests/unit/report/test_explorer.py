@@ -45,7 +45,6 @@ def test_what_the_browser_cannot_evaluate_is_said(material):
     law = RegressorLaw.of(find("gbdt"), fit.runs, "chat")
     blind = {name: replace(t, belief=t.belief.with_laws(lambda _: law)) for name, t in fit.targets.items()}
     assert "'gbdt' has no equation" in why_not(replace(fit, law="gbdt", targets=blind), solution)
-    assert "cannot compute the law 'own'" in why_not(replace(fit, law="own"), solution)
     assert "--budget" in why_not(fit, None)
 
 
@@ -115,3 +114,25 @@ def test_a_bare_run_table_is_fitted_solved_and_the_budget_said(tmp_path, materia
     again = report(tmp_path / "runs.csv", tmp_path / "other", "20M")
     value = json.loads(again["json"].read_text())
     assert value["solution"]["budget"] == 20_000_000 and "No budget" not in again["md"].read_text()
+
+
+def test_a_run_table_is_reported_with_the_law_and_the_procedure_that_are_named(tmp_path, material):
+    from mixlaw.api.files import report
+
+    material[0].to_csv(tmp_path / "runs.csv")
+    for law, procedure in (("pairwise", "joint"), ("transfer", "own_curve")):
+        files = report(tmp_path / "runs.csv", tmp_path / law, "20M", law=law, procedure=procedure)
+        fit = json.loads(files["json"].read_text())["fit"]
+        assert (fit["law"], fit["procedure"]) == (law, procedure)
+
+
+def test_a_study_s_report_takes_no_law(tmp_path):
+    from mixlaw.api.files import report
+    from mixlaw.core.errors import ConfigError
+
+    (tmp_path / "mix.yaml").write_text(
+        "study: s\nmodel: {name_or_path: ./base}\nbudget_tokens: 20M\n"
+        "domains: {a: {path: a.jsonl}, b: {path: b.jsonl}}\n"
+    )
+    with pytest.raises(ConfigError, match=r"fit: \{law:"):
+        report(tmp_path / "mix.yaml", law="pairwise")

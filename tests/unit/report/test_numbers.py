@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from mixlaw.core.durations import duration
 from mixlaw.report.numbers import (
-    duration,
     listed,
     nats,
     percent,

@@ -68,6 +68,35 @@ def test_it_agrees_with_cvxpy_to_a_millionth(seed: int) -> None:
     assert objective.value(best.weights_KB).sum() == pytest.approx(problem_.value + floors, abs=1e-6)
 
 
+@pytest.mark.parametrize("K", [2, 5, 30])
+def test_the_optimum_takes_few_slopes(K: int) -> None:
+    calls = []
+
+    class Counted(SeparableLosses):
+        def slope(self, weights_KB: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            calls.append(1)
+            return super().slope(weights_KB)
+
+    asked = problem(K, 1, 10.0)
+    each = Counted(asked.law, asked.theta_KSP, asked.importance_K, asked.budget, True)
+    best = allocate(each, np.zeros(K), np.ones(K))
+    # some ten prices of some ten steps each
+    assert len(calls) < 150
+    calls.clear()
+    refine(each, best.weights_KB, np.zeros(K), np.ones(K))
+    assert len(calls) <= 6
+
+
+def test_a_price_and_its_residual_are_those_of_the_gains() -> None:
+    objective = problem(5, 3, 10.0)
+    best = allocate(objective, np.full(5, 0.05), np.full(5, 0.4))
+    weights, gain = best.weights_KB[:, 0], -objective.slope(best.weights_KB)[0][:, 0]
+    free = (weights > 0.05) & (weights < 0.4)
+    assert gain[free] == pytest.approx(np.full(free.sum(), best.multiplier_B[0]), rel=1e-8)
+    assert (gain[weights == 0.05] <= best.multiplier_B[0] * (1 + 1e-9)).all()
+    assert (gain[weights == 0.4] >= best.multiplier_B[0] * (1 - 1e-9)).all()
+
+
 def test_permuting_domains_permutes_the_answer() -> None:
     objective, order = problem(7, 3, 5.0), np.random.default_rng(0).permutation(7)
     permuted = replace(objective, theta_KSP=objective.theta_KSP[order], importance_K=objective.importance_K[order])

@@ -9,8 +9,8 @@ import pytest
 
 from mixlaw.fit.curve import Drawn
 from mixlaw.laws.pairwise import Pairwise
-from mixlaw.solve.allocation import refine
-from mixlaw.solve.certificate import prove
+from mixlaw.solve.allocation import _certify, refine
+from mixlaw.solve.certificate import polish, prove
 from mixlaw.solve.coupled import minimise
 from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective, Losses
 from mixlaw.solve.polytope import Polytope
@@ -102,6 +102,67 @@ def test_room_below_a_ceiling_costs_what_its_price_says() -> None:
         assert prove(objective, EVERYWHERE, np.array(w)).gap >= true - 1e-9
 
 
+def test_the_multiplier_is_the_gain_that_free_domains_share_also_with_an_equality_on_another() -> None:
+    objective = CoupledObjective(curved(), np.ones(2))
+    region = Polytope(np.zeros(3), np.ones(3), equal_EK=np.array([[0.0, 0.0, 1.0]]), values_E=np.array([0.2]))
+    best = minimise(objective, region)
+    slope = objective.slope(best.weights_K)
+    assert slope[0] == pytest.approx(slope[1], rel=1e-5)
+    assert best.proof.multiplier == pytest.approx(-slope[0], rel=1e-5)
+    assert slope[2] != pytest.approx(slope[0], rel=1e-2)
+    assert best.proof.kkt_residual < 1e-6
+
+
+def test_the_multiplier_is_below_nothing_where_all_losses_rise() -> None:
+    region = Polytope(np.zeros(3), np.ones(3), equal_EK=np.array([[0.0, 0.0, 1.0]]), values_E=np.array([0.2]))
+    proof = prove(CoupledObjective(straight([1.0, 1.0, 3.0]), np.ones(1)), region, np.array([0.4, 0.4, 0.2]))
+    assert proof.multiplier == pytest.approx(-1.0)
+    assert proof.kkt_residual == pytest.approx(0, abs=1e-12)
+
+
+def test_the_residual_is_what_no_multiplier_cancels() -> None:
+    objective = CoupledObjective(straight([1.0, -2.0, 0.5]), np.ones(1))
+    # at the corner of the cheapest domain the bounds cancel all; in the middle only what all slopes have in common
+    assert prove(objective, EVERYWHERE, np.array([0.0, 1.0, 0.0])).kkt_residual == pytest.approx(0, abs=1e-12)
+    middle = prove(objective, EVERYWHERE, np.full(3, 1 / 3))
+    mean = (1 - 2 + 0.5) / 3
+    assert middle.kkt_residual == pytest.approx(abs(-2 - mean) / 2)
+    assert middle.multiplier == pytest.approx(-mean)
+
+
+def test_where_two_losses_are_worst_their_shares_balance_their_slopes() -> None:
+    # 2 w_a against 1 - w_a: level at a third, where shares of 1/3 and 2/3 cancel
+    objective = CoupledObjective(straight([2.0, 0.0, 0.0], [0.0, 1.0, 1.0]), np.ones(2), worst=True)
+    proof = prove(objective, EVERYWHERE, np.array([1 / 3, 1 / 3, 1 / 3]))
+    assert proof.shares_J == pytest.approx([1 / 3, 2 / 3], abs=1e-5)
+    assert proof.gap == pytest.approx(0, abs=1e-9)
+    alone = prove(objective, EVERYWHERE, np.array([0.5, 0.3, 0.2]))
+    assert alone.shares_J == pytest.approx([1.0, 0.0])
+
+
+def test_a_ceiling_with_room_has_no_price() -> None:
+    ceilings = Ceilings(straight([-1.0, -1.0, 0.0], [0.0, 0.0, 1.0]), np.array([4.6, 5.9]), ("'a'", "'b'"))
+    objective = CoupledObjective(straight([1.0, 2.0, 0.0]), np.ones(1), ceilings=ceilings)
+    assert prove(objective, EVERYWHERE, np.array([0.4, 0.0, 0.6])).prices == pytest.approx([1.0, 0.0])
+    assert prove(objective, EVERYWHERE, np.array([0.5, 0.0, 0.5])).prices.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["mean", "pulled", "capped"])
+def test_polishing_a_point_near_the_optimum_comes_much_nearer(kind: str) -> None:
+    prior = Prior(np.array([0.2, 0.3, 0.5]), 0.05) if kind == "pulled" else None
+    ceilings = None
+    if kind == "capped":
+        ceilings = Ceilings(Losses(curved().drawn[:1], 5.0), curved().mean(np.array([0.6, 0.3, 0.1]))[:1], ("'a'",))
+    objective = CoupledObjective(curved(), np.array([1.0, 3.0]), prior=prior, ceilings=ceilings)
+    best = minimise(objective, EVERYWHERE).weights_K
+    # a direction that no active constraint forbids
+    _, sizes, directions = np.linalg.svd(prove(objective, EVERYWHERE, best).normals)
+    near = best + 1e-3 * directions[int((sizes > 1e-9 * sizes[0]).sum())]
+    moved = polish(objective, prove(objective, EVERYWHERE, near), near)
+    assert np.abs(moved - best).max() < 0.1 * np.abs(near - best).max()
+    assert moved.sum() == pytest.approx(1, abs=1e-9)
+
+
 @dataclass(frozen=True)
 class Barrels:
     """f_i = a_i (w_i - b_i)^2, for problems that differ in nothing."""
@@ -130,3 +191,18 @@ def test_the_gap_of_the_exact_solver_bounds_weights_that_are_not_there_yet(seed:
     assert near.gap_B[0] >= true - 1e-12
     # a quadratic lies as far above its tangent as the optimum below it: the gap is at least twice the distance
     assert near.gap_B[0] >= 2 * true - 1e-9
+
+
+def test_the_residual_of_the_exact_solver_is_relative_to_the_price_or_to_the_change_of_gain() -> None:
+    objective = Barrels(np.array([1.0, 1.0, 2.0]), np.array([0.5, 0.3, 0.2]))
+    weights = np.array([[0.4], [0.3], [0.3]])  # gains of .2, 0 and -.4; a gain changes by .8, .6 and 1.2 over a weight
+    for price, residual in ((0.0, 0.4 / 1.2), (0.1, 0.5 / 1.2), (3.0, 3.4 / 3.0)):
+        proof = _certify(objective, weights, np.array([price]), np.zeros((3, 1)), np.ones((3, 1)))
+        assert proof.kkt_residual_B == pytest.approx([residual])
+        # to the bound that each gain pulls to: up by what is missing of 1, down by all there is
+        steps = [
+            ((g - price) * (1 - w) if g > price else (price - g) * w) for g, w in ((0.2, 0.4), (0, 0.3), (-0.4, 0.3))
+        ]
+        assert proof.gap_B == pytest.approx([sum(steps)])
+    held = _certify(objective, weights, np.zeros(1), np.array([[0.0], [0.0], [0.3]]), np.array([[0.4], [1.0], [1.0]]))
+    assert held.kkt_residual_B == pytest.approx([0.0])  # what pulls is at its bound already

@@ -8,6 +8,7 @@ import pytest
 from mixlaw.fit import Fit
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve import solve_mixture
+from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective, Losses
 from planted_fits import planted_fit, two_runs
 
 DOMAINS = ("a", "b", "c")
@@ -61,3 +62,26 @@ def test_exponents_of_a_source_between_0_and_1_make_the_proof_global(a: float, e
 @pytest.mark.parametrize(("a", "e"), [(0.6, 0.8), (0.3, -0.6)])
 def test_beyond_these_exponents_a_loss_need_not_be_convex(a: float, e: float) -> None:
     assert not bends_up(planted(a, e))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kind"), [(0.0, 0.0, "global"), (0.05, 0.0, "stationary"), (0.0, 0.05, "stationary")]
+)
+def test_one_target_that_is_not_convex_is_enough_to_say_so(first: float, second: float, kind: str) -> None:
+    fits = planted(0.6, 0.1, first), planted(0.6, 0.1, second)
+    points = {name: fit.targets["a"].curve.theta_P for name, fit in zip("ax", fits, strict=True)}
+    draws = {name: fit.targets["a"].curve.draws_SP for name, fit in zip("ax", fits, strict=True)}
+    points["x"], draws["x"] = (
+        np.insert(values, [5, 7, 9], [0.2, 0.1, second], axis=-1) for values in (points["x"], draws["x"])
+    )
+    fit = planted_fit("pairwise", two_runs(DOMAINS, ("a", "x")), points, draws)
+    assert solve_mixture(fit, BUDGET).certificate.kind == kind
+
+
+def test_a_ceiling_that_is_not_convex_is_enough_to_say_so() -> None:
+    bent, straight = planted(0.6, 0.1, 0.05), planted(0.6, 0.1)
+    losses = [Losses.of(fit, ["a"], BUDGET) for fit in (bent, straight)]
+    for ceiling, convex in zip(losses, (False, True), strict=True):
+        objective = CoupledObjective(losses[1], np.ones(1), ceilings=Ceilings(ceiling, np.array([9.0]), ("'a'",)))
+        assert objective.convex is convex
+        assert CoupledObjective(losses[1], np.ones(1)).convex

@@ -12,9 +12,11 @@ from mixlaw.fit import Fit, fit_law
 from mixlaw.laws import find, names
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve import solve_mixture
-from mixlaw.solve.coupled import minimise
+from mixlaw.solve.allocation import allocate
+from mixlaw.solve.coupled import _Program, _starts, best_by_draw, minimise
 from mixlaw.solve.coupled_objective import CoupledObjective
 from mixlaw.solve.polytope import Polytope
+from mixlaw.solve.separable import SeparableLosses
 from planted_fits import planted_fit, two_runs
 from two_folds import two_folds
 
@@ -115,3 +117,45 @@ def test_every_law_with_weights_in_it_is_solved(law: str) -> None:
     objective = CoupledObjective.of(fit, dict.fromkeys(DOMAINS, 1.0), 3e6)
     weights = np.array([solution.weights[d] for d in DOMAINS])
     assert objective.value(weights) <= objective.by_draw(sample).mean(axis=0).min() + 1e-4
+
+
+def test_the_search_starts_in_the_middle_at_each_domain_and_at_the_best_of_many_mixtures() -> None:
+    objective = CoupledObjective.of(planted("transfer", THETA), {"a": 1.0, "b": 0.1}, 5e6)
+    starts = _starts(objective, Polytope(np.zeros(3), np.ones(3)))
+    assert len(starts) == 6
+    assert starts[0] == pytest.approx(np.full(3, 1 / 3))
+    for domain, start in enumerate(starts[1:4]):
+        assert start == pytest.approx(np.where(np.arange(3) == domain, 0.6 + 0.4 / 3, 0.4 / 3))
+    values = objective.by_draw(np.random.default_rng(1).dirichlet(np.full(3, 0.7), 2000)).mean(axis=0)
+    for start in starts[4:]:
+        assert start.sum() == pytest.approx(1)
+        assert objective.value(start) < np.quantile(values, 0.05)
+    assert not np.array_equal(starts[4], starts[5])
+
+
+def test_starts_meet_the_constraints_and_many_domains_have_fewer() -> None:
+    region = Polytope(
+        np.array([0.1, 0.0, 0.0]), np.array([1.0, 0.5, 1.0]), np.array([[0.0, 1.0, 1.0]]), np.array([0.6])
+    )
+    for start in _starts(CoupledObjective.of(planted("transfer", THETA), dict.fromkeys(DOMAINS, 1.0), 5e6), region):
+        assert region.violation(start) < 1e-9
+
+
+def test_each_draws_own_best_mixture_is_the_exact_one() -> None:
+    fit = planted("transfer", THETA)
+    objective = CoupledObjective.of(fit, dict.fromkeys(DOMAINS, 1.0), 5e6)
+    region = Polytope(np.zeros(3), np.ones(3))
+    draws, values = best_by_draw(objective, np.full(3, 1 / 3), region, 4)
+    assert draws.tolist() == [0, 6, 12, 19]
+    for draw, value in zip(draws, values, strict=True):
+        theta = np.stack([fit.targets[d].curve.draws_SP[draw : draw + 1] for d in DOMAINS])
+        law = fit.targets["a"].curve.law
+        exact = allocate(SeparableLosses(law, theta, np.ones(3), 5.0, True), np.zeros(3), np.ones(3))
+        assert value == pytest.approx(objective.take([int(draw)]).value(exact.weights_KB[:, 0]), abs=1e-7)
+
+
+def test_the_program_has_the_slope_of_its_value_whatever_the_targets_weigh() -> None:
+    objective = CoupledObjective.of(planted("transfer", THETA), {"a": 3.0, "b": 0.5, "c": 2.0}, 5e6)
+    program, w = _Program(objective, Polytope(np.zeros(3), np.ones(3))), np.array([0.2, 0.5, 0.3])
+    numeric = [(program.value(w + d) - program.value(w - d)) / 2e-6 for d in 1e-6 * np.eye(3)]
+    assert program.slope(w) == pytest.approx(numeric, rel=1e-5)

@@ -77,6 +77,8 @@ def test_what_clashes_cannot_be_met_and_without_any_one_of_it_can(seed: int) -> 
     clash = conflict(limits)
     assert bool(clash) == (not brute_force_feasible(limits))
     if clash:
+        places = [next(c for c, limit in enumerate(limits) if limit is one) for one in clash]
+        assert places == sorted(places)  # as the user gave them
         assert not brute_force_feasible(clash)
         for left_out in clash:
             assert brute_force_feasible([limit for limit in clash if limit is not left_out])

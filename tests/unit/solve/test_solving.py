@@ -247,3 +247,80 @@ def test_the_budget_that_is_said_to_be_feasible_counts_share_caps_and_supplies_t
         constraints.bounds(("chat", "math", "code"), 40e6)
     assert "Lower the budget to 16M" in error.value.hint
     constraints.bounds(("chat", "math", "code"), 16e6)
+
+
+@pytest.mark.parametrize(("times", "warned"), [(1.49, False), (1.51, True)])
+def test_a_budget_half_as_much_again_as_the_largest_run_earns_a_warning(times: float, warned: bool) -> None:
+    solution = solve_mixture(fit(), times * 3e6)
+    assert any("extrapolated that far" in warning for warning in solution.warnings) is warned
+
+
+def test_marginal_values_have_the_interval_of_the_draws_and_their_part_of_the_objective() -> None:
+    fitted = fit(spread=0.1)
+    solution = solve_mixture(fitted, 3e6)
+    weights = np.array([solution.weights[d] for d in DOMAINS])
+    by_draw = np.zeros((50, 3))
+    for domain in DOMAINS:
+        curve = fitted.targets[domain].curve
+        by_draw -= curve.law.gradient(curve.draws_SP, 3 * weights[None])[:, 0]
+    for i, domain in enumerate(DOMAINS):
+        said = solution.marginal_interval[domain]
+        assert solution.marginal[domain] == pytest.approx(by_draw[:, i].mean(), rel=1e-3)
+        assert said["low"] == pytest.approx(np.quantile(by_draw[:, i], 0.05), rel=1e-3)
+        assert said["high"] == pytest.approx(np.quantile(by_draw[:, i], 0.95), rel=1e-3)
+        assert said["percent"] == pytest.approx(100 * solution.marginal[domain] / solution.objective_value)
+
+
+def test_a_pull_is_part_of_what_is_minimised_and_not_of_what_is_said() -> None:
+    fitted, prior = fit(), {"chat": 0.8, "code": 0.1, "math": 0.1}
+    free, pulled = solve_mixture(fitted, 3e6), solve_mixture(fitted, 3e6, prior=prior, prior_strength=0.1)
+    assert free.weights["chat"] < pulled.weights["chat"] < 0.8
+    for solution in (free, pulled):
+        assert solution.objective_value == pytest.approx(solution.total_loss, rel=1e-6)
+    assert pulled.total_loss > free.total_loss
+    without = solve_mixture(fitted, 3e6, prior={"chat": 0.5, "code": 0.5}, prior_strength=0.1)
+    assert without.weights["math"] == 0
+    assert any("The prior has none of 'math'" in warning for warning in without.warnings)
+    assert not any("The prior has none" in warning for warning in pulled.warnings)
+
+
+def test_a_baseline_is_judged_by_the_same_draws() -> None:
+    fitted = fit(spread=0.1)
+    solution = solve_mixture(fitted, 3e6)
+    equal = solution.baselines["equal"]
+    each = {}
+    for name, weights in (("best", solution.weights), ("equal", equal["weights"])):
+        tokens = 3 * np.array([[weights[d] for d in DOMAINS]])
+        curves = [fitted.targets[d].curve for d in DOMAINS]
+        each[name] = sum(curve.law.predict(curve.draws_SP, tokens)[:, 0] for curve in curves)
+    assert equal["probability_better"] == pytest.approx(np.mean(each["best"] < each["equal"]))
+    assert equal["total_loss"] - solution.total_loss == pytest.approx(np.mean(each["equal"] - each["best"]), abs=1e-6)
+    gap = equal["regret"]["mean"] - solution.expected_regret["mean"]
+    assert gap == pytest.approx(np.mean(each["equal"] - each["best"]), abs=1e-6)
+
+
+def test_the_exact_and_the_searching_engine_agree_also_on_regrets_and_marginal_values() -> None:
+    fitted = fit(spread=0.1)
+    exact = solve_mixture(fitted, 3e6)
+    searched = solve_mixture(fitted, 3e6, groups=["chat <= 1"])
+    assert searched.certificate.kind == exact.certificate.kind == "global"
+    for domain in DOMAINS:
+        assert searched.weights[domain] == pytest.approx(exact.weights[domain], abs=1e-4)
+        assert searched.marginal[domain] == pytest.approx(exact.marginal[domain], rel=1e-3)
+    for part in ("mean", "p95"):
+        assert searched.expected_regret[part] == pytest.approx(exact.expected_regret[part], rel=0.02, abs=1e-6)
+
+
+def test_the_worst_target_counts_by_its_shares() -> None:
+    fitted = fit()
+    solution = solve_mixture(fitted, 3e6, objective="max")
+    predicted = [solution.predicted[d]["mean"] for d in DOMAINS]
+    assert solution.objective_value == pytest.approx(max(predicted), rel=1e-6)
+    for other in np.random.default_rng(0).dirichlet(np.ones(3), 200):
+        mixture = dict(zip(DOMAINS, 3e6 * other, strict=True))
+        assert fitted.predict(mixture).mean.max() >= solution.objective_value - 1e-5
+    # where one target alone counts, marginal values are its own
+    alone = solve_mixture(fitted, 3e6, objective="max", target_weights={"code": 2.0})
+    usual = solve_mixture(fitted, 3e6, target_weights={"code": 1.0})
+    assert alone.weights["code"] == pytest.approx(usual.weights["code"], abs=1e-4)
+    assert alone.marginal["code"] == pytest.approx(usual.marginal["code"], rel=1e-3)

@@ -66,7 +66,12 @@ def _datasets(training: Training) -> list[dict[str, Any]]:
     if not training.by_reference:
         reader = {"type": None} if training.rows.tokens else _reader(Keys("messages", "role", "content"), training.rows)
         return [_file(file) | reader for file in training.files]
-    require("Axolotl", training.sources, formats=("messages", "sharegpt"), suffixes=(".jsonl", ".gz", ".parquet"))
+    require(
+        "Axolotl",
+        training.sources,
+        formats=("messages", "sharegpt"),
+        suffixes=(".jsonl", ".jsonl.gz", ".json.gz", ".parquet"),
+    )
     return [
         {
             **where,

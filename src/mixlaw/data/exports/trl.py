@@ -67,7 +67,13 @@ def _datasets(training: Training) -> list[dict[str, Any]]:
         columns = ["input_ids", "labels"] if training.rows.tokens else ["messages"]
         columns += ["tools"] if "tools" in training.rows.holds and not training.rows.tokens else []
         return [{**loader(training.files), "split": "train", "columns": columns}]
-    require("TRL", training.sources, formats=("messages",), suffixes=(".jsonl", ".gz", ".parquet"), renames=False)
+    require(
+        "TRL",
+        training.sources,
+        formats=("messages",),
+        suffixes=(".jsonl", ".jsonl.gz", ".json.gz", ".parquet"),
+        renames=False,
+    )
     return [
         {**_reference(source), "split": f"{source.dataset.get('split') or 'train'}[:{rows}]", "columns": ["messages"]}
         for source in training.sources

@@ -73,9 +73,7 @@ def information(
     """
     length = np.linalg.norm(jacobian_RP, axis=0)
     moot = length <= MOOT * length.max(initial=0.0)
-    values, rows = np.zeros(0), np.zeros((0, 0))
-    if not moot.all() and len(jacobian_RP):
-        _, values, rows = np.linalg.svd(jacobian_RP[:, ~moot] / length[~moot], full_matrices=False)
+    _, values, rows = np.linalg.svd(jacobian_RP[:, ~moot] / length[~moot], full_matrices=False)
     rank = int((values > _SINGULAR * values.max(initial=0.0)).sum())
     full = rank == len(names)
     condition = float(values[0] / values[-1]) if full and rank else float("inf")

@@ -1,5 +1,6 @@
 "use strict";
-/* The laws of src/mixlaw/laws in JavaScript: what `Fit.predict` says of a mixture, from the data in the page.
+/* The laws of src/mixlaw/laws in JavaScript, and other laws as tables: what `Fit.predict` says of a mixture, from
+   the data in the page.
 
    A law is (theta, N, own) -> nats: theta its parameters in the order of the Python law, N the tokens of every domain in
    millions, own the place of the target's domain or -1. Every line has its twin in Python; a test compares them in the
@@ -129,15 +130,41 @@ const mixlaw = (() => {
     return { count: counts[i], loss: (s, N, distance) => law(rowsAt(distance)[s], N, own) };
   }
 
+  /* A law that is not above comes as a table, interpolated between samples (src/mixlaw/report/sampled.py):
+     (tokens, chosen) -> (J)(S) nats, `chosen` the draws that are wanted among all. */
+  function table({ centres, log, parts, scores }) {
+    return (tokens, chosen) => {
+      const total = sum(tokens);
+      const x = [...tokens.map((count) => Math.sqrt(count / total)), log * Math.log(total)];
+      const cubes = centres.map((centre) => {
+        let squares = 0;
+        for (let k = 0; k < x.length; k++) squares += (x[k] - centre[k]) ** 2;
+        return Math.pow(squares, 1.5);
+      });
+      const basis = [...cubes, 1, ...x];
+      const along = (row, values) => row.reduce((sofar, value, q) => sofar + value * values[q], 0);
+      return parts.map((part, j) => {
+        const [mean, ...components] = part.map((row) => along(row, basis));
+        return chosen(scores[j]).map((score) => mean + along(score, components));
+      });
+    };
+  }
+
+  /* The laws above in their draws, likewise. */
+  function computed(data) {
+    const unique = data.unique && data.unique.map((tokens) => (tokens === null ? null : tokens / data.unit));
+    const targets = data.targets.map((target) => data.laws.map((_, i) => member(data, target, i)).flatMap((one) =>
+      Array.from({ length: one.count }, (_, s) => (N, distance) => one.loss(s, N, distance))));
+    return (tokens, chosen) => {
+      const distance = Math.log(Math.max(sum(tokens) / data.beyond.largest, 1));
+      const N = counted(tokens.map((count) => count / data.unit), unique, data.decay);
+      return targets.map((members) => chosen(members).map((member) => member(N, distance)));
+    };
+  }
+
   /* Returns the model of the page's data, with `losses(tokens, draws)` -> {mean: (J), draws: (J)(S)}. */
   function model(data) {
-    const unique = data.unique && data.unique.map((tokens) => (tokens === null ? null : tokens / data.unit));
-    const targets = data.targets.map((target) => ({
-      ceiling: target.ceiling,
-      members: data.laws.map((_, i) => member(data, target, i)).flatMap((one) =>
-        Array.from({ length: one.count }, (_, s) => (N, distance) => one.loss(s, N, distance))),
-    }));
-    const distanceOf = (tokens) => Math.log(Math.max(sum(tokens) / data.beyond.largest, 1));
+    const answer = data.table ? table(data.table) : computed(data);
     // Evenly chosen draws where fewer are wanted: neighbours in a chain are alike.
     const choices = new Map();
     function chosen(members, count) {
@@ -148,12 +175,10 @@ const mixlaw = (() => {
       return choices.get(size).map((s) => members[s]);
     }
     function losses(tokens, draws = Infinity) {
-      const distance = distanceOf(tokens);
-      const N = counted(tokens.map((count) => count / data.unit), unique, data.decay);
-      const drawn = targets.map(({ members, ceiling }) => chosen(members, draws).map((member) => {
-        const loss = member(N, distance);
-        return Number.isNaN(loss) ? ceiling : Math.min(Math.max(loss, 0), ceiling);
-      }));
+      const drawn = answer(tokens, (members) => chosen(members, draws)).map((losses, j) => {
+        const { ceiling } = data.targets[j];
+        return losses.map((loss) => (Number.isNaN(loss) ? ceiling : Math.min(Math.max(loss, 0), ceiling)));
+      });
       return { mean: drawn.map((values) => sum(values) / values.length), draws: drawn };
     }
     const predict = (tokens) => {

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from law_runs import TRANSFER, UNEVEN, run_table
+from mixlaw.core.errors import NotIdentifiable
+from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.choosing.choice import simplest_good
+from mixlaw.fit.choosing import choice
+from mixlaw.fit.choosing.choice import Choice, choose, simplest_good
 from mixlaw.fit.choosing.held_out import held_out
+from mixlaw.fit.choosing.table import LawRow
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import Transfer
 from mixlaw.solve import solve_mixture
@@ -63,3 +67,81 @@ def test_decisions_hedge_where_held_out_mixtures_do_not_tell_the_laws_apart() ->
 def test_a_law_that_is_asked_for_or_clearly_better_decides_alone() -> None:
     assert fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="transfer").alternative == ""
     assert fit_law(run_table(Pairwise, UNEVEN, 40, 0.001)).alternative == ""
+
+
+RUNS = run_table(Transfer, TRANSFER, 12, 0.002)
+
+
+def figures(name: str, error: float, runs: RunTable = RUNS) -> LawRow:
+    """A law whose every relative error is so large; NaN: it does not apply."""
+    return LawRow(name, runs.losses_RJ * (1 + error), error)
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that chooses where the two laws have these errors."""
+
+    def choose_with(transfer: float, pairwise: float, runs: RunTable = RUNS) -> Choice:
+        errors = {"transfer": transfer, "pairwise": pairwise}
+        monkeypatch.setattr(choice, "held_out", lambda runs, name: figures(name, errors[name], runs))
+        return choose(runs)
+
+    return choose_with
+
+
+def test_a_law_that_is_better_in_every_run_decides_alone(judged) -> None:
+    for errors, name in (((0.01, 0.02), "transfer"), ((0.02, 0.01), "pairwise")):
+        found = judged(*errors)
+        assert (found.law, found.alternative) == (name, None)
+        assert found.checked is not None and found.checked.name == name
+        assert "smallest error" in found.reason and "hedge" not in found.reason
+        assert "transfer 1 %, pairwise 2 %" in found.reason or "transfer 2 %, pairwise 1 %" in found.reason
+
+
+def test_laws_that_are_alike_are_both_kept_the_simpler_first(judged) -> None:
+    found = judged(0.01, 0.01)
+    assert found.law == "transfer"
+    assert found.alternative is not None and found.alternative.name == "pairwise"
+    assert "tell it from 'pairwise'" in found.reason
+
+
+def test_a_law_that_does_not_apply_is_no_choice(judged) -> None:
+    nan = float("nan")
+    for errors, name in (((0.01, nan), "transfer"), ((nan, 0.01), "pairwise")):
+        found = judged(*errors)
+        assert (found.law, found.alternative) == (name, None)
+    assert judged(nan, nan).law == "transfer"
+    assert judged(nan, nan).alternative is None
+
+
+@pytest.mark.parametrize(("mixtures", "few"), [(7, True), (8, False)])
+def test_with_fewer_mixtures_than_domains_and_five_none_is_held_out(judged, mixtures: int, few: bool) -> None:
+    found = judged(0.02, 0.01, RUNS.take(np.array([*range(mixtures), 0, 1])))
+    assert found.law == ("transfer" if few else "pairwise")
+    assert ("too few different mixtures" in found.reason) is few
+    # decisions hedge where nothing tells the laws apart
+    assert (found.alternative is not None) is few
+
+
+def test_what_only_one_law_can_do_needs_no_held_out_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "held_out", None)
+    sized = choose(replace(RUNS, params_R=np.tile([1e8, 1e9], 6)))
+    assert sized.law == "pairwise" and "several model sizes" in sized.reason
+    others = choose(replace(RUNS, targets=("a", "b", "news")))
+    assert others.law == "pairwise" and "no domains" in others.reason
+    alone = choose(RunTable(RUNS.runs, ("a",), ("a",), RUNS.tokens_RK[:, :1], RUNS.losses_RJ[:, :1]))
+    assert alone.law == "transfer" and "one domain" in alone.reason
+
+
+def test_runs_that_leave_a_parameter_open_are_refused_though_priors_would_hide_it(judged) -> None:
+    tokens = np.full((12, 3), 1e6)
+    tokens[:, 0] = np.geomspace(2e5, 4e6, 12)
+    with pytest.raises(NotIdentifiable):
+        judged(0.01, 0.02, replace(RUNS, tokens_RK=tokens, targets=("a",), losses_RJ=RUNS.losses_RJ[:, :1]))
+
+
+def test_a_law_without_a_figure_is_passed_over() -> None:
+    rows = [figures("simple", float("nan")), figures("rich", 0.01), figures("richer", 0.02)]
+    name, reason = simplest_good(rows, RUNS)
+    assert name == "rich"
+    assert "simple" not in reason

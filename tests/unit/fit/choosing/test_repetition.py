@@ -10,6 +10,7 @@ import pytest
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.laws import find
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.repetition import Repeated, count_slope, count_tokens
 from mixlaw.laws.transfer import transfer_losses
@@ -97,3 +98,20 @@ def test_bad_wishes() -> None:
         fit_law(runs, repetition=-1.0)
     with pytest.raises(DataError, match="distinct"):
         fit_law(replace(runs, unique_RK=None), repetition=4.0)
+
+
+@pytest.mark.parametrize(("name", "convex", "falling"), [("transfer", True, True), ("exponential", False, False)])
+def test_counting_repeats_keeps_a_loss_convex_only_where_no_token_does_harm(name, convex: bool, falling: bool) -> None:
+    law = Repeated(find(name).law(DOMAINS, "a"), np.full(3, 1.0), 4.0)
+    theta = law.starts(np.ones((4, 3)) + np.eye(4, 3), np.array([2.0, 2.2, 2.1, 1.9]), 1)
+    assert law.convex(theta) is convex
+    assert law.falling(theta) is falling
+
+
+def test_a_law_that_says_nothing_of_its_shape_is_not_taken_for_convex() -> None:
+    class Silent:
+        parameters = ()
+
+    law = Repeated(Silent(), np.full(3, 1.0), 4.0)  # type: ignore[arg-type]
+    assert law.convex(np.zeros((1, 0))) is False
+    assert law.falling(np.zeros((1, 0))) is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,9 @@ from mixlaw.fit import fit_law
 from mixlaw.fit.choosing import repetition
 from mixlaw.fit.choosing.choice import simplest_good, told_apart
 from mixlaw.fit.choosing.table import LawRow
+from mixlaw.fit.estimating import pairwise
+from mixlaw.fit.estimating.pairwise_point import Target, fit_points
+from mixlaw.fit.estimating.pairwise_problem import PairwiseProblem
 from mixlaw.laws import LawKind, find
 
 DOMAINS = ("a", "b")
@@ -56,6 +61,31 @@ def test_repeats_count_for_less_from_half_a_standard_error_on(
     decay, sentence = repetition.find_decay(runs, find("transfer"), "auto")
     assert np.isfinite(decay) is np.bool_(counted)
     assert ("decay R*" in sentence) is counted
+
+
+@pytest.mark.parametrize(("standard_errors", "pays"), [(0.45, False), (0.55, True), (-0.55, False)])
+def test_interference_pays_from_half_a_standard_error_on(
+    standard_errors: float, pays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # losses that differ fivefold: it is relative errors that count
+    losses = np.repeat(np.geomspace(1, 5, RUNS)[:, None], 2, axis=1)
+    runs = replace(table(), losses_RJ=losses)
+    errors, asked = 0.05 + UNIT * (standard_errors + WAVE), []
+
+    def predicted(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.ndarray:
+        asked.append(len(held.losses_R))
+        assert not set(map(float, kept.losses_R)) & set(map(float, held.losses_R))
+        rows = np.searchsorted(losses[:, 0], held.losses_R)
+        # too high for some runs, too low for others
+        away = np.where(rows % 3, 1, -1) * (0.05 if fit.problem.interference else errors[rows])
+        return held.losses_R * (1 + away)
+
+    monkeypatch.setattr(pairwise, "_without", predicted)
+    without, with_ = (fit_points(runs, 1e6, switch) for switch in (False, True))
+    assert pairwise._pays(runs, without, with_) is pays
+    assert sorted(asked) == sorted(4 * [4, 3, 3, 3, 3])  # two targets, with and without, in five parts
+    # with fewer mixtures than twice those that a curve needs, too few are left
+    assert not pairwise._pays(runs.take(np.arange(7)), without, with_)
 
 
 @pytest.mark.parametrize(("epochs", "asked"), [(1.01, False), (1.03, True)])

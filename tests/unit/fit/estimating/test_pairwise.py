@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from law_runs import DOMAINS, UNEVEN, run_table
+from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import fit_law
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
@@ -41,3 +45,57 @@ def test_one_absurd_run_does_not_move_the_law() -> None:
     spoilt = fit_law(RunTable(runs.runs, DOMAINS, DOMAINS, runs.tokens_RK, broken), law="pairwise").predict(runs).mean
     # Plain least squares moves by 3 / 24 = .125 and more.
     assert np.abs(np.delete(spoilt - clean, 5, axis=0)).mean() < 0.02
+
+
+def one_target(theta: np.ndarray, tokens: np.ndarray, shift: float = 0.0) -> RunTable:
+    losses = Pairwise(DOMAINS, "a").predict(theta, tokens) + shift
+    losses = losses + 1e-4 * np.random.default_rng(9).standard_normal(len(losses))
+    names = tuple(f"r{i}" for i in range(len(losses)))
+    return RunTable(names, DOMAINS, ("a",), tokens * 1e6, losses[:, None])
+
+
+TOKENS = np.exp(np.random.default_rng(4).normal(0, 1, (30, 3)))
+CURVED = np.array([0.9, 0.05, 0.6, 0.3, 0.8, 0.5, 0.3, 0.0, 0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("shift", "bound"), [(0.0, ()), (-1.2, ("E",))])
+def test_a_floor_of_nothing_is_said_to_be_at_its_bound(shift: float, bound: tuple[str, ...]) -> None:
+    (found,) = PairwiseEstimator(False).fit(one_target(CURVED, TOKENS, shift), draws=0)
+    assert found.at_bound == bound
+    assert found.curve.draws_SP.shape == (1, 11)
+    assert np.array_equal(found.curve.draws_SP[0], found.curve.theta_P)
+    assert found.convergence is None
+
+
+def test_sources_that_stand_in_for_each_other_perfectly_are_at_a_bound() -> None:
+    theta = np.array([0.9, 0.05, 1.6, 0.3, 0.8, 0.5, 0.3, 0.0, 0.0, 0.0, 0.0])
+    (found,) = PairwiseEstimator(False).fit(one_target(theta, TOKENS), draws=0)
+    assert "a" in found.at_bound
+
+
+def test_domains_that_no_run_has_leave_their_worth_open_and_nothing_else() -> None:
+    tokens = TOKENS * [1, 0, 0]
+    (found,) = PairwiseEstimator(False).fit(one_target(CURVED, tokens), draws=0)
+    assert {"t[b]", "t[c]"} <= set(found.information.open)
+    assert not {"C", "beta", "E"} & set(found.information.open)
+    assert found.information.held
+    (all_,) = PairwiseEstimator(False).fit(one_target(CURVED, TOKENS), draws=0)
+    assert all_.information.open == ()
+
+
+def test_held_out_runs_are_predicted_without_their_losses() -> None:
+    runs = one_target(CURVED, TOKENS)
+    broken = runs.losses_RJ.copy()
+    broken[4] += 3.0
+    broken[7] = np.nan
+    folds = [np.arange(30) % 5 == fold for fold in range(5)]
+    found = PairwiseEstimator(False).held_out(replace(runs, losses_RJ=broken), folds)
+    assert found == pytest.approx(runs.losses_RJ, abs=0.03)
+    assert np.isnan(PairwiseEstimator(False).held_out(runs, folds[:1])[1:5]).all()
+
+
+def test_four_mixtures_are_enough_and_three_are_not() -> None:
+    PairwiseEstimator(False).fit(one_target(CURVED, TOKENS[:4]), draws=0)
+    with pytest.raises(TooFewRuns, match="3 different mixtures; law 'pairwise' needs 4") as error:
+        PairwiseEstimator(False).fit(one_target(CURVED, TOKENS[[0, 1, 2, 2]]), draws=0)
+    assert "at least 1 more" in error.value.hint

@@ -1,0 +1,71 @@
+"""Figures of benchmarks on pages are those of the committed files of the reporting part."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def laws(law, *places):
+    """Return figures of a law, from the newer file that has it."""
+    for name in ("reporting", "before"):
+        found = json.loads((ROOT / f"bench/laws/{name}.json").read_text())[places[0]].get(law)
+        if found:
+            return [found[place]["mre_percent"] if place in found else None for place in places[1]]
+    raise AssertionError(law)
+
+
+def planted(name, method, key="regret_percent"):
+    """Return figures of a method by kind of world."""
+    cells = json.loads((ROOT / f"bench/planted/{name}.json").read_text())["cells"]
+    return [cells[f"kind {kind}"][method][key] for kind in ("same", "mild", "different")]
+
+
+REGMIX = ("regmix", ("32", "64", "128", "512"))
+SWARM = ("swarm", ("from_all_small_to_90k", "from_13_runs_15k_to_90k"))
+ROWS = (
+    [
+        ("README.md", row, laws(law, *REGMIX))
+        for row, law in (("`gbdt` (RegMix's LightGBM)", "gbdt"), ("the mean", "mean"))
+    ]
+    + [("README.md", f"`{law}`", laws(law, *REGMIX)) for law in ("pairwise", "additive")]
+    + [("README.md", "`exponential` (log-linear)", laws("exponential", *REGMIX))]
+    + [("README.md", "mixlaw's default", planted("reporting", "default"))]
+    + [("README.md", "equal weights, no runs", planted("reporting", "equal"))]
+    + [("README.md", "the 95th percentile holds", [100 * x for x in planted("reporting", "default", "covered")])]
+    + [
+        ("docs/how-many-runs.md", row, laws(law, *REGMIX))
+        for row, law in (("`pairwise`", "pairwise"), ("the mean", "mean"))
+    ]
+    + [("docs/how-many-runs.md", "`gbdt` (LightGBM)", laws("gbdt", *REGMIX))]
+    + [("docs/how-many-runs.md", "default (`auto`), law `auto`", planted("reporting", "default"))]
+    + [("docs/how-many-runs.md", "D-optimal, law `auto` *", planted("before", "d-optimal"))]
+    + [("docs/how-many-runs.md", "published design, joint fit *", planted("before", "joint"))]
+    + [("docs/how-many-runs.md", "no runs: natural weights", planted("reporting", "natural"))]
+    + [("docs/papers.md", "mixlaw's default design and law", planted("reporting", "default"))]
+    + [
+        ("docs/which-law.md", f"`{law}`", laws(law, *SWARM))
+        for law in ("pairwise", "transfer", "gp", "gbdt", "chinchilla")
+    ]
+)
+
+
+@pytest.mark.parametrize(("page", "row", "figures"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
+def test_figures_on_pages_are_those_of_the_reporting_part(page, row, figures):
+    lines = re.findall(rf"^\| {re.escape(row)} \|(.*)\|$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    shown = [[cell.strip(" %") for cell in line.split("|")] for line in lines]
+    assert any(_agree(cells, figures) for cells in shown), (shown, figures)
+
+
+def _agree(cells, figures):
+    """Return whether each cell is its figure, rounded as shown."""
+    return len(cells) == len(figures) and all(map(_same, cells, figures))
+
+
+def _same(cell, figure):
+    if figure is None or not re.fullmatch(r"\d*\.?\d+", cell):
+        return figure is None and cell == "-"
+    return abs(float(cell) - figure) <= 0.501 * 10.0 ** -len(cell.partition(".")[2])
