@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +64,7 @@ def prepare(folder: Path) -> None:
     from mixlaw.data.prepare import conversations
 
     for name, domain in project.domains.items():
-        rows = [(m, project.tokenizer.render(m, row.place)) for row, m, _ in conversations(domain)]
+        rows = [(m.messages, project.tokenizer.render(m, row.place)) for row, m, _ in conversations(domain)]
         encoded = project.tokenizer.encode([text for _, text in rows], project.config.train.max_length)
         for (messages, _), one in zip(rows, encoded, strict=True):
             tokens[key(messages)] = [name, len(one.ids)]
@@ -76,7 +77,7 @@ def trl_rows(folder: Path) -> list[list[dict[str, str]]]:
     from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser, get_dataset
 
     parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig))
-    arguments = ["--config", str(folder / "sft.yaml"), "--use_cpu", "true", "--bf16", "false"]
+    arguments = ["--config", str(folder / "sft.yaml")]
     *_, mixture = parser.parse_args_and_config(args=arguments)
     return [row["messages"] for row in get_dataset(mixture)["train"]]
 
@@ -116,6 +117,7 @@ def check(tool: str, folder: Path) -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     load = {"trl": trl_rows, "llamafactory": llamafactory_rows, "datasets": datasets_rows}[tool]
     for name in [tool, f"{tool}-by-reference"] if tool != "datasets" else ["trl"]:
+        os.chdir(folder / "exports" / name)  # paths in a configuration are relative
         rows = load(folder / "exports" / name)
         counted = dict.fromkeys(WEIGHTS, 0)
         for messages in rows:

@@ -256,14 +256,14 @@ def test_compare_trains_what_the_solution_must_beat_and_no_fit_sees_it(demo, cap
 
 
 @pytest.mark.parametrize("tool", ["trl", "llamafactory", "nemo"])
-def test_export_points_at_the_mixtures_files(demo, capsys, tool):
+def test_export_points_at_the_data_beside_it(demo, capsys, tool):
     config = str(demo[0] / "mix.yaml")
     assert main(["export", config, "--to", tool, "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
-    text = "".join(
-        (demo[0] / "study" / "exports" / value["folder"].rsplit("/", 1)[1] / f).read_text() for f in value["files"]
-    )
-    assert os.path.join(value["mixture"], "train.jsonl") in text
+    folder = demo[0] / "study" / "exports" / value["folder"].rsplit("/", 1)[1]
+    text = "".join((folder / f).read_text() for f in value["files"])
+    (data,) = value["data"]
+    assert data in text and (folder / data).is_file() and str(demo[0]) not in text
 
 
 def test_the_mixture_has_a_card_that_datasets_reads(demo):

@@ -39,7 +39,8 @@ def main() -> int:
     output = Path(spec["output_dir"])
     written = output / "axolotl.yaml"
     written.write_text(yaml.safe_dump(configuration(spec), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    subprocess.run([os.environ.get("AXOLOTL", "axolotl"), "train", str(written)], check=True)
+    program = os.environ.get("AXOLOTL", "axolotl")
+    subprocess.run([program, "train", written.name], check=True, cwd=output)  # its paths are relative
     model = (output / "output").rename(output / "model")  # where mixlaw looks for a model that is to be kept
     write_result(spec, evaluate_model(spec, model), steps(model))
     return 0
@@ -55,7 +56,7 @@ def configuration(spec: dict[str, Any]) -> dict[str, Any]:
         spec["model"]["attn_implementation"],
         files=(spec["train_file"],),
     )
-    text = export_recipe("axolotl", training).files["axolotl.yaml"].replace("{folder}", spec["output_dir"])
+    text = export_recipe("axolotl", training).files["axolotl.yaml"]
     own = {
         "num_epochs": spec["train"]["num_train_epochs"],
         "bf16": spec["train"]["bf16"],

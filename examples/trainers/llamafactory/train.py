@@ -41,7 +41,7 @@ def main() -> int:
     for name, text in files(spec).items():
         (output / name).write_text(text, encoding="utf-8")
     program = os.environ.get("LLAMAFACTORY_CLI", "llamafactory-cli")
-    subprocess.run([program, "train", str(output / "sft.yaml")], check=True)
+    subprocess.run([program, "train", "sft.yaml"], check=True, cwd=output)  # its paths are relative
     model = (output / "output").rename(output / "model")  # where mixlaw looks for a model that is to be kept
     write_result(spec, evaluate_model(spec, model), steps(model))
     return 0
@@ -58,7 +58,7 @@ def files(spec: dict[str, Any]) -> dict[str, str]:
         files=(spec["train_file"],),
     )
     recipe = export_recipe("llamafactory", training).files
-    config = yaml.safe_load(recipe["sft.yaml"].replace("{folder}", spec["output_dir"]))
+    config = yaml.safe_load(recipe["sft.yaml"])
     config |= {
         "num_train_epochs": float(spec["train"]["num_train_epochs"]),
         "bf16": spec["train"]["bf16"] is True,  # it knows no `auto`

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mixlaw.api.mixture import Wanted, mix, wanted_mixture
+from mixlaw.api.export_data import MAX_DROPPED, MODEL, Data, write_data
+from mixlaw.api.export_sources import other_tokens, sources
+from mixlaw.api.mixture import mix, wanted_mixture
 from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import document
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
 from mixlaw.data.exports import TOOLS, export_recipe
-from mixlaw.data.exports.recipe import Recipe, Source, Training
-from mixlaw.data.reading import source_files
+from mixlaw.data.exports.own_data import link, settle
+from mixlaw.data.exports.recipe import Recipe, Training
 
 FACTS = "export.json"
 
@@ -48,10 +50,15 @@ def export(
     weights: Mapping[str, float] | None = None,
     file_format: str = "jsonl",
     shards: int | None = None,
+    rows: str = "auto",
+    max_dropped: float = MAX_DROPPED,
     out: str | Path | None = None,
     note: Note | None = None,
 ) -> Export:
-    """Write a trainer's configuration for the study's solution, or for given weights.
+    """Write a trainer's configuration and data for the study's solution, or for given weights.
+
+    The folder holds all that the tool needs, with relative paths: it can be moved. Where the tool cannot read the
+    mixture's rows as they are, it gets rows of its own.
 
     Args:
         config: a mix.yaml or its project.
@@ -61,21 +68,27 @@ def export(
         weights: domain -> share, instead of the solution's.
         file_format: of the materialised files.
         shards: how many of them.
+        rows: `conversations`, `tokens` (ids and labels, for trl, axolotl and llamafactory), or `auto`: conversations
+            where the tool then learns what mixlaw counted, tokens elsewhere.
+        max_dropped: part of the rows that the tool may skip by its own rules. Others of the same domains take their
+            place; above it the export is refused.
         out: the folder; None for exports/<tool>-<budget>-<hash8> in the study.
         note: called with a sentence about each step.
 
     Raises:
         ConfigError: no such tool, one that cannot express it, or wrong weights.
+        DataError: the tool would lose a part of the rows, or skip too many of them.
         StudyError: there is no solution, or the folder holds something else.
     """
     if to not in TOOLS:
         raise ConfigError(f"--to: there is no tool '{to}'.", f"Known: {', '.join(TOOLS)}.")
     project = Project.open(config, note)
     wanted = wanted_mixture(project, budget_tokens, weights)
-    common = _common(project)
-    mixture = None
+    kind = f"{to}-by-reference" if by_reference else to
+    folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"
+    data = None
     if by_reference:
-        training = Training(**common, sources=_sources(project, wanted))
+        training = Training(**_common(project), sources=sources(project, wanted, to, max_dropped))
     else:
         manifest, mixture = mix(
             project,
@@ -84,22 +97,14 @@ def export(
             file_format=file_format,
             shards=shards,
         )
-        rows = [file["rows"] for file in manifest["files"]]
-        training = Training(
-            **common,
-            files=tuple(str((mixture / file["name"]).resolve()) for file in manifest["files"]),
-            shares=tuple(n / sum(rows) for n in rows),
-        )
+        with _writing(folder):
+            data = write_data(
+                project, wanted, to, manifest, mixture, folder, rows=rows, max_dropped=max_dropped, shards=shards
+            )
+            training = _materialised(project, data, folder)
     recipe = export_recipe(to, training)
-    if by_reference and (dropped := {n: d.dropped for n, d in project.prepared.items() if d.dropped}):
-        rows = ", ".join(f"{count} of '{name}'" for name, count in dropped.items())
-        note_dropped = (
-            f"The sources have rows whose answer starts after max_length ({rows}). They use up tokens, and the model "
-            "learns nothing from them."
-        )
-        recipe = replace(recipe, notes=(*recipe.notes, note_dropped))
-    kind = f"{to}-by-reference" if by_reference else to
-    folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"
+    more = data.notes if data is not None else [*_cut_off(project), *other_tokens(project, wanted, to)]
+    recipe = replace(recipe, notes=(*more, *recipe.notes))
     facts = {
         "tool": to,
         "by_reference": by_reference,
@@ -109,11 +114,50 @@ def export(
         "drift": dict(recipe.drift),
         "command": recipe.command,
         "notes": list(recipe.notes),
-        "mixture": str(mixture.resolve()) if mixture else None,
+        "mixture": str(data.mixture.resolve()) if data else None,
+        **(data.facts() if data else {}),
         "sources": [asdict(source) | {"wanted_rows": source.wanted_rows} for source in training.sources],
     }
     _write(folder, recipe, facts)
-    return Export(folder, recipe, mixture, facts)
+    return Export(folder, recipe, data.mixture if data else None, facts)
+
+
+def _cut_off(project: Project) -> list[str]:
+    """Return a sentence about the rows that mixlaw drops and that tools read in the sources; none without."""
+    dropped = [f"{d.dropped} of '{name}'" for name, d in project.prepared.items() if d.dropped]
+    said = (
+        f"The sources have rows whose answer starts after max_length ({', '.join(dropped)}). They use up tokens, and "
+    )
+    return [f"{said}the model learns nothing from them."] if dropped else []
+
+
+def _materialised(project: Project, data: Data, folder: Path) -> Training:
+    """Return what is to be trained of data in an export's folder; a model's folder is put beside them."""
+    total = sum(data.counts)
+    training = Training(
+        **_common(project),
+        files=tuple(data.names),
+        shares=tuple(count / total for count in data.counts),
+        rows=data.rows,
+    )
+    model = Path(training.model).expanduser()
+    if not model.is_dir():
+        return training
+    part = folder / f".{MODEL}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    link([path for path in sorted(model.iterdir()) if path.is_file() and not path.name.startswith(".")], part)
+    settle(part, folder / MODEL)
+    return replace(training, model=f"./{MODEL}", revision=None)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say where what cannot be written was to go."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise StudyError(f"{folder} cannot be written: {error.strerror or error}.", "Name another --out.") from None
 
 
 def _common(project: Project) -> dict[str, Any]:
@@ -127,54 +171,15 @@ def _common(project: Project) -> dict[str, Any]:
     }
 
 
-def _sources(project: Project, wanted: Wanted) -> tuple[Source, ...]:
-    found = []
-    tokens = wanted.mixture.tokens
-    for name, domain in project.domains.items():
-        if tokens[name] == 0:
-            continue
-        prepared = project.prepared[name]
-        # Tools read every row of the source: held-out ones, and those that mixlaw drops since their answer is cut off.
-        cut_off = np.full(prepared.dropped, project.train_settings.max_length)
-        row_tokens = np.concatenate([prepared.train.row_tokens, prepared.validation.row_tokens, cut_off])
-        if domain.split_by is not None:
-            raise ConfigError(
-                f"--by-reference: '{name}' is the rows of {domain.path} with some values of '{domain.split_by}', and "
-                "tools read every row of a source.",
-                "Export without --by-reference: the mixture's files hold those rows alone.",
-            )
-        files = source_files(domain)
-        found.append(
-            Source(
-                name,
-                tuple(str(file.resolve()) for file in files or ()),
-                {"path": domain.path, "subset": domain.subset, "split": domain.split, "revision": domain.revision}
-                if files is None
-                else {},
-                prepared.format,
-                dict(domain.columns),
-                sum(source["rows"] for source in prepared.sources),
-                float(row_tokens.mean()),
-                float(row_tokens.std()),
-                tokens[name],
-            )
-        )
-    return tuple(found)
-
-
 def _write(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Write the files, unless others of the same names are there."""
-    place = str(folder.resolve())
-    texts = {name: text.replace("{folder}", place) for name, text in recipe.files.items()}
-    texts[FACTS] = json.dumps(document("export", facts), indent=1, ensure_ascii=False) + "\n"
+    texts = {**recipe.files, FACTS: json.dumps(document("export", facts), indent=1, ensure_ascii=False) + "\n"}
     for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise StudyError(
                 f"{path} exists and differs; an export never replaces a file.", "Name another --out, or delete it."
             )
-    try:
+    with _writing(folder):
         for name, text in texts.items():
             write_text(folder / name, text)
-    except OSError as error:
-        raise StudyError(f"{folder} cannot be written: {error.strerror or error}.", "Name another --out.") from None

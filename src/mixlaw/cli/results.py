@@ -32,13 +32,24 @@ def export(
         str, typer.Option("--format", help="Format of the training files: jsonl or parquet.")
     ] = "jsonl",
     shards: Annotated[int | None, typer.Option(help="How many training files to write.", min=1)] = None,
+    rows: Annotated[
+        str,
+        typer.Option(
+            help="conversations, tokens (ids and labels; trl, axolotl, llamafactory), or auto: conversations where the "
+            "tool then learns what mixlaw counted.",
+        ),
+    ] = "auto",
+    max_dropped: Annotated[
+        float,
+        typer.Option(help="Part of the rows that a tool may skip by its rules; others take their place.", min=0, max=1),
+    ] = 0.01,
     out: Annotated[Path | None, typer.Option(help="The folder; default exports/<tool>-<id> in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Write a configuration with which another trainer trains on the solution.
+    """Write a configuration and data with which another trainer trains on the solution.
 
-    By default it uses the files of `mixlaw mix`, with exact shares of tokens. With --by-reference
-    it uses the sources. Tools count rows, so the shares of tokens are then only approximate; the
+    The folder holds all that the tool needs, with exact shares of tokens, and can be moved. With
+    --by-reference it uses the sources. Tools count rows, so the shares of tokens are then only approximate; the
     command prints by how much.
 
     Examples:
@@ -55,12 +66,23 @@ def export(
         weights=given,
         file_format=file_format,
         shards=shards,
+        rows=rows,
+        max_dropped=max_dropped,
         out=out,
         note=None if as_json else note,
     )
     if as_json:
         print_json(result.facts | {"folder": str(result.folder), "files": sorted(result.recipe.files)})
         return
+    _shares(result)
+    for text in result.recipe.notes:
+        note(text)
+    written = {"training files": result.mixture} if result.mixture else {}
+    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
+
+
+def _shares(result: Any) -> None:
+    """Print what is drawn of each source by reference; nothing otherwise."""
     if result.recipe.drift:
         rows = [
             [
@@ -74,10 +96,6 @@ def export(
         ]
         columns = ["domain", "rows used", "rows in the source", "tokens per row", "its share may be off by"]
         table(f"By reference, in {result.recipe.unit}", columns, rows)
-    for text in result.recipe.notes:
-        note(text)
-    written = {"training files": result.mixture} if result.mixture else {}
-    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
 
 
 def compare(

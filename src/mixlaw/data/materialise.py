@@ -73,8 +73,7 @@ def materialise(
         StudyError: the folder is not one that mixlaw wrote, cannot be written, or is being written by another process.
     """
     _check(domains, mixture, file_format, shards, workers)
-    out_dir, tokens = Path(out_dir), mixture.tokens
-    wanted = {name: tokens[name] for name in sorted(tokens) if tokens[name] > 0}
+    out_dir, wanted = Path(out_dir), wanted_tokens(mixture)
     identity = fingerprint(
         {
             "version": _VERSION,
@@ -91,7 +90,7 @@ def materialise(
         _write_card(card, existing, out_dir)
         return existing
     origins = _origins({name: domains[name] for name in wanted}, prepared)
-    plan = plan_mixture({name: prepared[name].train.row_tokens for name in wanted}, wanted, seed, shards)
+    plan = planned(prepared, mixture, seed, shards)
     with _working_folder(out_dir, identity) as folder:
         if not (folder / "plan.json").exists():
             write_plan(plan, dict(prepared), origins, folder)
@@ -107,6 +106,20 @@ def materialise(
         replace_folder(folder / "files", out_dir)
         shutil.rmtree(folder, ignore_errors=True)
     return manifest
+
+
+def wanted_tokens(mixture: Mixture) -> dict[str, int]:
+    """Return domain -> tokens of a mixture, without the domains that have none in it."""
+    tokens = mixture.tokens
+    return {name: tokens[name] for name in sorted(tokens) if tokens[name] > 0}
+
+
+def planned(
+    prepared: Mapping[str, DomainTokens], mixture: Mixture, seed: int = 0, shards: int | None = None
+) -> MixturePlan:
+    """Return the rows of `materialise`'s files and their order."""
+    wanted = wanted_tokens(mixture)
+    return plan_mixture({name: prepared[name].train.row_tokens for name in wanted}, wanted, seed, shards)
 
 
 def _check(

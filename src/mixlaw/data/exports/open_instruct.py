@@ -1,4 +1,7 @@
-"""open-instruct: a script with `--dataset_mixer_list path rows path rows ...`; a number without a point is rows."""
+"""open-instruct: a script with `--dataset_mixer_list path rows path rows ...`; a number without a point is rows.
+
+The script lies beside the data, and starts the trainer in a checkout of open-instruct.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,9 @@ def recipe(training: Training) -> Recipe:
         splits = ["train"] * len(training.files)
     train = training.train
     words = {
-        "model_name_or_path": training.model,
-        "tokenizer_name_or_path": training.model,
-        "dataset_mixer_list": shlex.join(mixer),
+        "model_name_or_path": _place(training.model),
+        "tokenizer_name_or_path": _place(training.model),
+        "dataset_mixer_list": " ".join(map(_place, mixer)),
         "dataset_mixer_list_splits": " ".join(splits),
         "max_seq_length": train["max_length"],
         "per_device_train_batch_size": train["per_device_train_batch_size"],
@@ -38,19 +41,37 @@ def recipe(training: Training) -> Recipe:
         "weight_decay": train["weight_decay"],
         "num_train_epochs": 1,
         "seed": training.seed,
-        "output_dir": "'{folder}/output'",
+        "output_dir": '"$here"/output',
     }
-    plain = {"dataset_mixer_list", "dataset_mixer_list_splits", "output_dir"}
+    plain = {
+        "model_name_or_path",
+        "tokenizer_name_or_path",
+        "dataset_mixer_list",
+        "dataset_mixer_list_splits",
+        "output_dir",
+    }
     lines = [f"    --{k} {v if k in plain else shlex.quote(str(v))}" for k, v in words.items()]
     if train["packing"]:
         lines.append("    --packing")
-    text = "#!/usr/bin/env bash\nset -euo pipefail\n\naccelerate launch open_instruct/finetune.py \\\n"
+    text = '#!/usr/bin/env bash\nset -euo pipefail\n\nhere="$(cd "$(dirname "$0")" && pwd)"\n'
+    text += 'cd "${OPEN_INSTRUCT:?the folder of your checkout of open-instruct}"\n'
+    text += "accelerate launch open_instruct/finetune.py \\\n"
     text += " \\\n".join(lines) + "\n"
-    notes = (ONE_EPOCH, "Start it in a checkout of open-instruct.", *([HELD_OUT] if training.by_reference else []))
+    notes = (
+        ONE_EPOCH,
+        "OPEN_INSTRUCT names your checkout of open-instruct.",
+        *([HELD_OUT] if training.by_reference else []),
+    )
     return Recipe(
         {"finetune.sh": text},
-        "bash finetune.sh",
+        "OPEN_INSTRUCT=~/open-instruct bash finetune.sh",
         "rows (dataset_mixer_list)" if training.by_reference else "files",
         drift(training.sources, replacement=False) if training.by_reference else {},
         notes,
     )
+
+
+def _place(word: str) -> str:
+    """Return a word for the script; a path inside the export's folder begins there."""
+    inside = word.startswith(("data/", "./"))
+    return f'"$here"/{shlex.quote(word.removeprefix("./"))}' if inside else shlex.quote(word)

@@ -11,11 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixlaw.core.errors import ConfigError
 
 _DEVIATIONS = 3.0
+
+
+class Keys(NamedTuple):
+    """Names in a source: of the column of turns, and of a turn's role and content."""
+
+    column: str
+    role: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,9 @@ class Source:
         mean_tokens: tokens a row, as the model's tokenizer and chat template count them.
         sd_tokens: their standard deviation.
         tokens: w_i N, training tokens wanted.
+        keys: what the source calls its column of turns, and their role and content.
+        roles: role there -> role here, of the roles that occur.
+        skipped: rows that the tool skips by its own rules.
     """
 
     name: str
@@ -43,11 +54,45 @@ class Source:
     mean_tokens: float
     sd_tokens: float
     tokens: int
+    keys: Keys | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+    skipped: int = 0
+
+    @property
+    def called(self) -> Keys:
+        """What the source calls its column of turns, and their role and content; of its format where unknown."""
+        if self.keys is not None:
+            return self.keys
+        sharegpt = self.format == "sharegpt"
+        first, second = ("conversations", "messages") if sharegpt else ("messages", "conversations")
+        column = self.columns.get(first, self.columns.get(second, first))
+        return Keys(column, "from", "value") if sharegpt else Keys(column, "role", "content")
 
     @property
     def wanted_rows(self) -> int:
         """Rows that hold the wanted tokens on average, at least one."""
         return max(1, round(self.tokens / self.mean_tokens))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How the rows of materialised files are written.
+
+    Attributes:
+        tokens: as ids and labels, not as conversations.
+        holds: what they hold beside turns of text, names of `mixlaw.data.exports.traits.TRAITS`.
+        own: whether they were written for the tool; else they are the mixture's.
+        ends: the tokens that end an answer.
+        thinking: the keys of a turn from which the chat template reads reasoning.
+        why: the reason for their form, a sentence.
+    """
+
+    tokens: bool = False
+    holds: frozenset[str] = frozenset()
+    own: bool = False
+    ends: tuple[str, ...] = ()
+    thinking: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,10 +104,10 @@ class Training:
         train: keys of `train:` in mix.yaml.
         seed: of the training.
         attention: `attn_implementation` of `model:` in mix.yaml.
-        files: the mixture's files; empty by reference.
+        files: the data, by their names in the folder; empty by reference.
         shares: the files' rows, each as a part of all.
-        domains: names of the mixture's domains.
         sources: the domains by reference; empty for materialised files.
+        rows: how they are written.
     """
 
     model: str
@@ -73,6 +118,7 @@ class Training:
     files: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     sources: tuple[Source, ...] = ()
+    rows: Rows = Rows()
 
     @property
     def by_reference(self) -> bool:
@@ -85,7 +131,7 @@ class Recipe:
     """A tool's configuration.
 
     Attributes:
-        files: name -> text of the files to write; `{folder}` in a text stands for the folder they lie in.
+        files: name -> text of the files to write. Paths in them are relative to the folder they lie in.
         command: what starts the training, in that folder.
         unit: in which the shares are said.
         drift: domain -> how far its token share may be from the wanted one, in shares; empty for materialised files.
@@ -137,7 +183,12 @@ def passes(source: Source) -> list[int]:
 
 
 def require(
-    tool: str, sources: Sequence[Source], *, formats: Sequence[str], suffixes: Sequence[str], renames: bool = True
+    tool: str,
+    sources: Sequence[Source],
+    *,
+    formats: Sequence[str],
+    suffixes: Sequence[str],
+    renames: bool = True,
 ) -> None:
     """Refuse sources that a tool cannot read.
 
@@ -146,7 +197,7 @@ def require(
         sources: the domains.
         formats: of rows that it reads.
         suffixes: of local files that it reads.
-        renames: whether it reads a messages column of another name.
+        renames: whether it reads a column, keys and roles of other names than messages, role, content and the usual.
 
     Raises:
         ConfigError: a source is of another kind.
@@ -157,7 +208,12 @@ def require(
             raise ConfigError(
                 f"'{source.name}' is written as {source.format}; {tool} reads {' or '.join(formats)}.", remedy
             )
-        if not renames and source.columns:
-            raise ConfigError(f"'{source.name}' renames columns, which {tool} cannot.", remedy)
+        if not renames and (source.columns or source.called != Keys("messages", "role", "content")):
+            named = "renames columns" if source.columns else f"has {', '.join(source.called)}"
+            raise ConfigError(f"'{source.name}' {named}, which {tool} cannot.", remedy)
+        if not renames and (other := [f"'{role}'" for role, here in source.roles.items() if role != here]):
+            raise ConfigError(
+                f"'{source.name}' has turns of role {', '.join(other)}, which {tool} cannot read.", remedy
+            )
         if wrong := [file for file in source.files if not file.endswith(tuple(suffixes))]:
             raise ConfigError(f"'{source.name}': {tool} reads {' or '.join(suffixes)} files, not {wrong[0]}.", remedy)

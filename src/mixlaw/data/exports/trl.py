@@ -5,6 +5,9 @@ repeat; slices of a split can.
 
 Its strategy `bfd` packs without padding and gives every conversation positions of its own, from which transformers
 makes the mask that keeps them apart; `wrapped` would not.
+
+Rows of `input_ids` and `labels` are taken as they are. TRL's own default is bf16, with which it does not start
+without a GPU that has it, so the file says no.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ def recipe(training: Training) -> Recipe:
     config: dict[str, Any] = {"model_name_or_path": training.model, "model_revision": training.revision or "main"}
     config["datasets"] = _datasets(training)
     config |= {
-        "output_dir": "{folder}/output",
+        "output_dir": "output",
         "max_length": train["max_length"],
         "packing": train["packing"],
         **_apart(training),
@@ -34,11 +37,14 @@ def recipe(training: Training) -> Recipe:
         "warmup_steps": train["warmup_ratio"],
         "weight_decay": train["weight_decay"],
         "max_grad_norm": train["max_grad_norm"],
-        "assistant_only_loss": True,
+        "assistant_only_loss": not training.rows.tokens,
+        "bf16": False,
         "seed": training.seed,
         "report_to": "none",
     }
-    notes = [ONE_EPOCH, "assistant_only_loss needs a chat template with {% generation %} markers."]
+    notes = [ONE_EPOCH, "The file starts on any machine; with a GPU that has bfloat16, add --bf16 true."]
+    if not training.rows.tokens:
+        notes.append("assistant_only_loss needs a chat template with {% generation %} markers.")
     return Recipe(
         {"sft.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)},
         "trl sft --config sft.yaml",
@@ -58,7 +64,9 @@ def _apart(training: Training) -> dict[str, Any]:
 
 def _datasets(training: Training) -> list[dict[str, Any]]:
     if not training.by_reference:
-        return [{**loader(training.files), "split": "train", "columns": ["messages"]}]
+        columns = ["input_ids", "labels"] if training.rows.tokens else ["messages"]
+        columns += ["tools"] if "tools" in training.rows.holds and not training.rows.tokens else []
+        return [{**loader(training.files), "split": "train", "columns": columns}]
     require(
         "TRL",
         training.sources,
