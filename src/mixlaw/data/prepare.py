@@ -1,21 +1,17 @@
 """A domain's conversations tokenised, counted and split into training and validation rows; cached by content.
 
 The split is by content: the validation rows are those with the smallest hashes of their messages. It does not depend
-on the order of the rows, hardly changes when rows are added, and puts every copy of a held-out conversation on the
-validation side, so none leaks into training.
+on the order of the rows, hardly changes when rows are added, and keeps every conversation that is alike to a held-out
+one out of training: within a domain here, between the domains of a study in `mixlaw.data.views`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +22,15 @@ from mixlaw.core.files import naming_full_disk
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import FORMATS, Messages, converter, detect_format
+from mixlaw.data.entries import SUMMARY, new_entry, parts_folder
 from mixlaw.data.pool import run_tasks
 from mixlaw.data.reading import RawRow, Source, read_rows, workers_for
-from mixlaw.data.rows import TokenRows, replace_folder
-from mixlaw.data.tokenise import Job, Parts, empty, merge, tokenise
+from mixlaw.data.rows import TokenRows
+from mixlaw.data.splitting import merge
+from mixlaw.data.tokenise import Job, Parts, empty, tokenise
+from mixlaw.data.views import without_held_out
 
-_VERSION = 1
+_VERSION = 2
 """Part of every cache key: raise it when the same rows would give other tokens."""
 
 
@@ -46,8 +45,12 @@ class DomainTokens:
         validation: held-out rows.
         sources: path, content hash and rows of each file (a dataset id instead of a path for the hub).
         dropped: rows whose supervised tokens all lay beyond `max_length`.
-        truncated: rows cut at `max_length`.
-        duplicates: further copies of validation rows, used on neither side.
+        truncated: rows cut at `max_length`, dropped ones too.
+        lost_tokens: tokens that were cut off.
+        duplicates: rows that are alike to validation rows (`mixlaw.data.normal_text`), used on neither side.
+        copies: further copies of training rows; a copy is a repeat of its row, so they are not used.
+        entry: the domain's folder in the cache.
+        held_out_elsewhere: domain -> training rows left out because a validation row of that domain is alike.
     """
 
     name: str
@@ -57,7 +60,16 @@ class DomainTokens:
     sources: list[dict[str, Any]]
     dropped: int
     truncated: int
+    lost_tokens: int
     duplicates: int
+    copies: int
+    entry: Path
+    held_out_elsewhere: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def read(self) -> int:
+        """Rows that were read."""
+        return sum(source["rows"] for source in self.sources)
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts and hashes, for `domains.json`."""
@@ -72,9 +84,9 @@ class DomainTokens:
             "train": counts(self.train),
             "validation": counts(self.validation),
             "tokens_per_row": self.train.tokens / len(self.train),
-            "dropped": self.dropped,
-            "truncated": self.truncated,
-            "duplicates": self.duplicates,
+            "read": self.read,
+            **{key: getattr(self, key) for key in ("dropped", "truncated", "lost_tokens", "duplicates", "copies")},
+            "held_out_elsewhere": dict(self.held_out_elsewhere),
         }
 
 
@@ -87,7 +99,7 @@ def prepare_domain(
     cache_dir: str | Path,
     workers: int | None = None,
 ) -> DomainTokens:
-    """Return one domain's token rows; see `prepare_domains`."""
+    """Return the token rows of a domain that is alone in its study; see `prepare_domains`."""
     return prepare_domains(
         [domain],
         tokenizer,
@@ -108,6 +120,8 @@ def prepare_domains(
     workers: int | None = None,
 ) -> dict[str, DomainTokens]:
     """Return name -> token rows, from the cache where a domain's content was prepared before.
+
+    What is held out in one of the domains trains in none of them.
 
     Args:
         domains: where the rows are; the domains of one collection are read together.
@@ -133,10 +147,10 @@ def prepare_domains(
         sources = hashed_sources(domain, opened[place].files, hashes)
         key = _key(domain, sources, tokenizer, max_length, validation_rows)
         wanted.append(_Wanted(domain, opened[place], place, sources, Path(cache_dir) / key))
-    if missing := [w for w in wanted if not (w.folder / "summary.json").exists()]:
+    if missing := [w for w in wanted if not (w.folder / SUMMARY).exists()]:
         with naming_full_disk(cache_dir):
             _tokenise(missing, tokenizer, validation_rows, max_length, workers)
-    return {w.domain.name: w.open() for w in wanted}
+    return without_held_out({w.domain.name: w.open() for w in wanted})
 
 
 def source_key(domain: Domain) -> str:
@@ -155,7 +169,7 @@ class _Wanted:
     folder: Path
 
     def open(self) -> DomainTokens:
-        summary = read_document(self.folder / "summary.json", "prepared")
+        summary = read_document(self.folder / SUMMARY, "prepared")
         for source, rows in zip(self.sources, summary["rows_per_source"], strict=True):
             source["rows"] = rows
             if self.domain.split_by is not None:
@@ -166,9 +180,8 @@ class _Wanted:
             TokenRows.open(self.folder / "train"),
             TokenRows.open(self.folder / "validation"),
             self.sources,
-            summary["dropped"],
-            summary["truncated"],
-            summary["duplicates"],
+            *(summary[key] for key in ("dropped", "truncated", "lost_tokens", "duplicates", "copies")),
+            self.folder,
         )
 
 
@@ -206,7 +219,7 @@ def _tokenise(
         workers = workers_for(sum(job.source.bytes for job in jobs))
     cache = missing[0].folder.parent
     cache.mkdir(parents=True, exist_ok=True)
-    with _parts_folder(cache) as folder:
+    with parts_folder(cache) as folder:
         found = tokenise(jobs, tokenizer, max_length, folder, workers)
         tasks = [
             (_merge, (w.domain, job.form, len(w.sources), parts, validation_rows, max_length, w.folder))
@@ -219,31 +232,10 @@ def _tokenise(
 def _merge(
     domain: Domain, form: str, files: int, parts: Parts, validation_rows: int, max_length: int, folder: Path
 ) -> None:
-    with _new_entry(folder) as temporary:
+    with new_entry(folder) as temporary:
         summary = merge(domain, form, files, parts, validation_rows, max_length, temporary)
-        write_document(temporary / "summary.json", "prepared", summary)
+        write_document(temporary / SUMMARY, "prepared", summary)
     parts.remove()
-
-
-@contextlib.contextmanager
-def _parts_folder(cache: Path) -> Iterator[Path]:
-    """Yield an empty folder in the cache, held by a lock; those that killed processes left are removed."""
-    import fcntl
-
-    for old in cache.glob(".parts.*"):
-        with contextlib.suppress(OSError), open(old / "lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(old, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(prefix=".new.", dir=cache))
-    folder = new.with_name(f".parts{new.suffix}")
-    try:
-        with open(new / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # Only now may another process find it: without the lock it would look left behind.
-            os.rename(new, folder)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def source_format(domain: Domain, source: Source) -> str:
@@ -288,24 +280,6 @@ def example(domain: Domain, tokenizer: ChatTokenizer) -> list[tuple[str, bool]]:
             at = last
         return [part for part in [*parts, (text[at:], False)] if part[0]]
     raise empty(domain)
-
-
-@contextlib.contextmanager
-def _new_entry(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes the cache entry `folder` when the block ends without an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            # A complete entry is another process's: it stays, since others may be opening it just now.
-            if not (folder / "summary.json").exists():
-                replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def require_unchanged(
