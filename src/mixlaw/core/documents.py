@@ -120,6 +120,7 @@ KINDS = {
     "census": Kind(
         "cache/collections/*.json", "Delete it: it is counted again.", {"rows": {EACH: int}, "without": int}
     ),
+    "likeness": Kind("cache/likeness/*.json", "Delete it: it is counted again.", {"domains": {EACH: {EACH: int}}}),
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": int}),
     "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),

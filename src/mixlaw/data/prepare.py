@@ -180,8 +180,8 @@ class _Wanted:
             TokenRows.open(self.folder / "train"),
             TokenRows.open(self.folder / "validation"),
             self.sources,
-            *(summary[key] for key in ("dropped", "truncated", "lost_tokens", "duplicates", "copies")),
-            self.folder,
+            entry=self.folder,
+            **{key: summary[key] for key in ("dropped", "truncated", "lost_tokens", "duplicates", "copies")},
         )
 
 
