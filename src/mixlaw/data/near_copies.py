@@ -28,7 +28,7 @@ from mixlaw.data.hash_sets import is_in
 from mixlaw.data.mixture_files import Origin, rows_before
 from mixlaw.data.normal_text import normal_texts
 from mixlaw.data.pool import run_tasks, shared
-from mixlaw.data.prepare import DomainTokens, source_key
+from mixlaw.data.prepare import DomainTokens, read_together
 from mixlaw.data.readers import Wanted
 from mixlaw.data.reading import Piece, Source, workers_for
 from mixlaw.data.word_grams import HASHES, signatures, words_of
@@ -122,10 +122,8 @@ def count_likeness(
 
 
 def _origins(domains: Mapping[str, Domain], prepared: Mapping[str, DomainTokens]) -> list[Origin]:
-    groups: dict[str, list[str]] = {}
-    for name in sorted(domains):
-        groups.setdefault(source_key(domains[name]), []).append(name)
-    return [Origin(some, Source(domains[some[0]]), prepared[some[0]].format) for some in groups.values()]
+    groups = [[domain.name for domain in some] for some in read_together(domains[name] for name in sorted(domains))]
+    return [Origin(names, Source(domains[names[0]]), prepared[names[0]].format) for names in groups]
 
 
 def _write_numbers(

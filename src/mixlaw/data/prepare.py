@@ -146,7 +146,7 @@ def prepare_domains(
             opened[place] = Source(domain)
         sources = hashed_sources(domain, opened[place].files, hashes)
         key = _key(domain, sources, tokenizer, max_length, validation_rows)
-        wanted.append(_Wanted(domain, opened[place], place, sources, Path(cache_dir) / key))
+        wanted.append(_Wanted(domain, opened[place], sources, Path(cache_dir) / key))
     if missing := [w for w in wanted if not (w.folder / SUMMARY).exists()]:
         with naming_full_disk(cache_dir):
             _tokenise(missing, tokenizer, validation_rows, max_length, workers)
@@ -158,13 +158,23 @@ def source_key(domain: Domain) -> str:
     return fingerprint(replace(domain, name="" if domain.split_by else domain.name, values=()).to_json())
 
 
+def read_together(domains: Iterable[Domain]) -> list[list[Domain]]:
+    """Return domains in groups, each of which is read once: those of one source of which no two want the same rows."""
+    groups: dict[tuple[str, int], list[Domain]] = {}
+    for domain in domains:
+        place, turn = source_key(domain), 0
+        while any(set(domain.values) & set(other.values) for other in groups.get((place, turn), ())):
+            turn += 1
+        groups.setdefault((place, turn), []).append(domain)
+    return list(groups.values())
+
+
 @dataclass(frozen=True)
 class _Wanted:
-    """A domain to prepare: its source, what tells that from others, its hashes, and its place in the cache."""
+    """A domain to prepare: its source, its hashes, and its place in the cache."""
 
     domain: Domain
     source: Source
-    place: str
     sources: list[dict[str, Any]]
     folder: Path
 
@@ -208,12 +218,11 @@ def _tokenise(
     missing: list[_Wanted], tokenizer: ChatTokenizer, validation_rows: int, max_length: int, workers: int | None
 ) -> None:
     """Make the entries that the cache lacks."""
-    groups: dict[str, list[_Wanted]] = {}
-    for w in {w.folder: w for w in missing}.values():
-        groups.setdefault(w.place, []).append(w)
+    by_name = {w.domain.name: w for w in {w.folder: w for w in missing}.values()}
+    groups = [[by_name[d.name] for d in some] for some in read_together(w.domain for w in by_name.values())]
     jobs = [
         Job([w.domain for w in group], group[0].source, source_format(group[0].domain, group[0].source))
-        for group in groups.values()
+        for group in groups
     ]
     if workers is None:
         workers = workers_for(sum(job.source.bytes for job in jobs))
@@ -223,7 +232,7 @@ def _tokenise(
         found = tokenise(jobs, tokenizer, max_length, folder, workers)
         tasks = [
             (_merge, (w.domain, job.form, len(w.sources), parts, validation_rows, max_length, w.folder))
-            for group, job, all_parts in zip(groups.values(), jobs, found, strict=True)
+            for group, job, all_parts in zip(groups, jobs, found, strict=True)
             for w, parts in zip(group, all_parts, strict=True)
         ]
         run_tasks(tasks, workers)

@@ -11,6 +11,7 @@ from mixlaw.core.errors import DataError
 from mixlaw.core.mixture import Mixture
 from mixlaw.data.conversations import as_json
 from mixlaw.data.materialise import materialise
+from mixlaw.data.near_copies import count_likeness
 from mixlaw.data.normal_text import content_hashes
 from mixlaw.data.prepare import conversations, prepare_domains
 from mixlaw.data.texts import TextRows, write_texts
@@ -93,6 +94,21 @@ def test_a_collections_domains_keep_out_what_another_domain_holds_out(write_line
     split = [Domain(v, path, split_by="source", values=(v,)) for v in "xyz"]
     domains = [*split, Domain("own", str(write_lines("own.jsonl", chats(200)[50:])))]
     require_no_leak(domains, prepare_all(*domains))
+
+
+def test_domains_of_one_source_that_want_the_same_rows_have_them_all_and_leak_none(
+    write_lines, chats, prepare_all, tmp_path
+):
+    path = str(write_lines("all.jsonl", [r | {"source": "xyz"[i % 3]} for i, r in enumerate(chats(300))]))
+    domains = [Domain(v, path, split_by="source", values=tuple(v)) for v in ("xy", "y", "yz")]
+    prepared = prepare_all(*domains)
+    assert [prepared[d.name].read for d in domains] == [200, 100, 200]
+    require_no_leak(domains, prepared)
+    mixture = Mixture(dict.fromkeys(prepared, 1 / 3), sum(d.train.tokens for d in prepared.values()))
+    manifest = materialise({d.name: d for d in domains}, prepared, mixture, tmp_path / "mix")
+    lines = [json.loads(line) for line in (tmp_path / "mix" / "train.jsonl").read_bytes().splitlines()]
+    assert len(lines) == sum(entry["rows"] for entry in manifest["domains"].values())
+    assert set(count_likeness({d.name: d for d in domains}, prepared)) == {"xy", "y", "yz"}
 
 
 def test_domains_without_shared_rows_keep_their_entries(write_lines, chats, prepare_all):
