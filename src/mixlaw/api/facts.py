@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.core.errors import DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.evaluate.downstream import stored_metrics
@@ -74,5 +75,6 @@ def study_facts(project: Project) -> dict[str, Any]:
         "versions": versions(),
         "hashes": {name: value[:16] for name, value in inputs.items()},
         "available_tokens": project.available_tokens,
+        "data_checks": [asdict(check) for check in checks_of(data_facts(project))],
         "config": config.model_dump(),
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
 from mixlaw.api.facts import stored_parameters, study_facts
 from mixlaw.api.numbers import load_runs
@@ -16,6 +17,8 @@ from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, Stu
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import fit_law
+from mixlaw.report.data_health import Overlap, failing
+from mixlaw.report.verdicts import Check as HealthCheck
 from mixlaw.solve import Solution, solve_mixture
 
 _SHOWN_KEYS = 6
@@ -33,6 +36,9 @@ class Check(Tabular):
         budget_tokens: the target budget.
         notes: sentences about the plan.
         parameters: of the model; None where its files are not at hand.
+        checks: of the data, the failed ones first: PASS, WARN or FAIL with the remedy.
+        overlap: which conversations domains have in common.
+        likeness: name -> counts of near copies and phrases shared with validation (`mixlaw.data.near_copies`).
     """
 
     domains: dict[str, Any]
@@ -42,6 +48,9 @@ class Check(Tabular):
     budget_tokens: int
     notes: list[str]
     parameters: int | None = None
+    checks: list[HealthCheck] = field(default_factory=list)
+    overlap: Overlap | None = None
+    likeness: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
         """Return title, columns, rows and notes: a row a domain."""
@@ -50,7 +59,8 @@ class Check(Tabular):
             for name, c in self.domains.items()
         ]
         title = f"{len(rows)} domains; {self.proxy_runs} proxy runs of {format_tokens(self.proxy_tokens)} tokens in all"
-        return title, ["domain", "format", "rows", "tokens", "held out"], rows, self.notes
+        said = [f"{c.status} {c.name}: {c.finding} {c.next_step}" for c in failing(self.checks)]
+        return title, ["domain", "format", "rows", "tokens", "held out"], rows, [*said, *self.notes]
 
     @property
     def proxy_flop(self) -> float | None:
@@ -59,7 +69,7 @@ class Check(Tabular):
 
 
 def check(config: str | Path, note: Note | None = None) -> Check:
-    """Validate everything, count the tokens, render a chat of each domain, and price the plan; trains nothing.
+    """Validate everything, count tokens, judge the data, show a chat of each domain, price the plan; trains nothing.
 
     Raises:
         ConfigError, DataError, DesignError: see the parts.
@@ -72,14 +82,18 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
     specs, notes = project.design
     notes = [*project.tokenizer.warnings, *_not_carried(project), *([unused] if unused else []), *notes]
+    data = data_facts(project, count=True)
     return Check(
-        {name: tokens.to_json() for name, tokens in project.prepared.items()},
+        data["domains"],
         examples,
         len(specs),
         sum(sum(spec.tokens.values()) for spec in specs),
         project.config.budget_tokens,
         notes,
         stored_parameters(Path(project.config.model.name_or_path)),
+        checks_of(data),
+        Overlap.from_json(data["overlap"]),
+        data["likeness"],
     )
 
 

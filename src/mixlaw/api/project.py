@@ -177,10 +177,11 @@ class Project:
 
     def write_inputs(self) -> None:
         """Write config.resolved.json and domains.json into the study folder."""
+        from mixlaw.api.data_health import data_facts
+
         self.study.create()
         write_document(self.study.config_path, "config", self.config.model_dump())
-        counts = {name: tokens.to_json() for name, tokens in self.prepared.items()}
-        write_document(self.study.domains_path, "domains", {"domains": counts})
+        write_document(self.study.domains_path, "domains", data_facts(self))
 
     @cached_property
     def wishes(self) -> Wishes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.changed_domains import save_added
+from mixlaw.api.data_health import checks_of_study
 from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
@@ -27,8 +28,10 @@ from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.knowledge import Knowledge, laws_for
 from mixlaw.design.sequential import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
+from mixlaw.report.verdicts import Check
 from mixlaw.solve import Solution
 from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
+from mixlaw.study.store import Study
 
 _DOMAINS_OF_A_CURVE = 40
 """With more domains the expected regret of a plan takes longer than planning should."""
@@ -200,11 +203,21 @@ def status(config: str | Path) -> RunStatuses:
     Args:
         config: a mix.yaml or a study folder.
     """
-    from mixlaw.study.store import Study
+    return RunStatuses(_study_of(config).status())
 
+
+def data_checks(config: str | Path) -> list[Check]:
+    """Return the checks of a study's data as it was when the runs were planned; none before that.
+
+    Args:
+        config: a mix.yaml or a study folder.
+    """
+    return checks_of_study(_study_of(config))
+
+
+def _study_of(config: str | Path) -> Study:
     path = Path(config)
-    study = Study(path) if path.is_dir() else Project.open(path).study
-    return RunStatuses(study.status())
+    return Study(path) if path.is_dir() else Project.open(path).study
 
 
 def run(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, near, note, plain, print_json, stdout, table
+from mixlaw.cli.output import finish, near, note, plain, print_json, show_checks, stdout, table
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import format_tokens
 
@@ -95,7 +96,9 @@ def check(
 ) -> None:
     """Check mix.yaml and the data, count tokens, and show one conversation of each domain. Trains nothing.
 
-    The supervised part of the conversation, which the model learns from, is marked.
+    The supervised part of the conversation, which the model learns from, is marked. What is wrong with
+    the data is said as WARN or FAIL with the remedy: rows dropped, cut or repeated, near copies,
+    conversations that domains share, validation sets that are too small.
 
     Examples:
         mixlaw check mix.yaml
@@ -120,6 +123,9 @@ def check(
                 "parameters": found.parameters,
                 "proxy_flop": found.proxy_flop,
                 "notes": found.notes,
+                "checks": [asdict(check) for check in found.checks],
+                "overlap": found.overlap.to_json() if found.overlap else None,
+                "likeness": found.likeness,
                 "examples": {
                     name: [{"text": text, "supervised": on} for text, on in parts]
                     for name, parts in found.examples.items()
@@ -146,6 +152,7 @@ def check(
         )
     columns = ["domain", "format", "rows", "tokens", "supervised", "held out", "truncated"]
     table("Domains", columns, rows)
+    _show_data(found)
     for text in found.notes:
         note(text)
     share, tokens = 100 * found.proxy_tokens / found.budget_tokens, format_tokens(found.proxy_tokens)
@@ -167,6 +174,17 @@ def _check_model(model: str, as_json: bool) -> None:
     table("Chat template", ["conversation", "result"], [[kind, result] for kind, result in cases.items()])
     for text in warnings:
         note(text)
+
+
+def _show_data(found: Any) -> None:
+    """Print what became of the rows, what domains have in common, and the checks that are no PASS."""
+    from mixlaw.report.data_health import ROWS_LEGEND, rows_table
+
+    table("Rows read, and those left out or cut", *rows_table(found.domains, found.likeness))
+    note(ROWS_LEGEND)
+    if found.overlap is not None and found.overlap.shared:
+        table("Conversations of a domain that another one has too, %", *found.overlap.matrix())
+    show_checks(found.checks)
 
 
 def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:

@@ -79,6 +79,18 @@ def grid_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
     return grid
 
 
+def show_checks(checks: Sequence[Any]) -> None:
+    """Print the checks that are no PASS, with their remedies, and how many there are in all."""
+    console, passed = stdout(), sum(check.status == "PASS" for check in checks)
+    for check in checks:
+        if check.status != "PASS":
+            style = "red" if check.status == "FAIL" else "yellow"
+            console.print(f"[{style}]{check.status}[/] {plain(check.name)}: {plain(check.finding)}")
+            console.print(f"     {plain(check.next_step)}", style="dim")
+    if checks:
+        console.print(f"{passed} of {len(checks)} checks of the data passed")
+
+
 def finish(written: Mapping[str, Any], next_step: str) -> None:
     """Say what was written and what to do next."""
     console = stdout()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.live import Live
 
 from mixlaw.cli import options as opt
 from mixlaw.cli.numbers import show_solution
-from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, stderr, stdout, table, warn
+from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, show_checks, stderr, stdout, table, warn
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.durations import duration
 from mixlaw.core.tokens import format_tokens
@@ -208,12 +209,13 @@ def status(
     ] = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Show what is done, running, failed and why.
+    """Show what is done, running, failed and why, and what is wrong with the data.
 
     Examples:
         mixlaw status mix.yaml
         mixlaw status mix.yaml --watch
     """
+    from mixlaw.api.sweep import data_checks
     from mixlaw.api.sweep import status as states
 
     statuses = states(config)
@@ -223,10 +225,13 @@ def status(
         while not _settled(statuses):
             time.sleep(_WATCH_EVERY_S)
             statuses = states(config)
+    checks = data_checks(config)
     if as_json:
-        print_json({"runs": [status.to_json() for status in statuses]})
+        data = [asdict(check) for check in checks]
+        print_json({"runs": [status.to_json() for status in statuses], "data_checks": data})
         return
     table(*_states(statuses))
+    show_checks(checks)
     finish({}, _after_status(config, statuses))
 
 

@@ -75,7 +75,9 @@ _FIT |= {"parameters": {EACH: _NUMBERS}, "draws": {EACH: {EACH: list}}, "scatter
 _RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _NUMBERS) | {
     **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": float, "parameters": float}
 }
-_PREPARED = {"row_format": str, "rows_per_source": [int], "dropped": int, "truncated": int, "duplicates": int}
+_PREPARED = {"row_format": str, "rows_per_source": [int]} | dict.fromkeys(
+    ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), int
+)
 _MANIFEST = {"id": str, "budget_tokens": int, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
 
 
@@ -114,17 +116,11 @@ KINDS = {
     "rows": Kind(
         "cache/tokens/*/*/meta.json", _CACHE, {"rows": int, "tokens": int, "supervised_tokens": int, "fingerprint": str}
     ),
-    "prepared": Kind(
-        "cache/tokens/*/summary.json",
-        _CACHE,
-        _PREPARED,
-        format=2,
-        upgrade=lambda value: value | {"row_format": value.get("format")},
-        unnumbered=str,
-    ),
+    "prepared": Kind("cache/tokens/*/summary.json", _CACHE, _PREPARED, format=3, oldest=3),
     "census": Kind(
         "cache/collections/*.json", "Delete it: it is counted again.", {"rows": {EACH: int}, "without": int}
     ),
+    "likeness": Kind("cache/likeness/*.json", "Delete it: it is counted again.", {"domains": {EACH: {EACH: int}}}),
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": int}),
     "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),

@@ -22,7 +22,7 @@ from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.data.mixture_files import Origin, write_files, write_plan
 from mixlaw.data.mixture_plan import MixturePlan, plan_mixture
-from mixlaw.data.prepare import DomainTokens, require_unchanged, source_key
+from mixlaw.data.prepare import DomainTokens, read_together, require_unchanged
 from mixlaw.data.reading import Source, workers_for
 from mixlaw.data.rows import replace_folder
 
@@ -203,11 +203,9 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
 def _origins(domains: Mapping[str, Domain], prepared: Mapping[str, DomainTokens]) -> list[Origin]:
     """Return the sources of some domains, a collection once; DataError where a file is not the one that was counted."""
     hashes: dict[str, str] = {}
-    groups: dict[str, list[str]] = {}
-    for name, domain in domains.items():
-        groups.setdefault(source_key(domain), []).append(name)
     found = []
-    for names in groups.values():
+    for group in read_together(domains.values()):
+        names = [domain.name for domain in group]
         source = Source(domains[names[0]])
         for name in names:
             require_unchanged(domains[name], source.files, prepared[name], hashes)

@@ -188,7 +188,7 @@ def write_files(
     """
     (folder / "files").mkdir(exist_ok=True)
     pieces = [(o, piece) for o, origin in enumerate(origins) for piece in origin.source.pieces(PIECE_BYTES)]
-    before = _rows_before(pieces, origins, workers)
+    before = rows_before(pieces, origins, workers)
     reading = [(scatter, (o, p, piece, before[p], folder)) for p, (o, piece) in enumerate(pieces)]
     run_tasks(reading, workers, origins)
     names, parts = shard_names(plan.shards, suffix), [_part(o, p) for p, (o, _) in enumerate(pieces)]
@@ -201,8 +201,14 @@ def write_files(
     return [read_document(folder / f"assembled-{s}.json", "mixture_step") for s in range(len(names))]
 
 
-def _rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin], workers: int) -> list[int]:
-    """Return how many rows of its source lie before each piece; a source of one piece needs no counting."""
+def rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin], workers: int) -> list[int]:
+    """Return how many rows of its source lie before each piece; a source of one piece needs no counting.
+
+    Args:
+        pieces: (place of its origin, piece), those of one origin from front to back.
+        origins: the sources.
+        workers: processes; 1 works in this one.
+    """
     several = {o for o, _ in pieces if sum(other == o for other, _ in pieces) > 1}
     # Parquet and datasets know their rows; lines must be read, which is worth processes.
     lines = any(

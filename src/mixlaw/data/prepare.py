@@ -1,21 +1,17 @@
 """A domain's conversations tokenised, counted and split into training and validation rows; cached by content.
 
 The split is by content: the validation rows are those with the smallest hashes of their messages. It does not depend
-on the order of the rows, hardly changes when rows are added, and puts every copy of a held-out conversation on the
-validation side, so none leaks into training.
+on the order of the rows, hardly changes when rows are added, and keeps every conversation that is alike to a held-out
+one out of training: within a domain here, between the domains of a study in `mixlaw.data.views`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +23,14 @@ from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import Conversation
 from mixlaw.data.detection import source_format
+from mixlaw.data.entries import SUMMARY, new_entry, parts_folder
 from mixlaw.data.formats import FORMATS, converter
 from mixlaw.data.pool import run_tasks
 from mixlaw.data.reading import RawRow, Source, read_rows, workers_for
-from mixlaw.data.rows import TokenRows, replace_folder
-from mixlaw.data.tokenise import Job, Parts, empty, merge, tokenise
+from mixlaw.data.rows import TokenRows
+from mixlaw.data.splitting import merge
+from mixlaw.data.tokenise import Job, Parts, empty, tokenise
+from mixlaw.data.views import without_held_out
 
 _VERSION = 2
 """Part of every cache key: raise it when the same rows would give other tokens."""
@@ -48,10 +47,14 @@ class DomainTokens:
         validation: held-out rows.
         sources: path, content hash and rows of each file (a dataset id instead of a path for the hub).
         dropped: rows whose supervised tokens all lay beyond `max_length`.
-        truncated: rows cut at `max_length`.
-        duplicates: further copies of validation rows, used on neither side.
+        truncated: rows cut at `max_length`, dropped ones too.
+        lost_tokens: tokens that were cut off.
+        duplicates: rows that are alike to validation rows (`mixlaw.data.normal_text`), used on neither side.
+        copies: further copies of training rows; a copy is a repeat of its row, so they are not used.
         carried: how many rows have tools, calls, reasoning, weights and the like; see `Conversation.carries`.
         unused: how often rows have a key that is not carried; `messages[].key` for one of a turn.
+        entry: the domain's folder in the cache.
+        held_out_elsewhere: domain -> training rows left out because a validation row of that domain is alike.
     """
 
     name: str
@@ -61,9 +64,18 @@ class DomainTokens:
     sources: list[dict[str, Any]]
     dropped: int
     truncated: int
+    lost_tokens: int
     duplicates: int
+    copies: int
     carried: Mapping[str, int]
     unused: Mapping[str, int]
+    entry: Path
+    held_out_elsewhere: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def read(self) -> int:
+        """Rows that were read."""
+        return sum(source["rows"] for source in self.sources)
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts and hashes, for `domains.json`."""
@@ -78,11 +90,11 @@ class DomainTokens:
             "train": counts(self.train),
             "validation": counts(self.validation),
             "tokens_per_row": self.train.tokens / len(self.train),
-            "dropped": self.dropped,
-            "truncated": self.truncated,
-            "duplicates": self.duplicates,
+            "read": self.read,
+            **{key: getattr(self, key) for key in ("dropped", "truncated", "lost_tokens", "duplicates", "copies")},
             "carried": dict(self.carried),
             "unused": dict(self.unused),
+            "held_out_elsewhere": dict(self.held_out_elsewhere),
         }
 
 
@@ -95,7 +107,7 @@ def prepare_domain(
     cache_dir: str | Path,
     workers: int | None = None,
 ) -> DomainTokens:
-    """Return one domain's token rows; see `prepare_domains`."""
+    """Return the token rows of a domain that is alone in its study; see `prepare_domains`."""
     return prepare_domains(
         [domain],
         tokenizer,
@@ -116,6 +128,8 @@ def prepare_domains(
     workers: int | None = None,
 ) -> dict[str, DomainTokens]:
     """Return name -> token rows, from the cache where a domain's content was prepared before.
+
+    What is held out in one of the domains trains in none of them.
 
     Args:
         domains: where the rows are; the domains of one collection are read together.
@@ -140,11 +154,11 @@ def prepare_domains(
             opened[place] = Source(domain)
         sources = hashed_sources(domain, opened[place].files, hashes)
         key = _key(domain, sources, tokenizer, max_length, validation_rows)
-        wanted.append(_Wanted(domain, opened[place], place, sources, Path(cache_dir) / key))
-    if missing := [w for w in wanted if not (w.folder / "summary.json").exists()]:
+        wanted.append(_Wanted(domain, opened[place], sources, Path(cache_dir) / key))
+    if missing := [w for w in wanted if not (w.folder / SUMMARY).exists()]:
         with naming_full_disk(cache_dir):
             _tokenise(missing, tokenizer, validation_rows, max_length, workers)
-    return {w.domain.name: w.open() for w in wanted}
+    return without_held_out({w.domain.name: w.open() for w in wanted})
 
 
 def source_key(domain: Domain) -> str:
@@ -152,18 +166,28 @@ def source_key(domain: Domain) -> str:
     return fingerprint(replace(domain, name="" if domain.split_by else domain.name, values=()).to_json())
 
 
+def read_together(domains: Iterable[Domain]) -> list[list[Domain]]:
+    """Return domains in groups, each of which is read once: those of one source of which no two want the same rows."""
+    groups: dict[tuple[str, int], list[Domain]] = {}
+    for domain in domains:
+        place, turn = source_key(domain), 0
+        while any(set(domain.values) & set(other.values) for other in groups.get((place, turn), ())):
+            turn += 1
+        groups.setdefault((place, turn), []).append(domain)
+    return list(groups.values())
+
+
 @dataclass(frozen=True)
 class _Wanted:
-    """A domain to prepare: its source, what tells that from others, its hashes, and its place in the cache."""
+    """A domain to prepare: its source, its hashes, and its place in the cache."""
 
     domain: Domain
     source: Source
-    place: str
     sources: list[dict[str, Any]]
     folder: Path
 
     def open(self) -> DomainTokens:
-        summary = read_document(self.folder / "summary.json", "prepared")
+        summary = read_document(self.folder / SUMMARY, "prepared")
         for source, rows in zip(self.sources, summary["rows_per_source"], strict=True):
             source["rows"] = rows
             if self.domain.split_by is not None:
@@ -174,11 +198,11 @@ class _Wanted:
             TokenRows.open(self.folder / "train"),
             TokenRows.open(self.folder / "validation"),
             self.sources,
-            summary["dropped"],
-            summary["truncated"],
-            summary["duplicates"],
-            summary["carried"],
-            summary["unused"],
+            entry=self.folder,
+            **{
+                key: summary[key]
+                for key in ("dropped", "truncated", "lost_tokens", "duplicates", "copies", "carried", "unused")
+            },
         )
 
 
@@ -207,22 +231,21 @@ def _tokenise(
     missing: list[_Wanted], tokenizer: ChatTokenizer, validation_rows: int, max_length: int, workers: int | None
 ) -> None:
     """Make the entries that the cache lacks."""
-    groups: dict[str, list[_Wanted]] = {}
-    for w in {w.folder: w for w in missing}.values():
-        groups.setdefault(w.place, []).append(w)
+    by_name = {w.domain.name: w for w in {w.folder: w for w in missing}.values()}
+    groups = [[by_name[d.name] for d in some] for some in read_together(w.domain for w in by_name.values())]
     jobs = [
         Job([w.domain for w in group], group[0].source, source_format(group[0].domain, group[0].source))
-        for group in groups.values()
+        for group in groups
     ]
     if workers is None:
         workers = workers_for(sum(job.source.bytes for job in jobs))
     cache = missing[0].folder.parent
     cache.mkdir(parents=True, exist_ok=True)
-    with _parts_folder(cache) as folder:
+    with parts_folder(cache) as folder:
         found = tokenise(jobs, tokenizer, max_length, folder, workers)
         tasks = [
             (_merge, (w.domain, job.form, len(w.sources), parts, validation_rows, max_length, w.folder))
-            for group, job, all_parts in zip(groups.values(), jobs, found, strict=True)
+            for group, job, all_parts in zip(groups, jobs, found, strict=True)
             for w, parts in zip(group, all_parts, strict=True)
         ]
         run_tasks(tasks, workers)
@@ -231,31 +254,10 @@ def _tokenise(
 def _merge(
     domain: Domain, form: str, files: int, parts: Parts, validation_rows: int, max_length: int, folder: Path
 ) -> None:
-    with _new_entry(folder) as temporary:
+    with new_entry(folder) as temporary:
         summary = merge(domain, form, files, parts, validation_rows, max_length, temporary)
-        write_document(temporary / "summary.json", "prepared", summary)
+        write_document(temporary / SUMMARY, "prepared", summary)
     parts.remove()
-
-
-@contextlib.contextmanager
-def _parts_folder(cache: Path) -> Iterator[Path]:
-    """Yield an empty folder in the cache, held by a lock; those that killed processes left are removed."""
-    import fcntl
-
-    for old in cache.glob(".parts.*"):
-        with contextlib.suppress(OSError), open(old / "lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(old, ignore_errors=True)
-    new = Path(tempfile.mkdtemp(prefix=".new.", dir=cache))
-    folder = new.with_name(f".parts{new.suffix}")
-    try:
-        with open(new / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # Only now may another process find it: without the lock it would look left behind.
-            os.rename(new, folder)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def conversations(domain: Domain, files: list[Path] | None = None) -> Iterator[tuple[RawRow, Conversation, str]]:
@@ -280,24 +282,6 @@ def example(domain: Domain, tokenizer: ChatTokenizer) -> list[tuple[str, bool]]:
     for row, conversation, _ in conversations(domain):
         return tokenizer.parts(tokenizer.render(conversation, row.place))
     raise empty(domain)
-
-
-@contextlib.contextmanager
-def _new_entry(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes the cache entry `folder` when the block ends without an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            # A complete entry is another process's: it stays, since others may be opening it just now.
-            if not (folder / "summary.json").exists():
-                replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def require_unchanged(

@@ -6,7 +6,6 @@ Each check is PASS, WARN or FAIL. The thresholds are conventions; each check's t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,28 +14,11 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import total_changes
-from mixlaw.report.numbers import listed, percent, percent_interval, significant
+from mixlaw.report.numbers import percent, percent_interval, significant
+from mixlaw.report.verdicts import FAIL, PASS, WARN, Check, some
 from mixlaw.solve.solution import Solution
 
-PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
-_NAMES_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Check:
-    """One health check.
-
-    Attributes:
-        status: `PASS`, `WARN` or `FAIL`.
-        name: what was looked at.
-        finding: the value, in a sentence.
-        next_step: what to do; empty for a PASS.
-    """
-
-    status: str
-    name: str
-    finding: str
-    next_step: str = ""
+__all__ = ["FAIL", "PASS", "WARN", "Check", "health_checks"]
 
 
 def health_checks(
@@ -49,6 +31,7 @@ def health_checks(
         if solution.epochs:
             checks.append(_repetition(solution))
     checks += _failed(study or {})
+    checks += [Check(**check) for check in (study or {}).get("data_checks") or ()]
     return sorted(checks, key=lambda check: (FAIL, WARN, PASS).index(check.status))
 
 
@@ -57,14 +40,9 @@ def _failed(study: Mapping[str, Any]) -> list[Check]:
     count = len(names) or int(study.get("runs_failed") or 0)
     if not count:
         return []
-    text = f"{count} planned {'run' if count == 1 else 'runs'} failed{': ' + _some(names) if names else ''}."
+    text = f"{count} planned {'run' if count == 1 else 'runs'} failed{': ' + some(names) if names else ''}."
     step = "`mixlaw status` shows why. Fix the cause, then run again with --retry-failed."
     return [Check(WARN, "Failed runs", text, step)]
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return listed(names) if more <= 0 else f"{', '.join(names[:_NAMES_SHOWN])} and {more} more"
 
 
 def _runs(fit: Fit) -> Check:
@@ -90,7 +68,7 @@ def _held_out(fit: Fit) -> Check:
         f"against {percent(fitted.cv_mre_mean, 2)} for predicting the mean."
     )
     if lacking := [target for target in fit.targets if target not in ratios]:
-        text += f" Not tested: {_some(lacking)}."
+        text += f" Not tested: {some(lacking)}."
     if ratios[worst] >= 1:
         return Check(
             FAIL, name, text, "Do not use these weights for that target: add runs that differ more in its domain."
@@ -124,7 +102,7 @@ def _identified(fit: Fit) -> Check:
     if not open_:
         return Check(PASS, name, "The runs determine the parameters of every target.")
     step = "Add runs in which each domain and the total change independently" + _or_all_at_once(fit) + "."
-    return Check(FAIL, name, f"Not determined: {_some(open_)}. {fit.targets[open_[0]].message}", step)
+    return Check(FAIL, name, f"Not determined: {some(open_)}. {fit.targets[open_[0]].message}", step)
 
 
 def _draws(fit: Fit) -> list[Check]:
@@ -146,7 +124,7 @@ def _bounds(fit: Fit) -> Check:
     if not found:
         return Check(PASS, name, "Every parameter lies inside its bounds.")
     step = "Compare other laws (mixlaw laws), and trust this curve only at sizes like those of the runs."
-    return Check(WARN, name, f"At a bound: {_some(found)}.", step)
+    return Check(WARN, name, f"At a bound: {some(found)}.", step)
 
 
 def _noise(fit: Fit, runs: RunTable) -> Check:
@@ -196,7 +174,7 @@ def _extrapolation(fit: Fit, solution: Solution) -> Check:
     wide = fit.runs.tokens_RK.max(axis=0)
     beyond = [d for i, d in enumerate(fit.domains) if solution.tokens.get(d, 0) > 1.5 * wide[i] > 0]
     if beyond:
-        text += f" More tokens of {_some(beyond)} than in any run."
+        text += f" More tokens of {some(beyond)} than in any run."
     if factor <= 1.5:
         return Check(PASS, "Extrapolation", text)
     status = WARN if factor <= 10 else FAIL

@@ -119,11 +119,6 @@ OLDER = {
     "domains": ({"code": COUNTS, "format": COUNTS}, {"domains": {"code": COUNTS, "format": COUNTS}}),
     "reported": ({"mlflow": {"id": "base-0"}}, {"trackers": {"mlflow": {"id": "base-0"}}}),
     "evaluation": ({"boolq": {"id": "a", "value": 0.5}}, {"tasks": {"boolq": {"id": "a", "value": 0.5}}}),
-    "prepared": (
-        {"format": "alpaca", "rows_per_source": [3], "dropped": 0, "truncated": 0, "duplicates": 0},
-        {"format": "alpaca", "row_format": "alpaca", "rows_per_source": [3]}
-        | {"dropped": 0, "truncated": 0, "duplicates": 0},
-    ),
 }
 
 

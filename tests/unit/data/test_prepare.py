@@ -84,15 +84,37 @@ def test_fewer_validation_rows_are_a_subset_of_more(write_lines, chats, prepare,
     assert held(prepare(path, validation_rows=5)) < held(prepare(path, validation_rows=20))
 
 
-def test_no_copy_of_a_held_out_row_is_trained_on_and_copies_in_training_stay(
+def test_no_copy_of_a_held_out_row_is_trained_on_and_copies_in_training_are_one_row(
     write_lines, chats, prepare, held, unmarked
 ):
     rows = chats(50)
-    d = prepare(write_lines("a.jsonl", rows * 3), validation_rows=10)
-    trained = texts(unmarked, d.train)
-    assert len(d.validation) == 10 == len(held(d)) and not held(d) & set(trained)
-    assert len(trained) == 120 and len(set(trained)) == 40
-    assert d.duplicates == 20
+    once = prepare(write_lines("a.jsonl", rows), validation_rows=10)
+    d = prepare(write_lines("b.jsonl", [*rows, *reversed(rows), *rows[:7]]), validation_rows=10)
+    assert len(d.validation) == 10 and held(d) == held(once)
+    assert texts(unmarked, d.train) == texts(unmarked, once.train) and d.train.tokens == once.train.tokens
+    assert d.copies + d.duplicates == 57 and d.read == 107 == len(d.train) + len(d.validation) + 57
+
+
+def test_what_is_alike_to_a_held_out_row_but_for_case_white_space_and_setting_does_not_train(
+    write_lines, chats, prepare, unmarked
+):
+    rows = chats(60)
+    rows = [{"messages": [turn | {"content": turn["content"] + " Café"} for turn in r["messages"]]} for r in rows]
+    once = prepare(write_lines("a.jsonl", rows), validation_rows=12)
+    held_rows = [rows[n]["messages"] for n in once.validation.source_rows]
+    others = [
+        [{"role": "system", "content": f"Be brief. {k}"}]
+        + [m | {"content": f" {m['content'].upper()}\u00a0\n" + "\t" * k} for m in messages]
+        for messages in held_rows
+        for k in range(5)
+    ]
+    d = prepare(write_lines("b.jsonl", [*rows, *({"messages": m} for m in others)]), validation_rows=12)
+    assert len(d.validation) == 12 and d.duplicates > 0
+    trained, kept_out = (
+        {"".join(text.casefold().split()).rpartition("user")[2] for text in texts(unmarked, part)}
+        for part in (d.train, d.validation)
+    )
+    assert not trained & kept_out
 
 
 def test_the_same_conversation_in_another_format_is_a_copy(write_lines, chats, prepare, held):
@@ -118,8 +140,11 @@ def test_rows_are_cut_at_max_length_and_those_without_an_answer_left_are_dropped
         + [row(10 + i, 300) for i in range(20)]
         + [row(200 + i, 9) for i in range(5)]
     )
-    d = prepare(write_lines("a.jsonl", rows), validation_rows=1, max_length=100)
+    path = write_lines("a.jsonl", rows)
+    d, whole = (prepare(path, validation_rows=1, max_length=length) for length in (100, 1_000))
     assert d.dropped == 5 and d.truncated == 25
+    kept = d.train.tokens + d.validation.tokens + 5 * 100
+    assert d.lost_tokens == whole.train.tokens + whole.validation.tokens - kept and whole.lost_tokens == 0
     assert len(d.train) + len(d.validation) == 40
     assert max(d.train.row_tokens) == 100 and (d.train.row_supervised > 0).all()
     assert d.train.row_supervised.sum() == d.train.supervised_tokens

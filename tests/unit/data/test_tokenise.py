@@ -9,7 +9,6 @@ import pytest
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
-from mixlaw.data import tokenise as tokenise_module
 from mixlaw.data.readers import Tally, Wanted
 from mixlaw.data.reading import Source, read_rows
 
@@ -130,17 +129,6 @@ def test_parts_that_a_killed_process_left_are_removed(write_lines, chats, prepar
     (old / "0.0.ids").write_bytes(b"1234")
     prepare(write_lines("a.jsonl", chats(50)))
     assert not old.exists()
-
-
-def test_held_out_rows_are_those_of_a_plain_search():
-    rng = np.random.default_rng(0)
-    rows = np.zeros(500, tokenise_module._ROW)
-    rows["high"], rows["low"] = rng.integers(0, 12, 500), rng.integers(0, 12, 500)
-    keys = list(zip(rows["high"].tolist(), rows["low"].tolist(), strict=True))
-    for wanted in (1, 7, 20, 10_000):
-        count = max(1, min(wanted, int(0.2 * len(set(keys)))))
-        smallest = set(sorted(set(keys))[:count])
-        assert tokenise_module._held_out(rows, wanted).tolist() == [key in smallest for key in keys]
 
 
 def test_supervised_tokens_of_rows_are_counted_in_blocks(write_lines, rows, prepare, monkeypatch):
