@@ -114,24 +114,7 @@ def check(
         return
     found = check_config(config, None if as_json else note)
     if as_json:
-        print_json(
-            {
-                "domains": found.domains,
-                "proxy_runs": found.proxy_runs,
-                "proxy_tokens": found.proxy_tokens,
-                "budget_tokens": found.budget_tokens,
-                "parameters": found.parameters,
-                "proxy_flop": found.proxy_flop,
-                "notes": found.notes,
-                "checks": [asdict(check) for check in found.checks],
-                "overlap": found.overlap.to_json() if found.overlap else None,
-                "likeness": found.likeness,
-                "examples": {
-                    name: [{"text": text, "supervised": on} for text, on in parts]
-                    for name, parts in found.examples.items()
-                },
-            }
-        )
+        print_json(_as_json(found))
         return
     for name, parts in found.examples.items():
         _show_example(name, parts)
@@ -161,6 +144,25 @@ def check(
         cost += f"; {found.proxy_flop:.1e} floating-point operations (6 per parameter and token)"
     stdout().print(cost)
     finish({}, f"mixlaw run {config}")
+
+
+def _as_json(found: Any) -> dict[str, Any]:
+    """Return what `check` found as its JSON."""
+    return {
+        "domains": found.domains,
+        "proxy_runs": found.proxy_runs,
+        "proxy_tokens": found.proxy_tokens,
+        "budget_tokens": found.budget_tokens,
+        "parameters": found.parameters,
+        "proxy_flop": found.proxy_flop,
+        "notes": found.notes,
+        "checks": [asdict(check) for check in found.checks],
+        "overlap": found.overlap.to_json() if found.overlap else None,
+        "likeness": found.likeness,
+        "examples": {
+            name: [{"text": text, "supervised": on} for text, on in parts] for name, parts in found.examples.items()
+        },
+    }
 
 
 def _check_model(model: str, as_json: bool) -> None:

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from mixlaw.data.conversations import as_json
+from mixlaw.data.conversations import Conversation, as_json
 from mixlaw.data.normal_text import content_hashes
 
 
@@ -65,7 +65,7 @@ def test_a_hash_does_not_depend_on_the_conversations_beside_it():
 
 
 def test_the_hash_is_that_of_the_documented_form():
-    text = as_json([chat("A b\n", "C")])
+    text = as_json([Conversation(chat("A b\n", "C"))])
     form = b'[{"role":"user","content":"ab"},{"role":"assistant","content":"c"}]'
     assert content_hashes(text)[0] == int.from_bytes(hashlib.sha256(form).digest()[:8], "big")
     assert content_hashes([]).dtype == np.uint64 and len(content_hashes([])) == 0

@@ -9,7 +9,7 @@ import pytest
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.core.mixture import Mixture
-from mixlaw.data.conversations import as_json
+from mixlaw.data.conversations import Conversation, as_json
 from mixlaw.data.materialise import materialise
 from mixlaw.data.near_copies import count_likeness
 from mixlaw.data.normal_text import content_hashes
@@ -141,7 +141,9 @@ def test_texts_and_mixtures_hold_no_held_out_conversation(write_lines, chats, pr
     held = set().union(*(validation for _, validation in sides([a, b], prepared).values()))
 
     def leaked(lines):
-        return set(content_hashes(as_json([json.loads(line)["messages"] for line in lines])).tolist()) & held
+        return (
+            set(content_hashes(as_json([Conversation(json.loads(line)["messages"]) for line in lines])).tolist()) & held
+        )
 
     for domain in (a, b):
         rows = prepared[domain.name].train

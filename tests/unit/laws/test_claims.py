@@ -15,6 +15,7 @@ CLAIMS = [
     ("chinchilla", [1.2, 0.8, 0.4], True, True),
     ("autoscale", [1.2, 0.8, 0.3, 0.4], True, True),
     ("bivariate", [0.3, 0.8, 0.4, 1.2], True, False),
+    ("rectified", [0.9, 0.8, 0.3, 0.4], True, True),
     ("exponential", [0.9, 0.2, -0.7, 0.5], True, False),
     ("transfer", [0.8, 0.15, 0.7, 0.2, 0.9], True, True),
     ("additive", [0.9, 2.0, 1.0, 0.6, 1.0, 0.6, 0.4], True, False),

@@ -94,8 +94,8 @@ def test_a_prior_needs_its_strength_and_a_strength_its_prior() -> None:
     found = prior_of(TWO, "equal", 0.1, {})
     assert found is not None and found.strength == 0.1 and found.share_K.tolist() == [0.5, 0.5]
     for prior, strength, words in (
-        (None, 0.1, "no prior to pull towards"),
-        ("equal", None, "pulls nowhere"),
+        (None, 0.1, "has no prior, the mixture to pull towards"),
+        ("equal", None, "A prior needs a strength"),
         ("equal", -0.1, "must be >= 0"),
         ("equal", float("nan"), "must be >= 0"),
     ):

@@ -129,8 +129,6 @@ def test_what_only_one_law_can_do_needs_no_held_out_runs(monkeypatch: pytest.Mon
     assert sized.law == "pairwise" and "several model sizes" in sized.reason
     others = choose(replace(RUNS, targets=("a", "b", "news")))
     assert others.law == "pairwise" and "no domains" in others.reason
-    alone = choose(RunTable(RUNS.runs, ("a",), ("a",), RUNS.tokens_RK[:, :1], RUNS.losses_RJ[:, :1]))
-    assert alone.law == "transfer" and "one domain" in alone.reason
 
 
 def test_runs_that_leave_a_parameter_open_are_refused_though_priors_would_hide_it(judged) -> None:

@@ -81,7 +81,7 @@ def test_interference_pays_from_half_a_standard_error_on(
         return held.losses_R * (1 + away)
 
     monkeypatch.setattr(pairwise, "_without", predicted)
-    without, with_ = (fit_points(runs, 1e6, switch) for switch in (False, True))
+    without, with_ = (dict(enumerate(fit_points(runs, 1e6, switch))) for switch in (False, True))
     assert pairwise._pays(runs, without, with_) is pays
     assert sorted(asked) == sorted(4 * [4, 3, 3, 3, 3])  # two targets, with and without, in five parts
     # with fewer mixtures than twice those that a curve needs, too few are left
