@@ -188,6 +188,7 @@ def cell(path: str, case: str) -> str:
 
 
 _REASONS = {
+    "tools": "a",
     "tool calls": "a",
     "reasoning": "b",
     "content": "c",

@@ -29,6 +29,13 @@ FORMATS = tuple(_COLUMNS)
 _OPTIONAL = ("system", "tools", "functions", "chat_template_kwargs")
 _REFUSED = ("documents", "image", "images", "video", "videos", "audio", "audios")
 
+_ARGUMENTS = {
+    *("messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt", "tokenize"),
+    *("continue_final_message", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    "return_assistant_tokens_mask",
+}
+"""Arguments of `apply_chat_template`, which decide what is rendered."""
+
 Convert = Callable[[Mapping[str, Any], str], Conversation]
 
 
@@ -84,7 +91,7 @@ def converter(form: str, domain: Domain, reader: Reader | None = None) -> Conver
         messages = row.with_system(values, messages, place)
         tools, kwargs = row.tools(values, place), row.get(values, "chat_template_kwargs")
         row.count(values, place)
-        kwargs = loaded(kwargs, "chat_template_kwargs", place)
+        kwargs = _template_kwargs(kwargs, place)
         return Conversation.of(row.checked(messages, place), tools, kwargs)
 
     return convert
@@ -157,15 +164,14 @@ class _Row:
         """Return the row's tools as JSON schemas, None without."""
         tools = self.get(values, "tools")
         tools = loaded(tools, "tools", place) if not isinstance(tools, str) or tools.strip() else None
-        if tools is None and (functions := loaded(self.get(values, "functions"), "functions", place)):
-            tools = [{"type": "function", "function": function} for function in functions]
-        if not tools:
-            return None
-        tools = [tools] if isinstance(tools, Mapping) else tools
-        if not isinstance(tools, list):
-            raise DataError(f"{place}: tools is {type(tools).__name__}, not a list.", "Correct or delete that row.")
-        found = [loaded(tool, "a tool", place) for tool in tools]
-        return whole_text(found, place)
+        tools = _objects(tools, "tools", place)
+        functions = [
+            {"type": "function", "function": function}
+            for function in _objects(loaded(self.get(values, "functions"), "functions", place), "functions", place)
+        ]
+        if tools and functions and tools not in (functions, [tool["function"] for tool in functions]):
+            raise DataError(f"{place}: tools and functions differ.", "Keep one of them.")
+        return whole_text(tools or functions, place) or None
 
     def count(self, values: Mapping[str, Any], place: str) -> None:
         """Count the columns that are not carried; refuse those that a template could need."""
@@ -197,46 +203,82 @@ class _Row:
 
 def _turns(row: _Row, values: Mapping[str, Any], place: str) -> Messages:
     first, second = ("conversations", "messages") if row.form == "sharegpt" else ("messages", "conversations")
-    value = row.get(values, first)
+    value, other = row.get(values, first), row.get(values, second)
     if value is None:
-        value = row.get(values, second)
+        value = other
+    elif other is not None:
+        row.reader.unused[second] += 1
     return row.turns(row.need(values, first, place) if value is None else value, place)
 
 
 def _prompt_completion(row: _Row, values: Mapping[str, Any], place: str) -> Messages:
-    prompt = _part(row, row.need(values, "prompt", place), "user", place)
-    context = [{**message, "weight": 0} if learnt(message) else message for message in prompt]
-    return [*context, *_part(row, row.need(values, "completion", place), "assistant", place)]
+    prompt, completion = (row.need(values, name, place) for name in ("prompt", "completion"))
+    # Text that is the JSON of turns is those turns where both are: an answer may well be JSON.
+    prompt = _turns_in(prompt) or prompt
+    completion = (None if isinstance(prompt, str) else _turns_in(completion)) or completion
+    context = [
+        {**message, "weight": 0} if learnt(message) else message for message in _part(row, prompt, "user", place)
+    ]
+    return [*context, *_part(row, completion, "assistant", place)]
 
 
 def _part(row: _Row, part: Any, role: str, place: str) -> Messages:
     """Return the messages of a prompt or a completion: text is one, and so is a list of text parts."""
-    if isinstance(part, str) and part.lstrip().startswith("[{"):
-        turns = _turns_in(part)
-        part = part if turns is None else turns
     if isinstance(part, Mapping) and any(key in part for key in ROLE_KEYS) and not _is_lists(part):
         part = [part]
-    if isinstance(part, Mapping) or (isinstance(part, list) and any(key in p for p in part for key in ROLE_KEYS)):
+    if isinstance(part, Mapping) or (isinstance(part, list) and any(map(_is_turn, part))):
         return row.turns(part, place)
     if isinstance(part, list):
         return [row.reader.message({"role": role, "content": part}, place, 1)]
     return [{"role": role, "content": text_of(part, place)}]
 
 
-def _turns_in(text: str) -> list[Any] | None:
-    """Return the turns whose JSON a text is, None where it is any other text."""
+def _turns_in(text: Any) -> list[Any] | None:
+    """Return the turns whose JSON a text is, None where it is anything else."""
+    if not isinstance(text, str) or not text.lstrip().startswith("[{"):
+        return None
     try:
         turns = loaded(text, "", "")
     except DataError:
         return None
-    return turns if all(isinstance(t, dict) and any(key in t for key in ROLE_KEYS) for t in turns) else None
+    return turns if isinstance(turns, list) and all(map(_is_turn, turns)) else None
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, Mapping) and any(key in turn for key in ROLE_KEYS)
+
+
+def _objects(value: Any, what: str, place: str) -> list[Any]:
+    """Return a list of objects, given as one, or as JSON text each."""
+    value = [value] if isinstance(value, Mapping) else value or []
+    found = [loaded(item, what, place) for item in value] if isinstance(value, list) else [value]
+    if not all(isinstance(item, Mapping) for item in found):
+        raise DataError(f"{place}: {what} is no list of objects.", "Correct or delete that row.")
+    for item in found:
+        if not isinstance(item.get("function", {}), Mapping):
+            raise DataError(f"{place}: a tool whose function is no object.", "Correct or delete that row.")
+    return found
+
+
+def _template_kwargs(value: Any, place: str) -> dict[str, Any] | None:
+    """Return variables for the chat template; refuse those that are no variables but arguments of the tokenizer."""
+    value = loaded(value, "chat_template_kwargs", place)
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise DataError(f"{place}: chat_template_kwargs is {type(value).__name__}.", "Write an object.")
+    if wrong := [key for key in value if key in _ARGUMENTS]:
+        raise DataError(
+            f"{place}: chat_template_kwargs has '{wrong[0]}', which is no variable of a template.", "Leave it out."
+        )
+    return whole_text(dict(value), place)
 
 
 def _alpaca(row: _Row, values: Mapping[str, Any], place: str) -> Messages:
     instruction, output = (row.need(values, name, place) for name in ("instruction", "output"))
     more = row.get(values, "input") or ""
     instruction, more = text_of(instruction, place), text_of(more, place)
-    prompt = f"{instruction}\n\n{more}" if more else instruction
+    prompt = "\n\n".join(part for part in (instruction, more) if part)
     turns = []
     for pair in loaded(row.get(values, "history"), "history", place) or []:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:

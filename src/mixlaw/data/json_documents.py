@@ -67,6 +67,9 @@ def _first_line(stream: BinaryIO) -> bytes:
 def rows_key(values: Mapping[str, Any], names: Collection[str]) -> str | None:
     """Return under which key an object holds rows, or None where it is a row itself or several keys do."""
     is_row = any(name in values for name in names)
+    pairs = ("messages",), ("conversations",), ("prompt", "completion"), ("instruction", "output")
+    if any(all(values.get(name) is not None for name in pair) for pair in pairs):
+        return None
     found = []
     for key, value in values.items():
         if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):

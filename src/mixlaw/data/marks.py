@@ -9,10 +9,18 @@ from typing import Any
 
 from mixlaw.data.conversations import Messages
 
-_BASE = 0xF0000
-MARK = re.compile("[\U000f0000-\U000ffffd]")
+_BASES = (0xF0000, 0x100000)
+MARKS = {base: re.compile(f"[{chr(base)}-{chr(base + 0xFFFD)}]") for base in _BASES}
+"""First mark -> any mark of its plane: characters that no standard gives a meaning; icon fonts use some of one."""
+
+
 Marks = Callable[[str, str, str], str]
 """A text and the two marks -> the text with the marks."""
+
+
+def _whole(text: str, first: str, last: str) -> str:
+    """Mark a text with the white space around it."""
+    return f"{first}{text}{last}"
 
 
 def _around(text: str, first: str, last: str) -> str:
@@ -37,7 +45,7 @@ def _within(text: str, first: str, last: str) -> str:
     return f"{text[: at + 1]}{first}{inner[1:-1]}{last}{text[at + len(inner) - 1 :]}"
 
 
-WAYS: tuple[tuple[Marks, int], ...] = ((_around, 0), (_behind, 0), (_within, 1))
+WAYS: tuple[tuple[Marks, int], ...] = ((_whole, 0), (_around, 0), (_behind, 0), (_within, 1))
 """Ways to set marks, and how many characters inside of the text they stand."""
 
 
@@ -84,38 +92,41 @@ def _own(message: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "content", message["content"]
     for call in message.get("tool_calls", ()):
         yield "tool calls", call["function"]["name"]
-        for value in _leaves(call["function"]["arguments"]):
+        for value in leaves(call["function"]["arguments"]):
             yield "arguments", value
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def leaves(value: Any) -> Iterator[str]:
+    """Yield the texts in an object of any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for inner in value.values():
-            yield from _leaves(inner)
+            yield from leaves(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _leaves(inner)
+            yield from leaves(inner)
 
 
-def with_marks(messages: Messages, way: Marks, everyone: bool) -> tuple[Messages, list[tuple[int, str, str, str]]]:
+def with_marks(
+    messages: Messages, way: Marks, everyone: bool, base: int
+) -> tuple[Messages, list[tuple[int, str, str, str]]]:
     """Return the messages with marks in the texts of answers, or of `everyone`; and each (turn, what, first, last)."""
     marked: list[tuple[int, str, str, str]] = []
 
     def put(i: int, what: str, text: str) -> str:
         if not text.strip():
             return text
-        first, last = (chr(_BASE + 2 * len(marked) + n) for n in (0, 1))
+        first, last = (chr(base + 2 * len(marked) + n) for n in (0, 1))
         marked.append((i, what, first, last))
         return way(text, first, last)
 
-    def put_leaves(i: int, value: Any) -> Any:
+    def putleaves(i: int, value: Any) -> Any:
         if isinstance(value, str):
             return put(i, "arguments", value)
         if isinstance(value, dict):
-            return {key: put_leaves(i, inner) for key, inner in value.items()}
-        return [put_leaves(i, inner) for inner in value] if isinstance(value, list) else value
+            return {key: putleaves(i, inner) for key, inner in value.items()}
+        return [putleaves(i, inner) for inner in value] if isinstance(value, list) else value
 
     found = []
     for i, message in enumerate(messages):
@@ -132,7 +143,7 @@ def with_marks(messages: Messages, way: Marks, everyone: bool) -> tuple[Messages
                         **call,
                         "function": {
                             "name": put(i, "tool calls", call["function"]["name"]),
-                            "arguments": put_leaves(i, call["function"]["arguments"]),
+                            "arguments": putleaves(i, call["function"]["arguments"]),
                         },
                     }
                     for call in message["tool_calls"]
@@ -141,11 +152,13 @@ def with_marks(messages: Messages, way: Marks, everyone: bool) -> tuple[Messages
     return (found, marked) if 2 * len(marked) < 0xFFF0 else (messages, [])
 
 
-def located(messages: Messages, text: str, marked: Sequence[tuple[int, str, str, str]], inset: int) -> list[Turn]:
+def located(
+    messages: Messages, text: str, marked: Sequence[tuple[int, str, str, str]], inset: int, base: int
+) -> list[Turn]:
     """Return the turns' places in the text without marks, from the text with them."""
     turns = [Turn() for _ in messages]
     places: dict[str, int] = {}
-    for n, match in enumerate(MARK.finditer(text)):
+    for n, match in enumerate(MARKS[base].finditer(text)):
         places.setdefault(match.group(), match.start() - n)
     for i, what, first, last in marked:
         begin, end = places.get(first), places.get(last)
@@ -156,11 +169,13 @@ def located(messages: Messages, text: str, marked: Sequence[tuple[int, str, str,
     return turns
 
 
-def looked_up(messages: Messages, text: str) -> list[Turn]:
-    """Return the turns' places by looking their texts up in order: the last way."""
+def looked_up(messages: Messages, text: str, opening: str) -> list[Turn]:
+    """Return the turns' places by looking their texts up in order, behind what opens an answer: the last way."""
     turns = []
     at = 0
     for message in messages:
+        if message["role"] == "assistant" and opening and (place := text.find(opening, at)) >= 0:
+            at = place + len(opening)
         turn = Turn()
         turns.append(turn)
         for what, value in _own(message):

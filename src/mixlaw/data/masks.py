@@ -16,10 +16,11 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 from mixlaw.core.errors import DataError
 from mixlaw.data.conversations import Conversation, Messages, learnt
-from mixlaw.data.marks import MARK, WAYS, Turn, located, looked_up, with_marks
+from mixlaw.data.marks import MARKS, WAYS, Turn, leaves, located, looked_up, with_marks
 from mixlaw.data.template import Dialect, Template, written
 from mixlaw.data.tokenised import Rendered, Span
 
@@ -73,16 +74,17 @@ class Masks:
 
     def _turns(self, conversation: Conversation, dialect: Dialect, text: str) -> list[Turn]:
         """Return what is found of each turn."""
-        if MARK.search(text) is None:
+        base = next((base for base, mark in MARKS.items() if mark.search(text) is None), None)
+        if base is not None:
             for (way, inset), everyone in itertools.product(WAYS, (True, False)):
-                messages, marks = with_marks(conversation.messages, way, everyone)
+                messages, marks = with_marks(conversation.messages, way, everyone, base)
                 if not marks:
                     break
                 with contextlib.suppress(Exception):  # a template that does not take the marks
                     marked, _ = self.template.render(conversation._replace(messages=messages), dialect)
-                    if MARK.sub("", marked) == text:
-                        return located(conversation.messages, marked, marks, inset)
-        return looked_up(conversation.messages, text)
+                    if MARKS[base].sub("", marked) == text:
+                        return located(conversation.messages, marked, marks, inset, base)
+        return looked_up(conversation.messages, text, self.opening[1])
 
     def _require(self, conversation: Conversation, turns: Sequence[Turn], text: str, place: str) -> None:
         """Refuse a conversation of which the template leaves out a part."""
@@ -93,15 +95,35 @@ class Masks:
                     if what == "reasoning" and self.template.shows_reasoning:
                         continue  # of earlier turns many leave it out, as they do when the model answers
                     raise DataError(f"{where} the {what} of turn {i + 1}.", _REMEDIES[what])
-            elif (message["content"] or "").strip() and not written(text, message["content"]):
+                self._require_thought(message, text, i == len(conversation.messages) - 1, where, i)
+                for leaf in leaves([call["function"]["arguments"] for call in message.get("tool_calls", ())]):
+                    if leaf.strip() and not written(text, leaf):
+                        raise DataError(f"{where} an argument of turn {i + 1}.", _REMEDIES["tool calls"])
+            elif (message["content"] or "").strip() and (
+                turns[i].missing or not (turns[i].parts or written(text, message["content"]))
+            ):
                 self._require_written(conversation, i, where)
-        for tool in conversation.tools or ():
-            name = tool.get("function", tool).get("name") if isinstance(tool, dict) else None
-            if isinstance(name, str) and name not in text:
-                raise DataError(
-                    f"{place}: the chat template of '{self.name}' does not write the tools of the row ('{name}').",
-                    "Use a template with tools, or leave them out with ignore: [tools].",
-                )
+        if conversation.tools:
+            self._require_tools(conversation, text, place)
+
+    def _require_thought(self, message: dict[str, Any], text: str, last: bool, where: str, i: int) -> None:
+        """Refuse a last answer whose content has reasoning that the template takes out."""
+        thought, closed, _ = (message["content"] or "").partition("</think>")
+        thought = thought.rpartition("<think>")[2]
+        if last and closed and thought.strip() and not written(text, thought):
+            raise DataError(f"{where} the reasoning in the content of turn {i + 1}.", "Use a template that does.")
+
+    def _require_tools(self, conversation: Conversation, text: str, place: str) -> None:
+        """Refuse a row whose tools the template does not write."""
+        try:
+            without = self.template.render(conversation._replace(tools=None, plain=False))[0]
+        except Exception:  # a template that wants tools where there are calls
+            return
+        if without == text:
+            raise DataError(
+                f"{place}: the chat template of '{self.name}' does not write the tools of the row.",
+                "Use a template with tools, or leave them out with ignore: [tools].",
+            )
 
     def _require_written(self, conversation: Conversation, i: int, where: str) -> None:
         """Refuse a turn that is not in the text; one that the template writes in another form is no such turn."""
@@ -159,11 +181,9 @@ class Masks:
         """Return where an answer of some texts begins and ends, after `at` and before `until`."""
         opening, core = self.opening
         if not parts:  # an empty answer: there is only how it begins and ends
-            if blocks:
-                return next(((a, b) for a, b in blocks if a >= at and b <= until), (at, at))
             place = text.find(core, at, until) if core else -1
             if place < 0:
-                return at, at
+                return next(((a, b) for a, b in blocks if a >= at and b <= until), (at, at))
             first = last = place + len(opening if text.startswith(opening, place) else core)
         else:
             known = [place for part in parts for place in part if place is not None]
@@ -172,6 +192,8 @@ class Masks:
             if place >= 0:
                 whole = text.startswith(opening, place) and place + len(opening) <= first
                 first = place + len(opening if whole else core)
+            else:
+                first -= max((_shared_end(text[at:first], lead) for lead in self._leads), default=0)
         return first, self._end(text, last, until)
 
     def _end(self, text: str, last: int, until: int) -> int:
@@ -247,6 +269,22 @@ class Masks:
             found.pop("answer", None)
         return tuple(dict.fromkeys(found.values()))
 
+    @cached_property
+    def _leads(self) -> tuple[str, ...]:
+        """What the template writes between the opening of an answer and its reasoning, its content or its call."""
+        call = {"id": "call00000", "type": "function", "function": {"name": _ANSWER.replace(" ", ""), "arguments": {}}}
+        found = []
+        for word, turn in (
+            (_ANSWER, _SAID),
+            (_NEXT, {**_SAID, "reasoning_content": _NEXT}),
+            (_ANSWER.replace(" ", ""), {"role": "assistant", "content": "", "tool_calls": [call]}),
+        ):
+            head, own, _ = (self._said([_ASKED, turn]) or "").partition(_USER)[2].partition(word)
+            _, core = self.opening
+            if own and core in head:
+                found.append(head.rpartition(core)[2] if core else head)
+        return tuple(found)
+
     @property
     def learns_to_stop(self) -> bool:
         """Whether a single answer ends with a token or text that says so."""
@@ -280,3 +318,11 @@ class Masks:
             return self.template.write(self.template.spoken(messages, dialect), prompt=prompt)[0]
         except Exception:  # whatever its author chose
             return None
+
+
+def _shared_end(text: str, lead: str) -> int:
+    """Return how many characters at the end of a text are those at the end of another."""
+    n = 0
+    while n < min(len(text), len(lead)) and text[-1 - n] == lead[-1 - n]:
+        n += 1
+    return n

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mixlaw.core.errors import DataError
 from mixlaw.data.conversations import Conversation
 from mixlaw.data.tokenised import Rendered
 
@@ -65,7 +66,12 @@ class Skeletons:
         if roles not in self._known:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            rendered, skeleton = self._render(conversation, place), self._make(roles, place)
+            rendered = self._render(conversation, place)
+            try:
+                skeleton = self._make(roles, place)
+            except DataError:  # it writes an empty turn, and would not write one with a content
+                self._known[roles] = None
+                return rendered
             self._known[roles] = skeleton if skeleton.fill(contents) == rendered else None
             return rendered
         skeleton = self._known[roles]

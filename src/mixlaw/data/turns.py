@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixlaw.core.errors import DataError
+from mixlaw.data.json_text import DECODER, JsonProblem
 
 ROLES = {
     "user": "user",
@@ -97,10 +98,11 @@ class Reader:
         }
         role = self._role(turn, place)
         content = next((turn[key] for key in CONTENT_KEYS if key in turn), None)
-        thoughts = [turn[key] for key in _REASONING if turn.get(key)]
+        thoughts = [_parts_text(turn[key], place) for key in _REASONING if turn.get(key)]
         if isinstance(content, list):
             content, more = parted(content, place)
-            thoughts += more
+            thoughts += ["\n".join(more)] if more else []
+        self._require_one(turn, place)
         calls = _calls(turn, place)
         if role == "call":
             role, calls, content = "assistant", [*calls, *_calls_in(content, place)], None
@@ -129,10 +131,20 @@ class Reader:
         self._count(turn, place)
         return message
 
+    def _require_one(self, turn: Mapping[str, Any], place: str) -> None:
+        """Refuse a turn that says its role or its content twice, in different words."""
+        for keys in (ROLE_KEYS, CONTENT_KEYS):
+            there = [key for key in keys if turn.get(key)]
+            if any(turn[key] != turn[there[0]] for key in there[1:]):
+                raise DataError(
+                    f"{place}: {' and '.join(there)} differ.",
+                    f"Keep one of them, or leave one out with ignore: [{there[-1]}].",
+                )
+
     def _role(self, turn: Mapping[str, Any], place: str) -> str:
         role = next((turn[key] for key in ROLE_KEYS if turn.get(key)), None)
         if isinstance(role, str):
-            found = self._roles.get(role.lower()) or ROLES.get(role.lower())
+            found = self._roles.get(role.strip().lower()) or ROLES.get(role.strip().lower())
             if found is not None:
                 return found
         raise DataError(
@@ -183,9 +195,9 @@ def parted(content: list[Any], place: str) -> tuple[str, list[str]]:
         kind = part.get("type", "text" if "text" in part else None) if isinstance(part, Mapping) else None
         if isinstance(part, str):
             texts.append(part)
-        elif kind in _TEXT_PARTS and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif kind in ("thinking", "reasoning") and not texts:
+        elif kind in _TEXT_PARTS and isinstance(part.get("text", ""), (str, type(None))):
+            texts.append(part.get("text") or "")
+        elif kind in ("thinking", "reasoning") and not any(texts):
             inner = part.get(kind, part.get("text"))
             thoughts.append(parted(inner, place)[0] if isinstance(inner, list) else text_of(inner, place))
         else:
@@ -221,9 +233,19 @@ def _is_text(content: str) -> bool:
     return True
 
 
+def _parts_text(thought: Any, place: str) -> str:
+    """Return reasoning that is text, or a list of text parts."""
+    return parted(thought, place)[0] if isinstance(thought, list) else text_of(thought, place)
+
+
 def whole_text(value: Any, place: str) -> Any:
     """Return a value that holds text anywhere; raise DataError where a text of it is none (see `text_of`)."""
-    text_of(json.dumps(value, ensure_ascii=False), place)
+    try:
+        text_of(json.dumps(value, ensure_ascii=False, allow_nan=False), place)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{place}: a call or its tools hold a value that JSON cannot say ({error}).", "Correct or delete that row."
+        ) from None
     return value
 
 
@@ -235,9 +257,11 @@ def loaded(value: Any, what: str, place: str) -> Any:
     """
     if not isinstance(value, str):
         return value
+    if not value.strip():
+        return None
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
+        return DECODER.decode(value.strip())
+    except JsonProblem as error:
         raise DataError(
             f"{place}: {what} is text that is not valid JSON ({getattr(error, 'msg', error)}).",
             "Write it as a list, or as the JSON of one.",
@@ -247,7 +271,7 @@ def loaded(value: Any, what: str, place: str) -> Any:
 def _thought(thoughts: list[Any], role: str, place: str) -> str:
     if role != "assistant":
         raise DataError(f"{place}: a turn of role '{role}' has reasoning.", "Only the assistant reasons; correct it.")
-    thoughts = [text_of(thought, place) for thought in dict.fromkeys(map(str, thoughts))]
+    thoughts = list({thought.strip(): thought for thought in thoughts}.values())
     if len(thoughts) > 1:
         raise DataError(f"{place}: two reasonings that differ.", "Keep one of them.")
     return thoughts[0]
@@ -255,19 +279,23 @@ def _thought(thoughts: list[Any], role: str, place: str) -> str:
 
 def _calls(turn: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
     calls = loaded(turn.get("tool_calls"), "tool_calls", place) or []
-    if isinstance(calls, Mapping):  # a struct of lists
-        calls = unzipped(calls, place)
+    if isinstance(calls, Mapping):  # a struct of lists, or one call
+        one = "function" in calls and not isinstance(calls["function"], list)
+        calls = [calls] if one or isinstance(calls.get("name"), str) else unzipped(calls, place)
     if not isinstance(calls, list):
         raise DataError(f"{place}: tool_calls is {type(calls).__name__}, not a list.", "Correct or delete that row.")
     found = [_call(call, place) for call in calls]
     if turn.get("function_call"):
-        found.append(_call(loaded(turn["function_call"], "function_call", place), place))
+        call = _call(loaded(turn["function_call"], "function_call", place), place)
+        found += [] if any(other["function"] == call["function"] for other in found) else [call]
     return found
 
 
 def _calls_in(content: Any, place: str) -> list[dict[str, Any]]:
     """Return the calls of a turn whose content is their JSON."""
     calls = loaded(content, "the call", place)
+    if not calls:
+        raise DataError(f"{place}: a turn that calls a function, without a call.", "Correct or delete that row.")
     return [_call(call, place) for call in (calls if isinstance(calls, list) else [calls])]
 
 
@@ -276,14 +304,21 @@ def _call(call: Any, place: str) -> dict[str, Any]:
     function = loaded(function, "the function of a call", place) if isinstance(function, str) else function
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise DataError(f"{place}: a tool call without the name of a function.", "Correct or delete that row.")
-    arguments = next((function[key] for key in ("arguments", "parameters", "input") if key in function), None)
+    keys = ("arguments", "parameters", "input")
+    arguments = next((function[key] for key in keys if function.get(key) is not None), None)
     if isinstance(arguments, str):
         try:
-            parsed = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError):
+            parsed = DECODER.decode(arguments.strip()) if arguments.strip() else {}
+        except JsonProblem:
             parsed = None
         arguments = parsed if isinstance(parsed, dict) else arguments
-    found: dict[str, Any] = {"id": call["id"]} if call.get("id") is not None else {}
+    if isinstance(arguments, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in arguments):
+        arguments = dict(arguments)  # a map of Arrow
+    if arguments is not None and not isinstance(arguments, (str, dict)):
+        raise DataError(
+            f"{place}: the arguments of a call are {type(arguments).__name__}.", "Write an object, or the JSON of one."
+        )
+    found: dict[str, Any] = {"id": str(call["id"])} if call.get("id") is not None else {}
     found |= {"type": call.get("type") or "function"}
     found["function"] = {"name": function["name"], "arguments": {} if arguments is None else arguments}
     return whole_text(found, place)

@@ -123,7 +123,7 @@ def test_an_unknown_format_names_the_columns_seen_and_the_accepted_ones():
         ({"messages": [{"role": "user", "content": None}]}, "turn 1: no content"),
         ({"messages": [{"role": "user"}]}, "turn 1: no content"),
         ({"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]}, "a part of type 'image'"),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]}, "a part of type 'text'"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "a part of type 'text'"),
         ({"messages": [ASKED[0], {"role": "assistant", "content": "ab\ud83d"}]}, "character 3"),
         ({"prompt": None, "completion": "x"}, "no known format"),
         ({"prompt": "x", "completion": 7}, "the content is int"),

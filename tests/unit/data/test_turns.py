@@ -170,7 +170,7 @@ def test_what_a_template_reads_of_a_turn_is_refused_where_it_is_not_carried():
         ({"messages": [ASK, SAY | {"name": "a\ud83d"}]}, "half a surrogate pair"),
         ({"messages": [ASK, SAY], "tools": '[{"name": "\\ud83d"}]'}, "half a surrogate pair"),
         ({"messages": [ASK, SAY], "tools": "nonsense"}, "tools is text that is not valid JSON"),
-        ({"messages": [ASK, SAY], "tools": 5}, "tools is int"),
+        ({"messages": [ASK, SAY], "tools": 5}, "tools is no list of objects"),
         ({"conversations": [{"from": "function_call", "value": "sum(1)"}]}, "the call is text that is not valid JSON"),
     ],
 )
