@@ -65,7 +65,7 @@ def planted(rows: int, folder: Path) -> tuple[dict[str, str], dict[str, int]]:
 
 
 def exact(given: dict, out: Path) -> dict:
-    from mixlaw.data.conversations import as_json
+    from mixlaw.data.conversations import Conversation, as_json
     from mixlaw.data.hash_sets import repeated
     from mixlaw.data.normal_text import content_hashes
 
@@ -73,7 +73,7 @@ def exact(given: dict, out: Path) -> dict:
     for path in given["files"].values():
         found = []
         for batch in parquet.ParquetFile(path).iter_batches(1024):
-            texts = as_json(batch.column(0).to_pylist())
+            texts = as_json([Conversation.of(messages) for messages in batch.column(0).to_pylist()])
             began = time.process_time()
             found.append(content_hashes(texts))
             hashing += time.process_time() - began

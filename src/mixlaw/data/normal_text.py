@@ -8,7 +8,8 @@ Two conversations are the same where their normal forms are equal. It is made fr
 2. Text is composed (Unicode NFC) and folded to one case (`str.casefold`).
 3. White space of every kind (`str.isspace`) is taken out.
 
-Roles, contents, reasoning and calls stay, and so do punctuation, accents and digits.
+Roles, contents, reasoning and calls stay, and so do punctuation, accents and digits. The ids of calls do not: they
+are made up anew each time.
 """
 
 from __future__ import annotations
@@ -97,11 +98,19 @@ def _without_setting(text: bytes) -> bytes:
     value: Any = json.loads(text)
     turns = value.get("messages", []) if isinstance(value, dict) else value
     kept = [
-        {key: turn[key] for key in sorted(turn, key=_place_of_key) if key not in IGNORED_KEYS}
+        {
+            key: _without_ids(turn[key]) if key == "tool_calls" else turn[key]
+            for key in sorted(turn, key=_place_of_key)
+            if key not in (*IGNORED_KEYS, "tool_call_id")
+        }
         for turn in turns
         if turn.get("role") not in SETTING_ROLES
     ]
     return json.dumps(kept, ensure_ascii=False).encode()
+
+
+def _without_ids(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: part for key, part in call.items() if key != "id"} for call in calls]
 
 
 def _place_of_key(key: str) -> tuple[int, str]:

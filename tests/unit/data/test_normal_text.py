@@ -69,3 +69,13 @@ def test_the_hash_is_that_of_the_documented_form():
     form = b'[{"role":"user","content":"ab"},{"role":"assistant","content":"c"}]'
     assert content_hashes(text)[0] == int.from_bytes(hashlib.sha256(form).digest()[:8], "big")
     assert content_hashes([]).dtype == np.uint64 and len(content_hashes([])) == 0
+
+
+def test_ids_of_calls_do_not_count_and_calls_do():
+    def called(name, call, answers):
+        turn = {"role": "assistant", "content": "", "tool_calls": [{"id": call, "function": {"name": name}}]}
+        result = {"role": "tool", "content": "3", "tool_call_id": answers}
+        return {"messages": [BASE[0], turn, result, BASE[1]]}
+
+    a, b, c = hashes(called("f", "1", "1"), called("f", "call_9x", "call_9x"), called("g", "1", "1"))
+    assert a == b != c
