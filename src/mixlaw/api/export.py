@@ -12,7 +12,7 @@ import numpy as np
 
 from mixlaw.api.mixture import Wanted, mix, wanted_mixture
 from mixlaw.api.project import Note, Project
-from mixlaw.core.documents import document
+from mixlaw.core.documents import sealed
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
 from mixlaw.data.exports import TOOLS, export_recipe
@@ -166,7 +166,7 @@ def _write(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Write the files, unless others of the same names are there."""
     place = str(folder.resolve())
     texts = {name: text.replace("{folder}", place) for name, text in recipe.files.items()}
-    texts[FACTS] = json.dumps(document("export", facts), indent=1, ensure_ascii=False) + "\n"
+    texts[FACTS] = json.dumps(sealed("export", facts), indent=1, ensure_ascii=False) + "\n"
     for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:

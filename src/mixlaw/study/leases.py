@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.documents import document, read_document
+from mixlaw.core.documents import read_document, sealed
 from mixlaw.core.errors import DataError
 
 STALE_AFTER_S = 60.0
@@ -67,7 +67,7 @@ def create_lease(path: Path) -> Lease | None:
     except FileExistsError:
         return None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document("lease", who), file)
+        json.dump(sealed("lease", who), file)
     return Lease(path, token)
 
 
