@@ -205,9 +205,12 @@ class Project:
     def reporter(self) -> Reporter:
         """Tells trackers of finished runs; raises MissingExtra where one that is wanted is not installed."""
         settings = {"model": self.config.model.model_dump(), "train": self.config.train.model_dump(exclude_none=True)}
-        return Reporter(self.config.report_to, self.study, settings, self._warn)
+        return Reporter(self.config.report_to, self.study, settings, self.warn)
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Say what failed without ending the step; a sentence that was said already is not said again."""
+        if text in self.warnings:
+            return
         self.warnings.append(text)
         self.note(text)
 

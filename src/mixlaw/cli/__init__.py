@@ -14,9 +14,9 @@ import typer
 from mixlaw.cli import files, numbers, results, sweep
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
-from mixlaw.core.errors import MixlawError, file_error
+from mixlaw.core.errors import MixlawError, RunsFailed, file_error
 
-_OK, _ERROR, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+_OK, _ERROR, _USAGE, _SOME_FAILED, _INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="mixlaw",
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MixlawError as error:
         _traceback(debug)
         print_error(error, as_json)
-        return _ERROR
+        return _SOME_FAILED if isinstance(error, RunsFailed) else _ERROR
     except OSError as error:
         # A path that cannot be read or written, a full disk: facts about the machine, whichever step met them.
         _traceback(debug)
