@@ -98,6 +98,7 @@ KINDS = {
     "config": Kind("config.resolved.json", _PLAN, {"model": dict, "domains": dict, "train": dict}, 2),
     "domains": Kind("domains.json", _PLAN, **_nested("domains", {"train": dict, "validation": dict})),
     "plan": Kind("plan.json", _PLAN, {"runs": [_SPEC]}),
+    "origin": Kind("origin.json", "Delete it: it is written again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
     "added": Kind("added.json", "Delete it: the runs are chosen anew.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
