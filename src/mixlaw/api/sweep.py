@@ -28,6 +28,7 @@ from mixlaw.design.knowledge import Knowledge, laws_for
 from mixlaw.design.sequential import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.solve import Solution
+from mixlaw.study.alone import alone
 from mixlaw.study.failures import failure_list, too_many_failed
 from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
 
@@ -226,9 +227,19 @@ def run(
     project = Project.open(config, note)
     while True:
         statuses = train(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=on_event)
-        fitted, solution = _fit_what_is_left(project, statuses)
-        if project.config.plan.design != "sequential" or not extend(project, fitted, solution):
-            break
+        # Another process may be doing the same: it is waited for, and what it has written is found.
+        with alone(project.study, project.note):
+            sequential = project.config.plan.design == "sequential"
+            if sequential and len(project.design[0]) > len(statuses):
+                continue  # it has planned the next batch meanwhile
+            fitted, solution = _fit_what_is_left(project, statuses)
+            if sequential and extend(project, fitted, solution):
+                continue
+            return _written(project, statuses, fitted, solution)
+
+
+def _written(project: Project, statuses: list[RunStatus], fitted: Fit, solution: Solution) -> RunResult:
+    """Write the mixture and the report of a solution."""
     project.reporter.report_values("solution", *solution_values(project, fitted, solution))
     manifest, folder = mix(project)
     files = report(project)
