@@ -33,6 +33,10 @@ DO = {
         "training would fail again: lower `train.learning_rate`. Then `mixlaw run mix.yaml --retry-failed`. The other "
         "runs are kept."
     ),
+    "runs_failed": (
+        "The message lists the failed runs by kind (diverged, out of memory, killed, refused), with counts and "
+        "remedies. Do what it says, then `mixlaw run mix.yaml --retry-failed`. Finished runs are kept. Exit code 3."
+    ),
     "fit": "The message names the target and what the runs lack. See [My fit looks wrong](fit-looks-wrong.md).",
     "too_few_runs": (
         "A target has fewer different mixtures than its law has parameters. Train more runs, or take a law "
@@ -58,7 +62,10 @@ DO = {
         "done is kept, and the same command goes on where it stopped."
     ),
     "usage": "There is no such command or option, or its value is missing: see `mixlaw COMMAND --help`. Exit code 2.",
-    "interrupted": "You pressed Ctrl-C. Finished runs are kept; the same command goes on from there. Exit code 130.",
+    "interrupted": (
+        "You pressed Ctrl-C, or the process was told to end (SIGTERM). Finished runs are kept; the same command, which "
+        "the message repeats, goes on from there. Exit code 130, or 143 after a SIGTERM."
+    ),
     "internal": "A bug in mixlaw. Please report it, with the traceback that `--debug` shows.",
 }
 
@@ -70,7 +77,8 @@ Written by `make docs` from `mixlaw.core.errors`; a test compares the two.
 An error states what is wrong, with the values, and what to do. On the command line it is one line on stderr; with
 `--json` it is `{"error": {"code", "message", "hint"}}` on stdout. The codes do not change between versions. In Python
 each code is a class of `mixlaw.core.errors`; all of them derive from `mixlaw.MixlawError`. The exit code is 1 where
-nothing else is written here.
+nothing else is written here. It is 3 where the command has done its work but some of the runs failed (`run`, `train`),
+and with `runs_failed`; 130 after Ctrl-C and 143 after a SIGTERM.
 """
 
 

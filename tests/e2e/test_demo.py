@@ -150,8 +150,11 @@ def test_ctrl_c_ends_the_sweep_cleanly_and_the_next_run_goes_on(tmp_path):
     while not list(records.glob("*/record.json")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
+    began = time.monotonic()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
+    assert time.monotonic() - began < 4  # two seconds, and as much again for a machine that does other things, too
+    assert f"mixlaw train {config} --workers 1" in stderr
     assert "Traceback" not in stderr and stderr.strip().splitlines()[-1].startswith("error Interrupted.")
     finished = {path: path.read_bytes() for path in records.glob("*/record.json")}
     assert 1 <= len(finished) < 9

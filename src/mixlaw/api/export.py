@@ -14,7 +14,7 @@ from mixlaw.api.export_data import MAX_DROPPED, MODEL, Data, write_data
 from mixlaw.api.export_sources import other_tokens, sources
 from mixlaw.api.mixture import mix, wanted_mixture
 from mixlaw.api.project import Note, Project
-from mixlaw.core.documents import document
+from mixlaw.core.documents import sealed
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
 from mixlaw.data.exports import TOOLS, export_recipe
@@ -173,7 +173,7 @@ def _common(project: Project) -> dict[str, Any]:
 
 def _write(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Write the files, unless others of the same names are there."""
-    texts = {**recipe.files, FACTS: json.dumps(document("export", facts), indent=1, ensure_ascii=False) + "\n"}
+    texts = {**recipe.files, FACTS: json.dumps(sealed("export", facts), indent=1, ensure_ascii=False) + "\n"}
     for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:

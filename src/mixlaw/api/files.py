@@ -20,6 +20,7 @@ from mixlaw.fit import fit_law
 from mixlaw.report.data_health import Overlap, failing
 from mixlaw.report.verdicts import Check as HealthCheck
 from mixlaw.solve import Solution, solve_mixture
+from mixlaw.study.alone import alone
 
 _SHOWN_KEYS = 6
 
@@ -175,15 +176,16 @@ def report(
     fitted, solution = project.fit, read_document(folder / "solution.json", "solution", Solution.from_json)
     if budget is not None and budget != solution.budget_tokens:
         solution = project.solve(fitted, budget)
-    return write_report(
-        Path(out) if out else folder / "report",
-        runs=runs,
-        fit=fitted,
-        solution=solution,
-        title=project.study.name,
-        study=_facts(project),
-        logs=project.study.training_logs(),
-    )
+    with alone(project.study, project.note):
+        return write_report(
+            Path(out) if out else folder / "report",
+            runs=runs,
+            fit=fitted,
+            solution=solution,
+            title=project.study.name,
+            study=_facts(project),
+            logs=project.study.training_logs(),
+        )
 
 
 def _report_on_table(

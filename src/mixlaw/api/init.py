@@ -112,7 +112,7 @@ def init(
     base = _base_tokens(found, budget)
     if model is None:
         _copy_model(bundled, out.parent / "tiny_base", force)
-    write_text(out, _text(found, out.parent, model, budget, base))
+    write_text(out, _text(found, out, model, budget, base))
     return out
 
 
@@ -230,8 +230,8 @@ def _copy_model(bundled: Path, folder: Path, force: bool) -> None:
         shutil.copyfile(source, target)
 
 
-def _text(found: Sequence[Found], folder: Path, model: str | None, budget: int, base: int) -> str:
-    lines = []
+def _text(found: Sequence[Found], out: Path, model: str | None, budget: int, base: int) -> str:
+    lines, folder = [], out.parent
     for f in found:
         # Paths in a mix.yaml are relative to its folder.
         there = os.path.relpath(f.path, folder) if Path(f.path).exists() else f.path
@@ -248,6 +248,8 @@ def _text(found: Sequence[Found], folder: Path, model: str | None, budget: int, 
         named = _MODEL_GIVEN.format(model=_yaml_text(local))
     runs = 1 + 4 * len(found)
     return _TEMPLATE.format(
+        # Named after the file, so that two files in one folder have two studies.
+        study=f"study: {_yaml_text(f'studies/{out.stem}')}".ljust(_COMMENT),
         model=named,
         domains="\n".join(lines),
         budget=f"budget_tokens: {format_tokens(budget)}".ljust(_COMMENT),
@@ -289,7 +291,7 @@ _TRAIN_GIVEN = """\
 _TEMPLATE = """\
 # mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, do it with `mixlaw run`.
 
-study: studies/mix                 # the folder of runs, fits, mixtures and reports; made when first needed
+{study} # the folder of runs, fits, mixtures and reports; made when first needed
 
 model:
 {model}

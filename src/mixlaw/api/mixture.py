@@ -13,6 +13,7 @@ from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.notebook import html_table, text_table
 from mixlaw.core.tokens import format_tokens, parse_tokens
+from mixlaw.study.alone import alone
 
 
 @dataclass(frozen=True)
@@ -138,15 +139,16 @@ def mix(
         form = {} if (file_format, shards) == ("jsonl", None) else {"format": file_format, "shards": shards}
         name = f"{wanted.name}-{fingerprint(form)[:4]}" if form else wanted.name
         out = project.study.folder / "mixtures" / name
-    manifest = materialise(
-        project.domains,
-        project.prepared,
-        wanted.mixture,
-        out,
-        seed=project.config.plan.seed,
-        file_format=file_format,
-        shards=shards,
-        workers=workers,
-        card=lambda manifest: mixture_card(manifest, project.config, wanted.law, wanted.predicted, wanted.given),
-    )
+    with alone(project.study, project.note):
+        manifest = materialise(
+            project.domains,
+            project.prepared,
+            wanted.mixture,
+            out,
+            seed=project.config.plan.seed,
+            file_format=file_format,
+            shards=shards,
+            workers=workers,
+            card=lambda manifest: mixture_card(manifest, project.config, wanted.law, wanted.predicted, wanted.given),
+        )
     return MixtureFiles(manifest, Path(out))

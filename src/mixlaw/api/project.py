@@ -6,20 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mixlaw.api.changed_domains import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
 from mixlaw.api.facts import records_table
 from mixlaw.api.noise import measured_noise
+from mixlaw.api.possible import require_possible
 from mixlaw.config import Config, load_config
 from mixlaw.core.documents import write_document
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import DataError, StudyError
+from mixlaw.core.errors import StudyError
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
-from mixlaw.data.prepare import DomainTokens, conversations, prepare_domains
-from mixlaw.data.reading import LARGE_BYTES, Source
+from mixlaw.data.prepare import DomainTokens, prepare_domains
 from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
 from mixlaw.design.extend import extend_design
@@ -27,7 +28,8 @@ from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.planning import default_base_tokens
 from mixlaw.design.repetition import matched_pools, repetition_notes
 from mixlaw.fit import Fit
-from mixlaw.solve import Constraints, Solution, SolveWishes, solve_mixture
+from mixlaw.solve import Solution, SolveWishes, solve_mixture
+from mixlaw.study.origin import require_own, save_origin
 from mixlaw.study.store import Study
 from mixlaw.trackers.reporting import Reporter
 from mixlaw.train.settings import ModelSettings, TrainSettings
@@ -42,10 +44,12 @@ class Project:
     Args:
         config: the configuration, with absolute paths.
         note: called with a sentence about each step.
+        file: where the configuration was read from; None where it is from elsewhere.
     """
 
-    def __init__(self, config: Config, note: Note | None = None) -> None:
+    def __init__(self, config: Config, note: Note | None = None, file: Path | None = None) -> None:
         self.config = config
+        self.file = file
         self.note: Note = note or (lambda text: None)
         self.warnings: list[str] = []  # what failed without ending a step, such as a tracker; notes, too
         self.study = Study(config.study)
@@ -54,13 +58,19 @@ class Project:
 
     @staticmethod
     def open(path: str | Path | Project, note: Note | None = None) -> Project:
-        """Return the project of a mix.yaml, or the one given; raise ConfigError with all problems of the file."""
+        """Return the project of a mix.yaml, or the one given.
+
+        Raises:
+            ConfigError: with all problems of the file.
+            StudyError: the study belongs to another file with other model, settings or data.
+        """
         if isinstance(path, Project):
             return path
         config = load_config(path)
         if config.collection is not None and not config.names_known:
             config = with_domains(config, census_of(config.collection, Path(config.study)))
-        project = Project(config, note)
+        project = Project(config, note, Path(path))
+        require_own(project.study, Path(path), project.origin)
         # Built for its checks: a wrong range must surface before anything is written.
         _ = project.train_settings, project.model_settings
         return project
@@ -89,7 +99,8 @@ class Project:
     def prepared(self) -> dict[str, DomainTokens]:
         """Name -> token rows; the first time they are read, tokenised and counted."""
         if not self.study.domains_path.exists():
-            self._require_possible()
+            _ = self.left_out
+            require_possible(self.config)
         if self.left_out:
             self.note(self.left_out)
         prepared = prepare_domains(
@@ -116,36 +127,6 @@ class Project:
         census = census_of(self.config.collection, self.study.folder)
         check_values(self.config, census)
         return left_out(self.config, census)
-
-    def _require_possible(self) -> None:
-        """Raise for what can be known to be wrong before any domain is tokenised or written.
-
-        Every local row of small sources is read once, so that a malformed one surfaces here, and the bounds are held
-        against each other. Large sources are read by several processes, which write nothing but a cache.
-        """
-        _ = self.left_out
-        wishes = self.config.solve
-        Constraints(wishes.min, wishes.max, groups=wishes.groups).polytope(
-            tuple(self.config.domains), self.config.budget_tokens
-        )
-        for domain in self.domains.values():
-            source = Source(domain)
-            if (files := source.files) is None or domain.split_by is not None or source.bytes > LARGE_BYTES:
-                continue
-            first, rows, differ = None, 0, False
-            for _, conversation, _ in conversations(domain, files):
-                first, rows = first or conversation, rows + 1
-                differ = differ or conversation != first
-            if rows == 0:
-                raise DataError(
-                    f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain."
-                )
-            if not differ:
-                raise DataError(
-                    f"Domain '{domain.name}' has {rows} rows and only one conversation: {domain.path}. Some "
-                    "must be held out for validation and others left to train on.",
-                    "Add other rows, or drop the domain.",
-                )
 
     @property
     def available_tokens(self) -> dict[str, int]:
@@ -175,11 +156,19 @@ class Project:
             folder=train.folder,
         )
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What of the configuration decides whether runs can be fitted together."""
+        parts = self.config.model_dump(include={"model", "train", "validation", "domains"})
+        return parts | {"domains": {name: {"path": node["path"]} for name, node in parts["domains"].items()}}
+
     def write_inputs(self) -> None:
-        """Write config.resolved.json and domains.json into the study folder."""
+        """Write config.resolved.json, origin.json and domains.json into the study folder."""
         from mixlaw.api.data_health import data_facts
 
         self.study.create()
+        if self.file is not None:
+            save_origin(self.study, self.file, self.origin)
         write_document(self.study.config_path, "config", self.config.model_dump())
         write_document(self.study.domains_path, "domains", data_facts(self))
 
@@ -206,9 +195,12 @@ class Project:
     def reporter(self) -> Reporter:
         """Tells trackers of finished runs; raises MissingExtra where one that is wanted is not installed."""
         settings = {"model": self.config.model.model_dump(), "train": self.config.train.model_dump(exclude_none=True)}
-        return Reporter(self.config.report_to, self.study, settings, self._warn)
+        return Reporter(self.config.report_to, self.study, settings, self.warn)
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Say what failed without ending the step; a sentence that was said already is not said again."""
+        if text in self.warnings:
+            return
         self.warnings.append(text)
         self.note(text)
 

@@ -19,7 +19,7 @@ from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.documents import write_document
-from mixlaw.core.errors import StudyError
+from mixlaw.core.errors import FitError
 from mixlaw.core.notebook import Tabular, html_table, shares
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
@@ -30,6 +30,8 @@ from mixlaw.design.sequential import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.report.verdicts import Check
 from mixlaw.solve import Solution
+from mixlaw.study.alone import alone
+from mixlaw.study.failures import failure_list, too_many_failed
 from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
 from mixlaw.study.store import Study
 
@@ -232,18 +234,25 @@ def run(
     """Do the whole job: plan, train, fit, solve, write the training files and the report. Does only what is missing.
 
     Raises:
-        StudyError: too many runs failed for a fit.
+        RunsFailed: too many runs failed for a fit.
         ConfigError, DataError, DesignError, FitError, SolveError, MissingExtra: see the parts.
     """
     project = Project.open(config, note)
     while True:
         statuses = train(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=on_event)
-        failed = [s for s in statuses if s.state == "failed"]
-        if failed and len(failed) == len(statuses):
-            raise StudyError(f"All {len(failed)} runs failed; the first, '{failed[0].name}': {failed[0].reason}")
-        fitted, solution = fit_and_solve(project)
-        if project.config.plan.design != "sequential" or not extend(project, fitted, solution):
-            break
+        # Another process may be doing the same: it is waited for, and what it has written is found.
+        with alone(project.study, project.note):
+            sequential = project.config.plan.design == "sequential"
+            if sequential and len(project.design[0]) > len(statuses):
+                continue  # it has planned the next batch meanwhile
+            fitted, solution = _fit_what_is_left(project, statuses)
+            if sequential and extend(project, fitted, solution):
+                continue
+            return _written(project, statuses, fitted, solution)
+
+
+def _written(project: Project, statuses: list[RunStatus], fitted: Fit, solution: Solution) -> RunResult:
+    """Write the mixture and the report of a solution."""
     project.reporter.report_values("solution", *solution_values(project, fitted, solution))
     manifest, folder = mix(project)
     files = report(project)
@@ -268,6 +277,23 @@ def demo(
         MissingExtra: the extras `train` or `report` are not installed.
     """
     return run(example_config(out, keep=True), workers=workers, on_event=on_event, note=note)
+
+
+def _fit_what_is_left(project: Project, statuses: list[RunStatus]) -> tuple[Fit, Solution]:
+    """Fit the runs that are done; those that failed are listed first, so that no fit goes ahead without saying so."""
+    failures, done = failure_list(statuses), sum(status.state == "done" for status in statuses)
+    if failures and not done:
+        raise too_many_failed(statuses)
+    for line in failures:
+        project.warn(line)
+    if failures:
+        project.warn(f"The fit goes on with the {done} of {len(statuses)} runs that are done.")
+    try:
+        return fit_and_solve(project)
+    except FitError as error:
+        if failures:
+            raise too_many_failed(statuses, error) from error
+        raise
 
 
 def fit_and_solve(project: Project) -> tuple[Fit, Solution]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import shlex
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -14,9 +17,11 @@ import typer
 from mixlaw.cli import files, numbers, results, sweep
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
-from mixlaw.core.errors import MixlawError, file_error
+from mixlaw.core.errors import MixlawError, RunsFailed, file_error
 
-_OK, _ERROR, _USAGE, _INTERRUPTED = 0, 1, 2, 130
+_OK, _ERROR, _USAGE, _SOME_FAILED, _INTERRUPTED, _TERMINATED = 0, 1, 2, 3, 130, 143
+_signals: list[int] = []
+"""Those that have asked this process to end."""
 
 app = typer.Typer(
     name="mixlaw",
@@ -75,7 +80,8 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0 done, 1 error, 2 usage, 3 some runs failed, 130 interrupted."""
+    """Run the command line and return the exit code: 0 done, 1 error, 2 usage, 3 some runs failed, 130 or 143
+    interrupted by Ctrl-C or SIGTERM."""
     arguments = sys.argv[1:] if arguments is None else arguments
     arguments = arguments or ["--help"]
     debug, as_json = "--debug" in arguments, "--json" in arguments
@@ -86,10 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
         code = command.main(args=arguments, prog_name="mixlaw", standalone_mode=False)
         sys.stdout.flush()
         if code == _INTERRUPTED:  # how Typer returns Ctrl-C
-            return _interrupted(as_json)
+            return _interrupted(arguments, as_json)
         return code if isinstance(code, int) else _OK
     except KeyboardInterrupt:
-        return _interrupted(as_json)
+        return _interrupted(arguments, as_json)
     except (BrokenPipeError, SystemExit) as error:
         # The reader went away (`| head`): nothing more to say, and nothing to say it to. Typer makes that exit code 1.
         if isinstance(error, SystemExit) and error.code != 1:
@@ -99,25 +105,31 @@ def main(arguments: list[str] | None = None) -> int:
     except MixlawError as error:
         _traceback(debug)
         print_error(error, as_json)
-        return _ERROR
+        return _SOME_FAILED if isinstance(error, RunsFailed) else _ERROR
     except OSError as error:
         # A path that cannot be read or written, a full disk: facts about the machine, whichever step met them.
         _traceback(debug)
         print_error(file_error(error), as_json)
         return _ERROR
     except Exception as error:
+        # Typer's own exceptions carry their exit code; which module defines them differs between its versions.
+        if type(error).__name__ == "Abort":
+            return _interrupted(arguments, as_json)
         return _unexpected(error, debug, as_json)
 
 
-def _interrupted(as_json: bool) -> int:
-    print_error(_Interrupted("Interrupted.", "Run the command again to go on where it stopped."), as_json)
-    return _INTERRUPTED
+def _interrupted(arguments: list[str], as_json: bool) -> int:
+    again = f"Run the command again to go on where it stopped: mixlaw {shlex.join(arguments)}"
+    print_error(_Interrupted("Interrupted.", again), as_json)
+    return _TERMINATED if _signals else _INTERRUPTED
+
+
+def _terminate(number: int, _: object) -> None:
+    _signals.append(number)
+    raise KeyboardInterrupt  # a SIGTERM ends as Ctrl-C does: workers are ended and leases released
 
 
 def _unexpected(error: Exception, debug: bool, as_json: bool) -> int:
-    # Typer's own exceptions carry their exit code; which module defines them differs between its versions.
-    if type(error).__name__ == "Abort":
-        return _interrupted(as_json)
     if hasattr(error, "format_message"):
         message = error.format_message().strip()  # type: ignore[attr-defined]
         print_error(_Usage(message.rstrip(".") + ".", "See `mixlaw --help`, or the verb's --help."), as_json)
@@ -154,4 +166,12 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal must not end a run
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, _terminate)
+    code = main()
+    if code in (_INTERRUPTED, _TERMINATED):
+        # All is cleaned up and said; to take down the libraries that were loaded would cost seconds more.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -26,7 +25,7 @@ from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.tokens import parse_tokens
-from mixlaw.core.yaml_file import UniqueKeys
+from mixlaw.core.yaml_file import read_yaml
 
 
 def _tokens(value: Any) -> int:
@@ -41,6 +40,9 @@ def _tokens(value: Any) -> int:
 Tokens = Annotated[int, BeforeValidator(_tokens)]
 TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+_LONGEST_SHOWN = 80
+"""Characters of a value in a message."""
 
 
 class ModelNode(Node):
@@ -84,7 +86,7 @@ class PlanNode(Node):
     batch: Annotated[int, Field(ge=1)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     match_epochs: bool = True
-    seed: int = 0
+    seed: Annotated[int, Field(gt=-(2**63), lt=2**63)] = 0
 
 
 def _known_law(value: str, info: ValidationInfo) -> str:
@@ -189,26 +191,10 @@ def load_config(path: str | Path) -> Config:
     """Read mix.yaml.
 
     Raises:
-        ConfigError: no such file, no YAML, a duplicate key, or any number of wrong or unknown keys (in one message).
+        ConfigError: `read_yaml` cannot read it, or any number of wrong or unknown keys (in one message).
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"No such file: {path}.", "Write one with `mixlaw init`.") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; a YAML file is needed.", "Name the file in it.") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text.", "Write it as UTF-8.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
-    try:
-        tree = yaml.load(text, Loader=UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{where}: {problem}.", "Correct the YAML.") from None
+    tree = read_yaml(path, "Write one with `mixlaw init`.")
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no keys.", "Write one with `mixlaw init`.")
     folder = path.resolve().parent
@@ -285,8 +271,9 @@ def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any, 
     if kind in _SHAPES:
         return f"{path}: it must be {_SHAPES[kind]}, not {_in_yaml(value)}"
     message = message.removeprefix("Value error, ").rstrip(".")
-    if value is not None and repr(value) not in message and not isinstance(value, (dict, list)):
-        message = f"{value!r}: {message[0].lower()}{message[1:]}"
+    # The type first: what an alias stands for may be too much to write down.
+    if value is not None and not isinstance(value, (dict, list)) and (said := _said(value)) not in message:
+        message = f"{said}: {message[0].lower()}{message[1:]}"
     return message if message.startswith(f"{path}.") else f"{path}: {message}"
 
 
@@ -300,7 +287,12 @@ _SHAPES = {
 def _in_yaml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
-    return "a list" if isinstance(value, list) else "nothing" if value is None else f"the single value {value!r}"
+    return "a list" if isinstance(value, list) else "nothing" if value is None else f"the single value {_said(value)}"
+
+
+def _said(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _known(parents: list[str]) -> list[str]:

@@ -4,13 +4,16 @@
 format 1. The number tells how a file is written, not what was computed: it is part of no run id, fingerprint or hash,
 and the reader leaves it out of what it returns.
 
+Each file carries the SHA-256 of what it holds (`sha256`), so that a flipped bit or an edit by hand is found out; in
+files of earlier versions, which have none, the shape and its bounds are all that is checked. Files that other programs
+write or read have none either (`sealed`).
+
 To change how a kind is written, raise its `format`, and say in `upgrade` how the content of an older file becomes one
 of the new form; or raise `oldest`, where the file can be made again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +21,13 @@ from typing import Any, TypeVar
 
 from mixlaw.core.errors import DataError, MixlawError, NewerFormat
 from mixlaw.core.files import read_json, write_json
+from mixlaw.core.fingerprints import fingerprint
+from mixlaw.core.shapes import COUNT, EACH, NOT_NEGATIVE, SECONDS, SHARE, SOME, problem, shown
 
 T = TypeVar("T")
 
-EACH = "*"
-"""In a shape, the one key that stands for all keys of an object, whatever they are."""
-
-_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-_WORDS |= {dict: "an object", list: "a list"}
-_LONGEST_SHOWN = 60
+SEAL = "sha256"
+"""The key of the checksum: the fingerprint of the file without this key."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class Kind:
     Attributes:
         files: where such files are, as a glob below the study folder.
         remedy: what to do about a file that is damaged or missing, one sentence.
-        shape: what the file must hold; other keys are kept as they are. A type, `{key: shape}` for an object (a key
-            that ends with "?" may be missing), `{EACH: shape}` for an object of any keys, or `[shape]` for a list.
+        shape: what the file must hold; see `mixlaw.core.shapes`.
         format: the number that is written now.
         oldest: the lowest number that is still read.
         upgrade: turns what a file of an older format holds into what one of this format would.
         unnumbered: the type of what files without a number have under the key `format`, which meant something else.
+        sealed: whether files carry a checksum.
     """
 
     files: str
@@ -51,6 +52,7 @@ class Kind:
     oldest: int = 1
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] = dict
     unnumbered: type | None = None
+    sealed: bool = True
 
 
 _PLAN = "Delete it and run `mixlaw plan mix.yaml`, which writes it again."
@@ -58,27 +60,34 @@ _TRAIN = "Delete the run's folder and train it again: mixlaw train mix.yaml."
 _CACHE = "Delete its folder: what it held is made again."
 _PLACE = "Name another folder with --out, or move this one away."
 _NUMBERS, _TEXTS = {EACH: float}, {EACH: str}
-_SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _NUMBERS, "inputs": _TEXTS} | {
-    "pools?": _NUMBERS,
+_COUNTS = {EACH: COUNT}
+_SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _COUNTS, "inputs": _TEXTS} | {
+    "pools?": _COUNTS,
     "keep_model?": bool,
 }
-_LOSS = {"nats": float, "count": float, "bytes?": float}
-_ADDED = {"domains": [str], "instead": bool, "runs": [{"name": str, "tokens": {EACH: int}}], "reasons": [str]}
+_LOSS = {"nats": NOT_NEGATIVE, "count": SOME, "bytes?": COUNT}
+_ADDED = {"domains": [str], "instead": bool, "runs": [{"name": str, "tokens": _COUNTS}], "reasons": [str]}
 _TRAINER = {"trainer": str, "model": dict, "train": dict, "inputs": _TEXTS, "options?": dict, "folder?": str}
-_SOLUTION = dict.fromkeys(("weights", "tokens", "epochs", "expected_regret", "marginal"), _NUMBERS) | {
-    **dict.fromkeys(("budget_tokens", "total_loss", "extrapolation_factor"), float),
-    **{"status": str, "predicted": {EACH: _NUMBERS}, "baselines": {EACH: dict}, "certificate": dict},
+_INTERVAL, _REGRET = dict.fromkeys(("mean", "low", "high"), float), dict.fromkeys(("mean", "p95"), float)
+_BASELINE = {"weights": {EACH: SHARE}, "predicted": {EACH: _INTERVAL}, "total_loss": float, "regret": _REGRET}
+_SOLUTION = {"expected_regret": _REGRET, "marginal": _NUMBERS} | {
+    **{"weights": {EACH: SHARE}, "tokens": _COUNTS, "epochs": {EACH: NOT_NEGATIVE}, "budget_tokens": SOME},
+    **{"total_loss": float, "extrapolation_factor": NOT_NEGATIVE, "status": str, "predicted": {EACH: _INTERVAL}},
+    **{"baselines": {EACH: _BASELINE}, "warnings": [str]},
+    "certificate": {"kkt_residual": float, "gap": float, "multiplier": float, "kind": str},
 }
 _FIT = {"law": str, "procedure": str, "choice": str} | {key: [str] for key in ("domains", "targets", "run_names")}
-_FIT |= {"status": _TEXTS, "messages": _TEXTS, "diagnostics": {EACH: dict}, "warnings": [str], "tokens": [list]}
-_FIT |= {"parameters": {EACH: _NUMBERS}, "draws": {EACH: {EACH: list}}, "scatter": {EACH: [float]}, "noise": _NUMBERS}
-_RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _NUMBERS) | {
-    **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": float, "parameters": float}
+_FIT |= {"status": _TEXTS, "messages": _TEXTS, "diagnostics": {EACH: dict}, "warnings": [str]}
+_FIT |= {"tokens": [[NOT_NEGATIVE]], "losses": [list], "parameters": {EACH: _NUMBERS}, "draws": {EACH: {EACH: list}}}
+_FIT |= {"scatter": {EACH: [float]}, "noise": {EACH: NOT_NEGATIVE}}
+_RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNTS) | {
+    **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": COUNT, "parameters": COUNT}
 }
-_PREPARED = {"row_format": str, "rows_per_source": [int]} | dict.fromkeys(
-    ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), int
+_PREPARED = {"row_format": str, "rows_per_source": [COUNT]} | dict.fromkeys(
+    ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
-_MANIFEST = {"id": str, "budget_tokens": int, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
+_MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
+_ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str}
 
 
 def _nested(key: str, shape: Any) -> dict[str, Any]:
@@ -88,41 +97,38 @@ def _nested(key: str, shape: Any) -> dict[str, Any]:
 
 KINDS = {
     # the study
-    "config": Kind("config.resolved.json", _PLAN, {"model": dict, "domains": dict, "train": dict}),
+    "config": Kind("config.resolved.json", _PLAN, {"model": dict, "domains": dict, "train": dict}, 2),
     "domains": Kind("domains.json", _PLAN, **_nested("domains", {"train": dict, "validation": dict})),
     "plan": Kind("plan.json", _PLAN, {"runs": [_SPEC]}),
+    "origin": Kind("origin.json", "Delete it: it is written again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
     "added": Kind("added.json", "Delete it: the runs are chosen anew.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
-    "solution": Kind("solution.json", "Run `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 2, 2),
+    "solution": Kind("solution.json", "Run `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 3, 2),
     "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
     "comparison": Kind("confirmation/comparison-*.json", "Run `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
     "reported": Kind("trackers/reported.json", "Delete it: all is reported again.", **_nested("trackers", _TEXTS)),
     # one run
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),
-    "lease": Kind("runs/*/lease.json", "Delete it where no process trains the run.", {"pid": int, "token": str}),
-    "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": float}),
+    "lease": Kind("runs/*/lease.json", "Delete it where no process trains the run.", {"pid": COUNT, "token": str}),
+    "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": SECONDS}),
     "record": Kind("runs/*/record.json", _TRAIN, _RECORD),
     "error": Kind("runs/*/error.json", "Delete it, and the run is trained again.", {"message": str, "hint?": str}),
-    "command_spec": Kind("runs/*/input/spec.json", "Use the mixlaw that wrote it.", {"run": str}),
-    "trl_spec": Kind("runs/*/input/spec.json", _TRAIN, {"run": str, "model": dict, "train": dict}),
-    "result": Kind("runs/*/output/result.json", _TRAIN, {"losses": dict}),
+    "command_spec": Kind("runs/*/input/spec.json", "Use the mixlaw that wrote it.", {"run": str}, sealed=False),
+    "trl_spec": Kind("runs/*/input/spec.json", _TRAIN, {"run": str, "model": dict, "train": dict}, sealed=False),
+    "result": Kind("runs/*/output/result.json", _TRAIN, {"losses": dict}, sealed=False),
     "evaluation": Kind(
         "runs/*/evaluation/metrics.json",
         "Delete it and evaluate again: mixlaw eval mix.yaml.",
         **_nested("tasks", {"id": str, "value": float}),
     ),
     # data: cached rows, and what is made of them
-    "rows": Kind(
-        "cache/tokens/*/*/meta.json", _CACHE, {"rows": int, "tokens": int, "supervised_tokens": int, "fingerprint": str}
-    ),
+    "rows": Kind("cache/tokens/*/*/meta.json", _CACHE, _ROWS),
     "prepared": Kind("cache/tokens/*/summary.json", _CACHE, _PREPARED, format=3, oldest=3),
-    "census": Kind(
-        "cache/collections/*.json", "Delete it: it is counted again.", {"rows": {EACH: int}, "without": int}
-    ),
-    "likeness": Kind("cache/likeness/*.json", "Delete it: it is counted again.", {"domains": {EACH: {EACH: int}}}),
+    "census": Kind("cache/collections/*.json", "Delete it: it is counted again.", {"rows": _COUNTS, "without": COUNT}),
+    "likeness": Kind("cache/likeness/*.json", "Delete it: it is counted again.", {"domains": {EACH: {EACH: COUNT}}}),
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
-    "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": int}),
+    "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": COUNT}),
     "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),
     "model": Kind("models/*/mixlaw.json", _PLACE, {"id": str, "losses": {EACH: {"loss_nats": float}}}),
 }
@@ -136,18 +142,24 @@ def document(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_document(path: str | Path, kind: str, value: Mapping[str, Any]) -> None:
-    """Write a file of a kind, atomically and with its format number.
+    """Write a file of a kind, atomically, with its format number and checksum.
 
     Args:
         path: the file.
         kind: a name in `KINDS`.
         value: what it holds.
     """
-    write_json(path, document(kind, value))
+    write_json(path, sealed(kind, value))
+
+
+def sealed(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written into a file of a kind: the format number, the value, and at last their checksum."""
+    content = {key: part for key, part in document(kind, value).items() if key != SEAL}
+    return content | {SEAL: fingerprint(content)} if KINDS[kind].sealed else content
 
 
 def read_document(path: str | Path, kind: str, make: Callable[[dict[str, Any]], T] = dict) -> T:
-    """Return what a file of a kind holds, without its format number.
+    """Return what a file of a kind holds, without its format number and checksum.
 
     Args:
         path: the file.
@@ -156,26 +168,35 @@ def read_document(path: str | Path, kind: str, make: Callable[[dict[str, Any]], 
 
     Raises:
         NewerFormat: a newer version of mixlaw has written it.
-        DataError: the file is missing, no JSON, no object, of a format that is no longer read, or a key is missing or
-            of the wrong kind. The message names file and key, the hint the remedy.
+        DataError: the file is missing, no JSON, no object, of a format that is no longer read, or not as it was
+            written; a key is missing or of the wrong kind, or a number cannot be. The message names file and key, the
+            hint the remedy.
     """
     known = KINDS[kind]
     try:
-        value = read_json(path)
+        value = read_json(path, finite=True)
     except DataError as error:
         raise DataError(error.message, known.remedy) from None
-    if problem := _problem(value, dict, ""):
-        raise DataError(f"{path}: {problem}.", known.remedy)
+    if wrong := problem(value, dict):
+        raise DataError(f"{path}: {wrong}.", known.remedy)
+    seal = value.pop(SEAL, None) if known.sealed else None
+    whole = dict(value)
     value = _current(value, known, path)
-    if problem := _problem(value, known.shape, ""):
-        raise DataError(f"{path}: {problem}.", known.remedy)
+    if wrong := problem(value, known.shape):
+        raise DataError(f"{path}: {wrong}.", known.remedy)
+    if seal is not None and seal != _fingerprint(whole):
+        raise DataError(
+            f"{path} is not as it was written: what it holds does not fit its checksum ('{SEAL}'). It was damaged or "
+            "edited by hand.",
+            known.remedy,
+        )
     try:
         return make(value)
     except MixlawError as error:
         raise DataError(f"{path}: {error.message}", error.hint) from None
     except KeyError as error:
         raise DataError(f"{path}: {error} is missing.", known.remedy) from None
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}.", known.remedy) from None
 
 
@@ -185,7 +206,7 @@ def _current(value: dict[str, Any], known: Kind, path: str | Path) -> dict[str, 
     if known.unnumbered is not None and isinstance(number, known.unnumbered) and not known.shape.keys() <= value.keys():
         number = 1
     elif isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise DataError(f"{path}: 'format' is {_shown(number)}, it must be a whole number from 1.", known.remedy)
+        raise DataError(f"{path}: 'format' is {shown(number)}, it must be a whole number from 1.", known.remedy)
     else:
         value = {key: part for key, part in value.items() if key != "format"}
     if number > known.format:
@@ -203,29 +224,8 @@ def _current(value: dict[str, Any], known: Kind, path: str | Path) -> dict[str, 
     return known.upgrade(value) if number < known.format else value
 
 
-def _problem(value: Any, shape: Any, at: str) -> str | None:
-    """Return what is wrong with a value at a place such as `runs[3].tokens.math`, or None."""
-    kind = list if isinstance(shape, list) else dict if isinstance(shape, dict) else shape
-    if not _fits(value, kind):
-        return f"{f'{at!r}' if at else 'the file'} is {_shown(value)}, it must be {_WORDS[kind]}"
-    parts: list[tuple[Any, Any, str]] = []
-    if isinstance(shape, list):
-        parts = [(part, shape[0], f"{at}[{i}]") for i, part in enumerate(value)]
-    elif isinstance(shape, dict):
-        names = {key: shape[EACH] for key in value} if EACH in shape else {k.rstrip("?"): v for k, v in shape.items()}
-        inside = {name: f"{at}.{name}".lstrip(".") for name in names}
-        if missing := [name for name in names if name not in value and f"{name}?" not in shape]:
-            return f"'{inside[missing[0]]}' is missing"
-        parts = [(value[name], part, inside[name]) for name, part in names.items() if name in value]
-    return next(filter(None, (_problem(*part) for part in parts)), None)
-
-
-def _fits(value: Any, kind: type) -> bool:
-    if isinstance(value, bool):  # which Python takes for a whole number
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+def _fingerprint(value: dict[str, Any]) -> str:
+    try:
+        return fingerprint(value)
+    except (ValueError, RecursionError):  # half of a surrogate pair, thousands of brackets
+        return ""

@@ -5,7 +5,8 @@
     ├── DataError            a dataset, a run table or another input file is wrong
     ├── DesignError          the planned runs are impossible
     ├── StudyError           the study folder is in a state that forbids the step
-    │   └── RunFailed        one training run ended without a record
+    │   ├── RunFailed        one training run ended without a record
+    │   └── RunsFailed       so many of them that no law can be fitted to the others
     ├── FitError             no law could be fitted
     │   ├── TooFewRuns
     │   ├── NotIdentifiable
@@ -76,6 +77,12 @@ class RunFailed(StudyError):
     """One training run ended without a record."""
 
     code = "run_failed"
+
+
+class RunsFailed(StudyError):
+    """Too many training runs failed for a fit of the others; the message lists them."""
+
+    code = "runs_failed"
 
 
 class FitError(MixlawError):

@@ -14,6 +14,10 @@ from typing import IO, Any
 
 from mixlaw.core.errors import DISK_FULL, DataError
 
+_LONGEST_SHOWN = 40
+_MOST_WHOLE = 2**64
+"""Seeds of other programs go so far; counts end long before."""
+
 
 @contextlib.contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -76,15 +80,21 @@ def json_ready(value: Any) -> Any:
     return value if isinstance(value, (str, int)) or value is None else str(value)
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, *, finite: bool = False) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: the file.
+        finite: whether NaN, infinities and numbers beyond what 64 bits hold are errors. Files of other programs may
+            have them: the configurations of some models do.
 
     Raises:
         DataError: the file is missing or not JSON; the message names the file and the place.
     """
     path = Path(path)
+    checks = {"parse_constant": _no_number, "parse_float": _finite, "parse_int": _whole} if finite else {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), **checks)
     except FileNotFoundError:
         raise DataError(f"No such file: {path}.", "Check the path.") from None
     except IsADirectoryError:
@@ -100,3 +110,20 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path} cannot be read as JSON: {error}.", "Write it again.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:_LONGEST_SHOWN]} is beyond what a file can hold")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_SHOWN or abs(value := int(text)) >= _MOST_WHOLE:
+        raise ValueError(f"the number {text[:_LONGEST_SHOWN]} is beyond what a file can hold")
+    return value

@@ -8,6 +8,13 @@ from typing import Any
 
 from mixlaw.core.errors import DataError
 from mixlaw.core.fingerprints import fingerprint
+from mixlaw.core.shapes import MOST_LOSS_NATS
+
+_MOST_OF_PLANNED = 10
+"""Runs that another program trained may have another number of tokens than was planned, but not any."""
+
+_LONGEST_ROW = 2**20
+"""Tokens. A domain ends with a whole row, which may be longer than what was planned."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +148,8 @@ class RunRecord:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> RunRecord:
-        """Return the record; raise DataError where the identity of its spec does not fit the content."""
-        return RunRecord(
+        """Return the record; raise DataError where its spec's identity does not fit, or a number cannot be."""
+        record = RunRecord(
             RunSpec.from_json(value["spec"]),
             value["tokens"],
             value["supervised_tokens"],
@@ -151,3 +158,22 @@ class RunRecord:
             value["steps"],
             value["parameters"],
         )
+        if wrong := _implausible(record):
+            raise DataError(f"{wrong}.", "Delete the run's folder and train it again: mixlaw train mix.yaml.")
+        return record
+
+
+def _implausible(record: RunRecord) -> str | None:
+    """Return which number of a record cannot be, given the others, or None."""
+    for domain, tokens in record.tokens.items():
+        planned = record.spec.tokens.get(domain, 0)
+        if tokens > _MOST_OF_PLANNED * planned + _LONGEST_ROW:
+            return f"'tokens.{domain}' is {tokens}, but {planned} were planned"
+        for what in ("supervised_tokens", "unique_tokens"):
+            if (part := getattr(record, what).get(domain, 0)) > tokens:
+                return f"'{what}.{domain}' is {part}, but the run trained on {tokens} tokens of it"
+    for target, loss in record.losses.items():
+        if loss.count < 1 or not 0 <= loss.loss_nats <= MOST_LOSS_NATS:
+            each = f"at most {MOST_LOSS_NATS:g} each can be"
+            return f"'losses.{target}' has {loss.nats:g} nats over {loss.count} tokens; {each}"
+    return None

@@ -1,14 +1,105 @@
-"""YAML in which every key is a name and stands once."""
+"""YAML in which every key is a name and stands once, and which cannot be made to take hours or gigabytes.
+
+The limits are far beyond any file that a person writes: they stop text that is small and means much, such as aliases of
+aliases, whose few lines would be billions of values.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from mixlaw.core.errors import ConfigError
+
+MOST_BYTES = 1_000_000
+"""Of a file. A configuration of a thousand domains has a tenth of that."""
+
+MOST_DEPTH = 50
+"""Levels of keys and lists inside one another."""
+
+MOST_VALUES = 100_000
+"""Values, keys included, those behind an alias counted as often as they are used."""
+
+MOST_DIGITS = 100
+"""Characters of a number."""
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_SHOWN = 40
+
+
+def read_yaml(path: str | Path, missing: str = "Check the path.") -> Any:
+    """Return what a YAML file holds.
+
+    Args:
+        path: the file.
+        missing: what to do where there is no such file, one sentence.
+
+    Raises:
+        ConfigError: the file is missing, larger than `MOST_BYTES`, no UTF-8, no YAML, has a key twice, a number or
+            date that cannot be, or goes beyond a limit of this module; the message names the line.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(
+                f"{path} has {path.stat().st_size:,} bytes; a YAML file may have {MOST_BYTES:,}.",
+                "Name the file that you mean, or shorten it.",
+            )
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"No such file: {path}.", missing) from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; a YAML file is needed.", "Name the file in it.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text.", "Write it as UTF-8.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
+    try:
+        return yaml.load(text, Loader=UniqueKeys)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{where}: {problem}.", "Correct the YAML.") from None
+
 
 class UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
+    """SafeLoader that refuses a key given twice, and what is beyond the limits."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            raise _refused(f"more than {MOST_DEPTH} levels inside one another", self.peek_event())
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _count(node, {})
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if not isinstance(node, yaml.ScalarNode):
+            return super().construct_object(node, deep)
+        if node.tag in _NUMBERS and len(node.value) > MOST_DIGITS:
+            raise _refused(f"a number of {len(node.value):,} characters; at most {MOST_DIGITS} are read", node)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, ArithmeticError, LookupError, AttributeError):  # 2024-13-45 looks like a date and is none
+            text = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}..."
+            what = node.tag.rpartition(":")[2]
+            kind = {"timestamp": "date", "int": "number", "float": "number", "bool": "truth value"}.get(what, what)
+            problem = f"{text!r} looks like a {kind} and is none; put a text into quotes"
+            raise _refused(problem, node) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
@@ -21,9 +112,31 @@ class UniqueKeys(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
             if isinstance(key, (str, int)) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' appears twice (first on line {seen[key]})", key_node.start_mark
-                )
+                raise _refused(f"the key '{key}' appears twice (first on line {seen[key]})", key_node)
             if isinstance(key, (str, int)):
                 seen[key] = line
         return super().construct_mapping(node, deep)
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node stands for; raise where they are too many, or it holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        if not known[id(node)]:
+            raise _refused("a value that holds itself", node)
+        return known[id(node)]
+    known[id(node)] = 0
+    inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    total = 1
+    for part in inside:
+        total += _count(part, known)
+        if total > MOST_VALUES:
+            raise _refused(f"more than {MOST_VALUES:,} values, those behind aliases counted", node)
+    known[id(node)] = total
+    return total
+
+
+def _refused(problem: str, at: Any) -> yaml.YAMLError:
+    make: Callable[..., yaml.YAMLError] = yaml.constructor.ConstructorError
+    return make(None, None, problem, at.start_mark)

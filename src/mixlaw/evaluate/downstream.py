@@ -15,12 +15,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.files import write_text
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
+from mixlaw.core.yaml_file import read_yaml
 from mixlaw.evaluate import sandbox
 
 TASKS_FOLDER = Path(__file__).parent / "tasks"
@@ -55,7 +54,9 @@ def load_tasks(names: Iterable[str], data: Mapping[str, str | Path], run_code: b
         path = Path(given) if own else TASKS_FOLDER / f"{given}.yaml"
         if not path.is_file():
             raise ConfigError(f"There is no task '{given}'.", f"Known: {', '.join(known_tasks())}, or a YAML's path.")
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = read_yaml(path)
+        if not isinstance(config, dict):
+            raise ConfigError(f"{path} holds no keys.", "Write a task as lm-evaluation-harness reads it.")
         name = path.stem
         if config.get("unsafe_code") and not run_code:
             raise ConfigError(f"The task '{name}' runs code that the model wrote.", "Allow it with --run-code.")

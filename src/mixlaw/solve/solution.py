@@ -9,6 +9,9 @@ from typing import Any
 from mixlaw.core.notebook import bar, html_table, text_table
 from mixlaw.core.tokens import format_tokens
 
+_ROUNDING = 1e-6
+"""By how much the sum of stored weights may miss 1. No data."""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -119,8 +122,20 @@ class Solution:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Solution:
-        """Return the solution from its JSON form."""
+        """Return the solution from its JSON form.
+
+        Raises:
+            ValueError: the weights are no mixture, or the parts are not of the same domains and targets.
+        """
         fields = {key: part for key, part in value.items() if key != "budget"}
         fields["certificate"] = Certificate(**fields["certificate"])
         fields["warnings"] = tuple(fields["warnings"])
-        return Solution(**fields)
+        solution = Solution(**fields)
+        names, targets = set(solution.weights), set(solution.predicted)
+        if not abs(sum(solution.weights.values()) - 1) <= _ROUNDING or set(solution.tokens) != names:
+            raise ValueError("its weights and tokens are no mixture")
+        if not names <= set(solution.marginal) or any(
+            set(b["predicted"]) != targets for b in solution.baselines.values()
+        ):
+            raise ValueError("its parts are not of the same domains and targets")
+        return solution

@@ -31,7 +31,8 @@ from mixlaw.train.trainer_config import TrainerConfig
 
 _CRASHES_ALLOWED = 1
 _IDLE_ROUNDS_ALLOWED = 3
-_STOP_WAIT_S = 5.0
+_STOP_WAIT_S = 1.0
+"""Until a worker that was asked to end is killed: its lease then names a dead process, which is as good."""
 _POLL_S = 0.2
 _OTHERS_POLL_S = 1.0
 

@@ -2,7 +2,8 @@
 
 A lease is a file created with O_EXCL that holds the owner's machine, process id and a token; a thread of the
 owner touches it every few seconds. It is stale when its process is gone from this machine, or when it was not
-touched for a minute. Claims and takeovers happen under the study's file lock, so that of two workers who see the
+touched for a minute. A time in the future, of a clock that was ahead, is set to now
+when it is seen. Claims and takeovers happen under the study's file lock, so that of two workers who see the
 same stale lease only one replaces it. A worker that was suspended past the minute may end a run that another has
 taken over; both write the same record, because records depend on the spec alone.
 """
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.documents import document, read_document
+from mixlaw.core.documents import read_document, sealed
 from mixlaw.core.errors import DataError
 
 STALE_AFTER_S = 60.0
@@ -67,7 +68,7 @@ def create_lease(path: Path) -> Lease | None:
     except FileExistsError:
         return None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document("lease", who), file)
+        json.dump(sealed("lease", who), file)
     return Lease(path, token)
 
 
@@ -95,6 +96,9 @@ def is_live(path: Path, now: float | None = None) -> bool:
         return False
     try:
         age = (time.time() if now is None else now) - path.stat().st_mtime
+        if age < -BEAT_EVERY_S:  # a clock was ahead, or has jumped: from now on it has the minute of any other
+            os.utime(path)
+            return True
     except OSError:
         return False
     return age < STALE_AFTER_S

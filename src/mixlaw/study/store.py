@@ -120,7 +120,7 @@ class Study:
         self.create()
         with self.locked(), self._writing():
             if self.trainer_path.exists():
-                if read_document(self.trainer_path, "trainer") == value:
+                if self._has_trainer(value):
                     return
                 if busy := [path.parent.name for path in self._leases() if is_live(path, self._now())]:
                     raise StudyError(
@@ -128,6 +128,13 @@ class Study:
                         "Wait for it, stop it, or use another study folder.",
                     )
             write_document(self.trainer_path, "trainer", value)
+
+    def _has_trainer(self, value: dict[str, Any]) -> bool:
+        try:
+            return read_document(self.trainer_path, "trainer") == value
+        except DataError as error:
+            _log.warning("%s It is written again.", error.message)
+            return False
 
     def load_trainer(self) -> TrainerConfig:
         """Return the trainer's configuration; raise DataError where trainer.json is missing or malformed."""
@@ -143,18 +150,22 @@ class Study:
 
         A record that is unreadable, or that belongs to another id, counts as not done (with a logged warning).
         """
+        return self._read_record(spec)[0]
+
+    def _read_record(self, spec: RunSpec) -> tuple[RunRecord | None, str]:
+        """Return the record, or None and what is wrong with it; nothing is wrong where there is none."""
         path = self.run_folder(spec) / "record.json"
         if not path.exists():
-            return None
+            return None, ""
         try:
             record = read_document(path, "record", RunRecord.from_json)
             if record.spec.id == spec.id:
-                return record
-            problem = f"it is of run {record.spec.id[:8]}"
+                return record, ""
+            problem = f"it is of run {record.spec.id[:8]}."
         except DataError as error:
-            problem = str(error)
+            problem = error.message.removeprefix(f"{path}: ")
         _log.warning("%s is not used, the run will be trained again: %s", path, problem)
-        return None
+        return None, problem
 
     def model_folder(self, spec: RunSpec) -> Path | None:
         """Return where a finished run has kept its model, or None."""
@@ -177,11 +188,13 @@ class Study:
         return [record for record in found if record is not None]
 
     def all_records(self) -> list[RunRecord]:
-        """Return the records of all finished runs, planned or not, by name; unreadable ones are left out."""
+        """Return the records of all finished runs, planned or not, by name; unreadable ones are left out, and said."""
         found = []
         for path in sorted(self.runs_folder.glob("*/record.json")):
-            with contextlib.suppress(DataError):
+            try:
                 found.append(read_document(path, "record", RunRecord.from_json))
+            except DataError as error:
+                _log.warning("%s is not used: %s", path, error.message)
         return sorted(found, key=lambda record: (record.spec.name, record.spec.id))
 
     def training_logs(self) -> dict[str, list[tuple[int, float]]]:
@@ -214,14 +227,15 @@ class Study:
     def _status(self, spec: RunSpec) -> RunStatus:
         folder, tokens = self.run_folder(spec), sum(spec.tokens.values())
         base = {"name": spec.name, "folder": folder.name, "tokens": tokens}
-        if self.record(spec) is not None:
+        record, problem = self._read_record(spec)
+        if record is not None:
             return RunStatus(**base, state="done", wall_s=self._wall_s(folder))
         if (error := self.failure(spec)) is not None:
             return RunStatus(**base, state="failed", reason=f"{error['message']} {error.get('hint', '')}".strip())
         if is_live(folder / "lease.json"):
             return RunStatus(**base, state="running", **last_metrics(folder))
-        unusable = (folder / "record.json").exists()
-        return RunStatus(**base, state="pending", reason="record.json is unusable" if unusable else "")
+        reason = f"record.json is unusable, to be trained again: {problem}" if problem else ""
+        return RunStatus(**base, state="pending", reason=reason)
 
     def claim(self, spec: RunSpec) -> Lease | None:
         """Take the run for this process, or return None: it is done, failed, or another live process has it.

@@ -142,7 +142,10 @@ def read_events(stream: IO[str]) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    code = main()
+    try:
+        code = main()
+    except SystemExit as end:  # a SIGTERM; the lease was released on the way
+        code = end.code if isinstance(end.code, int) else 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # all is written: taking torch down in order would cost another second

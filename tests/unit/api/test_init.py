@@ -134,3 +134,12 @@ def test_a_renaming_of_no_use_is_refused(tmp_path, columns, fact):
     with pytest.raises(ConfigError) as caught:
         mixlaw.init([path], tmp_path / "mix.yaml", columns=columns)
     assert fact in str(caught.value)
+
+
+def test_a_study_is_named_after_its_file(tmp_path):
+    data = tmp_path / "chat.jsonl"
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    data.write_text("".join(json.dumps({"messages": turns}) + "\n" for _ in range(20)))
+    for name in ("foo", "mix", "a: b"):
+        config = load_config(mixlaw.init([str(data)], tmp_path / "x" / f"{name}.yaml"))
+        assert config.study == str(tmp_path / "x" / "studies" / name)

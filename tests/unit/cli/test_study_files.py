@@ -136,7 +136,8 @@ def test_a_damaged_record_is_said_to_be_unusable(study, mixlaw):
     path = next(study.glob("runs/*/record.json"))
     path.write_text(path.read_text()[:30])
     (run,) = [run for run in mixlaw("status", study, "--json").json["runs"] if run["folder"] == path.parent.name]
-    assert (run["state"], run["reason"]) == ("pending", "record.json is unusable")
+    assert run["state"] == "pending" and "record.json is unusable" in run["reason"]
+    assert str(path) in run["reason"] and "not valid JSON" in run["reason"]
 
 
 def test_a_study_whose_files_have_no_numbers_is_read_as_before(study, mixlaw):
@@ -144,6 +145,7 @@ def test_a_study_whose_files_have_no_numbers_is_read_as_before(study, mixlaw):
         if KINDS[kind].format == 1:
             value = json.loads(path.read_text())
             del value["format"]
+            value.pop("sha256", None)  # nor had they checksums
             path.write_text(json.dumps(value))
     for verb in REFUSED:
         assert mixlaw(verb, study).code in (0, 3)

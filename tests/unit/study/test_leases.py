@@ -107,3 +107,13 @@ def test_of_many_processes_that_see_the_same_stale_leases_each_is_taken_by_one(p
         process.kill()
         process.join()
     assert claimed == sorted(spec.name for spec in specs)
+
+
+def test_a_lease_from_the_future_counts_for_a_minute_from_when_it_is_seen(tmp_path):
+    path = tmp_path / "lease.json"
+    path.write_text('{"machine": "another", "pid": 1, "token": "x"}')
+    now = time.time()
+    os.utime(path, (now + 86_400, now + 86_400))
+    assert is_live(path)
+    assert is_live(path, now + leases.STALE_AFTER_S - 5)
+    assert not is_live(path, time.time() + leases.STALE_AFTER_S)

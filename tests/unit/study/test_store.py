@@ -187,3 +187,21 @@ def test_inputs_of_untouched_domains_do_not_bind_a_run_to_a_trainer(tiny_config)
     assert tiny_config.mismatches(inputs, ["code"]) == []
     assert tiny_config.mismatches(inputs, ["code", "math"]) == ["data:math"]
     assert tiny_config.mismatches({}, ["code"]) == sorted(set(tiny_config.inputs) - {"data:math"})
+
+
+def test_a_damaged_record_is_pending_and_said_with_its_reason(planned, caplog):
+    study, (spec, _) = planned
+    study.claim(spec).release()
+    study.complete(spec, record_of(spec), {})
+    path = study.run_folder(spec) / "record.json"
+    path.write_text(path.read_text().replace("12.5", "-12.5"))
+    [status] = study.status([spec])
+    assert status.state == "pending" and "'losses.math.nats' is -12.5" in status.reason
+    assert study.all_records() == [] and "is not used" in caplog.text
+
+
+def test_a_damaged_trainer_file_is_written_again_and_said(planned, tiny_config, caplog):
+    study, _ = planned
+    study.trainer_path.write_text(study.trainer_path.read_text().replace("a", "b", 1))
+    study.save_trainer(tiny_config)
+    assert study.load_trainer() == tiny_config and "is written again" in caplog.text

@@ -1,0 +1,41 @@
+"""What can be known to be wrong with a configuration and its data before any domain is tokenised or written."""
+
+from __future__ import annotations
+
+from mixlaw.config import Config
+from mixlaw.core.errors import DataError
+from mixlaw.data.prepare import conversations
+from mixlaw.data.reading import LARGE_BYTES, Source
+from mixlaw.solve import Constraints
+
+
+def require_possible(config: Config) -> None:
+    """Raise for what cannot work.
+
+    Every local row of small sources is read once, so that a malformed one surfaces here, and the bounds are held
+    against each other. Large sources are read by several processes, which write nothing but a cache.
+
+    Raises:
+        Infeasible: no mixture meets the bounds.
+        DataError: a row is malformed, or a domain has no two different conversations.
+    """
+    wishes = config.solve
+    Constraints(wishes.min, wishes.max, groups=wishes.groups).polytope(tuple(config.domains), config.budget_tokens)
+    for domain in config.domain_values().values():
+        source = Source(domain)
+        if (files := source.files) is None or domain.split_by is not None or source.bytes > LARGE_BYTES:
+            continue
+        first, rows, differ = None, 0, False
+        for _, conversation, _ in conversations(domain, files):
+            first, rows = first or conversation, rows + 1
+            differ = differ or conversation != first
+        if rows == 0:
+            raise DataError(
+                f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain."
+            )
+        if not differ:
+            raise DataError(
+                f"Domain '{domain.name}' has {rows} rows and only one conversation: {domain.path}. Some "
+                "must be held out for validation and others left to train on.",
+                "Add other rows, or drop the domain.",
+            )
