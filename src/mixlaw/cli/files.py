@@ -10,7 +10,7 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, near, note, plain, print_json, show_checks, stdout, table
+from mixlaw.cli.output import finish, near, note, plain, print_json, show_checks, stdout, table, wrapped
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import format_tokens
 
@@ -122,18 +122,8 @@ def check(
     for name, counts in found.domains.items():
         train, held = counts["train"], counts["validation"]
         share = f"{100 * train['supervised_tokens'] / train['tokens']:.0f} %"
-        rows.append(
-            [
-                name,
-                counts["format"],
-                train["rows"],
-                format_tokens(train["tokens"]),
-                share,
-                held["rows"],
-                counts["truncated"],
-            ]
-        )
-    columns = ["domain", "format", "rows", "tokens", "supervised", "held out", "truncated"]
+        rows.append([name, counts["format"], train["rows"], format_tokens(train["tokens"]), share, held["rows"]])
+    columns = ["domain", "format", "rows", "tokens", "supervised", "held out"]
     table("Domains", columns, rows)
     _show_data(found)
     for text in found.notes:
@@ -142,7 +132,8 @@ def check(
     cost = f"{found.proxy_runs} proxy runs, {tokens} training tokens: {share:.0f} % of the budget"
     if found.proxy_flop is not None:
         cost += f"; {found.proxy_flop:.1e} floating-point operations (6 per parameter and token)"
-    stdout().print(cost)
+    for line in wrapped(stdout(), cost):
+        stdout().print(line)
     finish({}, f"mixlaw run {config}")
 
 
@@ -169,12 +160,16 @@ def _check_model(model: str, as_json: bool) -> None:
     """Say which kinds of conversations the chat template of a model carries."""
     from mixlaw.api.files import check_model
 
-    cases, warnings = check_model(model)
+    found = check_model(model)
     if as_json:
-        print_json({"model": model, "conversations": cases, "warnings": warnings})
+        print_json({"model": model} | found._asdict())
         return
-    table("Chat template", ["conversation", "result"], [[kind, result] for kind, result in cases.items()])
-    for text in warnings:
+    table("Chat template", ["conversation", "result"], [[kind, result] for kind, result in found.conversations.items()])
+    if any(result != "ok" for result in found.conversations.values()):
+        note("A row of a refused kind ends the command with an error that names the row and says what to do.")
+    if found.stops:
+        stdout().print(f"Answers end with {plain(' or '.join(found.stops))}.")
+    for text in found.warnings:
         note(text)
 
 
@@ -192,11 +187,14 @@ def _show_data(found: Any) -> None:
 def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
     console, left = stdout(), _SHOWN_CHARACTERS
     console.print(f"[bold]{plain(name)}[/] (the supervised part is marked ▌)")
+    if len(parts) > 1 and not parts[-1][0].strip():
+        parts = parts[:-1]  # the line end behind the last answer
     for text, supervised in parts:
         shown, left = text[:left], left - len(text)
         style = "green" if supervised else "dim"
         for line in shown.splitlines():
-            console.print(f"{'▌' if supervised else ' '} {plain(line)}", style=style)
+            for part in wrapped(console, line, 2) or [""]:
+                console.print(f"{'▌' if supervised else ' '} {plain(part)}", style=style)
         if left <= 0:
             console.print("  ...", style="dim")
             break

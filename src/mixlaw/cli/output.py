@@ -11,11 +11,15 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from mixlaw.core.errors import MixlawError
 from mixlaw.core.files import json_ready
 from mixlaw.core.notebook import shown
+
+_NARROWEST = 14
+"""Characters of a column of text that does not fit, at least."""
 
 
 def stdout() -> Console:
@@ -51,19 +55,56 @@ def print_json(value: Any) -> None:
     print(json.dumps(json_ready(value), ensure_ascii=False), file=sys.stdout)  # noqa: T201
 
 
+def wrapped(console: Console, text: str, indent: int = 0) -> list[str]:
+    """Return a text in lines that fit into a terminal beside an indent, cut between words; elsewhere as it is."""
+    if not console.is_terminal:
+        return [text]
+    return [line.plain.rstrip() for line in Text(text).wrap(console, max(20, console.width - indent))]
+
+
 def note(text: str) -> None:
     """Say what is going on, on stderr."""
-    stderr().print(plain(text), style="dim")
+    console = stderr()
+    for line in wrapped(console, text):
+        console.print(plain(line), style="dim")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table: text left, numbers right; names are shown as they are, markup in them included."""
+    """Print a table: text left, numbers right; names are shown as they are, markup in them included.
+
+    Where a terminal is too narrow, texts go on in the next line of their cell.
+    """
     grid = grid_of(title, columns, rows)
-    # As wide as its content: a cut-off number is worse than a line that the terminal wraps.
     console = stdout()
-    wide = Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
+    whole = console.options.update(max_width=10_000)
+    wide = Measurement.get(console, whole, grid).maximum
+    if console.is_terminal and wide > console.width:
+        _fold(grid, [Measurement.get(console, whole, _alone(c)).maximum for c in grid.columns], wide - console.width)
+        wide = Measurement.get(console, whole, grid).maximum
+    # As wide as its numbers: one that is cut off is worse than a line that the terminal wraps.
     console.width = max(console.width, wide)  # print() takes no width beyond the console's
     console.print(grid, width=wide)
+
+
+def _alone(column: Column) -> Table:
+    """Return a table of one column."""
+    grid = Table(box=None, padding=0, pad_edge=False)
+    grid.add_column(column.header, no_wrap=True)
+    for cell in column.cells:
+        grid.add_row(cell)
+    return grid
+
+
+def _fold(grid: Table, widths: list[int], excess: int) -> None:
+    """Make the widest columns of text narrower by `excess` characters in all, none below _NARROWEST."""
+    texts = [i for i, column in enumerate(grid.columns) if column.justify == "left"]
+    for _ in range(excess):
+        widest = max(texts, key=lambda i: widths[i], default=None)
+        if widest is None or widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+        column = grid.columns[widest]
+        column.width, column.no_wrap, column.overflow = widths[widest], False, "fold"
 
 
 def grid_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
@@ -85,8 +126,12 @@ def show_checks(checks: Sequence[Any]) -> None:
     for check in checks:
         if check.status != "PASS":
             style = "red" if check.status == "FAIL" else "yellow"
-            console.print(f"[{style}]{check.status}[/] {plain(check.name)}: {plain(check.finding)}")
-            console.print(f"     {plain(check.next_step)}", style="dim")
+            first, *more = wrapped(console, f"{check.name}: {check.finding}", 5)
+            console.print(f"[{style}]{check.status}[/] {plain(first)}")
+            for line in more:
+                console.print(f"     {plain(line)}")
+            for line in wrapped(console, check.next_step, 5):
+                console.print(f"     {plain(line)}", style="dim")
     if checks:
         console.print(f"{passed} of {len(checks)} checks of the data passed")
 

@@ -7,6 +7,7 @@ which is no failure: `template_cases` lists what is.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,7 +100,10 @@ def template_cases(tokenizer: Any, name: str = "the model") -> dict[str, str]:
             chat.render(conversation, "a row")
             found[kind] = "ok"
         except DataError as error:
-            found[kind] = "refused: " + error.message.removeprefix(f"a row: the chat template of '{name}' ")
+            reason = error.message.removeprefix(f"a row: the chat template of '{name}' ").rstrip(".")
+            # Which turn of the conversations here tells a user nothing about theirs.
+            reason = re.sub(r"turn \d+, of (?=role)", "the ", re.sub(r" of turn \d+$", "", reason))
+            found[kind] = f"refused: {reason}"
     return found
 
 

@@ -54,6 +54,35 @@ def save_model(network: Any, name_or_path: str, revision: str | None, folder: Pa
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def another_end(chat: ChatTokenizer, revision: str | None = None) -> list[str]:
+    """Return a sentence if a base model stops at other tokens than those that its chat template ends answers with.
+
+    Args:
+        chat: the tokenizer of the base, whose name is the model's folder or id.
+        revision: its commit.
+    """
+    from transformers import GenerationConfig
+
+    stops, tokenizer = chat.masks.stops, chat.tokenizer
+    folder = Path(chat.name).expanduser()
+    try:
+        own = GenerationConfig.from_pretrained(
+            str(folder) if folder.is_dir() else chat.name,
+            revision=revision or "main",
+            local_files_only=folder.is_dir(),
+        ).eos_token_id
+    except (OSError, ValueError):  # it has no such file, or the hub is out of reach
+        own = tokenizer.eos_token_id
+    ends = tokenizer.convert_ids_to_tokens(own if isinstance(own, list) else [] if own is None else [own])
+    if not stops or set(stops) <= set(ends):
+        return []
+    before, learnt = " or ".join(map(str, ends)) or "no token", " and ".join(stops)
+    return [
+        f"'{chat.name}' stops at {before}, but its chat template ends answers with {learnt}. Models that mixlaw saves "
+        f"stop at {learnt}."
+    ]
+
+
 def _stop_as_learnt(tokenizer: Any, folder: Path) -> None:
     """Write into a saved model, and set in its tokenizer, the tokens that end an answer by the chat template."""
     if not getattr(tokenizer, "chat_template", None):

@@ -1,17 +1,21 @@
 """Colours and live lines: on terminals only, NO_COLOR and FORCE_COLOR honoured; one line a worker."""
 
 import io
+import json
 import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import mixlaw as package
 from mixlaw.cli.progress import SweepLine
 from mixlaw.study.status import RunEvent
 
@@ -80,6 +84,56 @@ class Terminal(io.StringIO):
 def event(kind, run, done=0, **more):
     state = {"runs_done": done, "runs_total": 3, "tokens_done": 10.0 * done, "tokens_total": 30, "eta_s": 65.0}
     return RunEvent(kind, run, **(state | more))
+
+
+def lines_of(shown):
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in shown.replace("\r", "").splitlines()]
+
+
+@pytest.fixture
+def long_names(mix_yaml):
+    """Domains with the names of a collection, long questions, and a format with a long name."""
+    text = mix_yaml.read_text()
+    for domain, name in (("chat", "personahub_code_v2_34999-of-ai2"), ("math", "tulu-3-sft-personas-math-grade")):
+        data = mix_yaml.parent / "data" / f"{domain}.jsonl"
+        rows = [
+            {"prompt": f"{domain} {'question ' * 14}{i}?", "completion": f"{'answer ' * 14}{i}."} for i in range(80)
+        ]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        text = text.replace(f"  {domain}:", f"  {name}:")
+    mix_yaml.write_text(text)
+    return mix_yaml
+
+
+def test_what_check_shows_fits_into_80_columns_and_loses_nothing(long_names):
+    lines = lines_of(in_terminal("check", long_names, COLUMNS="80"))
+    assert "next  mixlaw run" in "".join(lines)
+    own = [line for line in lines if str(long_names.parent) not in line and not line.startswith("next")]
+    assert [line for line in own if len(line) > 80] == []
+    # Names go on below; the numbers stay in one line, and every line of an answer has its mark.
+    table = lines[lines.index("Domains") + 2 : lines.index("Rows read, and those left out or cut")]
+    first = "".join(line[: table[0].index("prompt_completion")].strip() for line in table)
+    assert first == "personahub_code_v2_34999-of-ai2tulu-3-sft-personas-math-grade"
+    marked = [line for line in lines if "answer answer" in line]
+    assert len(marked) > 2 and all(line.startswith("▌ ") for line in marked)
+
+
+def test_a_table_is_whole_in_a_pipe(long_names, mixlaw):
+    shown = mixlaw("check", long_names).stdout
+    assert re.search(r"^personahub_code_v2_34999-of-ai2 +prompt_completion +\d+ ", shown, re.MULTILINE)
+
+
+def test_check_of_a_model_says_in_80_columns_what_ends_answers(tmp_path):
+    base = Path(package.__file__).parent / "demo" / "tiny_base"
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(base / name, tmp_path)
+    template = (tmp_path / "chat_template.jinja").read_text()
+    refusal = "{% if messages[0].role == 'system' %}{{ raise_exception('" + "no system prompt " * 6 + "') }}{% endif %}"
+    (tmp_path / "chat_template.jinja").write_text(refusal + template)
+    lines = lines_of(in_terminal("check", "--model", tmp_path, COLUMNS="80"))
+    assert "Answers end with <|im_end|>." in lines
+    assert [line for line in lines if len(line) > 80 and str(tmp_path) not in line] == []
+    assert "".join(lines).count("no system prompt") >= 3
 
 
 def test_each_worker_has_a_line_with_its_loss_and_the_time_left():

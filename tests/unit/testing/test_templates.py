@@ -30,8 +30,34 @@ def test_the_bundled_template_conforms_and_its_refusals_are_named(tokenizer):
     check_template(tokenizer)
     cases = template_cases(tokenizer, "tiny")
     assert cases["one turn"] == cases["an answer without loss"] == "ok"
-    assert cases["tool calls"] == "refused: does not write the tool calls of turn 2."
-    assert check_model(BASE) == (template_cases(tokenizer, BASE), [])
+    assert cases["tool calls"] == "refused: does not write the tool calls"
+    assert check_model(BASE) == (template_cases(tokenizer, BASE), ("<|im_end|>",), [])
+
+
+def test_a_refused_role_is_named_without_a_turn(tokenizer):
+    plain = "{% for m in messages if m.role != 'system' %}{{ m.role + m.content + '<|im_end|>' }}{% endfor %}"
+    assert template_cases(variant(tokenizer, plain))["system prompt"] == "refused: does not write the role 'system'"
+
+
+@pytest.mark.parametrize("settings", ['{"eos_token_id": [3]}', None])
+def test_a_base_that_stops_at_another_token_is_told_of(tokenizer, tmp_path, settings):
+    other = copy.deepcopy(tokenizer)
+    other.eos_token = "<|pad|>"
+    other.save_pretrained(tmp_path)
+    if settings:
+        (tmp_path / "generation_config.json").write_text(settings)
+    (warning,) = check_model(str(tmp_path)).warnings
+    ends = tokenizer.convert_ids_to_tokens(3) if settings else "<|pad|>"
+    assert f"stops at {ends}, but its chat template ends answers with <|im_end|>" in warning
+    assert warning.endswith("Models that mixlaw saves stop at <|im_end|>.")
+
+
+@pytest.mark.parametrize("model", ["missing", "generation_config.json"])
+def test_a_base_that_stops_at_one_more_token_is_not_told_of(tokenizer, tmp_path, model):
+    tokenizer.save_pretrained(tmp_path)
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    (tmp_path / model).write_text(f'{{"eos_token_id": [0, {end}]}}')
+    assert check_model(str(tmp_path)).warnings == []
 
 
 def test_a_template_that_refuses_plain_conversations_does_not_conform(tokenizer):
