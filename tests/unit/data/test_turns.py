@@ -176,3 +176,45 @@ def test_what_a_template_reads_of_a_turn_is_refused_where_it_is_not_carried():
 )
 def test_what_cannot_be_carried_is_one_error(values, fact):
     assert fact in fails(values)
+
+
+def test_what_is_said_twice_is_taken_once_or_refused():
+    call = {"tool_calls": [CALL], "function_call": CALL["function"]}
+    assert answer(**call)["tool_calls"] == [CALL]
+    assert answer(content="a", reasoning="x", reasoning_content="x\n")["reasoning_content"].strip() == "x"
+    assert "content and text differ" in fails({"messages": [ASK, SAY | {"text": "b"}]})
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert "tools and functions differ" in fails({"messages": [ASK, SAY], "tools": tools, "functions": [{"name": "g"}]})
+    _, unused = read({"messages": [ASK, SAY], "conversations": [ASK, SAY]})
+    assert unused == {"conversations": 1}
+
+
+@pytest.mark.parametrize("reasoning", [{"a": 1}, True, [{"type": "image"}]])
+def test_reasoning_that_is_no_text_is_refused(reasoning):
+    assert fails({"messages": [ASK, SAY | {"reasoning": reasoning}]})
+
+
+@pytest.mark.parametrize("arguments", [["v"], 7, True])
+def test_arguments_are_an_object_or_text(arguments):
+    call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+    assert "arguments of a call are" in fails({"messages": [ASK, {"role": "assistant", "tool_calls": [call]}]})
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": 1, "a": 2}', "[1, 2]"])
+def test_arguments_in_text_that_are_no_plain_object_stay_as_they_are(text):
+    call = {"type": "function", "function": {"name": "f", "arguments": text}}
+    assert answer(tool_calls=[call])["tool_calls"][0]["function"]["arguments"] == text
+
+
+def test_a_completion_that_is_json_is_an_answer_unless_the_prompt_is_turns_too():
+    text = json.dumps([{"role": "user", "content": "hi"}])
+    assert turns({"prompt": "q", "completion": text})[1]["content"] == text
+    assert turns({"prompt": "q", "completion": '[{"from": "Oslo", "to": "Paris"}]'})[1]["role"] == "assistant"
+
+
+def test_a_call_without_one_and_arguments_of_the_tokenizer_are_refused():
+    assert "without a call" in fails(
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "[]"}]}
+    )
+    assert "no variable" in fails({"messages": [ASK, SAY], "chat_template_kwargs": {"continue_final_message": True}})
+    assert "no list of objects" in fails({"messages": [ASK, SAY], "functions": 5})
