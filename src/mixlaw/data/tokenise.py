@@ -23,12 +23,10 @@ from mixlaw.data.normal_text import content_hashes
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.readers import Tally
 from mixlaw.data.reading import Piece, RawRow, Source, wanted_of
-from mixlaw.data.tokenised import Rendered, TokenisedBatch
 
 SUFFIXES = ("rows", "ids", "supervised")
 _CHUNK = 1024
 _CHUNK_CHARACTERS = 4 << 20
-_ANY_LENGTH = 1 << 40
 ROW = np.dtype([(n, "<i8") for n in ("number", "length", "bytes")] + [(n, "<u8") for n in ("high", "low", "content")])
 """Of a row: its number, tokens, supervised bytes, the first 16 bytes of the hash of its messages, big-endian, and the
 hash of its normal form."""
@@ -180,7 +178,7 @@ def _write_chunk(
     """Append the tokens of some rows to the files of their domains."""
     rendered = tokenizer.render_together([(m, row.place) for row, _, m in chunk])
     batch = tokenizer.encode_together(rendered, max_length)
-    lost = _lost(tokenizer, rendered, batch)
+    lost = batch.whole_lengths - batch.lengths
     domains = np.array([d for _, d, _ in chunk])
     rows = np.zeros(len(chunk), ROW)
     rows["number"] = [row.number for row, _, _ in chunk]
@@ -206,16 +204,6 @@ def _write_chunk(
         ):
             with open(f"{stem}.{d}.{suffix}", "ab") as file:
                 file.write(array.data)
-
-
-def _lost(tokenizer: ChatTokenizer, rendered: Sequence[Rendered], batch: TokenisedBatch) -> np.ndarray:
-    """Return (R,) how many tokens were cut off each row."""
-    found = np.zeros(len(rendered), np.int64)
-    if batch.truncated.any():
-        cut = np.flatnonzero(batch.truncated)
-        whole = tokenizer.encode_together([rendered[r] for r in cut.tolist()], _ANY_LENGTH)
-        found[cut] = whole.lengths - batch.lengths[cut]
-    return found
 
 
 def empty(domain: Domain) -> DataError:

@@ -43,6 +43,7 @@ class TokenisedBatch:
         ids: (T,) uint32.
         supervised: (T,) uint8, see `Tokenised`.
         lengths: (R,) tokens of each conversation.
+        whole_lengths: (R,) the same before it was cut.
         supervised_bytes: (R,) see `Tokenised`.
         truncated: (R,) whether tokens beyond `max_length` were cut off.
     """
@@ -50,6 +51,7 @@ class TokenisedBatch:
     ids: np.ndarray
     supervised: np.ndarray
     lengths: np.ndarray
+    whole_lengths: np.ndarray
     supervised_bytes: np.ndarray
     truncated: np.ndarray
 
@@ -126,7 +128,7 @@ def marked(
     if truncated.any():
         inside = np.arange(len(ids)) - np.repeat(ends - lengths, lengths) < max_length
         ids, supervised = ids[inside], supervised[inside]
-    return TokenisedBatch(ids, supervised, np.minimum(lengths, max_length), sizes_bytes, truncated)
+    return TokenisedBatch(ids, supervised, np.minimum(lengths, max_length), lengths, sizes_bytes, truncated)
 
 
 def _in_bytes(rendered: Sequence[Rendered]) -> list[Span]:
