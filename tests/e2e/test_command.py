@@ -73,7 +73,7 @@ def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
             ["malformed", "not valid JSON"],
         ),
         (PROGRAM.replace('{"losses": losses', '{"losses": {}'), ["lacks 'instruction'"]),
-        (PROGRAM.replace("sum(nats)", "float('nan')"), ["a loss is nan", "only finite"]),
+        (PROGRAM.replace("sum(nats)", "float('nan')"), ["is malformed", "number of JSON"]),
         (PROGRAM.replace('"count": len(nats)', '"count": 0'), ["count is 0"]),
         (PROGRAM.replace("sum(nats)", "-sum(nats)"), ["a loss is -", "at least 0"]),
         (PROGRAM.replace("sum(nats)", "True"), ["the nats of 'instruction' is True, it must be a number"]),

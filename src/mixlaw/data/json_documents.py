@@ -68,7 +68,7 @@ def rows_key(values: Mapping[str, Any], names: Collection[str]) -> str | None:
     """Return under which key an object holds rows, or None where it is a row itself or several keys do."""
     is_row = any(name in values for name in names)
     pairs = ("messages",), ("conversations",), ("prompt", "completion"), ("instruction", "output")
-    if any(all(values.get(name) is not None for name in pair) for pair in pairs):
+    if any(all(values.get(name) is not None and not _holds_rows(values[name]) for name in pair) for pair in pairs):
         return None
     found = []
     for key, value in values.items():
@@ -79,6 +79,12 @@ def rows_key(values: Mapping[str, Any], names: Collection[str]) -> str | None:
         if not is_row or any(name in value[0] for name in names):
             found.append(key)
     return found[0] if len(found) == 1 else None
+
+
+def _holds_rows(value: Any) -> bool:
+    """Whether a value is a list of objects that are no turns."""
+    objects = isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+    return objects and _TURN_KEYS.isdisjoint(value[0])
 
 
 def document_rows(file: Path, names: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:

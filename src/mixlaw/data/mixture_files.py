@@ -143,7 +143,7 @@ def assemble(
         _write_jsonl(part, lines())
     target = folder / "files" / name
     os.replace(part, target)
-    write_document(done, "mixture_step", {"name": name, "sha256": file_fingerprint(target), "rows": rows})
+    write_document(done, "mixture_step", {"name": name, "file_sha256": file_fingerprint(target), "rows": rows})
     for bucket in buckets:
         for name in parts:
             (folder / name / f"{bucket}.bin").unlink(missing_ok=True)
@@ -198,7 +198,8 @@ def write_files(
         for s, name in enumerate(names)
     ]
     run_tasks(writing, workers)
-    return [read_document(folder / f"assembled-{s}.json", "mixture_step") for s in range(len(names))]
+    steps = [read_document(folder / f"assembled-{s}.json", "mixture_step") for s in range(len(names))]
+    return [{"name": step["name"], "sha256": step["file_sha256"], "rows": step["rows"]} for step in steps]
 
 
 def rows_before(pieces: Sequence[tuple[int, Piece]], origins: Sequence[Origin], workers: int) -> list[int]:
