@@ -183,7 +183,7 @@ class Fit:
             if tokens.unique_RK is not None and np.isfinite(self.decay):
                 unique_RK = tokens.unique_RK[:, [tokens.domains.index(domain) for domain in self.domains]]
                 tokens_RK, available = self._counted(tokens_RK, unique_RK), None
-            if self._first.gamma is not None and tokens.params_R is not None:
+            if self._first.sizes is not None and tokens.params_R is not None:
                 log_sizes_R = log_sizes_over(tokens.params_R, self.params)
         return tokens_RK / MILLION, available, log_sizes_R
 
@@ -198,7 +198,7 @@ class Fit:
             FitError: the runs are of one size.
             DataError: not a positive number.
         """
-        if self._first.gamma is None:
+        if self._first.sizes is None:
             raise FitError(
                 "The runs are of one model size: nothing is known of others.",
                 "Add runs of another size, with a column params in the run table.",
