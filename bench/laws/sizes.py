@@ -5,7 +5,7 @@
 60 mixtures of seven SlimPajama domains, models of 122M, 310M and 680M parameters, losses at checkpoints along each run,
 eight targets (the data of meiqwq/Explaining-Data-Mixing-Scaling-Laws, which has no licence: only figures are kept
 here). Two questions: models up to 310M are fitted and 680M at the end of training is asked; up to 8e9 tokens at 310M
-are fitted and 20e9 asked. `checkpoints`: the rows of a run name it (`checkpoint_of`); `runs`: each row passes for a run.
+are fitted and 20e9 asked. `checkpoints`: rows name their run (`checkpoint_of`); `runs`: each row passes for a run.
 error_percent: mean relative error of the predicted mean over mixtures and targets; covered: of the losses, those within
 the 90 % interval of a run.
 
@@ -28,22 +28,19 @@ from bench.record import SPLITS, stamp
 
 import mixlaw
 from mixlaw import RunTable
+from mixlaw.core.runtable import csv_columns
 
 HERE = Path(__file__).parent
-CHOSEN_ON = {"EARLY, TAU, prior of the floor, priors of the exponents of size": "the tuning half"}
+CHOSEN_ON = {"EARLY, TAU, prior of the floor, priors of the exponents of size, SIZE_SIGMA": "the tuning half"}
 
 
 def read(path: Path) -> RunTable:
     """Return the table with the run of each row; the last checkpoint, which is there twice, once."""
-    runs = RunTable.from_csv(path)
-    of = [name.rsplit("-", 1)[0] for name in runs.runs]
-    places = {(name, round(total / 2e7)): row for row, (name, total) in enumerate(zip(of, runs.totals_R, strict=True))}
-    kept = [
-        row
-        for row in places.values()
-        if not any(of[row] == of[r] and 0 < runs.totals_R[r] - runs.totals_R[row] < 1e7 for r in (row + 1,) if r < len(of))
-    ]
-    return replace(runs, checkpoint_of=tuple(of)).take(kept)
+    columns, _ = csv_columns(path)
+    first = {name: row for row, name in reversed(list(enumerate(columns["run"])))}
+    kept = sorted(first.values())
+    runs = RunTable.from_columns({name: [cells[row] for row in kept] for name, cells in columns.items()}, str(path))
+    return replace(runs, checkpoint_of=tuple(name.rsplit("-", 1)[0] for name in runs.runs))
 
 
 def questions(runs: RunTable) -> dict[str, tuple[np.ndarray, np.ndarray]]:

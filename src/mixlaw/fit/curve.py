@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixlaw.fit.posterior.extrapolation import losses_beyond, parameters_beyond
+from mixlaw.fit.posterior.extrapolation import losses_beyond, parameters_beyond, size_factor
 from mixlaw.fit.size import SIZE, at_size
 from mixlaw.laws import find
-from mixlaw.laws.base import Convex, Law
+from mixlaw.laws.base import Convex, Law, places
 
 _LOWEST, _MIDDLE = 0.1, 0.6
 """Added to the height of a loss above the lowest one, in spans, and what the sum is in the middle. No data."""
@@ -130,6 +130,12 @@ class Curve:
             draws_SP=at_size(self.law, draws_SP, drawn, log_size),
         )
 
+    def times(self, factor_S1: np.ndarray) -> Curve:
+        """Return the curve with the losses of each draw times a factor; the law is linear in amplitudes and floor."""
+        draws_SP, linear = self.draws_SP.copy(), [*places(self.law, "amplitude"), *places(self.law, "floor")]
+        draws_SP[:, linear] *= factor_S1
+        return replace(self, draws_SP=draws_SP)
+
     def of_domains(self, domains: tuple[str, ...]) -> Curve:
         """Return the curve for mixtures of some of the law's domains only."""
         law = find(self.law).law
@@ -160,6 +166,16 @@ class Belief:
     def with_laws(self, change: Callable[[Law], Law]) -> Belief:
         """Return the belief with every law replaced by what the function makes of it."""
         return replace(self, curves=tuple(replace(curve, law=change(curve.law)) for curve in self.curves))
+
+    def at_size(self, log_size: float, distance: float) -> Belief:
+        """Return the belief for models larger by a factor, whose logarithm is given.
+
+        Args:
+            log_size: of the factor.
+            distance: by how much more than now they lie beyond the largest size, in powers of e.
+        """
+        factor_S1 = size_factor(self.normals_S, np.array([distance]))
+        return replace(self, curves=tuple(c.at_size(log_size).times(factor_S1) for c in self.curves))
 
     def take(self, draws: np.ndarray) -> Belief:
         """Return the belief with some draws of each curve."""

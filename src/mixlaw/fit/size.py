@@ -15,7 +15,6 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.laws.base import Law, places
 
-
 SIZE = ("gamma", "gamma_E", "gamma_beta")
 """Names of the exponents of size."""
 

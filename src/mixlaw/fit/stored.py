@@ -89,9 +89,7 @@ def _runs(value: Mapping[str, Any]) -> RunTable:
     of = tuple(map(str, value.get("checkpoint_of") or ()))
     if of and len(of) != R:
         raise ValueError(f"checkpoint_of is not of {R} runs")
-    return RunTable(
-        names, domains, targets, tokens, losses, unique_RK=unique, params_R=params, checkpoint_of=of
-    )
+    return RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params, checkpoint_of=of)
 
 
 def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> TargetFit:

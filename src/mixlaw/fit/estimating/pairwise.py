@@ -12,7 +12,7 @@ Shape letters: R runs, K domains, J targets, P coordinates, S draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.checkpoints import Batches
-from mixlaw.fit.curve import Curve
+from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.gauss_newton import minimise
 from mixlaw.fit.estimating.information import Information, information
@@ -181,7 +181,21 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
     at_bound += ("E",) * bool(fit.z_P[E] <= lower[E] + 1e-12)
     sizes = None if problem.log_sizes_R is None else problem.in_tokens(np.vstack([fit.z_P, z_SP]), unit)
     theta_P, theta_SP = (law.rescale(problem.theta(z), unit) for z in (fit.z_P[None], z_SP))
-    return Estimated(Curve(law, theta_P[0], theta_SP, fit.scatter, None if sizes is None else (sizes[0], sizes[1:])), at_bound, _known(fit), found)
+    return Estimated(
+        Curve(law, theta_P[0], theta_SP, fit.scatter, None if sizes is None else (sizes[0], sizes[1:])),
+        at_bound,
+        _known(fit),
+        found,
+    )
+
+
+def _of_ended_runs(fit: Target) -> Scatter:
+    """Return the scatter of a run that has ended: that of the rows, and the shock of its batch, which is a new one."""
+    problem = fit.problem
+    if problem.batches is None:
+        return fit.scatter
+    tau_B = np.diag(fit.precision_PP)[problem.shocks] ** -0.5 / problem.batches.early_B
+    return replace(fit.scatter, sd_nats=float(np.hypot(fit.scatter.sd_nats, np.median(tau_B))))
 
 
 def _drawn(problem: PairwiseProblem, around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence]:

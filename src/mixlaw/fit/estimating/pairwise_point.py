@@ -32,8 +32,8 @@ _GAMMAS = ((0.1, 0.2), (0.0, 0.1), (0.0, 0.1))
 al. 2024, sec. 4, where floor and exponent do not move: they are believed to move little."""
 
 _FLOOR = (0.8, 0.1)
-"""Prior mean and standard deviation of the floor at the largest size over the smallest loss, where rows are checkpoints:
-along runs alone a steep curve above a high floor and a shallow one above none are hardly told apart. Chosen on: the
+"""Prior mean and standard deviation of the floor at the largest size over the smallest loss, where rows are
+checkpoints: along runs alone a steep curve above a high floor and a shallow one are hardly told apart. Chosen on: the
 tuning half of a public pretraining sweep's mixtures (docs/lab.md); published ones, 1.69 of about 2 nats in Hoffmann et
 al. 2022, are as high."""
 

@@ -3,8 +3,8 @@
     z = (log C, log n0, a, log beta, E, log t_i, e_i, h_i, gamma, gamma_E, gamma_beta, u_b)
 
 i over the domains other than the target's own, with tokens in units of a typical run's total. h is left out of z where
-interference is switched off, the three exponents of the model's size where all runs are of one size (`mixlaw.fit.size`),
-and u, the shocks of batches, where no rows are checkpoints of one run (`mixlaw.fit.checkpoints`).
+interference is switched off, the three exponents of the model's size where all runs are of one size
+(`mixlaw.fit.size`), and u, the shocks of batches, where no rows are checkpoints of one run (`mixlaw.fit.checkpoints`).
 
 Shape letters: R runs, M other domains, P coordinates, S draws, B batches.
 """
