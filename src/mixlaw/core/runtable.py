@@ -3,8 +3,9 @@
 Shape letters: R runs, K domains, J targets.
 
 CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
-`unique:<domain>`, `params` and `metric:<name>`. Any program can write it. An empty loss cell means "not measured";
-a run of zero tokens is the base model as it was, before any training.
+`unique:<domain>`, `params`, `checkpoint_of` and `metric:<name>`. Any program can write it. An empty loss cell means
+"not measured"; a run of zero tokens is the base model as it was, before any training. Rows with one and the same
+`checkpoint_of` are checkpoints along one training run.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class RunTable(Tabular):
         unique_RK: distinct training tokens, or None.
         params_R: model parameters, or None.
         metrics: name -> (R,) array; NaN where not measured.
+        checkpoint_of: R names of the training runs that rows are checkpoints of; empty where each row is a run.
     """
 
     runs: tuple[str, ...]
@@ -57,6 +59,7 @@ class RunTable(Tabular):
     unique_RK: np.ndarray | None = None
     params_R: np.ndarray | None = None
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
+    checkpoint_of: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -106,6 +109,7 @@ class RunTable(Tabular):
             pick(self.unique_RK),
             pick(self.params_R),
             {name: values[index] for name, values in self.metrics.items()},
+            tuple(self.checkpoint_of[i] for i in index) if self.checkpoint_of else (),
         )
 
     @staticmethod
@@ -146,6 +150,8 @@ class RunTable(Tabular):
                     row |= {f"{prefix}:{name}": array[r, i] for i, name in enumerate(names)}
             if self.params_R is not None:
                 row["params"] = self.params_R[r]
+            if self.checkpoint_of:
+                row["checkpoint_of"] = self.checkpoint_of[r]
             rows.append(row | {f"metric:{name}": values[r] for name, values in self.metrics.items()})
         return rows
 
@@ -230,6 +236,7 @@ class RunTable(Tabular):
             block("unique", names["tokens"], "a token count is a number >= 0", False) if names["unique"] else None,
             numbers("params", 1, "a model has at least one parameter") if "params" in columns else None,
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
+            _run_of_each(runs, columns.get("checkpoint_of")),
         )
 
 
@@ -287,6 +294,13 @@ def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place
             "Correct the value, or drop that run from the table.",
         )
     return number
+
+
+def _run_of_each(runs: list[str], given: Sequence[Any] | None) -> tuple[str, ...]:
+    """Return the training run of each row: its own name where the cell is empty."""
+    if given is None:
+        return ()
+    return tuple(run if _is_missing(value) else str(value) for run, value in zip(runs, given, strict=True))
 
 
 def _is_missing(value: Any) -> bool:

@@ -9,13 +9,13 @@ Tokens are in millions. Shape letters: R mixtures, K domains, P parameters, S dr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixlaw.fit.posterior.extrapolation import losses_beyond, parameters_beyond
-from mixlaw.fit.size import at_size
+from mixlaw.fit.posterior.extrapolation import losses_beyond, parameters_beyond, size_factor
+from mixlaw.fit.size import SIZE, at_size
 from mixlaw.laws import find
 from mixlaw.laws.base import Convex, Law, places
 
@@ -59,43 +59,43 @@ class Curve:
         theta_P: the reported parameters, in the order of `law.parameters`.
         draws_SP: posterior draws of them; one row, the point, where there is no posterior.
         scatter: of runs around the law.
-        gamma: exponent of the model's size and its (S,) draws, where the runs are of several sizes.
+        sizes: (3,) exponents of the model's size (`mixlaw.fit.size`) and (S, 3) draws, where the runs are of several.
     """
 
     law: Law
     theta_P: np.ndarray
     draws_SP: np.ndarray
     scatter: Scatter
-    gamma: tuple[float, np.ndarray] | None = None
+    sizes: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def names(self) -> list[str]:
-        """Names of the parameters, that of the size's exponent last."""
-        return [parameter.name for parameter in self.law.parameters] + ["gamma"] * (self.gamma is not None)
+        """Names of the parameters, those of the size's exponents last."""
+        return [parameter.name for parameter in self.law.parameters] + list(SIZE) * (self.sizes is not None)
 
     @property
     def parameters(self) -> dict[str, float]:
         """Name -> reported value."""
-        values = [*self.theta_P, *([] if self.gamma is None else [self.gamma[0]])]
+        values = [*self.theta_P, *([] if self.sizes is None else self.sizes[0])]
         return dict(zip(self.names, map(float, values), strict=True))
 
     @property
     def draws(self) -> dict[str, np.ndarray]:
         """Name -> (S,) draws."""
-        columns = [*self.draws_SP.T, *([] if self.gamma is None else [self.gamma[1]])]
+        columns = [*self.draws_SP.T, *([] if self.sizes is None else self.sizes[1].T)]
         return dict(zip(self.names, columns, strict=True))
 
     def take(self, draws: np.ndarray | slice) -> Curve:
         """Return the curve with some of its draws."""
-        gamma = None if self.gamma is None else (self.gamma[0], self.gamma[1][draws])
-        return replace(self, draws_SP=self.draws_SP[draws], gamma=gamma)
+        sizes = None if self.sizes is None else (self.sizes[0], self.sizes[1][draws])
+        return replace(self, draws_SP=self.draws_SP[draws], sizes=sizes)
 
     def losses(self, tokens_RK: np.ndarray, log_sizes_R: np.ndarray | None = None) -> np.ndarray:
         """Return (R,) losses at the reported parameters, nats."""
-        losses_R = self.law.predict(self.theta_P, tokens_RK)
-        if log_sizes_R is None or self.gamma is None:
-            return losses_R
-        return self._sized(losses_R, self.theta_P, np.asarray(self.gamma[0]), log_sizes_R)
+        losses_R = np.empty(len(tokens_RK))
+        for rows, curve in self._by_size(tokens_RK, log_sizes_R):
+            losses_R[rows] = curve.law.predict(curve.theta_P, tokens_RK[rows])
+        return losses_R
 
     def losses_by_draw(
         self,
@@ -105,19 +105,36 @@ class Curve:
         log_sizes_R: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return (S, R) losses in every draw, nats; beyond the largest run as `mixlaw.fit.posterior.extrapolation`."""
-        losses_SR = losses_beyond(self.law, self.draws_SP, normals_S, tokens_RK, distance_R)
-        if log_sizes_R is None or self.gamma is None:
-            return losses_SR
-        return self._sized(losses_SR, self.draws_SP, self.gamma[1], log_sizes_R)
+        losses_SR = np.empty((len(self.draws_SP), len(tokens_RK)))
+        for rows, curve in self._by_size(tokens_RK, log_sizes_R):
+            args = (curve.law, curve.draws_SP, normals_S, tokens_RK[rows], distance_R[rows])
+            losses_SR[:, rows] = losses_beyond(*args)
+        return losses_SR
+
+    def _by_size(self, tokens_RK: np.ndarray, log_sizes_R: np.ndarray | None) -> Iterator[tuple[np.ndarray, Curve]]:
+        """Yield the rows of each model size, and the curve of it."""
+        if log_sizes_R is None or self.sizes is None:
+            yield np.arange(len(tokens_RK)), self
+            return
+        for log_size in np.unique(log_sizes_R):
+            yield np.flatnonzero(log_sizes_R == log_size), self.at_size(float(log_size))
 
     def at_size(self, log_size: float) -> Curve:
         """Return the curve for models larger by a factor, whose logarithm is given, than those that it is for."""
-        assert self.gamma is not None
-        theta_P, draws_SP = self.theta_P.copy(), self.draws_SP.copy()
-        amplitudes = places(self.law, "amplitude")
-        theta_P[amplitudes] *= np.exp(-self.gamma[0] * log_size)
-        draws_SP[:, amplitudes] *= np.exp(-self.gamma[1] * log_size)[:, None]
-        return replace(self, theta_P=theta_P, draws_SP=draws_SP)
+        assert self.sizes is not None
+        point, drawn = self.sizes
+        theta_P, draws_SP = self.theta_P, self.draws_SP
+        return replace(
+            self,
+            theta_P=at_size(self.law, theta_P, point, log_size),
+            draws_SP=at_size(self.law, draws_SP, drawn, log_size),
+        )
+
+    def times(self, factor_S1: np.ndarray) -> Curve:
+        """Return the curve with the losses of each draw times a factor; the law is linear in amplitudes and floor."""
+        draws_SP, linear = self.draws_SP.copy(), [*places(self.law, "amplitude"), *places(self.law, "floor")]
+        draws_SP[:, linear] *= factor_S1
+        return replace(self, draws_SP=draws_SP)
 
     def of_domains(self, domains: tuple[str, ...]) -> Curve:
         """Return the curve for mixtures of some of the law's domains only."""
@@ -126,11 +143,6 @@ class Curve:
         made = law(domains, self.law.target)
         kept = [self.names.index(parameter.name) for parameter in made.parameters]
         return replace(self, law=made, theta_P=self.theta_P[kept], draws_SP=self.draws_SP[:, kept])
-
-    def _sized(self, losses: np.ndarray, theta: np.ndarray, gamma: np.ndarray, log_sizes_R: np.ndarray) -> np.ndarray:
-        """Return losses, (..., R), as models of other sizes would have them; theta (..., P), gamma (...)."""
-        floor = theta[..., places(self.law, "floor")[:1]]
-        return at_size(losses, floor, gamma[..., None], log_sizes_R)
 
 
 @dataclass(frozen=True)
@@ -154,6 +166,16 @@ class Belief:
     def with_laws(self, change: Callable[[Law], Law]) -> Belief:
         """Return the belief with every law replaced by what the function makes of it."""
         return replace(self, curves=tuple(replace(curve, law=change(curve.law)) for curve in self.curves))
+
+    def at_size(self, log_size: float, distance: float) -> Belief:
+        """Return the belief for models larger by a factor, whose logarithm is given.
+
+        Args:
+            log_size: of the factor.
+            distance: by how much more than now they lie beyond the largest size, in powers of e.
+        """
+        factor_S1 = size_factor(self.normals_S, np.array([distance]))
+        return replace(self, curves=tuple(c.at_size(log_size).times(factor_S1) for c in self.curves))
 
     def take(self, draws: np.ndarray) -> Belief:
         """Return the belief with some draws of each curve."""

@@ -19,9 +19,9 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
 from mixlaw.fit.curve import Belief, Curve
 from mixlaw.fit.estimating.regressor import RegressorLaw
-from mixlaw.fit.posterior.extrapolation import distance_beyond
+from mixlaw.fit.posterior.extrapolation import distance_beyond, size_factor
 from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
-from mixlaw.fit.size import log_sizes_over
+from mixlaw.fit.size import largest_size, log_sizes_over
 from mixlaw.fit.target_fit import TargetFit, number
 from mixlaw.fit.units import MILLION
 from mixlaw.laws import LawKind, find
@@ -29,6 +29,8 @@ from mixlaw.laws.repetition import Repeated, count_tokens
 
 Tokens = RunTable | Mapping[str, float] | np.ndarray
 """Mixtures: a run table with the fit's domains, `{domain: tokens}` for one, or an (R, K) array."""
+
+_OF_SIZE = "Predictions are for models of"
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,6 +155,10 @@ class Fit(Tabular):
             if value not in allowed:
                 raise ConfigError(f"{name} is {value!r}; it must be '{allowed[0]}' or '{allowed[1]}'.", "Change it.")
         tokens_RK, available, log_sizes_R = self._asked(tokens, available)
+        beyond_R = None
+        if log_sizes_R is not None:
+            sizes_R = self.params * np.exp(log_sizes_R)
+            beyond_R = self._beyond_largest(sizes_R) - self._beyond_largest(self.params)
         distance_R = self.distance(token_array(tokens, self.domains).sum(axis=1))
         columns = []
         for j, target in enumerate(self.targets):
@@ -161,6 +167,9 @@ class Fit(Tabular):
                 belief = replace(belief, curves=belief.curves[:1])
                 mean_R = belief.curve.losses(tokens_RK, log_sizes_R)
             drawn = belief.losses_by_draw(tokens_RK, distance_R, log_sizes_R)
+            if beyond_R is not None:
+                factor_SR, n = size_factor(belief.normals_S, beyond_R), len(drawn)
+                drawn = [losses_SR * factor_SR[i::n] for i, losses_SR in enumerate(drawn)]
             parts = [(curve.scatter, losses_SR) for curve, losses_SR in zip(belief.curves, drawn, strict=True)]
             columns.append(band(mean_R, parts, self.runs.losses_RJ[:, j]))
         return Prediction.of(columns, tuple(self.targets), interval)
@@ -174,7 +183,7 @@ class Fit(Tabular):
             if tokens.unique_RK is not None and np.isfinite(self.decay):
                 unique_RK = tokens.unique_RK[:, [tokens.domains.index(domain) for domain in self.domains]]
                 tokens_RK, available = self._counted(tokens_RK, unique_RK), None
-            if self._first.gamma is not None and tokens.params_R is not None:
+            if self._first.sizes is not None and tokens.params_R is not None:
                 log_sizes_R = log_sizes_over(tokens.params_R, self.params)
         return tokens_RK / MILLION, available, log_sizes_R
 
@@ -185,11 +194,13 @@ class Fit(Tabular):
     def at_size(self, params: float) -> Fit:
         """Return the fit for another model size; needs runs of several.
 
+        Beyond the largest among the runs a warning of the fit says by which factor, and intervals widen with it.
+
         Raises:
             FitError: the runs are of one size.
             DataError: not a positive number.
         """
-        if self._first.gamma is None:
+        if self._first.sizes is None:
             raise FitError(
                 "The runs are of one model size: nothing is known of others.",
                 "Add runs of another size, with a column params in the run table.",
@@ -197,14 +208,28 @@ class Fit(Tabular):
         if not (np.isfinite(params) and params > 0):
             raise DataError(f"A model cannot have {params} parameters.", "Write a number above 0, such as 7e9.")
         log_size = float(np.log(params / self.params))
+        distance = float(self._beyond_largest(params) - self._beyond_largest(self.params))
         targets = {
-            name: replace(
-                fitted,
-                belief=replace(fitted.belief, curves=tuple(c.at_size(log_size) for c in fitted.belief.curves)),
-            )
+            name: replace(fitted, belief=fitted.belief.at_size(log_size, distance))
             for name, fitted in self.targets.items()
         }
-        return replace(self, targets=targets, params=float(params))
+        said = tuple(text for text in self.warnings if not text.startswith(_OF_SIZE))
+        return replace(self, targets=targets, params=float(params), warnings=(*said, *self._of_size(params)))
+
+    def _beyond_largest(self, params: np.ndarray | float) -> np.ndarray:
+        """Return how far sizes lie beyond the largest model among the runs, in powers of e; 0 within and where a size
+        is not known."""
+        return distance_beyond(np.nan_to_num(params), largest_size(self.runs))
+
+    def _of_size(self, params: float) -> tuple[str, ...]:
+        """Return a sentence on how far a size lies beyond the runs', where it does."""
+        top = largest_size(self.runs)
+        if params <= top * (1 + 1e-9):
+            return ()
+        return (
+            f"{_OF_SIZE} {params:.3g} parameters, {params / top:.3g} times the largest among the runs ({top:.3g}): "
+            "intervals widen with that factor. A run or two of a larger size would tell.",
+        )
 
     def of_domains(self, domains: Sequence[str]) -> Fit:
         """Return the fit for mixtures of some of its domains: those left out have no tokens, and are no targets.

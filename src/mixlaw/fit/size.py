@@ -1,8 +1,11 @@
 """Runs of several model sizes: which there are, and what a law makes of them.
 
-    L = (L_1 - E) (P / P_1)^-gamma + E          P parameters; L_1 the law at the largest size among the runs, P_1
+    L = C p^-gamma D^-(beta + gamma_beta log p) + E p^-gamma_E      p = P / P_1, P parameters
 
-Source: Zhang, Liu, Cherry, Firat 2024, arXiv 2402.17193, Eq. 1.
+with the law C D^-beta + E at the largest size among the runs, P_1. Floors and amplitudes scale apart, and the exponent
+of the tokens may move.
+
+Source: Zhang, Liu, Cherry, Firat 2024, arXiv 2402.17193, Eq. 1. Differs: there E and beta are of all sizes.
 """
 
 from __future__ import annotations
@@ -10,6 +13,13 @@ from __future__ import annotations
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.laws.base import Law, places
+
+SIZE = ("gamma", "gamma_E", "gamma_beta")
+"""Names of the exponents of size."""
+
+_LEAST_EXPONENT = 1e-3
+"""No larger model is believed to learn nothing from tokens. For safety. No data."""
 
 
 def largest_size(runs: RunTable) -> float:
@@ -33,6 +43,12 @@ def log_sizes_over(params_R: np.ndarray, params: float) -> np.ndarray:
     return np.nan_to_num(np.log(np.maximum(params_R, 1e-300) / params))
 
 
-def at_size(losses: np.ndarray, floor: np.ndarray | float, gamma: np.ndarray | float, log_size: np.ndarray | float):
-    """Return losses of the largest size turned into those of another; everything broadcasts."""
-    return floor + (losses - floor) * np.exp(-np.asarray(gamma) * log_size)
+def at_size(law: Law, theta: np.ndarray, exponents: np.ndarray, log_size: float) -> np.ndarray:
+    """Return the parameters of the law, (..., P), at another size, from those at the largest and (..., 3) exponents."""
+    theta = theta.copy()
+    gamma, of_floor, of_exponent = (exponents[..., [i]] for i in range(len(SIZE)))
+    theta[..., places(law, "amplitude")] *= np.exp(-gamma * log_size)
+    theta[..., places(law, "floor")] *= np.exp(-of_floor * log_size)
+    power = places(law, "exponent")
+    theta[..., power] = np.maximum(theta[..., power] + of_exponent * log_size, _LEAST_EXPONENT)
+    return theta

@@ -14,6 +14,7 @@ from mixlaw.fit.estimating.information import Information
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.extrapolation import standard_normals
+from mixlaw.fit.size import SIZE
 from mixlaw.fit.target_fit import CHECKED, TargetFit, number
 from mixlaw.laws import LawKind, find
 
@@ -28,6 +29,7 @@ def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]
         "run_names": list(runs.runs),
         "tokens": runs.tokens_RK.tolist(),
         "unique": None if runs.unique_RK is None else runs.unique_RK.tolist(),
+        "checkpoint_of": list(runs.checkpoint_of) or None,
         "run_params": None if runs.params_R is None else [number(x) for x in runs.params_R],
         "losses": [[number(x) for x in row] for row in runs.losses_RJ],
     }
@@ -84,7 +86,10 @@ def _runs(value: Mapping[str, Any]) -> RunTable:
     params = None if value["run_params"] is None else np.array([_float(x) for x in value["run_params"]])
     if params is not None and params.shape != (R,):
         raise ValueError(f"model sizes are not of {R} runs")
-    return RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params)
+    of = tuple(map(str, value.get("checkpoint_of") or ()))
+    if of and len(of) != R:
+        raise ValueError(f"checkpoint_of is not of {R} runs")
+    return RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params, checkpoint_of=of)
 
 
 def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> TargetFit:
@@ -116,8 +121,12 @@ def _curve(value: Mapping[str, Any], kind: LawKind, runs: RunTable, name: str) -
         raise ValueError(f"the draws of '{name}' are not of its parameters")
     names = [parameter.name for parameter in law.parameters]
     theta_P, draws_SP = np.array([float(parameters[p]) for p in names]), np.column_stack([draws[p] for p in names])
-    gamma = (float(parameters["gamma"]), draws["gamma"]) if "gamma" in parameters and "gamma" not in names else None
-    return Curve(law, theta_P, draws_SP, scatter, gamma)
+    if "gamma" not in parameters or "gamma" in names:
+        return Curve(law, theta_P, draws_SP, scatter)
+    # Files of earlier versions have gamma alone: floors and exponents did not move.
+    none_S = np.zeros(len(draws_SP))
+    point = np.array([float(parameters.get(p, 0.0)) for p in SIZE])
+    return Curve(law, theta_P, draws_SP, scatter, (point, np.column_stack([draws.get(p, none_S) for p in SIZE])))
 
 
 def _float(value: float | None) -> float:

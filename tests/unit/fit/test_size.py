@@ -11,6 +11,7 @@ from mixlaw.core.errors import ConfigError, DataError, FitError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.choosing.held_out import compare_laws
+from mixlaw.fit.posterior.extrapolation import SIZE_SIGMA
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
 
@@ -46,6 +47,31 @@ def test_the_exponent_is_recovered_and_another_size_predicted() -> None:
     assert np.abs(fit.predict(big, at="point").mean - big.losses_RJ).mean() < 0.01
     same = fit.at_size(4e9).predict(replace(big, params_R=None)).mean
     assert same == pytest.approx(fit.predict(big).mean, abs=1e-9)
+
+
+def test_the_band_widens_with_the_factor_beyond_the_largest_size_and_the_fit_says_it() -> None:
+    fit = fit_law(runs_of_sizes(SIZES))
+    width = {}
+    for params in (1e9, 4e9, 16e9):
+        asked = fit.at_size(params).predict({"a": 1e6, "b": 1e6, "c": 1e6})
+        width[params] = float((asked.mean_high - asked.mean_low).mean())
+    assert width[1e9] < width[4e9] < width[16e9]
+    assert width[16e9] > 2 * 1.64 * 0.8 * SIZE_SIGMA * np.log(16)
+    assert "4e+09 parameters, 4 times the largest" in fit.at_size(4e9).warnings[-1]
+    back = fit.at_size(4e9).at_size(1e9)
+    assert back.warnings == fit.warnings
+    np.testing.assert_allclose(back.belief("a").curve.draws_SP, fit.belief("a").curve.draws_SP, rtol=1e-9)
+
+
+def test_floors_that_fall_with_size_are_recovered() -> None:
+    runs = runs_of_sizes(SIZES)
+    falling = THETA[:, 4] * ((SIZES / 1e9)[:, None] ** -0.08 - 1)
+    fit = fit_law(replace(runs, losses_RJ=runs.losses_RJ + falling))
+    big = runs_of_sizes(np.full(8, 4e9), seed=1)
+    truth = big.losses_RJ + THETA[:, 4] * (4**-0.08 - 1)
+    assert [fit.targets[d].parameters["gamma_E"] for d in DOMAINS] == pytest.approx([0.08] * 3, abs=0.05)
+    # With a floor that does not move the mean error is above .03.
+    assert np.abs(fit.predict(big, at="point").mean - truth).mean() < 0.015
 
 
 def test_the_mixture_for_another_size_can_differ_and_is_solved() -> None:

@@ -1,7 +1,7 @@
 """The estimator of the law `pairwise`: each target on its own runs, under the law's priors.
 
 Every target has a maximum a posteriori point under a normal prior on (log n0, a, log beta, log t, e, h) and, where runs
-are of several sizes, gamma, the exponent of the model's size. Residuals are scaled by a standard deviation that may
+are of several sizes, the exponents of the model's size. Residuals are scaled by a standard deviation that may
 grow with the loss (`Scatter`) and weighted by Huber's weights.
 
 Interference (h) is switched on when leaving out mixtures shows that it pays. Half a standard error of the paired
@@ -12,20 +12,21 @@ Shape letters: R runs, K domains, J targets, P coordinates, S draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.curve import Curve
+from mixlaw.fit.checkpoints import Batches
+from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.gauss_newton import minimise
 from mixlaw.fit.estimating.information import Information, information
 from mixlaw.fit.estimating.pairwise_density import PairwiseDensity
 from mixlaw.fit.estimating.pairwise_point import Target, fit_points
-from mixlaw.fit.estimating.pairwise_problem import GAMMA, A, E, PairwiseProblem
+from mixlaw.fit.estimating.pairwise_problem import A, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.posterior.convergence import Convergence
@@ -111,7 +112,7 @@ class _Same:
         self.runs = runs
         arrays = (runs.tokens_RK, runs.losses_RJ, runs.params_R)
         content = (None if x is None else np.ascontiguousarray(x, float).tobytes() for x in arrays)
-        self.key = (runs.domains, runs.targets, *content)
+        self.key = (runs.domains, runs.targets, runs.checkpoint_of, *content)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self.key == other.key
@@ -153,7 +154,8 @@ def _require_runs(runs: RunTable) -> None:
 def _whole(fit: Target, runs: RunTable, j: int) -> PairwiseProblem:
     """Return the problem of a target with all runs, in their order, also those that did not measure it."""
     mixtures = Mixtures.of(runs.tokens_RK / typical_total(runs.tokens_RK))
-    return PairwiseProblem(fit.law, mixtures, runs.losses_RJ[:, j], fit.problem.interference, log_sizes(runs))
+    batches = Batches.of(runs)
+    return PairwiseProblem(fit.law, mixtures, runs.losses_RJ[:, j], fit.problem.interference, log_sizes(runs), batches)
 
 
 def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
@@ -177,9 +179,23 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
         z_SP, found = _drawn(problem, around, seed, draws)
     at_bound = ("a",) * bool(fit.z_P[A] >= upper[A] - 1e-9 or fit.z_P[A] <= lower[A] + 1e-9)
     at_bound += ("E",) * bool(fit.z_P[E] <= lower[E] + 1e-12)
-    gamma = None if problem.log_sizes_R is None else (float(fit.z_P[GAMMA]), z_SP[:, GAMMA])
+    sizes = None if problem.log_sizes_R is None else problem.in_tokens(np.vstack([fit.z_P, z_SP]), unit)
     theta_P, theta_SP = (law.rescale(problem.theta(z), unit) for z in (fit.z_P[None], z_SP))
-    return Estimated(Curve(law, theta_P[0], theta_SP, fit.scatter, gamma), at_bound, _known(fit), found)
+    return Estimated(
+        Curve(law, theta_P[0], theta_SP, fit.scatter, None if sizes is None else (sizes[0], sizes[1:])),
+        at_bound,
+        _known(fit),
+        found,
+    )
+
+
+def _of_ended_runs(fit: Target) -> Scatter:
+    """Return the scatter of a run that has ended: that of the rows, and the shock of its batch, which is a new one."""
+    problem = fit.problem
+    if problem.batches is None:
+        return fit.scatter
+    tau_B = np.diag(fit.precision_PP)[problem.shocks] ** -0.5 / problem.batches.early_B
+    return replace(fit.scatter, sd_nats=float(np.hypot(fit.scatter.sd_nats, np.median(tau_B))))
 
 
 def _drawn(problem: PairwiseProblem, around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence]:

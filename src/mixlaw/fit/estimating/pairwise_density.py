@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixlaw.fit.estimating.pairwise_problem import GAMMA, LOG_BETA, LOG_C, LOG_N0, A, E, PairwiseProblem
+from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, LOG_N0, A, E, PairwiseProblem
 from mixlaw.fit.posterior.around import NOISE_SHAPE, Around
 from mixlaw.laws.pairwise import A_RANGE
 
@@ -192,8 +192,7 @@ class PairwiseDensity:
         log_C = np.log(f_low) + beta * (state.m_S - state.s_S) - state.i0_S + state.i1_S * state.s_S
         z[:, LOG_C], z[:, LOG_BETA], z[:, E] = log_C, np.log(beta), floor
         log_reducible = log_C[:, None] - beta[:, None] * state.y_SR + state.I_SR
-        if self.problem.log_sizes_R is not None:
-            log_reducible -= z[:, GAMMA, None] * self.problem.log_sizes_R
+        log_reducible += self.problem.log_shrink(z, state.y_SR)
         inside = np.all((z >= self.around.lower_P) & (z <= self.around.upper_P), axis=1)
         inside &= (L_high > 0) & (L_low > L_high)
         return state, _Curve(share, f_low, f_high, steepness, beta, np.exp(log_reducible), inside)
@@ -201,7 +200,7 @@ class PairwiseDensity:
     def _gradient(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         state, curve = self._problem_coordinates(x_SP)
         around, z, share, beta = self.around, state.z_SP, curve.share_S, curve.beta_S
-        away_SR = curve.reducible_SR + z[:, E, None] - around.losses_R
+        away_SR = curve.reducible_SR + self.problem.floor(z) - around.losses_R
         pull_SR = around.precision_R * away_SR
         by_noise = around.degrees / len(around.losses_R)
         squares = NOISE_SHAPE + (pull_SR * away_SR).sum(axis=1) * by_noise
@@ -228,7 +227,7 @@ class PairwiseDensity:
         by_log_SR = by_loss_SR * curve.reducible_SR
         by_C = by_log_SR.sum(axis=1) - prior_SP[:, LOG_C]
         by_log_beta = -(by_log_SR * state.y_SR).sum(axis=1) * curve.beta_S - prior_SP[:, LOG_BETA]
-        by_E = by_loss_SR.sum(axis=1) - prior_SP[:, E]
+        by_E = (by_loss_SR * self.problem.floor_shrink(z)).sum(axis=1) - prior_SP[:, E]
         # The volume has 1 / beta and 1 / s.
         by_beta = (by_log_beta - 1) / curve.beta_S + by_C * (state.m_S - s)
         by_i1, by_i0 = by_beta + by_C * s, -by_C
@@ -236,7 +235,7 @@ class PairwiseDensity:
         by_s = -by_beta * curve.steepness_S / s + by_C * (i1 - curve.beta_S) - 1 / s - 2 * by_i1 * i1 / s
         far = state.far_SR
         by_I_SR = by_log_SR + w_R * (by_i0[:, None] + (by_i1 / s**2)[:, None] * far)
-        by_y_SR = by_I_SR * state.I_by_y_SR - curve.beta_S[:, None] * by_log_SR
+        by_y_SR = by_I_SR * state.I_by_y_SR - (curve.beta_S[:, None] + self.problem.bent(z)) * by_log_SR
         by_y_SR += w_R * (by_m[:, None] + (by_s / s)[:, None] * far)
         by_y_SR += w_R * (by_i1 / s**2)[:, None] * (state.I_SR - state.i0_S[:, None])
         by_Q_SR = by_y_SR / (z[:, A, None] * state.Q_SR)
@@ -252,7 +251,10 @@ class PairwiseDensity:
         slope[:, LOG_N0] += known * z[:, A]
         slope[:, A] += known * z[:, LOG_N0] + by_exponent.sum(axis=1) - (by_y_SR * state.y_SR).sum(axis=1) / z[:, A]
         if self.problem.log_sizes_R is not None:
-            slope[:, GAMMA] -= by_log_SR @ self.problem.log_sizes_R
+            by_exponents = self.problem.by_exponents(z, curve.reducible_SR, state.y_SR)
+            slope[:, self.problem.exponents] += (by_loss_SR[:, None] @ by_exponents)[:, 0]
+        if self.problem.batches is not None:
+            slope[:, self.problem.shocks] += by_loss_SR @ self.problem.batches.member_RB
         floor, f_low, f_high = self._curve_slopes(x_SP, curve)
         by_f = (f_low - f_high) / (2 * s)
         volume = np.stack([0 * s, 1 / x_SP[:, E], 1 - 2 * curve.share_S]) - f_low - f_high
@@ -278,7 +280,7 @@ class PairwiseDensity:
 
     def _information(self, x_SP: np.ndarray) -> np.ndarray:
         around, (state, curve) = self.around, self._problem_coordinates(x_SP)
-        away_R = curve.reducible_SR[0] + state.z_SP[0, E] - around.losses_R
+        away_R = curve.reducible_SR[0] + self.problem.floor(state.z_SP)[0] - around.losses_R
         by_noise = around.degrees / len(around.losses_R)
         squares = NOISE_SHAPE + float(around.precision_R @ away_R**2) * by_noise
         scale_R = np.sqrt((around.degrees + NOISE_SHAPE) * by_noise / squares * around.precision_R)

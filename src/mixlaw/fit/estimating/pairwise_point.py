@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.checkpoints import Batches, repeats
 from mixlaw.fit.curve import Scatter
 from mixlaw.fit.estimating.gauss_newton import Minimum, minimise
-from mixlaw.fit.estimating.pairwise_problem import GAMMA, LOG_BETA, LOG_C, E, PairwiseProblem
+from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND, clipped_noise
 from mixlaw.fit.size import log_sizes
 from mixlaw.laws.pairwise import WORTH_SD, Mixtures, Pairwise
@@ -26,8 +27,15 @@ _POWER_SD = 0.5
 """Prior standard deviation of the power by which the scatter grows with the loss: weak.
 Chosen on: RegMix, before the split."""
 
-_GAMMA = (0.1, 0.2)
-"""Prior mean and standard deviation of gamma. Source: fine-tuning exponents of size in Zhang et al. 2024, sec. 4."""
+_GAMMAS = ((0.1, 0.2), (0.0, 0.1), (0.0, 0.1))
+"""Prior mean and standard deviation of gamma, gamma_E and gamma_beta. Source: fine-tuning exponents of size in Zhang et
+al. 2024, sec. 4, where floor and exponent do not move: they are believed to move little."""
+
+_FLOOR = (0.8, 0.1)
+"""Prior mean and standard deviation of the floor at the largest size over the smallest loss, where rows are
+checkpoints: along runs alone a steep curve above a high floor and a shallow one are hardly told apart. Chosen on: the
+tuning half of a public pretraining sweep's mixtures (docs/lab.md); published ones, 1.69 of about 2 nats in Hoffmann et
+al. 2022, are as high."""
 
 _OPEN = 1e-10
 """A direction in which nothing holds the parameters has this part of the largest information. For safety. No data."""
@@ -65,14 +73,15 @@ def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequenc
         interference: whether h is fitted.
         targets: places of those wanted; None for all.
     """
-    tokens_RK, sizes_R, fits = runs.tokens_RK / unit, log_sizes(runs), []
+    tokens_RK, sizes_R, batches, fits = runs.tokens_RK / unit, log_sizes(runs), Batches.of(runs), []
+    groups_R = np.unique(runs.checkpoint_of, return_inverse=True)[1] if batches is not None else None
     for j in range(len(runs.targets)) if targets is None else targets:
         law, losses_R = Pairwise(runs.domains, runs.targets[j]), runs.losses_RJ[:, j]
         measured = np.flatnonzero(np.isfinite(losses_R))
         # A canonical order makes the result independent of the order of the runs, to the last bit.
         rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
-        problem = PairwiseProblem(law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R).take(rows)
-        fits.append(_estimated(problem))
+        problem = PairwiseProblem(law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R, batches).take(rows)
+        fits.append(_estimated(problem, None if groups_R is None else groups_R[rows]))
     return fits
 
 
@@ -89,11 +98,22 @@ def _prior(problem: PairwiseProblem) -> tuple[np.ndarray, np.ndarray]:
         WORTH_SD["target"] ** 2 * np.ones((M, M)) + WORTH_SD["source"] ** 2 * np.eye(M)
     )
     if problem.log_sizes_R is not None:
-        mean[GAMMA], precision[GAMMA, GAMMA] = _GAMMA[0], _GAMMA[1] ** -2
+        mean[problem.exponents], sds = zip(*_GAMMAS, strict=True)
+        precision[problem.exponents, problem.exponents] = np.diag(np.array(sds) ** -2)
+    if problem.batches is not None:
+        mean[E], precision[E, E] = _FLOOR[0] * problem.losses_R.min(), (_FLOOR[1] * problem.losses_R.min()) ** -2
+        _believe_shocks(problem, mean, precision)
     return mean, precision
 
 
-def _estimated(problem: PairwiseProblem) -> Target:
+def _believe_shocks(problem: PairwiseProblem, z_P: np.ndarray, precision_PP: np.ndarray) -> None:
+    """Write into the prior how large the shocks of batches are, given what they are found to be."""
+    if problem.batches is not None:
+        tau_B = problem.batches.tau(z_P[problem.shocks], float(np.median(problem.losses_R)))
+        precision_PP[problem.shocks, problem.shocks] = np.diag(tau_B**-2)
+
+
+def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None) -> Target:
     """Return the target at its maximum a posteriori point, with its noise, weights and covariance."""
     losses_R, (lower, upper) = problem.losses_R, problem.bounds()
     span = float(np.ptp(losses_R)) or 1e-6 * (float(np.abs(losses_R).max()) + 1e-12)
@@ -106,7 +126,8 @@ def _estimated(problem: PairwiseProblem) -> Target:
         found = [minimise(*arguments, start, mean_P, precision_PP, lower, upper) for start in starts]
         best = min(found, key=lambda minimum: minimum.cost)
         starts = [best.z_P]
-        _set_noise(fit, best)
+        _set_noise(fit, best, groups_R)
+        _believe_shocks(problem, best.z_P, precision_PP)
         scale = np.sqrt(fit.weights_R) / fit.scatter.at(best.losses_R)
     fit.z_P = starts[0]
     return fit
@@ -125,8 +146,11 @@ def _starts(fit: Target) -> list[np.ndarray]:
     return starts
 
 
-def _set_noise(fit: Target, best: Minimum) -> None:
-    """Estimate the scatter from the residuals, then the weights and the covariance."""
+def _set_noise(fit: Target, best: Minimum, groups_R: np.ndarray | None) -> None:
+    """Estimate the scatter from the residuals, then the weights and the covariance.
+
+    Rows of one run (of equal `groups_R`) share its shock, and so weigh less together.
+    """
     problem, sd = fit.problem, fit.scatter
     count = len(problem.losses_R)
     free = np.flatnonzero(best.free_P)
@@ -144,6 +168,7 @@ def _set_noise(fit: Target, best: Minimum) -> None:
     noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * 1.4826, floor)
     fit.scatter = Scatter(noise, power, sd.base, sd.span)
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))
+    fit.weights_R /= repeats(best.residuals_R / np.exp(power * height), groups_R)
     fit.covariance_PP = np.zeros_like(fit.precision_PP)
     fit.covariance_PP[np.ix_(free, free)] = posterior
 

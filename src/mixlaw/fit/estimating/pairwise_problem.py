@@ -1,29 +1,30 @@
 """The law `pairwise` for one target as an estimation problem: coordinates, losses, derivatives.
 
-    z = (log C, log n0, a, log beta, E, log t_i, e_i, h_i, gamma)   i over the domains other than the target's own
+    z = (log C, log n0, a, log beta, E, log t_i, e_i, h_i, gamma, gamma_E, gamma_beta, u_b)
 
-with tokens in units of a typical run's total. h is left out of z where interference is switched off, and gamma, the
-exponent of the model's size, where all runs are of one size (`mixlaw.fit.size`).
+i over the domains other than the target's own, with tokens in units of a typical run's total. h is left out of z where
+interference is switched off, the three exponents of the model's size where all runs are of one size
+(`mixlaw.fit.size`), and u, the shocks of batches, where no rows are checkpoints of one run (`mixlaw.fit.checkpoints`).
 
-Shape letters: R runs, M other domains, P coordinates, S draws.
+Shape letters: R runs, M other domains, P coordinates, S draws, B batches.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mixlaw.fit.checkpoints import Batches
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.fit.size import SIZE
 from mixlaw.laws._shares import EXPONENT_BOUNDS
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise, log_odds
 
 LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
-GAMMA = -1
-"""Place of gamma in z, where it has one. No data."""
-
-_LOG_T, _GAMMAS = (-60.0, 30.0), (-2.0, 5.0)
-"""Bounds of log t and gamma: so wide that priors hold them, since at a bound they would have no variance. No data."""
+_LOG_T, _GAMMAS, _SHOCKS = (-60.0, 30.0), (-2.0, 5.0), 10.0
+"""Bounds of log t, the exponents of size and shocks, nats: so wide that priors hold them, since at a bound they would
+have no variance. No data."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class PairwiseProblem:
         mixtures: tokens of the runs, in units.
         losses_R: nats.
         interference: whether z has h.
-        log_sizes_R: logarithm of each model's size over the largest; None where z has no gamma.
+        log_sizes_R: logarithm of each model's size over the largest; None where z has no exponents of size.
+        batches: of checkpoints, which share a shock; None where z has no shocks.
     """
 
     law: Pairwise
@@ -43,6 +45,7 @@ class PairwiseProblem:
     losses_R: np.ndarray
     interference: bool
     log_sizes_R: np.ndarray | None = None
+    batches: Batches | None = None
 
     @property
     def sources(self) -> int:
@@ -52,12 +55,23 @@ class PairwiseProblem:
     @property
     def size(self) -> int:
         """P."""
-        return self.of_law + (self.log_sizes_R is not None)
+        return self.shocks.stop
 
     @property
     def of_law(self) -> int:
         """How many coordinates are parameters of the law."""
         return len(CURVE) + self.sources * (3 if self.interference else 2)
+
+    @property
+    def exponents(self) -> slice:
+        """The places of gamma, gamma_E and gamma_beta; empty where there are none."""
+        return slice(self.of_law, self.of_law + len(SIZE) * (self.log_sizes_R is not None))
+
+    @property
+    def shocks(self) -> slice:
+        """The places of u; empty where there are none."""
+        first = self.exponents.stop
+        return slice(first, first + (0 if self.batches is None else len(self.batches)))
 
     @property
     def _logarithms(self) -> np.ndarray:
@@ -69,7 +83,10 @@ class PairwiseProblem:
         """Return the problem of some of the runs."""
         sizes = None if self.log_sizes_R is None else self.log_sizes_R[rows]
         tokens_RK = self.mixtures.tokens_RK[rows]
-        return PairwiseProblem(self.law, Mixtures.of(tokens_RK), self.losses_R[rows], self.interference, sizes)
+        batches = None if self.batches is None else self.batches.take(rows)
+        return replace(
+            self, mixtures=Mixtures.of(tokens_RK), losses_R=self.losses_R[rows], log_sizes_R=sizes, batches=batches
+        )
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (P,) lower and upper bounds of z."""
@@ -85,14 +102,15 @@ class PairwiseProblem:
             max(float(self.losses_R.min()), 0.0),
         )
         lower[self.law.part("t")], upper[self.law.part("t")] = _LOG_T
-        if self.log_sizes_R is not None:
-            lower[GAMMA], upper[GAMMA] = _GAMMAS
+        lower[self.exponents], upper[self.exponents] = _GAMMAS
+        lower[self.shocks], upper[self.shocks] = -_SHOCKS, _SHOCKS
         return lower, upper
 
     def losses(self, z_SP: np.ndarray) -> np.ndarray:
         """Return (S, R) losses."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.law.terms(self.theta(z_SP), self.mixtures).reducible * self._shrink(z_SP) + z_SP[:, E, None]
+            terms = self.law.terms(self.theta(z_SP), self.mixtures)
+            return terms.reducible * np.exp(self.log_shrink(z_SP, terms.log_D)) + self.floor(z_SP)
 
     def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (R,) losses and (R, P) derivatives by z.
@@ -103,25 +121,27 @@ class PairwiseProblem:
         theta_P, x, M = self.theta(z_P[None])[0], self.mixtures, self.sources
         with np.errstate(over="ignore", invalid="ignore"):
             terms = self.law.terms(theta_P, x)
-            reducible = terms.reducible * np.ravel(self._shrink(z_P[None]))
+            reducible = terms.reducible * np.exp(self.log_shrink(z_P[None], terms.log_D[None])[0])
+            floor = self.floor(z_P[None])[0]
             jacobian = np.empty((len(self.losses_R), self.size))
             a, first, known = theta_P[A], len(CURVE), theta_P[LOG_N0] ** theta_P[A]
-            by_log_D = reducible * terms.slope
+            by_log_D = reducible * (terms.slope - self.bent(z_P[None])[0])
             by_Q = by_log_D / (a * terms.Q)
             logs = terms.worth * x.log_RK
             jacobian[:, LOG_C] = reducible
             jacobian[:, LOG_N0] = by_Q * a * known
             jacobian[:, A] = by_Q * (known * z_P[LOG_N0] + logs.sum(-1)) - by_log_D * terms.log_D / a
             jacobian[:, LOG_BETA] = -reducible * terms.log_D * theta_P[LOG_BETA]
-            jacobian[:, E] = 1.0
+            jacobian[:, E] = self.floor_shrink(z_P[None])[0]
             self._others_into(jacobian[:, first : first + M], terms.worth, by_Q)
             self._others_into(jacobian[:, first + M : first + 2 * M], logs, by_Q)
             if self.interference:
                 odds = log_odds(x, terms.log_D)
                 self._others_into(jacobian[:, first + 2 * M : first + 3 * M], odds, reducible)
-            if self.log_sizes_R is not None:
-                jacobian[:, GAMMA] = -reducible * self.log_sizes_R
-        return reducible + z_P[E], jacobian
+            jacobian[:, self.exponents] = self.by_exponents(z_P[None], reducible[None], terms.log_D[None])[0]
+            if self.batches is not None:
+                jacobian[:, self.shocks] = self.batches.member_RB
+        return reducible + floor, jacobian
 
     def _others_into(self, out_RM: np.ndarray, values_RK: np.ndarray, times_R: np.ndarray) -> None:
         """Write the columns of the other domains, times a number of each run."""
@@ -129,14 +149,47 @@ class PairwiseProblem:
         np.multiply(values_RK[:, :own], times_R[:, None], out=out_RM[:, :own])
         np.multiply(values_RK[:, own + 1 :], times_R[:, None], out=out_RM[:, own:])
 
-    def _shrink(self, z_SP: np.ndarray) -> np.ndarray:
-        """Return what the models' sizes make of the reducible losses, (S, R) or 1."""
-        return np.ones(1) if self.log_sizes_R is None else np.exp(-z_SP[:, GAMMA, None] * self.log_sizes_R)
+    def log_shrink(self, z_SP: np.ndarray, log_D_SR: np.ndarray) -> np.ndarray:
+        """Return the logarithm of what the models' sizes make of the reducible losses, (S, R) or (S, 1)."""
+        if self.log_sizes_R is None:
+            return np.zeros((len(z_SP), 1))
+        first = self.exponents.start
+        return -z_SP[:, first, None] * self.log_sizes_R - self.bent(z_SP) * log_D_SR
+
+    def bent(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return by how much the models' sizes add to beta, (S, R) or (S, 1)."""
+        if self.log_sizes_R is None:
+            return np.zeros((len(z_SP), 1))
+        return z_SP[:, self.exponents.stop - 1, None] * self.log_sizes_R
+
+    def floor_shrink(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return what the models' sizes make of the floor, (S, R) or (S, 1)."""
+        if self.log_sizes_R is None:
+            return np.ones((len(z_SP), 1))
+        return np.exp(-z_SP[:, self.exponents.start + 1, None] * self.log_sizes_R)
+
+    def floor(self, z_SP: np.ndarray) -> np.ndarray:
+        """Return the floors with the shocks of the batches, (S, R) or (S, 1) nats."""
+        floor = z_SP[:, E, None] * self.floor_shrink(z_SP)
+        return floor if self.batches is None else floor + z_SP[:, self.shocks] @ self.batches.member_RB.T
+
+    def by_exponents(self, z_SP: np.ndarray, reducible_SR: np.ndarray, log_D_SR: np.ndarray) -> np.ndarray:
+        """Return (S, R, 3 or 0) derivatives of the losses by the exponents of size."""
+        if self.log_sizes_R is None:
+            return np.zeros((*reducible_SR.shape, 0))
+        by_E = z_SP[:, E, None] * self.floor_shrink(z_SP)
+        return -np.stack([reducible_SR, by_E, reducible_SR * log_D_SR], axis=-1) * self.log_sizes_R[:, None]
 
     def straight(self, z_P: np.ndarray) -> RidgeCoordinates:
         """Return the coordinates in which the posterior around a point is not curved."""
         D_R = self.law.effective_tokens(self.theta(z_P[None])[0], self.mixtures)
         return RidgeCoordinates.of(D_R, LOG_C, LOG_BETA, E)
+
+    def in_tokens(self, z_SP: np.ndarray, unit: float) -> np.ndarray:
+        """Return the (S, 3) exponents of size for tokens that are `unit` times as many in the new unit."""
+        exponents = z_SP[:, self.exponents].copy()
+        exponents[:, 0] -= exponents[:, 2] * np.log(unit)
+        return exponents
 
     def theta(self, z_SP: np.ndarray) -> np.ndarray:
         """Return (S, P) parameters of the law, tokens in units, at the largest size."""

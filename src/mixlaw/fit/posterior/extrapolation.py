@@ -7,7 +7,9 @@ the distance:
 
     A_s = A exp(sigma z_s x) / m      x = log(total tokens / those of the largest run), 0 within the runs
 
-with one standard normal z_s a draw and target; m keeps the mean over the draws.
+with one standard normal z_s a draw and target; m keeps the mean over the draws. Beyond the largest model among the
+runs nothing says that floors keep falling as they did, and all runs of a larger size share what they differ by: there
+the whole loss moves, in the same way, with x the log of the model's size over the largest.
 
 Source: that a model's discrepancy belongs into its prediction, and grows away from the data: Kennedy and O'Hagan 2001,
 J. R. Stat. Soc. B 63:425-464, section 4. Differs: it is a function of the distance alone, and a factor.
@@ -27,6 +29,12 @@ from mixlaw.laws.base import Law, places
 SIGMA = 0.05
 """Relative standard deviation of a curve's height at e times the largest run. Chosen on: the fine-tuning swarm's
 mixtures at 180k and 360k tokens: with it 90 % intervals cover about 90 instead of 67 to 79 % there (docs/lab.md)."""
+
+
+SIZE_SIGMA = 0.01
+"""Relative standard deviation of all losses of models e times as large as the largest among the runs. Chosen on: the
+tuning half of a public pretraining sweep's mixtures, 2.2 times beyond the largest size (docs/lab.md): one step between
+sizes, so a guess of the order."""
 
 
 def distance_beyond(totals_R: np.ndarray | float, largest: float) -> np.ndarray:
@@ -52,6 +60,12 @@ def factor(normals_S: np.ndarray, distance_R: np.ndarray) -> np.ndarray:
     """Return (S, R) factors of the amplitude, of mean 1 over the draws."""
     moved = np.exp(SIGMA * normals_S[:, None] * distance_R)
     return moved / moved.mean(axis=0)
+
+
+def size_factor(normals_S: np.ndarray, distance_R: np.ndarray) -> np.ndarray:
+    """Return (S, R) factors of the losses of models beyond the largest size; negative distances take them back."""
+    # Rolled, so that what size and tokens leave open does not go together.
+    return np.exp(SIZE_SIGMA * np.roll(normals_S, len(normals_S) // 2)[:, None] * distance_R)
 
 
 def parameters_beyond(law: Law, theta_SP: np.ndarray, normals_S: np.ndarray, distance: float) -> np.ndarray:

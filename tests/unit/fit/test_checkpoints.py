@@ -1,0 +1,66 @@
+"""Checkpoints along runs: batches, what they say less, and the column that names their run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.checkpoints import EARLY, Batches, repeats
+
+TOTALS = np.array([2e6, 4e6, 8e6, 16e6])
+
+
+def checkpoints(mixtures: int = 10, early: float = 0.3, seed: int = 0) -> RunTable:
+    """Runs of two domains with four checkpoints each; the first lies `early` nats above the law."""
+    rng = np.random.default_rng(seed)
+    shares = rng.uniform(0.1, 0.9, mixtures)
+    tokens = np.array([[w * n, (1 - w) * n] for w in shares for n in TOTALS])
+    losses = 1.6 + 0.5 * (tokens / 1e6) ** -0.3 + 0.003 * rng.standard_normal(tokens.shape)
+    losses[::4] += early
+    of = tuple(f"m{m}" for m in range(mixtures) for _ in TOTALS)
+    names = tuple(f"{name}-{i}" for i, name in enumerate(of))
+    return RunTable(names, ("a", "b"), ("a", "b"), tokens, losses, checkpoint_of=of)
+
+
+def test_checkpoints_of_one_size_and_amount_are_a_batch_and_early_ones_may_lie_further_off() -> None:
+    batches = Batches.of(checkpoints())
+    assert batches is not None and batches.member_RB.sum(axis=0).tolist() == [10] * 4
+    assert np.sort(batches.early_B) == pytest.approx([1.0, 2**EARLY, 4**EARLY, 8**EARLY], rel=0.2)
+
+
+def test_a_table_of_runs_has_no_batches() -> None:
+    runs = checkpoints()
+    assert Batches.of(runs.take(np.arange(0, 40, 4))) is None
+
+
+def test_a_shock_of_early_checkpoints_does_not_bend_the_law() -> None:
+    runs, asked = checkpoints(), np.array([[20e6, 20e6]])
+    truth = 1.6 + 0.5 * 20**-0.3
+    of_checkpoints = fit_law(runs, law="pairwise").predict(asked, at="point").mean[0]
+    bare = RunTable(runs.runs, runs.domains, runs.targets, runs.tokens_RK, runs.losses_RJ)
+    of_runs = fit_law(bare, law="pairwise").predict(asked, at="point").mean[0]
+    assert np.abs(of_checkpoints - truth).max() < 0.5 * np.abs(of_runs - truth).max()
+
+
+def test_rows_of_one_run_say_as_little_more_as_they_agree() -> None:
+    groups = np.repeat(np.arange(50), 4)
+    rng = np.random.default_rng(0)
+    assert repeats(np.repeat(rng.standard_normal(50), 4), groups) == pytest.approx(4.0)
+    assert repeats(rng.standard_normal(200), groups).max() < 1.6
+    assert repeats(rng.standard_normal(200), None).tolist() == [1.0] * 200
+
+
+def test_tables_and_fits_keep_the_run_of_a_checkpoint(tmp_path) -> None:
+    runs = checkpoints(4)
+    runs.to_csv(tmp_path / "runs.csv")
+    assert RunTable.from_csv(tmp_path / "runs.csv").checkpoint_of == runs.checkpoint_of
+    assert runs.take([5, 0]).checkpoint_of == ("m1", "m0")
+    fit_law(runs, law="pairwise").save(tmp_path / "fit.json")
+    assert Fit.load(tmp_path / "fit.json").runs.checkpoint_of == runs.checkpoint_of
+
+
+def test_an_empty_cell_is_a_run_of_its_own() -> None:
+    columns = {"run": ["x", "y"], "tokens:a": [1, 2], "loss:a": [2.0, 1.0], "checkpoint_of": ["", "r"]}
+    assert RunTable.from_columns(columns).checkpoint_of == ("x", "r")
