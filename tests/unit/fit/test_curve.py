@@ -17,12 +17,13 @@ DOMAINS = ("a", "b")
 TOKENS = np.array([[1.0, 2.0], [0.5, 0.3], [4.0, 1.0]])
 RNG = np.random.default_rng(0)
 DRAWS = np.array([0.5, 0.2, 0.6, 0.2, 0.8]) * np.exp(0.1 * RNG.standard_normal((8, 5)))
-GAMMAS = 0.1 + 0.02 * RNG.standard_normal(8)
+GAMMA = np.array([0.12, 0.05, 0.02])
+GAMMAS = GAMMA + 0.02 * RNG.standard_normal((8, 3))
 SIZES = np.log([1.0, 0.1, 0.5])
 
 
 def curve(gamma: bool = False) -> Curve:
-    sized = (0.12, GAMMAS) if gamma else None
+    sized = (GAMMA, GAMMAS) if gamma else None
     return Curve(Transfer(DOMAINS, "a"), DRAWS[0], DRAWS, Scatter(0.01), sized)
 
 
@@ -54,21 +55,27 @@ def test_some_draws_of_a_belief_are_its_draws(gamma: bool) -> None:
 
 
 def test_parameters_are_named_that_of_the_size_last() -> None:
-    assert list(curve(True).parameters) == ["C", "k", "alpha", "beta", "E", "gamma"]
-    assert curve(True).parameters["gamma"] == 0.12
+    sized = ["gamma", "gamma_E", "gamma_beta"]
+    assert list(curve(True).parameters) == ["C", "k", "alpha", "beta", "E", *sized]
+    assert [curve(True).parameters[name] for name in sized] == GAMMA.tolist()
     assert list(curve().draws) == ["C", "k", "alpha", "beta", "E"]
 
 
-def test_losses_at_a_size_shrink_what_lies_above_the_floor() -> None:
+def test_losses_at_a_size_are_the_laws_with_height_floor_and_exponent_of_that_size() -> None:
     sized = curve(True)
-    plain = sized.losses(TOKENS)
     found = sized.losses(TOKENS, SIZES)
-    floor = DRAWS[0, 4]
-    assert found == pytest.approx(floor + (plain - floor) * np.exp(-0.12 * SIZES))
-    assert curve().losses(TOKENS, SIZES) == pytest.approx(plain)
+    for row, log_size in enumerate(SIZES):
+        C, k, alpha, beta, E = DRAWS[0]
+        gamma, of_floor, of_exponent = GAMMA
+        theta = np.array(
+            [C * np.exp(-gamma * log_size), k, alpha, beta + of_exponent * log_size, E * np.exp(-of_floor * log_size)]
+        )
+        assert found[row] == pytest.approx(sized.law.predict(theta, TOKENS[row : row + 1])[0])
+    assert curve().losses(TOKENS, SIZES) == pytest.approx(sized.losses(TOKENS))
     by_draw = belief(sized).losses_by_draw(TOKENS, np.zeros(3), SIZES)[0]
-    plain_by_draw = sized.law.predict(DRAWS, TOKENS)
-    assert by_draw == pytest.approx(at_size(plain_by_draw, DRAWS[:, 4:], GAMMAS[:, None], SIZES))
+    for row, log_size in enumerate(SIZES):
+        drawn = at_size(sized.law, DRAWS, GAMMAS, float(log_size))
+        assert by_draw[:, row] == pytest.approx(sized.law.predict(drawn, TOKENS[row : row + 1])[:, 0])
 
 
 def test_the_curve_for_another_size_predicts_what_the_size_says() -> None:
