@@ -8,7 +8,7 @@ import pytest
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.estimating import pairwise_point
 from mixlaw.fit.estimating.pairwise_point import Target, fit_points
-from mixlaw.fit.estimating.pairwise_problem import GAMMA
+from mixlaw.fit.size import SIZE
 from mixlaw.laws.pairwise import Pairwise
 
 DOMAINS = ("a", "b", "c")
@@ -45,14 +45,14 @@ def test_what_other_domains_are_worth_goes_together() -> None:
     (target, *_) = fitted(table(12, 0.01, sizes=True))
     held = np.diag(target.precision_PP) > 0
     prior = np.linalg.inv(target.precision_PP[np.ix_(held, held)])
-    names = [p.name for p in target.law.parameters[: target.problem.of_law]] + ["gamma"]
+    names = [p.name for p in target.law.parameters[: target.problem.of_law]] + list(SIZE)
     names = [name for name, here in zip(names, held, strict=True) if here]
     b, c = names.index("t[b]"), names.index("t[c]")
     # variances of what all sources share, and of each alone
     assert prior[b, b] == pytest.approx(1.64 + 1.49)
     assert prior[b, c] == pytest.approx(1.64)
     assert np.sqrt(prior[names.index("gamma"), names.index("gamma")]) == pytest.approx(0.2)
-    assert target.mean_P[GAMMA] == pytest.approx(0.1)
+    assert target.mean_P[target.problem.exponents.start] == pytest.approx(0.1)
     assert prior[names.index("n0"), names.index("n0")] == pytest.approx(2.5**2)
     assert "C" not in names and "E" not in names
 

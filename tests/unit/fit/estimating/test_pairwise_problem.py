@@ -7,7 +7,7 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.estimating.pairwise_point import fit_points
-from mixlaw.fit.estimating.pairwise_problem import GAMMA, PairwiseProblem
+from mixlaw.fit.estimating.pairwise_problem import PairwiseProblem
 from mixlaw.laws.pairwise import Mixtures, Pairwise
 
 DOMAINS = ("a", "b", "c")
@@ -22,23 +22,32 @@ def problem(interference: bool, sizes: bool) -> PairwiseProblem:
     return PairwiseProblem(law, Mixtures.of(TOKENS), losses, interference, SIZES if sizes else None)
 
 
-def of_theta(asked: PairwiseProblem, gamma: float = 0.15) -> np.ndarray:
+EXPONENTS = np.array([0.15, 0.05, 0.02])
+"""gamma, gamma_E and gamma_beta."""
+
+
+def of_theta(asked: PairwiseProblem) -> np.ndarray:
     z = THETA.copy()
     z[[0, 1, 3, 5, 6]] = np.log(z[[0, 1, 3, 5, 6]])
     z = z[: asked.of_law]
-    return z if asked.log_sizes_R is None else np.append(z, gamma)
+    return z if asked.log_sizes_R is None else np.append(z, EXPONENTS)
 
 
 @pytest.mark.parametrize("interference", [False, True])
 @pytest.mark.parametrize("sizes", [False, True])
 def test_losses_are_the_laws_shrunk_to_the_size_and_derivatives_theirs(interference: bool, sizes: bool) -> None:
     asked = problem(interference, sizes)
-    assert asked.size == 5 + 2 * (3 if interference else 2) + sizes
+    assert asked.size == 5 + 2 * (3 if interference else 2) + 3 * sizes
     z = of_theta(asked)
     theta = THETA * np.where(np.arange(11) < 9, 1, interference)
     expected = asked.law.predict(theta, TOKENS)
     if sizes:
-        expected = 0.8 + (expected - 0.8) * np.exp(-0.15 * SIZES)
+        gamma, of_floor, of_exponent = EXPONENTS
+        for row, size in enumerate(SIZES):
+            there = theta.copy()
+            there[[0, 4]] *= np.exp(-np.array([gamma, of_floor]) * size)
+            there[3] += of_exponent * size
+            expected[row] = asked.law.predict(there, TOKENS[row : row + 1])[0]
     losses, jacobian = asked.losses_and_jacobian(z)
     assert losses == pytest.approx(expected)
     assert asked.losses(z[None])[0] == pytest.approx(expected)
@@ -64,7 +73,7 @@ def test_bounds_hold_what_can_be_and_no_more() -> None:
     assert ((lower < z) & (z < upper)).all()
     assert upper[4] == asked.losses_R.min() and lower[4] == 0  # no floor above a measured loss
     assert (lower[2], upper[2]) == (0.1, 1.0)
-    assert (lower[GAMMA], upper[GAMMA]) == (-2.0, 5.0)
+    assert lower[asked.exponents].tolist() == [-2.0] * 3 and upper[asked.exponents].tolist() == [5.0] * 3
     assert lower[7:11].tolist() == [-1.0] * 4 and upper[7:11].tolist() == [1.0] * 4
 
 
