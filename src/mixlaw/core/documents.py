@@ -153,9 +153,17 @@ def write_document(path: str | Path, kind: str, value: Mapping[str, Any]) -> Non
 
 
 def sealed(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is written into a file of a kind: the format number, the value, and at last their checksum."""
-    content = {key: part for key, part in document(kind, value).items() if key != SEAL}
-    return content | {SEAL: fingerprint(content)} if KINDS[kind].sealed else content
+    """Return what is written into a file of a kind: the format number, the value, and at last their checksum.
+
+    Raises:
+        ValueError: the value has the checksum's key, for something of its own that would be lost.
+    """
+    content = document(kind, value)
+    if not KINDS[kind].sealed:
+        return content
+    if SEAL in content:
+        raise ValueError(f"a file of kind '{kind}' has a key '{SEAL}' of its own")
+    return content | {SEAL: fingerprint(content)}
 
 
 def read_document(path: str | Path, kind: str, make: Callable[[dict[str, Any]], T] = dict) -> T:

@@ -131,3 +131,9 @@ def test_a_solution_that_cannot_be_is_one_sentence(path, key, part):
     path.write_text(changed({"format": 3, **SOLUTION}, key, part))
     with pytest.raises(DataError, match=r"file\.json"):
         read_document(path, "solution", Solution.from_json)
+
+
+def test_a_value_with_a_key_of_the_checksums_name_is_not_lost_but_refused(tmp_path):
+    with pytest.raises(ValueError, match="a key 'sha256' of its own"):
+        write_document(tmp_path / "step.json", "mixture_step", {"rows": 1, "sha256": "of a file"})
+    assert not (tmp_path / "step.json").exists()
