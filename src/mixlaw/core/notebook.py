@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -13,12 +14,12 @@ _COLOURS = ("#3b6fb6", "#c8553d", "#588157", "#8e6c8a", "#b8860b", "#2a9d8f", "#
 """Legible on white and on black."""
 
 
-class Tabular:
+class Tabular(ABC):
     """A value that is shown as a table: as text on a terminal, as HTML in a notebook; a class says what is in it."""
 
+    @abstractmethod
     def table(self) -> tuple[Any, ...]:
         """Return title, columns, rows and, where there are any, notes."""
-        raise NotImplementedError
 
     def _drawn(self) -> tuple[Any, ...]:
         """Return the table of a notebook, which may have drawings."""

@@ -26,6 +26,9 @@ from mixlaw.data.template import Template
 from mixlaw.data.tokenised import Rendered, Tokenised, TokenisedBatch, Tokens, bytes_before, interleaved, marked
 from mixlaw.data.word_table import WordTable
 
+_ANY = 1 << 40
+"""More tokens than a conversation has."""
+
 _COMPARED = 64
 """Texts of a process for which the table of words is held against the tokenizer."""
 
@@ -98,7 +101,7 @@ class ChatTokenizer:
         """Return what `render` does of (conversation, place) pairs; raise its error of the first bad one."""
         return [self.render(conversation, place) for conversation, place in conversations]
 
-    def encode(self, rendered: Sequence[Rendered], max_length: int) -> Iterator[Tokenised]:
+    def encode(self, rendered: Sequence[Rendered], max_length: int = _ANY) -> Iterator[Tokenised]:
         """Yield the tokens of rendered conversations, at most `max_length` of each."""
         if not rendered:
             return
@@ -116,7 +119,7 @@ class ChatTokenizer:
 
     def parts(self, rendered: Rendered) -> list[tuple[str, bool]]:
         """Return a rendered conversation in runs of tokens: (text, whether they are supervised)."""
-        (tokens,) = self.encode([rendered], 1 << 40)
+        (tokens,) = self.encode([rendered])
         encoded = self.tokenizer(rendered[0], add_special_tokens=False, return_offsets_mapping=True)
         starts = [start for start, _ in encoded["offset_mapping"]]
         found: list[tuple[str, bool]] = []

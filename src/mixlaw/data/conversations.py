@@ -82,6 +82,13 @@ def learnt(message: dict[str, Any]) -> bool:
     return message["role"] == "assistant" and message.get("weight") != 0
 
 
+def with_text_arguments(call: dict[str, Any]) -> dict[str, Any]:
+    """Return a call whose arguments are JSON text: Arrow, and some templates, want one type for all."""
+    arguments = call["function"]["arguments"]
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {**call, "function": {**call["function"], "arguments": text}}
+
+
 def as_json(conversations: Sequence[Conversation]) -> list[bytes]:
     """Return the canonical bytes of each conversation; those of plain ones are the JSON of their turns."""
     if all([conversation.plain for conversation in conversations]):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mixlaw.data.conversations import with_text_arguments
 from mixlaw.data.readers import arrow
 
 _ROWS = 2048
@@ -69,17 +70,10 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     for key in _TEXTS:
         if key in found:
             found[key] = json.dumps(found[key], ensure_ascii=False)
-    found["messages"] = [_flat_message(message) for message in row["messages"]]
+    found["messages"] = [
+        {**message, "tool_calls": list(map(with_text_arguments, message["tool_calls"]))}
+        if "tool_calls" in message
+        else message
+        for message in row["messages"]
+    ]
     return found
-
-
-def _flat_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "tool_calls" not in message:
-        return message
-    calls = []
-    for call in message["tool_calls"]:
-        arguments = call["function"]["arguments"]
-        arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        function = {**call["function"], "arguments": arguments}
-        calls.append({**call, "function": function} | ({"id": str(call["id"])} if "id" in call else {}))
-    return {**message, "tool_calls": calls}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mixlaw.data.conversations import Conversation, Messages
+from mixlaw.data.conversations import Conversation, Messages, with_text_arguments
 from mixlaw.data.tokenised import Rendered
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -89,8 +89,8 @@ class Template:
             found["content"] = dialect.empty
         elif dialect.parts:
             found["content"] = [{"type": "text", "text": found["content"]}]
-        if "tool_calls" in found:
-            found["tool_calls"] = [_call(call, dialect.text_arguments) for call in found["tool_calls"]]
+        if "tool_calls" in found and dialect.text_arguments:
+            found["tool_calls"] = list(map(with_text_arguments, found["tool_calls"]))
         if "reasoning_content" in found:
             thought = found.pop("reasoning_content")
             found |= dict.fromkeys(self.reasoning_keys or _REASONING[:1], thought)
@@ -208,10 +208,3 @@ def written(text: str, value: str) -> bool:
     if value in text:
         return True
     return any(json.dumps(value, ensure_ascii=ascii)[1:-1] in text for ascii in (False, True))
-
-
-def _call(call: Mapping[str, Any], text_arguments: bool) -> dict[str, Any]:
-    function = call["function"]
-    if text_arguments and not isinstance(function["arguments"], str):
-        function = {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}
-    return {**call, "function": function}

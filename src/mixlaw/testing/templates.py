@@ -173,7 +173,7 @@ def _each(tokenizer: Any) -> list[tuple[str, str, np.ndarray, tuple[tuple[str, .
         except DataError:
             continue
         text = rendered[0]
-        (tokens,) = chat.encode([rendered], 1 << 30)
+        (tokens,) = chat.encode([rendered])
         offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         on = np.zeros(len(text), bool)
         for (first, last), supervised in zip(offsets, tokens.supervised, strict=True):

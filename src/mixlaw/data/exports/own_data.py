@@ -18,7 +18,7 @@ import numpy as np
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import MissingExtra, StudyError
 from mixlaw.core.fingerprints import file_fingerprint
-from mixlaw.data.conversations import Conversation
+from mixlaw.data.conversations import Conversation, with_text_arguments
 from mixlaw.data.formats import converter
 from mixlaw.data.mixture_plan import MixturePlan, shard_names
 from mixlaw.data.readers import arrow
@@ -51,17 +51,11 @@ def message_row(conversation: Conversation, text_arguments: bool) -> dict[str, A
         turn = {key: value for key, value in message.items() if key != "weight"}
         turn["content"] = message["content"] or ""
         if "tool_calls" in turn and text_arguments:
-            turn["tool_calls"] = [_text_arguments(call) for call in turn["tool_calls"]]
+            turn["tool_calls"] = list(map(with_text_arguments, turn["tool_calls"]))
         if message.get("weight") == 0:
             turn["train"] = False
         messages.append(turn)
     return {"messages": messages, "tools": json.dumps(conversation.tools or [], ensure_ascii=False)}
-
-
-def _text_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = call["function"]["arguments"]
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return {**call, "function": {**call["function"], "arguments": text}}
 
 
 def link(sources: Iterable[Path], folder: Path) -> list[str]:

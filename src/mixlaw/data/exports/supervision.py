@@ -118,7 +118,7 @@ def differing(tool: str, chat: ChatTokenizer, rows: Sequence[tuple[Conversation,
     """Return in how many of some (conversation, place) pairs a tool would supervise other tokens, or fail."""
     count = 0
     for conversation, place in rows:
-        (wanted,) = chat.encode([chat.render(conversation, place)], 1 << 40)
+        (wanted,) = chat.encode([chat.render(conversation, place)])
         try:
             ids, supervised = SUPERVISIONS[tool](chat, conversation)
             same = np.array_equal(ids, wanted.ids) and np.array_equal(supervised, wanted.supervised)
