@@ -88,14 +88,18 @@ class Masks:
 
     def _require(self, conversation: Conversation, turns: Sequence[Turn], text: str, place: str) -> None:
         """Refuse a conversation of which the template leaves out a part."""
+        last = len(conversation.messages) - 1
         for i, message in enumerate(conversation.messages):
             where = f"{place}: the chat template of '{self.name}' does not write"
             if message["role"] == "assistant":
                 for what in turns[i].missing:
-                    if what == "reasoning" and self.template.shows_reasoning:
+                    if what == "reasoning" and self.template.shows_reasoning and i < last:
                         continue  # of earlier turns many leave it out, as they do when the model answers
                     raise DataError(f"{where} the {what} of turn {i + 1}.", _REMEDIES[what])
-                self._require_thought(message, text, i == len(conversation.messages) - 1, where, i)
+                if i == last and hides_reasoning(message, text):
+                    raise DataError(
+                        f"{where} the reasoning in the content of turn {i + 1}.", "Use a template that does."
+                    )
                 for leaf in leaves([call["function"]["arguments"] for call in message.get("tool_calls", ())]):
                     if leaf.strip() and not written(text, leaf):
                         raise DataError(f"{where} an argument of turn {i + 1}.", _REMEDIES["tool calls"])
@@ -105,13 +109,6 @@ class Masks:
                 self._require_written(conversation, i, where)
         if conversation.tools:
             self._require_tools(conversation, text, place)
-
-    def _require_thought(self, message: dict[str, Any], text: str, last: bool, where: str, i: int) -> None:
-        """Refuse a last answer whose content has reasoning that the template takes out."""
-        thought, closed, _ = (message["content"] or "").partition("</think>")
-        thought = thought.rpartition("<think>")[2]
-        if last and closed and thought.strip() and not written(text, thought):
-            raise DataError(f"{where} the reasoning in the content of turn {i + 1}.", "Use a template that does.")
 
     def _require_tools(self, conversation: Conversation, text: str, place: str) -> None:
         """Refuse a row whose tools the template does not write."""
@@ -272,12 +269,12 @@ class Masks:
     @cached_property
     def _leads(self) -> tuple[str, ...]:
         """What the template writes between the opening of an answer and its reasoning, its content or its call."""
-        call = {"id": "call00000", "type": "function", "function": {"name": _ANSWER.replace(" ", ""), "arguments": {}}}
+        name = _ANSWER.replace(" ", "")
         found = []
         for word, turn in (
             (_ANSWER, _SAID),
             (_NEXT, {**_SAID, "reasoning_content": _NEXT}),
-            (_ANSWER.replace(" ", ""), {"role": "assistant", "content": "", "tool_calls": [call]}),
+            (name, _calling(name, {})),
         ):
             head, own, _ = (self._said([_ASKED, turn]) or "").partition(_USER)[2].partition(word)
             _, core = self.opening
@@ -294,8 +291,7 @@ class Masks:
     @cached_property
     def _tails(self) -> dict[str, tuple[str, str]]:
         """Kind of turn -> what the template writes before and behind its last own text, up to the next turn's text."""
-        call = {"id": "call00000", "type": "function", "function": {"name": "look", "arguments": {"k": _ANSWER}}}
-        calls = {"role": "assistant", "content": "", "tool_calls": [call]}
+        calls = _calling("look", {"k": _ANSWER})
         result = {"role": "tool", "content": _NEXT, "name": "look", "tool_call_id": "call00000"}
         found = {}
         for kind, turns in (
@@ -326,3 +322,16 @@ def _shared_end(text: str, lead: str) -> int:
     while n < min(len(text), len(lead)) and text[-1 - n] == lead[-1 - n]:
         n += 1
     return n
+
+
+def _calling(name: str, arguments: dict[str, str]) -> dict[str, Any]:
+    """Return a turn of ours that calls a function."""
+    call = {"id": "call00000", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+
+def hides_reasoning(message: dict[str, Any], text: str) -> bool:
+    """Whether an answer has reasoning, of its own or in its content, that a rendered text does not hold."""
+    inside, closed, _ = (message["content"] or "").partition("</think>")
+    thoughts = [message.get("reasoning_content", ""), inside.rpartition("<think>")[2] if closed else ""]
+    return any(thought.strip() and not written(text, thought) for thought in thoughts)

@@ -54,8 +54,9 @@ def merge(
         raise empty(domain)
     if not len(rows):
         raise DataError(
-            f"Domain '{domain.name}': in all {seen} rows the answer begins beyond max_length={max_length} tokens.",
-            "Raise train.max_length.",
+            f"Domain '{domain.name}': in none of {seen} rows does an answer with loss begin within "
+            f"max_length={max_length} tokens.",
+            "Raise train.max_length, or look at the weights of turns.",
         )
     held = _held_out(rows, validation_rows)
     first, last = _distinct(rows, np.flatnonzero(held))

@@ -19,12 +19,14 @@ from mixlaw.core.errors import DataError
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import Conversation, as_json
 from mixlaw.data.formats import converter, reader_of
+from mixlaw.data.masks import hides_reasoning
 from mixlaw.data.normal_text import content_hashes
 from mixlaw.data.pool import run_tasks, shared
 from mixlaw.data.readers import Tally
 from mixlaw.data.reading import Piece, RawRow, Source, wanted_of
 
 SUFFIXES = ("rows", "ids", "supervised")
+_HIDDEN = "reasoning of earlier answers, which the template leaves out"
 _CHUNK = 1024
 _CHUNK_CHARACTERS = 4 << 20
 ROW = np.dtype([(n, "<i8") for n in ("number", "length", "bytes")] + [(n, "<u8") for n in ("high", "low", "content")])
@@ -164,7 +166,7 @@ def _tokenise_piece(
         if chunk:
             _write_chunk(chunk, tokenizer, max_length, stem, counts)
     for count, reader in zip(counts, readers, strict=True):
-        count.unused = reader.unused
+        count.unused.update(reader.unused)
     return tally.rows, counts
 
 
@@ -177,6 +179,12 @@ def _write_chunk(
 ) -> None:
     """Append the tokens of some rows to the files of their domains."""
     rendered = tokenizer.render_together([(m, row.place) for row, _, m in chunk])
+    cuts = "</think>" in tokenizer.template.text
+    for (_, d, conversation), (text, _) in zip(chunk, rendered, strict=True):
+        if cuts or not conversation.plain:
+            hidden = sum(m["role"] == "assistant" and hides_reasoning(m, text) for m in conversation.messages)
+            if hidden:
+                counts[d].unused[_HIDDEN] += hidden
     batch = tokenizer.encode_together(rendered, max_length)
     lost = batch.whole_lengths - batch.lengths
     domains = np.array([d for _, d, _ in chunk])

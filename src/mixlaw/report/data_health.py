@@ -92,7 +92,7 @@ def data_checks(
 
 
 ROWS_LEGEND = (
-    "dropped: the answer begins beyond max_length; cut: tokens beyond it; copies: of another row of the domain; "
+    "dropped: no answer with loss within max_length; cut: tokens beyond it; copies: of another row of the domain; "
     "alike: to a held-out row; elsewhere: held out in another domain; near: near copies, which are kept"
 )
 
@@ -117,11 +117,16 @@ def _dropped(domains: Mapping[str, Mapping[str, Any]]) -> Check:
     if not total:
         return Check(PASS, name, f"None of {read:,} rows was dropped.")
     text = (
-        f"{total:,} of {read:,} rows were dropped: their answer begins beyond max_length. Most in {worst}: "
+        f"{total:,} of {read:,} rows were dropped: no answer with loss begins within max_length. Most in {worst}: "
         f"{100 * shares[worst]:.1f} %."
     )
     status = PASS if shares[worst] <= 0.01 else WARN if shares[worst] <= 0.2 else FAIL
-    return Check(status, name, text, "" if status == PASS else "Raise train.max_length, or shorten the prompts.")
+    return Check(
+        status,
+        name,
+        text,
+        "" if status == PASS else "Raise train.max_length, shorten the prompts, or look at the weights of turns.",
+    )
 
 
 def _share_cut(counts: Mapping[str, Any]) -> float:

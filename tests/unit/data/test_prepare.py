@@ -12,7 +12,7 @@ from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data import prepare as prepare_module
 from mixlaw.data.chat import ChatTokenizer
-from mixlaw.data.prepare import conversations, example
+from mixlaw.data.prepare import conversations, example, prepare_domain
 from mixlaw.data.rows import TokenRows
 
 
@@ -315,3 +315,31 @@ def test_a_disk_that_fills_up_meanwhile_is_said_with_its_place(write_lines, chat
     with pytest.raises(OSError) as caught:
         prepare(write_lines("a.jsonl", chats(20)))
     assert str(tmp_path) in str(caught.value.filename)
+
+
+def test_reasoning_that_a_template_leaves_out_of_earlier_answers_is_counted(make_tokenizer, tmp_path):
+    """Many templates write only the last answer's reasoning: what is not learnt of the others is said."""
+    template = (
+        "{% for m in messages %}<|start|>{{ m.role }}\n"
+        "{% if m.reasoning_content and loop.last %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+        "{{ m.content.split('</think>')[-1] }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+    )
+
+    def row(i):
+        first = {"role": "assistant", "content": f"a {i}", "reasoning_content": f"since {i}"}
+        second = {"role": "assistant", "content": f"<think>hm {i}</think>b {i}"}
+        third = {"role": "assistant", "content": f"c {i}", "reasoning_content": f"thus {i}"}
+        turns = [first, second, third]
+        return {"messages": [t for turn in turns for t in ({"role": "user", "content": f"q {i}"}, turn)]}
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row(i)) + "\n" for i in range(20)))
+    found = prepare_domain(
+        Domain("d", str(path)),
+        ChatTokenizer(make_tokenizer(template), "t"),
+        validation_rows=4,
+        max_length=1000,
+        cache_dir=tmp_path / "cache",
+    )
+    assert found.unused == {"reasoning of earlier answers, which the template leaves out": 40}
