@@ -187,7 +187,7 @@ def _warnings(targets: dict[str, TargetFit]) -> tuple[str, ...]:
         said.append(
             f"{', '.join(poor)}: the posterior draws had not settled when their time was up (fewest for {worst}: worth "
             f"{poor[worst].effective:.0f} independent ones of {EFFECTIVE:.0f}, R-hat {poor[worst].rhat:.2f}). Expected "
-            "losses agree with the point estimate, intervals may be too narrow: add runs, or choose a simpler law."
+            "losses and intervals may be off: add runs, or choose a simpler law."
         )
     return tuple(said)
 
