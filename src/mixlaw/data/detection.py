@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import itertools
 import json
@@ -17,6 +16,7 @@ from mixlaw.core.errors import DataError
 from mixlaw.data.formats import detect_format
 from mixlaw.data.reading import RawRow, Source, read_rows
 from mixlaw.data.tokenise import empty
+from mixlaw.data.turns import KEYS
 
 _ROWS = 100
 """How many rows are looked at: the first may have nothing in the columns that tell."""
@@ -56,10 +56,8 @@ def source_format(domain: Domain, source: Source) -> str:
         seen.append(row)
         known = {name: value for name, value in row.values.items() if value is not None}
         for values in ({name: value for name, value in known.items() if value not in ("", [])}, known):
-            try:
-                return detect_format(values, domain.columns, row.place)
-            except DataError:
-                continue
+            if (form := detect_format(values, domain.columns)) is not None:
+                return form
     if not seen:
         raise empty(domain)
     raise unknown_format(seen, domain.columns)
@@ -83,13 +81,16 @@ def unknown_format(rows: Iterable[RawRow], columns: Mapping[str, str]) -> DataEr
         values.update({name: value for name, value in row.values.items() if value is not None})
     there = ", ".join(f"{name!r} ({_kind(value)})" for name, value in list(values.items())[:_SHOWN]) or "none"
     there += f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    absent = [f"{standard}: {name}" for standard, name in columns.items() if name not in values]
+    # Keys of turns are in no row, and a name with dots means a column inside another.
+    absent = [
+        f"{standard}: {name}"
+        for standard, name in columns.items()
+        if standard not in KEYS and name not in values and name.partition(".")[0] not in values
+    ]
     said = f" (columns says {', '.join(absent)}, which is not there)" if absent else ""
     fact = f"{rows[0].place}: no known format{said}; the columns are {there}."
-    with contextlib.suppress(DataError):
-        if absent:
-            form = detect_format({name: value for name, value in values.items() if value is not None}, {}, "")
-            return DataError(fact, f"Correct the name, or leave columns out: without it the rows are read as {form}.")
+    if absent and (form := detect_format(values, {})) is not None:
+        return DataError(fact, f"Correct the name, or leave columns out: without it the rows are read as {form}.")
     return DataError(fact, _remedy(values))
 
 

@@ -39,32 +39,23 @@ _ARGUMENTS = {
 Convert = Callable[[Mapping[str, Any], str], Conversation]
 
 
-def detect_format(values: Mapping[str, Any], columns: Mapping[str, str], place: str) -> str:
-    """Return the format of a row: the first of `FORMATS` whose columns it has, filled if any format's are.
+def detect_format(values: Mapping[str, Any], columns: Mapping[str, str]) -> str | None:
+    """Return the format of a row: the first of `FORMATS` whose columns it has, filled; None where it is none.
 
     Args:
         values: the row.
         columns: renames, standard name -> name in the file.
-        place: of the row, for the message.
-
-    Raises:
-        DataError: no format fits.
     """
 
     def value(name: str) -> Any:
         return _find(values, columns.get(name, name))
 
     filled = [name for name, needed in _COLUMNS.items() if all(value(column) is not None for column in needed)]
-    if filled and filled[0] in ("messages", "sharegpt"):
+    form = next(iter(filled), None)
+    if form in ("messages", "sharegpt"):
         # The column says little: what tells the two apart are the keys of a turn.
-        return "sharegpt" if "from" in _first_turn(value(_COLUMNS[filled[0]][0])) else "messages"
-    if filled:
-        return filled[0]
-    raise DataError(
-        f"{place}: no known format; the columns are {', '.join(map(repr, list(values)[:10])) or 'none'}.",
-        "Accepted: messages, conversations, prompt + completion, or instruction + output; rename with columns: "
-        "{messages: <name in the file>}.",
-    )
+        return "sharegpt" if "from" in _first_turn(value(_COLUMNS[form][0])) else "messages"
+    return form
 
 
 def converter(form: str, domain: Domain, reader: Reader | None = None) -> Convert:

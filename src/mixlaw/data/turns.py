@@ -40,7 +40,8 @@ ROLE_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text")
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _WEIGHTS = ("weight", "train", "loss")
-_KNOWN = {*ROLE_KEYS, *CONTENT_KEYS, *_REASONING, *_WEIGHTS, "tool_calls", "function_call", "tool_call_id", "name"}
+KEYS = {*ROLE_KEYS, *CONTENT_KEYS, *_REASONING, *_WEIGHTS, "tool_calls", "function_call", "tool_call_id", "name"}
+"""Of turns, by their standard names."""
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _REFUSED = ("train_detail", "image", "images", "video", "videos", "audio", "audios")
 _OF_TEMPLATES = ("channel", "recipient", "content_type", "prefix", "tool_plan", "citations", "documents", "tools")
@@ -67,7 +68,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         self._roles = {role.lower(): to for role, to in self.roles.items()}
-        self._renamed = {actual: name for name, actual in self.columns.items() if name in _KNOWN and actual != name}
+        self._renamed = {actual: name for name, actual in self.columns.items() if name in KEYS and actual != name}
         self._simple = not (self._roles or self._renamed or self.ignored)
 
     def message(self, turn: Any, place: str, number: int) -> dict[str, Any]:
@@ -174,7 +175,7 @@ class Reader:
 
     def _count(self, turn: Mapping[str, Any], place: str) -> None:
         for key in turn:
-            if key in _KNOWN:
+            if key in KEYS:
                 continue
             if turn[key] and (key in _REFUSED or (key in _OF_TEMPLATES and key in self.template_keys)):
                 raise DataError(

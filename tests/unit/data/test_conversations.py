@@ -7,14 +7,18 @@ from hypothesis import strategies as st
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data.conversations import Conversation, as_json
+from mixlaw.data.detection import unknown_format
 from mixlaw.data.formats import FORMATS, converter, detect_format
+from mixlaw.data.reading import RawRow
 
 ASKED = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
 
 
 def normalise(values, columns=None):
     columns = columns or {}
-    form = detect_format(values, columns, "f, line 1")
+    form = detect_format(values, columns)
+    if form is None:
+        raise unknown_format([RawRow(values, "f, line 1", 0)], columns)
     return form, converter(form, Domain("d", "f", columns=columns))(values, "f, line 1").messages
 
 
@@ -97,9 +101,15 @@ def test_turns_after_the_last_answer_are_left_out():
 
 
 def test_an_unknown_format_names_the_columns_seen_and_the_accepted_ones():
-    text = fails({"question": "a", "reply": "b"})
-    assert "'question', 'reply'" in text and "instruction + output" in text and "columns:" in text
+    text = fails({"left": "a", "right": "b"})
+    assert "'left' (text), 'right' (text)" in text and "instruction + output" in text and "columns:" in text
     assert "none" in fails({})
+
+
+def test_a_column_inside_another_and_a_key_of_turns_are_not_said_to_be_missing():
+    text = fails({"data": {"x": 1}}, {"messages": "data.chat", "role": "who"})
+    assert "not there" not in text
+    assert "columns says messages: chat, which is not there" in fails({"data": 1}, {"messages": "chat"})
 
 
 @pytest.mark.parametrize(

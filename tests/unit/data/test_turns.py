@@ -15,7 +15,7 @@ CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
 def read(values, **domain):
     domain = Domain("d", "f", **domain)
     reader = reader_of(domain)
-    form = detect_format(values, domain.columns, "f, line 1")
+    form = detect_format(values, domain.columns)
     return converter(form, domain, reader)(values, "f, line 1"), reader.unused
 
 
