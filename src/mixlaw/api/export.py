@@ -19,9 +19,11 @@ from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
 from mixlaw.data.exports import TOOLS, export_recipe
 from mixlaw.data.exports.own_data import link, settle
+from mixlaw.data.exports.readme import readme
 from mixlaw.data.exports.recipe import Recipe, Training
 
 FACTS = "export.json"
+README = "README.md"
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,12 @@ def _common(project: Project) -> dict[str, Any]:
 
 def _write(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Write the files, unless others of the same names are there."""
-    texts = {**recipe.files, FACTS: json.dumps(sealed("export", facts), indent=1, ensure_ascii=False) + "\n"}
+    told = readme(facts["tool"], recipe, facts["budget_tokens"], facts["weights"])
+    texts = {
+        **recipe.files,
+        README: told,
+        FACTS: json.dumps(sealed("export", facts), indent=1, ensure_ascii=False) + "\n",
+    }
     for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:

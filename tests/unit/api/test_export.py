@@ -30,6 +30,10 @@ def test_a_folder_holds_all_that_it_names_and_names_no_other(plain, to, tmp_path
     assert ("data/train.jsonl" in text and "./model" in text) or to == "open-instruct"
     assert {"data/train.jsonl", "model/model.safetensors", "model/tokenizer.json"} <= files_of(made.folder)
     assert made.facts["form"] == "conversations" and made.facts["achieved_shares"]["a"] == pytest.approx(0.5, abs=0.02)
+    told = (made.folder / "README.md").read_text()
+    assert f"```sh\n{made.recipe.command}\n```" in told and "| a | 50.00 % |" in told and str(tmp_path) not in told
+    assert all(note in told for note in made.recipe.notes)
+    assert ("On a GPU" in told) == (to in ("trl", "llamafactory"))
 
 
 def test_an_export_again_is_the_same_and_never_replaces_another(plain):

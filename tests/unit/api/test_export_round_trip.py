@@ -59,8 +59,10 @@ def test_trl_trains_on_the_tokens_that_mixlaw_counted_on_a_machine_without_a_gpu
     assert made.facts["form"] == ("tokens" if rich else "conversations")
     monkeypatch.chdir(moved)
     parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig))
-    _, args, model, data = parser.parse_args_and_config(["--config", "sft.yaml"])  # bf16 without a GPU is an error here
+    _, args, model, data = parser.parse_args_and_config(["--config", "sft.yaml", "--max_steps", "2"])
     trainer = SFTTrainer(model=model.model_name_or_path, args=args, train_dataset=get_dataset(data)["train"])
+    trainer.train()  # starts without a GPU, where TRL's own bf16 is an error
+    assert trainer.state.global_step == 2
     found = counts(trainer.train_dataset)
     assert found == counted and found.total() == made.facts["rows"]
     if rich:

@@ -28,6 +28,7 @@ _TEMPLATE = (
 )
 _TOKENS = "LLaMA-Factory does not pack rows that are tokens already, so a batch holds whole conversations."
 _ATTENTION = {"eager": "disabled", "sdpa": "sdpa", "flash_attention_2": "fa2"}
+_COMMAND = "llamafactory-cli train sft.yaml"
 
 
 def recipe(training: Training) -> Recipe:
@@ -71,10 +72,11 @@ def recipe(training: Training) -> Recipe:
     }
     return Recipe(
         files,
-        "llamafactory-cli train sft.yaml",
+        _COMMAND,
         "rows (num_samples)" if training.by_reference else "files",
         drift(training.sources, replacement=True) if training.by_reference else {},
         tuple([*notes, *_skipped(training), HELD_OUT] if training.by_reference else notes),
+        gpu_command=f"{_COMMAND} bf16=true",
     )
 
 

@@ -133,6 +133,7 @@ class Recipe:
     Attributes:
         files: name -> text of the files to write. Paths in them are relative to the folder they lie in.
         command: what starts the training, in that folder.
+        gpu_command: what starts it on a GPU with bfloat16, where that is another command.
         unit: in which the shares are said.
         drift: domain -> how far its token share may be from the wanted one, in shares; empty for materialised files.
         notes: what else must be known.
@@ -143,6 +144,7 @@ class Recipe:
     unit: str
     drift: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    gpu_command: str = ""
 
 
 HELD_OUT = "The sources also contain the rows that mixlaw keeps for validation. Validate on other data."

@@ -18,6 +18,8 @@ import yaml
 
 from mixlaw.data.exports.recipe import HELD_OUT, ONE_EPOCH, Recipe, Source, Training, drift, passes, require
 
+_COMMAND = "trl sft --config sft.yaml"
+
 
 def recipe(training: Training) -> Recipe:
     """Return sft.yaml."""
@@ -47,10 +49,11 @@ def recipe(training: Training) -> Recipe:
         notes.append("assistant_only_loss needs a chat template with {% generation %} markers.")
     return Recipe(
         {"sft.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)},
-        "trl sft --config sft.yaml",
+        _COMMAND,
         "rows (split: train[:n])" if training.by_reference else "files",
         drift(training.sources, replacement=False) if training.by_reference else {},
         tuple([*notes, HELD_OUT] if training.by_reference else notes),
+        gpu_command=f"{_COMMAND} --bf16 true",
     )
 
 
