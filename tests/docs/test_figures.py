@@ -45,6 +45,10 @@ ROWS = (
     + [("docs/how-many-runs.md", "D-optimal, law `auto` *", planted("before", "d-optimal"))]
     + [("docs/how-many-runs.md", "published design, joint fit *", planted("before", "joint"))]
     + [("docs/how-many-runs.md", "no runs: natural weights", planted("reporting", "natural"))]
+    + [
+        ("docs/compare.md", f"`{law}` | {of}", laws(law, "regmix", ("32", "512")))
+        for law, of in (("pairwise", "mixlaw"), ("gbdt", "RegMix"), ("exponential", "Data Mixing Laws, Olmix"))
+    ]
     + [("docs/papers.md", "mixlaw's default design and law", planted("reporting", "default"))]
     + [
         ("docs/which-law.md", f"`{law}`", laws(law, *SWARM))
