@@ -31,8 +31,8 @@ INTRODUCTION = """\
 
 Written by `make docs` from signatures and docstrings; a test compares the two.
 
-The verbs of the command line, one to one. They return values that know how to show themselves: a notebook renders
-tables with small figures, `print` the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor
+One function for each command of the command line. A notebook shows what they return as tables with small figures,
+`print` shows the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor
 torch; the package is typed (`py.typed`). Errors are [exceptions with a code](errors.md).
 
 ```python
@@ -49,11 +49,15 @@ print(best)
 def documented(thing: Any) -> str:
     """Return a docstring as Markdown: its sections as lists."""
     lines, out = (inspect.getdoc(thing) or "").splitlines(), []
-    in_section = False
+    in_section, title = False, ""
     for line in lines:
-        if (title := line.rstrip(":")) in SECTIONS and line.endswith(":"):
+        if line.endswith(":") and line.rstrip(":") in SECTIONS:
+            title = line.rstrip(":")
             out += ["", f"*{title}*", ""]
             in_section = True
+        elif in_section and title == "Returns":  # a sentence, not a list of names
+            out.append(line.strip())
+            in_section = bool(line.strip())
         elif in_section and re.match(r" {4}\S", line):
             name, _, text = line.strip().partition(": ")
             out.append(f"- `{name}`: {text}" if text else f"- {line.strip()}")
@@ -73,9 +77,19 @@ def signature(name: str, function: Any) -> str:
     for parameter in found.parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             arguments, starred = [*arguments, "*"], True
-        arguments.append(str(parameter).replace("'", ""))
+        arguments.append(_argument(parameter))
     inside = "".join(f"    {argument},\n" for argument in arguments)
     return f"mixlaw.{name}(\n{inside}){result}" if inside else f"mixlaw.{name}(){result}"
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    """Return an argument as its source has it: `str` would put the annotation, which is text here, into quotes."""
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    text = f"{stars}{parameter.name}"
+    if (annotation := parameter.annotation) is not parameter.empty:
+        shown = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        text += f": {shown.strip(chr(39))}"
+    return text if parameter.default is parameter.empty else f"{text} = {parameter.default!r}"
 
 
 def methods(kind: type) -> list[str]:
@@ -93,7 +107,7 @@ def methods(kind: type) -> list[str]:
 
 def reference() -> str:
     """Return docs/api.md."""
-    parts = [INTRODUCTION, "## Verbs\n"]
+    parts = [INTRODUCTION, "## Functions\n"]
     for name in VERBS:
         function = mixlaw._verb(name) if name in mixlaw._HOMES else getattr(mixlaw, name)
         parts.append(f"### {name}\n\n```python\n{signature(name, function)}\n```\n\n{documented(function)}\n")

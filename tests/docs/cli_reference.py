@@ -15,9 +15,9 @@ INTRODUCTION = """\
 
 Written by `make docs` from `--help`; a test compares the two.
 
-Every verb takes `--json`: one JSON object on stdout and nothing else; an error is `{"error": {"code", "message",
-"hint"}}`. Exit codes: 0 done, 1 error, 2 wrong usage, 3 finished but runs failed, 130 interrupted. Running a verb again
-does only what is missing. `--debug`, anywhere, shows the traceback of an error.
+Every command takes `--json`: one JSON object on stdout and nothing else; an error is `{"error": {"code", "message",
+"hint"}}`. Exit codes: 0 done, 1 error, 2 wrong usage, 3 finished but runs failed, 130 interrupted. Running a command
+again does only what is missing. `--debug`, anywhere, shows the traceback of an error.
 """
 
 

@@ -57,7 +57,7 @@ def test_a_trackers_export_becomes_the_studys_records(config: Path, tmp_path: Pa
         config, write(tmp_path / "export.csv", rows), run_column="Name", losses=LOSSES, note=said.append
     )
     assert {status.state for status in statuses} == {"done"}
-    assert "1 runs adopted, 12 were done already." in said
+    assert "1 runs adopted; 12 were already done." in said
     result = mixlaw.run(config)
     assert len(result.fit) == 13
     runs = mixlaw.load_runs(config)
@@ -125,7 +125,7 @@ def test_a_run_list_that_does_not_fit_is_one_error_and_nothing_is_adopted(
     rows = results(config)
     list_runs(monkeypatch, [{**row, "Name": f"run {i}"} for i, row in enumerate(rows)])
     with pytest.raises(
-        DataError, match="None of the 13 finished runs of wandb:team/mixes is planned; they are 'run 0'"
+        DataError, match="None of the 13 finished runs of wandb:team/mixes is in the plan; their names are 'run 0'"
     ):
         mixlaw.adopt(config, "wandb:team/mixes", losses=LOSSES)
     list_runs(monkeypatch, [*rows, rows[0]])

@@ -33,18 +33,18 @@ def adopt(
     losses: Mapping[str, str] | None = None,
     note: Note | None = None,
 ) -> RunStatuses:
-    """Take over the results of planned runs, all of the table's or none, and return the states of all runs.
+    """Read the results of planned runs, and return the states of all runs. If one row is wrong, none is used.
 
-    A run that is done already stays as it is. Rows whose loss cells are all empty are runs that are not finished yet.
+    A run that is already done is not changed. A row without any loss is a run that is not finished yet.
 
     Args:
         config: a mix.yaml or its project.
         table: a CSV or Parquet file, columns, or a tracker's run list: `wandb:ENTITY/PROJECT`, `mlflow:EXPERIMENT@URI`
-            (see `mixlaw.trackers.run_lists`). Of a list, runs that are not planned or not finished are left out.
+            (see `mixlaw.trackers.run_lists`). Runs of a list that are not planned or not finished are skipped.
         run_column: the column with the planned runs' names.
-        losses: domain -> column with its validation loss, nats a token; `loss:<domain>` where left out. A column
-            `count:<domain>` says over how many tokens (default: those held out), `tokens:<domain>` how many were
-            trained on (default: those planned).
+        losses: domain -> column with its validation loss, nats per supervised token; by default `loss:<domain>`. A
+            column `count:<domain>` has the number of tokens it was measured on (default: those held out),
+            `tokens:<domain>` how many were trained on (default: those planned).
         note: called with a sentence about each step.
 
     Raises:
@@ -62,7 +62,8 @@ def adopt(
         if column not in rows[0].values:
             has = ", ".join(map(repr, list(rows[0].values)[:12]))
             raise DataError(
-                f"{source} has no column '{column}'; it has {has}.", "Name the columns: --run-column, --loss."
+                f"{source} has no column '{column}'; it has {has}.",
+                "Give the names of the columns with --run-column and --loss.",
             )
     specs, _ = project.design
     planned = {spec.name: spec for spec in specs}
@@ -76,13 +77,13 @@ def adopt(
                 f"{source}, {row.place}: the run '{name}' is not planned.", f"Planned: {', '.join(list(planned)[:8])}."
             )
         if name in records:
-            raise DataError(f"{source}, {row.place}: the run '{name}' appears twice.", "Drop or rename one of them.")
+            raise DataError(f"{source}, {row.place}: the run '{name}' appears twice.", "Delete or rename one of them.")
         if any(str(_cell(row, column)) for column in columns.values()):
             records[name] = _record(project, planned[name], row, columns, source)
     project.write_inputs()
     project.study.save_plan(specs)
     taken = [_take(project, record, source) for record in records.values()]
-    project.note(f"{sum(taken)} runs adopted, {len(taken) - sum(taken)} were done already.")
+    project.note(f"{sum(taken)} runs adopted; {len(taken) - sum(taken)} were already done.")
     return RunStatuses(project.study.status(specs))
 
 
@@ -99,7 +100,7 @@ def _rows(table: str | Path | Mapping[str, Sequence[Any]], project: Project) -> 
         source = str(table)
     count = len(next(iter(columns.values()))) if columns else 0
     if count == 0:
-        raise DataError(f"{source} has no rows.", "Add one row a run.")
+        raise DataError(f"{source} has no rows.", "Add one row per run.")
     return [
         _Row({name: cells[i] for name, cells in columns.items()}, f"line {lines[i]}" if lines else f"row {i + 1}")
         for i in range(count)
@@ -112,8 +113,9 @@ def _planned(rows: list[_Row], run_column: str, planned: Iterable[str], source: 
     if not kept:
         has = ", ".join(repr(str(row.values[run_column])) for row in rows[:8])
         raise DataError(
-            f"None of the {len(rows)} finished runs of {source} is planned; they are {has}.",
-            f"Planned: {', '.join(list(planned)[:8])}. Name the runs so, or the column that does: --run-column.",
+            f"None of the {len(rows)} finished runs of {source} is in the plan; their names are {has}.",
+            f"Planned: {', '.join(list(planned)[:8])}. Rename the runs, or give the column that has these names "
+            "with --run-column.",
         )
     if len(kept) < len(rows):
         note(f"{len(rows) - len(kept)} runs of {source} are not in the plan and were skipped.")

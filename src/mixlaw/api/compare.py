@@ -56,12 +56,12 @@ def compare(
         config: a mix.yaml or its project.
         budget_tokens: None for the configuration's.
         seeds: runs of each mixture.
-        weights: name -> {domain: share}: mixtures of the user's own.
+        weights: name -> {domain: share}: further mixtures of yours.
         with_grid: whether the grid of the paper is trained as well.
         keep_models: whether each run keeps its model, for `mixlaw eval`.
         workers: worker processes.
         retry_failed: whether failed runs are tried again.
-        on_event: called for everything that happens.
+        on_event: called for each `RunEvent`.
         note: called with a sentence about each step.
 
     Returns:
@@ -71,7 +71,7 @@ def compare(
 
     Raises:
         StudyError: there is no fit, or a run failed.
-        ConfigError: a budget, a number of seeds or weights that cannot be.
+        ConfigError: an impossible budget, number of seeds, or weights.
     """
     project = Project.open(config, note)
     if seeds < 1:
@@ -152,7 +152,7 @@ def _result(
     losses: dict[str, list[list[float]]] = {}
     for (name, _), record in records.items():
         if record is None:
-            raise StudyError(f"Run '{name}' has no record.", "Run the step again.")
+            raise StudyError(f"Run '{name}' has no record.", "Run the command again.")
         losses.setdefault(name, []).append([record.losses[target].loss_nats for target in targets])
     weights = dict(solution.target_weights) or dict.fromkeys(targets, 1.0)
     summary = summarise({name: np.array(values) for name, values in losses.items()}, targets, weights)

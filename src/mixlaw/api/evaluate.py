@@ -39,7 +39,7 @@ def evaluate(
     run_code: bool = False,
     note: Note | None = None,
 ) -> dict[str, Any]:
-    """Evaluate kept models on tasks of lm-evaluation-harness; does only what is missing.
+    """Evaluate kept models on tasks of lm-evaluation-harness. Finished evaluations are not repeated.
 
     Args:
         config: a mix.yaml or its project.
@@ -70,11 +70,13 @@ def evaluate(
         elif (folder / "config.json").is_file():
             chosen[folder.name] = (folder, folder / EVALUATION)
         else:
-            raise StudyError(f"There is no kept model '{name}'.", f"Known: {', '.join(known) or 'none'}; or a folder.")
+            raise StudyError(
+                f"There is no kept model '{name}'.", f"Kept models: {', '.join(known) or 'none'}. Or give a folder."
+            )
     if not chosen:
         raise StudyError(
-            f"{project.study.folder} has kept no model.",
-            "Make one: `mixlaw final`, or `mixlaw train` or `mixlaw compare` with --keep-models.",
+            f"{project.study.folder} has no kept models.",
+            "Run `mixlaw final`, or `mixlaw train` or `mixlaw compare` with --keep-models.",
         )
     found = {}
     for name, (model, out) in chosen.items():

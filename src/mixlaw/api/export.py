@@ -57,7 +57,7 @@ def export(
     out: str | Path | None = None,
     note: Note | None = None,
 ) -> Export:
-    """Write a trainer's configuration and data for the study's solution, or for given weights.
+    """Write the configuration and data with which another trainer trains on the solution, or on given weights.
 
     The folder holds all that the tool needs, with relative paths: it can be moved. Where the tool cannot read the
     mixture's rows as they are, it gets rows of its own.
@@ -65,20 +65,20 @@ def export(
     Args:
         config: a mix.yaml or its project.
         to: `trl`, `axolotl`, `llamafactory`, `open-instruct` or `nemo`.
-        by_reference: point at the domains' own sources, in the tool's unit, instead of at materialised files.
+        by_reference: let the tool read the domains' original sources, instead of files that mixlaw wrote.
         budget_tokens: None for the configuration's; another one is solved for.
         weights: domain -> share, instead of the solution's.
         file_format: of the materialised files.
         shards: how many of them.
         rows: `conversations`, `tokens` (ids and labels, for trl, axolotl and llamafactory), or `auto`: conversations
-            where the tool then learns what mixlaw counted, tokens elsewhere.
+            if the tool then learns from the same tokens as mixlaw, otherwise tokens.
         max_dropped: part of the rows that the tool may skip by its own rules. Others of the same domains take their
             place; above it the export is refused.
         out: the folder; None for exports/<tool>-<budget>-<hash8> in the study.
         note: called with a sentence about each step.
 
     Raises:
-        ConfigError: no such tool, one that cannot express it, or wrong weights.
+        ConfigError: no such tool, a tool that cannot be configured so, or wrong weights.
         DataError: the tool would lose a part of the rows, or skip too many of them.
         StudyError: there is no solution, or the folder holds something else.
     """
@@ -159,7 +159,9 @@ def _writing(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise StudyError(f"{folder} cannot be written: {error.strerror or error}.", "Name another --out.") from None
+        raise StudyError(
+            f"{folder} cannot be written: {error.strerror or error}.", "Choose another folder with --out."
+        ) from None
 
 
 def _common(project: Project) -> dict[str, Any]:
@@ -185,7 +187,8 @@ def _write(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
         path = folder / name
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise StudyError(
-                f"{path} exists and differs; an export never replaces a file.", "Name another --out, or delete it."
+                f"{path} exists and differs; an export never replaces a file.",
+                "Choose another folder with --out, or delete the file.",
             )
     with _writing(folder):
         for name, text in texts.items():

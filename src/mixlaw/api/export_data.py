@@ -157,7 +157,7 @@ def _form(project: Project, tool: str, traits: Traits, some: list[Any], rows: st
             "Rows are tokens with labels: LLaMA-Factory cannot make a template of the tokenizer's, which refuses a "
             "system turn alone or an empty one.",
         )
-    return Form(False, f"Rows are conversations, of which {NAMES.get(tool, tool)} makes tokens by its own rules.")
+    return Form(False, f"Rows are conversations, which {NAMES.get(tool, tool)} turns into tokens by its own rules.")
 
 
 def _parses(project: Project) -> bool:
@@ -214,7 +214,7 @@ def _require_few(tool: str, data: Data, max_dropped: float) -> None:
     if share > max_dropped:
         raise DataError(
             f"{_skipped(tool, data)} That is {share:.1%}, more than {max_dropped:.1%}.",
-            "Correct the rows, export with --rows tokens, which it reads as they are, or allow it with --max-dropped.",
+            "Correct the rows, export with --rows tokens, which keeps them all, or allow more with --max-dropped.",
         )
 
 

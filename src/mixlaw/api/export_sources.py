@@ -49,7 +49,7 @@ def sources(project: Project, wanted: Wanted, tool: str, max_dropped: float) -> 
             raise ConfigError(
                 f"--by-reference: '{name}' is the rows of {domain.path} with some values of '{domain.split_by}', and "
                 "tools read every row of a source.",
-                "Export without --by-reference: the mixture's files hold those rows alone.",
+                "Export without --by-reference: the mixture's files hold only those rows.",
             )
         if domain.roles or domain.ignore:
             raise ConfigError(
@@ -63,7 +63,7 @@ def sources(project: Project, wanted: Wanted, tool: str, max_dropped: float) -> 
             raise ConfigError(
                 f"--by-reference: {_said(tool)} skips {skipped:,} rows of '{name}', more than {max_dropped:.1%}: their "
                 "roles do not alternate.",
-                "Export the materialised files: leave out --by-reference. Or allow it with --max-dropped.",
+                "Export the materialised files: leave out --by-reference. Or allow more with --max-dropped.",
             )
         found.append(
             Source(
@@ -97,7 +97,7 @@ def other_tokens(project: Project, wanted: Wanted, tool: str) -> list[str]:
             some += [(conversation, row.place) for row, conversation, _ in rows]
     count = differing(tool, project.tokenizer, some)
     said = f"{_said(tool)} supervises other tokens than mixlaw in {count:,} of {len(some):,} rows that were compared. "
-    return [f"{said}Without --by-reference it gets mixlaw's."] if count else []
+    return [f"{said}Without --by-reference it supervises the same ones."] if count else []
 
 
 def _read(project: Project, name: str, form: str, tool: str) -> tuple[Keys | None, dict[str, str], int]:

@@ -36,7 +36,7 @@ class Check(Tabular):
         proxy_tokens: training tokens of all of them.
         budget_tokens: the target budget.
         notes: sentences about the plan.
-        parameters: of the model; None where its files are not at hand.
+        parameters: of the model; None if its files are not on this machine.
         checks: of the data, the failed ones first: PASS, WARN or FAIL with the remedy.
         overlap: which conversations domains have in common.
         likeness: name -> counts of near copies and phrases shared with validation (`mixlaw.data.near_copies`).
@@ -54,7 +54,7 @@ class Check(Tabular):
     likeness: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
-        """Return title, columns, rows and notes: a row a domain."""
+        """Return title, columns, rows and notes, with one row per domain."""
         rows: list[list[Any]] = [
             [name, c["format"], c["train"]["rows"], format_tokens(c["train"]["tokens"]), c["validation"]["rows"]]
             for name, c in self.domains.items()
@@ -70,10 +70,10 @@ class Check(Tabular):
 
 
 def check(config: str | Path, note: Note | None = None) -> Check:
-    """Validate everything, count tokens, judge the data, show a chat of each domain, price the plan; trains nothing.
+    """Check mix.yaml and the data, count tokens, and estimate the cost of the plan. Trains nothing.
 
     Raises:
-        ConfigError, DataError, DesignError: see the parts.
+        ConfigError, DataError, DesignError: mix.yaml, the data or the plan has a problem; the message lists it.
     """
     from mixlaw.data.prepare import example
     from mixlaw.train.saving import another_end
@@ -166,10 +166,10 @@ def report(
         procedure: of a run table: `joint`, `own_curve` or `published`.
 
     Raises:
-        ConfigError: a law or a procedure for a study, whose fit is made already.
+        ConfigError: a law or a procedure was given for a study, which already has a fit.
         DataError: no such source, or no finished runs.
         StudyError: there is no solution yet, or its runs had another model, other settings or other data.
-        FitError: the runs carry no fit.
+        FitError: no law can be fitted to the runs.
     """
     from mixlaw.report import write_report
 
@@ -247,12 +247,12 @@ def _project_of(path: Path) -> Project | None:
 
         resolved = path / "config.resolved.json"
         if not resolved.is_file():
-            raise DataError(f"{path} is no study folder.", "Name a study, a mix.yaml or a run table.")
+            raise DataError(f"{path} is not a study folder.", "Give a study folder, a mix.yaml or a run table.")
         trainer = (read_document(resolved, "config").get("train") or {}).get("trainer", "")
         if ":" in trainer:
             raise ConfigError(
-                f"{path} was trained by {trainer}; code that only a study's file names is not run.",
-                "Name the study's mix.yaml instead.",
+                f"{path} was trained by {trainer}; mixlaw runs your code only if you name it yourself.",
+                "Give the study's mix.yaml, which names it.",
             )
         # A study that was moved or copied is where it is now, whatever it was told when it began.
         return Project(parse_config({**read_document(resolved, "config"), "study": str(path.resolve())}, str(resolved)))

@@ -56,9 +56,10 @@ def final(
     on_event: Callable[[RunEvent], None] | None = None,
     note: Note | None = None,
 ) -> Final:
-    """Train at the study's solution, or at given weights, and save the model for transformers.
+    """Train on the study's solution, or on given weights, and save the model for transformers.
 
-    A training that was interrupted starts over; one that is finished is never repeated. The folder appears whole.
+    A training that was interrupted starts again; a finished one is never repeated. The folder appears only when
+    complete.
 
     Args:
         config: a mix.yaml or its project.
@@ -67,7 +68,7 @@ def final(
         out: the folder; None for models/<budget>-<hash8> in the study.
         seed: of samples, order and training; None for the plan's.
         retry_failed: whether a failed training is tried again.
-        on_event: called for everything that happens.
+        on_event: called for each `RunEvent`.
         note: called with a sentence about each step.
 
     Raises:
@@ -108,7 +109,9 @@ def _existing(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     if facts is not None and facts["id"] == spec.id:
         return facts
     what = "other files" if facts is None else f"the model of run {facts['id'][:8]}"
-    raise StudyError(f"{folder} exists and holds {what}; a model is never overwritten.", "Name another --out.")
+    raise StudyError(
+        f"{folder} exists and holds {what}; a model is never overwritten.", "Choose another folder with --out."
+    )
 
 
 def _facts(project: Project, wanted: Wanted, record: RunRecord) -> dict[str, Any]:
@@ -162,4 +165,6 @@ def _assemble(model: Path, folder: Path, facts: dict[str, Any], card: str) -> No
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise StudyError(f"{folder} cannot be written: {error.strerror or error}.", "Name another --out.") from error
+        raise StudyError(
+            f"{folder} cannot be written: {error.strerror or error}.", "Choose another folder with --out."
+        ) from error

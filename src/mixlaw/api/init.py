@@ -85,14 +85,14 @@ def init(
         paths: data files, folders or dataset ids; a domain is named after its file.
         out: where to write.
         model: base model; None for the bundled one of 1M parameters, which is copied beside the file: good for a
-            first answer in minutes, not for weights to use.
+            first answer in minutes, not for weights that you will use.
         budget_tokens: of the final run; None for one pass over all of the data.
-        columns: renames, standard name -> name in the file; each file gets those whose name it has.
+        columns: standard name -> name in the file; used for each file that has such a column.
         force: whether an existing file is replaced.
         note: called with a sentence about each source.
 
     Raises:
-        ConfigError: the file exists, two paths give one name, or a rename is of no use.
+        ConfigError: the file exists, two paths give the same name, or no file has a renamed column.
         DataError: a file is missing or malformed.
     """
     note = note or (lambda text: None)
@@ -154,8 +154,8 @@ def _renames(paths: Sequence[str], columns: Mapping[str, str]) -> list[dict[str,
         close = suggest(standard, COLUMNS)
         if standard not in COLUMNS:
             raise ConfigError(
-                f"--columns: no format has a column '{standard}'{close if close.endswith('?') else close + '.'}",
-                "Write standard name=name in the file, such as messages=chat.",
+                f"--columns: no format uses a column '{standard}'{close if close.endswith('?') else close + '.'}",
+                "Write the standard name, =, and the name in the file: messages=chat.",
             )
     if not columns:
         return [{} for _ in paths]
@@ -223,7 +223,7 @@ def _copy_model(bundled: Path, folder: Path, force: bool) -> None:
         target = folder / source.name
         if target.exists() and not force and target.read_bytes() != source.read_bytes():
             raise ConfigError(
-                f"{target} exists and is not the bundled model's.",
+                f"{target} exists and is not a file of the bundled model.",
                 "Give --model, use --out for another folder, or --force to replace it.",
             )
         target.parent.mkdir(parents=True, exist_ok=True)

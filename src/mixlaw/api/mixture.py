@@ -121,8 +121,9 @@ def mix(
         weights: domain -> share, instead of the solution's.
         out: the folder; None for mixtures/<budget>-<hash8> in the study.
         file_format: `jsonl` or `parquet`.
-        shards: files; None for one, or more where it would be larger than about 100 MB.
-        workers: processes; None for one a usable core where there is much to do. The bytes do not depend on it.
+        shards: number of files; None for one for about every 100 MB.
+        workers: number of processes; None for one per core if there is much to do. The files are the same for any
+            number.
         note: called with a sentence about each step.
 
     Raises:

@@ -27,11 +27,11 @@ def load_runs(source: Any) -> RunTable:
 
     Args:
         source: a RunTable, the path of a CSV, Parquet or JSON run table, of a study folder or of a mix.yaml, or
-            anything with columns such as a DataFrame or a dict. JSON has one object with a list a column, or a list
-            with one object a run.
+            anything with columns such as a DataFrame or a dict. JSON has one object with a list per column, or a list
+            with one object per run.
 
     Raises:
-        DataError: no such file, or a malformed value (its row and column are named).
+        DataError: no such file, or a malformed value; the message names its row and column.
         ConfigError: a mix.yaml with problems.
     """
     if isinstance(source, RunTable):
@@ -59,7 +59,8 @@ def _json_columns(path: Path) -> dict[str, list[Any]]:
         value = {name: [row.get(name) for row in value] for name in names}
     if not isinstance(value, dict) or not all(isinstance(cells, list) for cells in value.values()):
         raise DataError(
-            f"{path} is no run table.", "Write an object with a list a column, or a list with an object a run."
+            f"{path} is not a run table.",
+            "Write an object with one list per column, or a list with one object per run.",
         )
     if len({len(cells) for cells in value.values()}) > 1:
         raise DataError(f"{path}: the columns have different lengths.", "Write null where nothing was measured.")
@@ -82,7 +83,7 @@ def fit(
         runs: whatever `load_runs` takes.
         law: `auto`, or a law by name, class or instance (see `mixlaw.laws.find`).
         procedure: `joint`, `own_curve` or `published`.
-        seed: of the posterior draws.
+        seed: seed of the posterior draws.
         out: where to write fit.json, or None.
         repetition: how repeated tokens count: `auto`, `off`, or the decay R*.
         metrics: name of a `metric:` column -> `higher` or `lower`: further targets, `metric:<name>`.
@@ -99,7 +100,7 @@ def laws(runs: Any, names: Sequence[Any] | None = None, plot: str | Path | None 
     Args:
         runs: whatever `load_runs` takes.
         names: laws and regressors, by name, class or instance; None for all.
-        plot: a folder for one figure (SVG) a law, predicted against measured; None for no figures.
+        plot: a folder for one SVG figure per law, predicted against measured; None for no figures.
 
     Raises:
         ConfigError: no such law.
@@ -111,7 +112,7 @@ def laws(runs: Any, names: Sequence[Any] | None = None, plot: str | Path | None 
         raise ConfigError("No laws were named.", f"Choose from: {', '.join(all_names())}.")
     table = load_runs(runs)
     if not folds(table):
-        raise DataError("All runs have the same mixture: none can be held out.", "Add runs with other mixtures.")
+        raise DataError("All runs have the same mixture, so none can be held out.", "Add runs with other mixtures.")
     rows = compare_laws(table, names)
     if plot is not None:
         from mixlaw.report.lawplot import write_law_plots
@@ -125,8 +126,8 @@ def load_fit(source: Fit | str | Path, params: float | str | None = None, law: A
 
     Args:
         source: a fit or the path of fit.json.
-        params: parameters of the model that it should speak of, 7e9 or "7B"; None: the largest among the runs.
-        law: of the fit, where its name is not known here (see `mixlaw.laws.find`).
+        params: size of the model to predict for, 7e9 or "7B"; None: the largest among the runs.
+        law: the law of the fit, if it is your own and not registered (see `mixlaw.laws.find`).
 
     Raises:
         DataError: the file is missing or malformed.
@@ -153,14 +154,14 @@ def solve(
     Args:
         fit: a fit or the path of fit.json.
         budget_tokens: 20e6 or "20M".
-        wishes: what is asked of the mixture, as one value; None: nothing.
+        wishes: objective and constraints as one value; None for the defaults.
         named: the fields of `mixlaw.solve.SolveWishes` by name, such as `objective`, `target_weights`, `minimum`,
             `maximum`, `available` (numbers, or texts such as "3M"), `max_epochs`, `groups`, `ceilings`, `no_worse`,
             `reference`, `prior` and `prior_strength`.
 
     Raises:
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
-        Infeasible: no mixture meets the constraints; names those that bind.
+        Infeasible: no mixture meets the constraints; the message names those that conflict.
     """
     wishes = wishes_of(wishes, named)
     if wishes.available is not None:
@@ -191,7 +192,9 @@ def _study_runs(path: Path) -> RunTable:
     if not path.is_dir():
         return Project.open(path).run_table()
     if not is_study(path):
-        raise DataError(f"{path} is no study folder: it has no plan.json.", "Name a study, a mix.yaml or a CSV file.")
+        raise DataError(
+            f"{path} is not a study folder: it has no plan.json.", "Give a study folder, a mix.yaml or a CSV file."
+        )
     study = Study(path)
     if study.config_path.is_file():
         names = list(read_document(study.config_path, "config")["domains"])

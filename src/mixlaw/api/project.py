@@ -244,7 +244,9 @@ class Project:
         designed, _ = self._designed
         if len(kept) < len(designed) / 2:
             runs = tuple((f"new-{run.name}", dict(run.tokens)) for run in designed)
-            reason = f"{len(kept)} finished runs are too few to build on: a whole design of the new domains."
+            reason = (
+                f"{len(kept)} finished runs are too few to build on, so a whole design of the new domains is planned."
+            )
         else:
             done, seed = [record.tokens for record in kept], self.config.plan.seed
             law = self.config.fit.law
@@ -293,7 +295,7 @@ class Project:
                 raise StudyError(
                     f"The runs of {self.study.folder} were planned with another {', '.join(changed)} than the "
                     "configuration has now.",
-                    "Run `mixlaw run` to train with it, or undo the change.",
+                    "Run `mixlaw run` to train with the new configuration, or undo the change.",
                 )
 
     def solve(self, fitted: Fit, budget_tokens: int | None = None) -> Solution:

@@ -69,7 +69,7 @@ def propose(
             [], [], f"The 95th percentile of the regret is {100 * p95:.2g} %, below {100 * threshold:.2g} %."
         )
     if count < 1:
-        return Proposal([], [], f"The runs are spent; the 95th percentile of the regret is {100 * p95:.2g} %.")
+        return Proposal([], [], f"No more runs are allowed; the 95th percentile of the regret is {100 * p95:.2g} %.")
     laws, draws = zip(*(part for target in fit.targets for part in fit.belief(target).drawn().parts), strict=True)
     noise = noise_of_fit(fit)
     done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
@@ -84,5 +84,9 @@ def propose(
     )
     mixtures, regret = next_runs(decision, count, most_tokens, runs_left)
     if not mixtures:
-        return Proposal([], regret, "The tokens that may be spent are spent.")
-    return Proposal(mixtures, regret, f"The 95th percentile of the regret is {100 * p95:.2g} %: {len(mixtures)} more.")
+        return Proposal([], regret, "All tokens that the proxy runs may use are spent.")
+    return Proposal(
+        mixtures,
+        regret,
+        f"The 95th percentile of the regret is {100 * p95:.2g} %. Runs in the next batch: {len(mixtures)}.",
+    )

@@ -49,11 +49,11 @@ class Plan(Tabular):
         runs: their specs.
         statuses: their states, in the same order.
         notes: sentences about what was decided.
-        estimated_s: seconds until all are done, by the pace of those that are; None before the first.
-        regret_nats: expected regret at the budget after none, one, ... all of the runs, as far as can be said before
-            any is trained (`mixlaw.design.decision.regret_curve`).
-        noise_nats: how much runs of one mixture are taken to scatter there, standard deviation of a loss.
-        noise_measured: whether finished runs of the study tell so; otherwise it is an assumption.
+        estimated_s: seconds until all are done, from the pace of the finished ones; None before the first.
+        regret_nats: expected regret at the budget after none, one, ... all of the runs, as far as it can be estimated
+            before any is trained (`mixlaw.design.decision.regret_curve`).
+        noise_nats: standard deviation of a loss between runs of one mixture, which the expected regret rests on.
+        noise_measured: whether it was measured in finished runs of the study; otherwise it is an assumption.
     """
 
     runs: list[RunSpec]
@@ -74,7 +74,7 @@ class Plan(Tabular):
         )
 
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
-        """Return title, columns, rows and notes: a row a run."""
+        """Return title, columns, rows and notes, with one row per run."""
         rows: list[list[Any]] = [
             [run.name, *map(format_tokens, run.tokens.values()), format_tokens(status.tokens), status.state]
             for run, status in zip(self.runs, self.statuses, strict=True)
@@ -153,7 +153,7 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     """Write plan.json and return the runs with their states; trains nothing.
 
     Raises:
-        ConfigError, DataError, DesignError, StudyError: see the parts.
+        ConfigError, DataError, DesignError, StudyError: a problem of mix.yaml, the data, the plan or the study folder.
     """
     project = Project.open(config, note)
     specs, notes = project.design
@@ -182,7 +182,8 @@ def train(
     executor is the configuration's, or `local` or `ray` where it is given.
 
     Raises:
-        ConfigError, DataError, DesignError, StudyError, MissingExtra: see the parts; a failed run is no exception.
+        ConfigError, DataError, DesignError, StudyError, MissingExtra: see `check` and `plan`. A failed run raises
+            nothing.
     """
     project = Project.open(config, note)
     require_extras(project, executor)
@@ -231,11 +232,11 @@ def run(
     on_event: OnEvent | None = None,
     note: Note | None = None,
 ) -> RunResult:
-    """Do the whole job: plan, train, fit, solve, write the training files and the report. Does only what is missing.
+    """Do the whole job: plan, train, fit, solve, write the training files and the report. Finished steps are kept.
 
     Raises:
         RunsFailed: too many runs failed for a fit.
-        ConfigError, DataError, DesignError, FitError, SolveError, MissingExtra: see the parts.
+        ConfigError, DataError, DesignError, FitError, SolveError, MissingExtra: see `plan`, `fit` and `solve`.
     """
     project = Project.open(config, note)
     while True:
@@ -269,9 +270,9 @@ def demo(
     on_event: OnEvent | None = None,
     note: Note | None = None,
 ) -> RunResult:
-    """Copy the bundled example into a folder and run the whole job on it; a second time only what is missing.
+    """Copy the bundled example into a folder and run the whole job on it. Finished steps are kept.
 
-    A mix.yaml that is in the folder already is used as it is.
+    A mix.yaml that is already in the folder is used unchanged.
 
     Raises:
         MissingExtra: the extras `train` or `report` are not installed.
@@ -287,7 +288,7 @@ def _fit_what_is_left(project: Project, statuses: list[RunStatus]) -> tuple[Fit,
     for line in failures:
         project.warn(line)
     if failures:
-        project.warn(f"The fit goes on with the {done} of {len(statuses)} runs that are done.")
+        project.warn(f"The fit uses the {done} of {len(statuses)} runs that are done.")
     try:
         return fit_and_solve(project)
     except FitError as error:

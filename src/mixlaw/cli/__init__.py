@@ -132,7 +132,7 @@ def _terminate(number: int, _: object) -> None:
 def _unexpected(error: Exception, debug: bool, as_json: bool) -> int:
     if hasattr(error, "format_message"):
         message = error.format_message().strip()  # type: ignore[attr-defined]
-        print_error(_Usage(message.rstrip(".") + ".", "See `mixlaw --help`, or the verb's --help."), as_json)
+        print_error(_Usage(message.rstrip(".") + ".", "See `mixlaw --help` or `mixlaw COMMAND --help`."), as_json)
         return _USAGE
     if hasattr(error, "exit_code"):
         return int(error.exit_code)  # type: ignore[attr-defined]

@@ -32,7 +32,7 @@ def init(
         list[str] | None,
         typer.Option(
             metavar="STANDARD=NAME",
-            help="How a column is called in the files, such as messages=chat; may be repeated.",
+            help="The name of a column in the files: standard=name, such as messages=chat; may be repeated.",
         ),
     ] = None,
     example: Annotated[
@@ -43,8 +43,8 @@ def init(
 ) -> None:
     """Look at data files and write a commented mix.yaml that runs as it is.
 
-    It detects each file's format, counts its rows, names a domain after it, and derives budget and size of the runs
-    from the data. Without --model it uses the bundled model of 1M parameters, for a first answer in minutes.
+    It detects each file's format, counts its rows, names a domain after it, and derives the budget and the size of the
+    runs from the data. Without --model it uses the bundled model of 1M parameters, for a first answer in minutes.
 
     Examples:
         mixlaw init data/chat.jsonl data/code.jsonl
@@ -76,12 +76,12 @@ def _renames(columns: list[str]) -> dict[str, str]:
         standard, equals, name = text.partition("=")
         if not (standard and equals and name):
             raise ConfigError(
-                f"--columns {text}: this is no renaming.", "Write standard=name: --columns messages=chat."
+                f"--columns {text}: a renaming is written standard=name.", "For example: --columns messages=chat."
             )
         if found.setdefault(standard, name) != name:
             raise ConfigError(
                 f"--columns gives '{standard}' two names: '{found[standard]}' and '{name}'.",
-                "Where files differ, write columns: for each domain in mix.yaml.",
+                "If the files differ, set `columns` of each domain in mix.yaml.",
             )
     return found
 
@@ -96,8 +96,8 @@ def check(
 ) -> None:
     """Check mix.yaml and the data, count tokens, and show one conversation of each domain. Trains nothing.
 
-    The supervised part of the conversation, which the model learns from, is marked. What is wrong with
-    the data is said as WARN or FAIL with the remedy: rows dropped, cut or repeated, near copies,
+    The supervised part of the conversation, which the model learns from, is marked. Problems of the data
+    are shown as WARN or FAIL, each with a remedy: rows dropped, cut or repeated, near copies,
     conversations that domains share, validation sets that are too small.
 
     Examples:
@@ -108,7 +108,7 @@ def check(
     from mixlaw.api.files import check as check_config
 
     if (config is None) == (model is None):
-        raise ConfigError("check wants a mix.yaml, or --model, and not both.", "Run `mixlaw check mix.yaml`.")
+        raise ConfigError("`mixlaw check` takes either a mix.yaml or --model.", "Run `mixlaw check mix.yaml`.")
     if config is None:
         _check_model(str(model), as_json)
         return
@@ -177,7 +177,7 @@ def _show_data(found: Any) -> None:
     """Print what became of the rows, what domains have in common, and the checks that are no PASS."""
     from mixlaw.report.data_health import ROWS_LEGEND, rows_table
 
-    table("Rows read, and those left out or cut", *rows_table(found.domains, found.likeness))
+    table("Rows read, dropped and cut", *rows_table(found.domains, found.likeness))
     note(ROWS_LEGEND)
     if found.overlap is not None and found.overlap.shared:
         table("Conversations of a domain that another one has too, %", *found.overlap.matrix())
@@ -203,7 +203,9 @@ def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
 def mix(
     config: opt.ConfigFile,
     budget: Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")] = None,
-    weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")
+    ] = None,
     file_format: Annotated[
         str,
         typer.Option(
@@ -212,7 +214,7 @@ def mix(
             autocompletion=completion.one_of("jsonl", "parquet"),
         ),
     ] = "jsonl",
-    out: Annotated[Path | None, typer.Option(help="The folder; default mixtures/<id> in the study.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; default mixtures/<id> in the study.")] = None,
     shards: Annotated[
         int | None, typer.Option(help="How many files to write; by default one for about every 100 MB.", min=1)
     ] = None,
@@ -269,12 +271,12 @@ def report(
     ] = None,
     law: opt.Law = "auto",
     procedure: opt.Procedure = "joint",
-    out: Annotated[Path | None, typer.Option(help="The folder; default report/ in the study.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; default report/ in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write report.html, report.md with figures, and report.json.
 
-    --law and --procedure say how a run table is fitted; a study has its fit, as mix.yaml says.
+    --law and --procedure choose how a run table is fitted. A study has a fit already, made as mix.yaml says.
 
     Examples:
         mixlaw report mix.yaml

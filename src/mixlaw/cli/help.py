@@ -30,4 +30,6 @@ def described(verb: Callable[..., None]) -> dict[str, Any]:
         raise ValueError(f"The docstring of the verb '{verb.__name__}' does not end with 'Examples:'.")
     lines = ["[bold]Examples[/bold]", *(f"[dim]$[/dim] {escape(line.strip())}" for line in examples.splitlines())]
     panel = next((name for name, verbs in _PANELS.items() if verb.__name__ in verbs), None)
+    # Lines of a docstring end where its source is wide; those of a terminal end where it is.
+    text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in text.split("\n\n"))
     return {"help": escape(text), "epilog": "\n".join(lines), "rich_help_panel": panel}

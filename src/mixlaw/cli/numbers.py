@@ -62,7 +62,7 @@ def fit(
         rows.append([*row, 100 * target.cv_mre, 100 * target.cv_mre_mean])
     table(
         f"{result.law}, {result.procedure} fit of {len(result)} runs (tokens in millions, losses in nats)",
-        ["target", "status", *names, "noise", "held-out error %", "of the mean %"],
+        ["target", "status", *names, "noise", "held-out error %", "mean's error %"],
         rows,
     )
     if result.choice:
@@ -111,7 +111,7 @@ def laws(
     ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Compare the laws: predict held-out mixtures of the same runs with each.
+    """Compare the laws by how well each predicts held-out mixtures of the same runs.
 
     Examples:
         mixlaw laws runs.csv

@@ -140,7 +140,7 @@ def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> 
         for part in text.split(","):
             name, sign, value = part.strip().rpartition("=")
             if not sign or not name:
-                raise ConfigError(f"{option} is {part!r}; it reads name=value.", f"For example: {option} math=0.4")
+                raise ConfigError(f"{option} is {part!r}; it must be name=value.", f"For example: {option} math=0.4")
             if name in found:
                 raise ConfigError(f"{option} names '{name}' twice.", "Give it once.")
             found[name] = read(value)

@@ -27,7 +27,9 @@ def export(
         ),
     ] = False,
     budget: Budget = None,
-    weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")
+    ] = None,
     file_format: Annotated[
         str, typer.Option("--format", help="Format of the training files: jsonl or parquet.")
     ] = "jsonl",
@@ -35,22 +37,26 @@ def export(
     rows: Annotated[
         str,
         typer.Option(
-            help="conversations, tokens (ids and labels; trl, axolotl, llamafactory), or auto: conversations where the "
-            "tool then learns what mixlaw counted.",
+            help="conversations, tokens (ids and labels; trl, axolotl, llamafactory), or auto: conversations if the "
+            "tool then learns from the same tokens as mixlaw, otherwise tokens.",
         ),
     ] = "auto",
     max_dropped: Annotated[
         float,
-        typer.Option(help="Part of the rows that a tool may skip by its rules; others take their place.", min=0, max=1),
+        typer.Option(
+            help="Largest part of the rows that a tool may skip by its own rules; other rows replace them.",
+            min=0,
+            max=1,
+        ),
     ] = 0.01,
-    out: Annotated[Path | None, typer.Option(help="The folder; default exports/<tool>-<id> in the study.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; default exports/<tool>-<id> in the study.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write a configuration and data with which another trainer trains on the solution.
 
     The folder holds all that the tool needs, with exact shares of tokens, and can be moved. With
-    --by-reference it uses the sources. Tools count rows, so the shares of tokens are then only approximate; the
-    command prints by how much.
+    --by-reference the tool reads the original sources. It counts rows, so the shares of tokens are only approximate;
+    the command prints by how much.
 
     Examples:
         mixlaw export mix.yaml --to llamafactory
@@ -120,7 +126,7 @@ def compare(
 
     These runs are not used in any fit. The other mixtures are equal tokens, equal rows, natural,
     UniMax, temperature 0.5, and those of --weights. Differences are between runs of the same seed;
-    intervals are 90 %. Does only what is missing.
+    intervals are 90 % intervals. Finished runs are not repeated.
 
     Examples:
         mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
@@ -194,13 +200,15 @@ def _signed(value: dict[str, Any]) -> str:
 def final(
     config: opt.ConfigFile,
     budget: Budget = None,
-    weights: Annotated[list[str] | None, typer.Option(help="domain=share, instead of the solution's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder; default models/<id> in the study.")] = None,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; default models/<id> in the study.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling and training; default plan.seed.")] = None,
     retry_failed: opt.RetryFailed = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Train the model at the solution with the study's trainer, and save it for transformers, with a card.
+    """Train the final model on the solution with the study's trainer, and save it for transformers, with a card.
 
     Examples:
         mixlaw final mix.yaml --budget 20M --out my-model
@@ -230,7 +238,7 @@ def final(
     ]
     table("Validation loss, nats per supervised token", ["target", "measured", "predicted"], rows)
     if not result.new:
-        note("the model was there already; nothing was trained")
+        note("the model already exists; nothing was trained")
     finish({"model": result.folder}, f"mixlaw eval {near(config)}")
 
 
@@ -252,7 +260,7 @@ def evaluate(
             help="task=file: evaluate on the rows of your own JSONL file, with the same fields as the bundled one."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Most rows of each task to evaluate on.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Evaluate on at most this many rows of each task.", min=1)] = None,
     batch_size: Annotated[int, typer.Option(help="Batch size of the evaluation.", min=1)] = 16,
     run_code: Annotated[
         bool,
@@ -263,7 +271,8 @@ def evaluate(
     """Evaluate kept models on downstream tasks with lm-evaluation-harness, offline.
 
     Models are kept by `mixlaw final`, and by train and compare with --keep-models. The numbers become the columns
-    metric:<task> of the run table (`mixlaw fit STUDY --metric openbookqa=higher`). Does only what is missing.
+    metric:<task> of the run table (`mixlaw fit STUDY --metric openbookqa=higher`). Finished evaluations are not
+    repeated.
 
     Examples:
         mixlaw eval mix.yaml --tasks openbookqa,sql --limit 100

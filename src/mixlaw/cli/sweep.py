@@ -31,7 +31,7 @@ def run(
     retry_failed: opt.RetryFailed = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Do the whole job: plan, train, fit, solve, write the training files and the report. Does only what is missing.
+    """Do the whole job: plan, train, fit, solve, write the training files and the report. Finished steps are kept.
 
     Examples:
         mixlaw run mix.yaml
@@ -179,7 +179,7 @@ def adopt(
     ] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Take over the results of planned runs that another program trained; all of them or none.
+    """Read the results of planned runs that another program trained. If one is wrong, none is used.
 
     For the run list of a tracker, or an exported one, name the columns to read. Runs in a list
     that are not planned or not finished are skipped. ?group=NAME, ?tag=NAME and

@@ -269,7 +269,7 @@ def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any, 
     if kind == "missing":
         return f"{path}: missing"
     if kind in _SHAPES:
-        return f"{path}: it must be {_SHAPES[kind]}, not {_in_yaml(value)}"
+        return f"{path}: must be {_SHAPES[kind]}, not {_in_yaml(value)}"
     message = message.removeprefix("Value error, ").rstrip(".")
     # The type first: what an alias stands for may be too much to write down.
     if value is not None and not isinstance(value, (dict, list)) and (said := _said(value)) not in message:
@@ -278,7 +278,7 @@ def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any, 
 
 
 _SHAPES = {
-    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping, a line `key: value` each"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping, with one `key: value` per line"),
     "list_type": "a list",
 }
 """Pydantic's kind of error -> what is wanted, in YAML's terms."""

@@ -32,13 +32,15 @@ class ExecutorNode(Node):
     def _every_key_is_used(self) -> ExecutorNode:
         given = [key for key in RAY_KEYS if getattr(self, key) is not None]
         if given and self.kind != "ray":
-            raise ValueError(f"{given[0]} is of kind: ray; drop it, or change kind")
+            raise ValueError(f"{given[0]} is an option of kind: ray; remove it, or change kind")
         return self
 
     @model_validator(mode="after")
     def _ray_can_do_it(self) -> ExecutorNode:
         if (self.address or "").startswith("ray://"):
-            raise ValueError("address is Ray Client's; give host:port on a node of the cluster, or submit a Ray job")
+            raise ValueError(
+                "address is that of Ray Client; give host:port on a node of the cluster, or submit a Ray job"
+            )
         if self.address is not None and self.address != "auto" and not _is_host_and_port(self.address):
             raise ValueError(f"address is '{self.address}'; it must be auto, or host:port such as 10.0.0.1:6379")
         gpus = self.gpus_per_run or 0.0

@@ -14,7 +14,7 @@ from mixlaw.core.domain import COLUMNS
 
 def _path(value: Any) -> Any:
     if isinstance(value, str) and any(ord(character) < 32 for character in value):
-        raise ValueError("a path has no control characters")
+        raise ValueError("a path must not contain control characters")
     return value
 
 
@@ -54,7 +54,7 @@ class SourceNode(Node):
     def _known_columns(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             if name not in COLUMNS:
-                raise ValueError(f"no format has a column '{name}'{suggest(name, COLUMNS)}")
+                raise ValueError(f"no format uses a column '{name}'{suggest(name, COLUMNS)}")
         return value
 
 
@@ -67,7 +67,9 @@ class DomainNode(SourceNode):
     @model_validator(mode="after")
     def _both_or_neither(self) -> DomainNode:
         if (self.split_by is None) != (self.values is None):
-            raise ValueError("split_by and values go together: a column, and its values that are this domain's")
+            raise ValueError(
+                "split_by and values go together: a column, and those of its values that belong to this domain"
+            )
         return self
 
 
@@ -91,8 +93,10 @@ def collection_problems(others: Mapping[str, DomainNode], nodes: Mapping[str, Do
             problems.append("collection.domains: a domain's name is empty")
         # A resolved configuration holds the collection and its domains.
         if others.get(name, node) != node:
-            problems.append(f"collection.domains.{name}: 'domains' has a '{name}' too; rename one of them")
+            problems.append(f"collection.domains.{name}: 'domains' also has '{name}'; rename one of them")
         for value in node.values or ():
             if (owner := owners.setdefault(value, name)) != name:
-                problems.append(f"collection.domains.{name}: the value '{value}' is in '{owner}' too; drop it from one")
+                problems.append(
+                    f"collection.domains.{name}: the value '{value}' is in '{owner}' too; remove it from one of them"
+                )
     return problems

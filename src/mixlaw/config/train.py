@@ -122,7 +122,7 @@ def train_problem(kind: str, key: str, tree: Any) -> str:
         return f"train: trainer: {tree.get('trainer')} needs {described}"
     users = [name for name, other in known_trainers().items() if key in option_names(other)]
     if kind == "extra_forbidden" and users:
-        return f"train: {key} is of trainer: {' and '.join(users)}; drop it, or change trainer"
+        return f"train: {key} is an option of trainer: {' and '.join(users)}; remove it, or change trainer"
     return ""
 
 

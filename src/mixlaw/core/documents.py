@@ -57,8 +57,8 @@ class Kind:
 
 _PLAN = "Delete it and run `mixlaw plan mix.yaml`, which writes it again."
 _TRAIN = "Delete the run's folder and train it again: mixlaw train mix.yaml."
-_CACHE = "Delete its folder: what it held is made again."
-_PLACE = "Name another folder with --out, or move this one away."
+_CACHE = "Delete its folder; mixlaw makes its contents again."
+_PLACE = "Give another folder with --out, or move this one away."
 _NUMBERS, _TEXTS = {EACH: float}, {EACH: str}
 _COUNTS = {EACH: COUNT}
 _SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _COUNTS, "inputs": _TEXTS} | {
@@ -100,21 +100,25 @@ KINDS = {
     "config": Kind("config.resolved.json", _PLAN, {"model": dict, "domains": dict, "train": dict}, 2),
     "domains": Kind("domains.json", _PLAN, **_nested("domains", {"train": dict, "validation": dict})),
     "plan": Kind("plan.json", _PLAN, {"runs": [_SPEC]}),
-    "origin": Kind("origin.json", "Delete it: it is written again.", {"file": str, "parts": {"domains": dict}}),
+    "origin": Kind("origin.json", "Delete it; mixlaw writes it again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
-    "added": Kind("added.json", "Delete it: the runs are chosen anew.", _ADDED),
+    "added": Kind("added.json", "Delete it; the runs are then chosen again.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
     "solution": Kind("solution.json", "Run `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 3, 2),
     "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
     "comparison": Kind("confirmation/comparison-*.json", "Run `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
-    "reported": Kind("trackers/reported.json", "Delete it: all is reported again.", **_nested("trackers", _TEXTS)),
+    "reported": Kind(
+        "trackers/reported.json", "Delete it; everything is then reported again.", **_nested("trackers", _TEXTS)
+    ),
     # one run
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),
-    "lease": Kind("runs/*/lease.json", "Delete it where no process trains the run.", {"pid": COUNT, "token": str}),
+    "lease": Kind("runs/*/lease.json", "Delete it if no process is training the run.", {"pid": COUNT, "token": str}),
     "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": SECONDS}),
     "record": Kind("runs/*/record.json", _TRAIN, _RECORD),
-    "error": Kind("runs/*/error.json", "Delete it, and the run is trained again.", {"message": str, "hint?": str}),
-    "command_spec": Kind("runs/*/input/spec.json", "Use the mixlaw that wrote it.", {"run": str}, sealed=False),
+    "error": Kind("runs/*/error.json", "Delete it; the run is then trained again.", {"message": str, "hint?": str}),
+    "command_spec": Kind(
+        "runs/*/input/spec.json", "Use the version of mixlaw that wrote it.", {"run": str}, sealed=False
+    ),
     "trl_spec": Kind("runs/*/input/spec.json", _TRAIN, {"run": str, "model": dict, "train": dict}, sealed=False),
     "result": Kind("runs/*/output/result.json", _TRAIN, {"losses": dict}, sealed=False),
     "evaluation": Kind(
@@ -125,8 +129,12 @@ KINDS = {
     # data: cached rows, and what is made of them
     "rows": Kind("cache/tokens/*/*/meta.json", _CACHE, _ROWS),
     "prepared": Kind("cache/tokens/*/summary.json", _CACHE, _PREPARED, format=3, oldest=3),
-    "census": Kind("cache/collections/*.json", "Delete it: it is counted again.", {"rows": _COUNTS, "without": COUNT}),
-    "likeness": Kind("cache/likeness/*.json", "Delete it: it is counted again.", {"domains": {EACH: {EACH: COUNT}}}),
+    "census": Kind(
+        "cache/collections/*.json", "Delete it; the tokens are then counted again.", {"rows": _COUNTS, "without": COUNT}
+    ),
+    "likeness": Kind(
+        "cache/likeness/*.json", "Delete it; the tokens are then counted again.", {"domains": {EACH: {EACH: COUNT}}}
+    ),
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": COUNT}),
     "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),
@@ -194,7 +202,8 @@ def read_document(path: str | Path, kind: str, make: Callable[[dict[str, Any]], 
         raise DataError(f"{path}: {wrong}.", known.remedy)
     if seal is not None and seal != _fingerprint(whole):
         raise DataError(
-            f"{path} is not as it was written: what it holds does not fit its checksum ('{SEAL}'). It was damaged or "
+            f"{path} has changed since it was written: its contents do not match its checksum ('{SEAL}'). It was "
+            "damaged or "
             "edited by hand.",
             known.remedy,
         )
@@ -214,7 +223,7 @@ def _current(value: dict[str, Any], known: Kind, path: str | Path) -> dict[str, 
     if known.unnumbered is not None and isinstance(number, known.unnumbered) and not known.shape.keys() <= value.keys():
         number = 1
     elif isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise DataError(f"{path}: 'format' is {shown(number)}, it must be a whole number from 1.", known.remedy)
+        raise DataError(f"{path}: 'format' is {shown(number)}; it must be a whole number of at least 1.", known.remedy)
     else:
         value = {key: part for key, part in value.items() if key != "format"}
     if number > known.format:

@@ -98,9 +98,9 @@ def read_json(path: str | Path, *, finite: bool = False) -> Any:
     except FileNotFoundError:
         raise DataError(f"No such file: {path}.", "Check the path.") from None
     except IsADirectoryError:
-        raise DataError(f"{path} is a folder, a JSON file is needed.", "Name the file.") from None
+        raise DataError(f"{path} is a folder; a JSON file is needed.", "Give the path of the file.") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}).", "Write it again as UTF-8.") from None
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from None
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}).",
@@ -113,7 +113,7 @@ def read_json(path: str | Path, *, finite: bool = False) -> Any:
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def _finite(text: str) -> float:

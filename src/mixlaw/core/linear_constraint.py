@@ -20,7 +20,7 @@ _SIGN = re.compile(r"<=|>=|==|=|<|>")
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _NAME = re.compile(r"[^\W\d][\w.:/]*(?:-[\w.:/]+)*")
-_EXAMPLE = "Write it like: code + math <= 0.5; quote a name with spaces or signs: 'my domain' >= 0.1."
+_EXAMPLE = "Write it like code + math <= 0.5. Quote a name that has spaces or signs: 'my domain' >= 0.1."
 _FLIPPED = {"<=": ">=", ">=": "<=", "==": "=="}
 
 
@@ -45,7 +45,7 @@ class LinearConstraint:
         if self.sign not in _FLIPPED:
             raise ConfigError(f"The sign of a group is '{self.sign}'; it must be <=, >= or ==.", _EXAMPLE)
         if not any(self.terms.values()):
-            raise ConfigError("A group names no domain: there is nothing to constrain.", _EXAMPLE)
+            raise ConfigError("A group names no domain, so there is nothing to constrain.", _EXAMPLE)
         if not all(math.isfinite(value) for value in (*self.terms.values(), self.bound)):
             raise ConfigError(f"The group '{self}' has a number that is not finite.", "Correct the number.")
 

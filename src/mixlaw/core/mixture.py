@@ -32,7 +32,7 @@ class Mixture:
         if abs(total - 1) > 1e-6:
             raise ConfigError(
                 f"The weights sum to {total:.6g}; they are shares of the budget and must sum to 1.",
-                "Divide each by the sum.",
+                "Divide each weight by the sum.",
             )
         if not self.budget_tokens > 0:
             raise ConfigError(f"The budget is {self.budget_tokens} tokens; it must be positive.", "Raise it.")

@@ -35,7 +35,7 @@ def imported(place: str, what: str, folder: Path | None = None) -> Any:
     except Exception as error:
         raise ConfigError(
             f"The {what} {place} cannot be imported: {type(error).__name__}: {error}.",
-            "Put its module into the working directory, or install it"
+            "Put its module in the working directory, or install it"
             + (", wherever runs are trained." if what == "trainer" else "."),
         ) from error
     return found

@@ -174,6 +174,6 @@ def _implausible(record: RunRecord) -> str | None:
                 return f"'{what}.{domain}' is {part}, but the run trained on {tokens} tokens of it"
     for target, loss in record.losses.items():
         if loss.count < 1 or not 0 <= loss.loss_nats <= MOST_LOSS_NATS:
-            each = f"at most {MOST_LOSS_NATS:g} each can be"
+            each = f"a token has at most {MOST_LOSS_NATS:g}"
             return f"'losses.{target}' has {loss.nats:g} nats over {loss.count} tokens; {each}"
     return None

@@ -33,7 +33,7 @@ _MOST = 1e18
 
 @dataclass(frozen=True, repr=False)
 class RunTable(Tabular):
-    """Runs as arrays.
+    """Finished training runs: the tokens of each domain and the measured losses, as arrays.
 
     Attributes:
         runs: names, R of them.
@@ -41,12 +41,13 @@ class RunTable(Tabular):
         targets: names, J of them.
         tokens_RK: training tokens, >= 0.
         losses_RJ: mean nats per supervised token; NaN where a target was not measured.
-        seeds: R labels; an equal mixture under another label is a replicate.
+        seeds: R labels; runs of the same mixture with different labels are replicates.
         counts_RJ: supervised tokens evaluated, or None.
         unique_RK: distinct training tokens, or None.
         params_R: model parameters, or None.
         metrics: name -> (R,) array; NaN where not measured.
-        checkpoint_of: R names of the training runs that rows are checkpoints of; empty where each row is a run.
+        checkpoint_of: R names of the training runs that rows are checkpoints of; empty if every row is a run of its
+            own.
     """
 
     runs: tuple[str, ...]
@@ -78,7 +79,7 @@ class RunTable(Tabular):
         return f"{len(self)} runs of {low} to {high} tokens; domains {', '.join(self.domains)}"
 
     def table(self) -> tuple[str, list[str], list[list[Any]]]:
-        """Return title, columns and rows: a row a run."""
+        """Return title, columns and rows, with one row per run."""
         columns = ["run", *(f"tokens:{name}" for name in self.domains), *(f"loss:{name}" for name in self.targets)]
         rows = [
             [run, *(format_tokens(float(n)) for n in tokens), *map(float, losses)]
@@ -134,7 +135,7 @@ class RunTable(Tabular):
         )
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return one dict a run, with the columns of the exchange format."""
+        """Return one dict per run, with the columns of a run table."""
         rows = []
         for r, run in enumerate(self.runs):
             row: dict[str, Any] = {"run": run}
@@ -192,7 +193,7 @@ class RunTable(Tabular):
         place = place or (lambda i: f"row {i + 1}")
         names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES}
         if unnamed := next((f"{prefix}:" for prefix, found in names.items() if not all(map(str.strip, found))), ""):
-            raise DataError(f"{source} has a column '{unnamed}' without a name behind the colon.", "Name it.")
+            raise DataError(f"{source} has a column '{unnamed}' without a name after the colon.", "Name it.")
         if not names["tokens"] or not (names["loss"] or names["metric"]):
             lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
             raise DataError(
@@ -201,7 +202,7 @@ class RunTable(Tabular):
             )
         count = len(next(iter(columns.values())))
         if count == 0:
-            raise DataError(f"{source} has a header and no runs.", "Add one row a run.")
+            raise DataError(f"{source} has a header and no runs.", "Add one row per run.")
 
         def numbers(column: str, lower: float, rule: str, empty: bool = False) -> np.ndarray:
             return np.array(
@@ -217,7 +218,7 @@ class RunTable(Tabular):
             if stray := set(names[prefix]) - set(names[over]):
                 raise DataError(
                     f"{source} has the column '{prefix}:{min(stray)}' without '{over}:{min(stray)}'.",
-                    "Rename it or drop it.",
+                    "Rename or delete it.",
                 )
         runs = [str(v) for v in columns.get("run", [f"run-{i}" for i in range(count)])]
         tokens_RK = block("tokens", names["tokens"], "a token count is a number >= 0", False)
@@ -253,11 +254,11 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
     except FileNotFoundError:
         raise DataError(f"No such run table: {path}.", "Check the path.") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV text file: {error}.", "Write it as UTF-8 CSV.") from None
+        raise DataError(f"{path} is not a CSV text file: {error}.", "Save it as CSV in UTF-8.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
     if not lines:
-        raise DataError(f"{path} is empty.", "A run table has a header line and one line a run.")
+        raise DataError(f"{path} is empty.", "A run table has a header line and one line per run.")
     header, body = [name.strip() for name in lines[0]], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
     for number, row in body:
         if len(row) != len(header):
@@ -267,7 +268,7 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
     columns: dict[str, list[str]] = {name: [row[i].strip() for _, row in body] for i, name in enumerate(header)}
     if len(columns) != len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or drop one.")
+        raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or delete one of them.")
     return columns, [number for number, _ in body]
 
 
@@ -291,7 +292,7 @@ def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place
     if not (math.isfinite(number) and lower <= number <= _MOST):
         raise DataError(
             f"{source}, {place}, column '{column}': {value!r}; {rule}.",
-            "Correct the value, or drop that run from the table.",
+            "Correct the value, or delete that run from the table.",
         )
     return number
 
@@ -317,10 +318,12 @@ def _check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Call
     for i, run in enumerate(runs):
         if run in seen:
             raise DataError(
-                f"{source}, {place(i)}: the run '{run}' is already in {place(seen[run])}.", "Rename or drop one."
+                f"{source}, {place(i)}: the run '{run}' is already in {place(seen[run])}.",
+                "Rename or delete one of them.",
             )
         seen[run] = i
     if not tokens_RK.any():
         raise DataError(
-            f"{source}: no run has any tokens.", "The base model may be a run of zero tokens; others train on some."
+            f"{source}: no run has any tokens.",
+            "Add runs that were trained; only the row of the base model may have zero tokens.",
         )

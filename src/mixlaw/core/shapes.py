@@ -83,7 +83,7 @@ def shown(value: Any) -> str:
 
 
 def _unlike(value: Any, words: str, at: str) -> str:
-    return f"{f'{at!r}' if at else 'the file'} is {shown(value)}, it must be {words}"
+    return f"{f'{at!r}' if at else 'the file'} is {shown(value)}; it must be {words}"
 
 
 def _fits(value: Any, kind: type) -> bool:

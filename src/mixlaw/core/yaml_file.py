@@ -46,15 +46,15 @@ def read_yaml(path: str | Path, missing: str = "Check the path.") -> Any:
         if path.stat().st_size > MOST_BYTES:
             raise ConfigError(
                 f"{path} has {path.stat().st_size:,} bytes; a YAML file may have {MOST_BYTES:,}.",
-                "Name the file that you mean, or shorten it.",
+                "Check the path, or shorten the file.",
             )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"No such file: {path}.", missing) from None
     except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder; a YAML file is needed.", "Name the file in it.") from None
+        raise ConfigError(f"{path} is a folder; a YAML file is needed.", "Give the path of the file in it.") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8 text.", "Write it as UTF-8.") from None
+        raise ConfigError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
     try:
@@ -76,7 +76,7 @@ class UniqueKeys(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            raise _refused(f"more than {MOST_DEPTH} levels inside one another", self.peek_event())
+            raise _refused(f"more than {MOST_DEPTH} nested levels", self.peek_event())
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -98,7 +98,7 @@ class UniqueKeys(yaml.SafeLoader):
             text = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}..."
             what = node.tag.rpartition(":")[2]
             kind = {"timestamp": "date", "int": "number", "float": "number", "bool": "truth value"}.get(what, what)
-            problem = f"{text!r} looks like a {kind} and is none; put a text into quotes"
+            problem = f"{text!r} looks like a {kind} but is not one; put a text in quotes"
             raise _refused(problem, node) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -124,7 +124,7 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
         return 1
     if id(node) in known:
         if not known[id(node)]:
-            raise _refused("a value that holds itself", node)
+            raise _refused("a value that contains itself", node)
         return known[id(node)]
     known[id(node)] = 0
     inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
@@ -132,7 +132,7 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     for part in inside:
         total += _count(part, known)
         if total > MOST_VALUES:
-            raise _refused(f"more than {MOST_VALUES:,} values, those behind aliases counted", node)
+            raise _refused(f"more than {MOST_VALUES:,} values, counting those that aliases repeat", node)
     known[id(node)] = total
     return total
 

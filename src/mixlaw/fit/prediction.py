@@ -28,13 +28,13 @@ CEILING = 2.0
 
 @dataclass(frozen=True, repr=False)
 class Prediction(Tabular):
-    """Predicted losses with a band.
+    """Predicted losses with 90 % intervals.
 
     Attributes:
         mean: (R, J) nats per supervised token.
-        low: (R, J) lower end of the 90 % interval of a run's loss: what the fit leaves open and how runs scatter.
+        low: (R, J) lower end of the 90 % interval of a run's loss: uncertainty of the fit and scatter of runs.
         high: (R, J) upper end.
-        mean_low: (R, J) lower end of the 90 % band of the law alone, the mean over runs.
+        mean_low: (R, J) lower end of the 90 % band of the law alone: of the mean over runs of that mixture.
         mean_high: (R, J) upper end.
         draws: (S, R, J) losses in the posterior draws, without the scatter of runs.
         targets: names, J of them.
@@ -61,7 +61,7 @@ class Prediction(Tabular):
         return Prediction(*map(np.column_stack, parts), draws=cube, targets=targets, interval=interval)
 
     def of_mixture(self, row: int = 0) -> dict[str, dict[str, float]]:
-        """Return one mixture as every JSON has it: target -> mean, low, high (a run), mean_low, mean_high (the law)."""
+        """Return one mixture as in all JSON files: target -> mean, low, high (a run), mean_low, mean_high (the law)."""
         parts = ("mean", "low", "high", "mean_low", "mean_high")
         return {name: {p: float(getattr(self, p)[row, j]) for p in parts} for j, name in enumerate(self.targets)}
 
@@ -80,7 +80,7 @@ class Prediction(Tabular):
         return title, [*columns, "interval"], [[*r, d] for r, d in zip(rows, drawn, strict=True)]
 
     def table(self) -> tuple[str, list[str], list[list[Any]]]:
-        """Return title, columns and rows: a row a target of each mixture."""
+        """Return title, columns and rows, with one row per target of each mixture."""
         count, names = len(self.mean), self.targets or tuple(map(str, range(self.mean.shape[1])))
         rows: list[list[Any]] = [
             [*([str(r)] if count > 1 else []), name, *(float(part[r, j]) for part in (self.mean, *self.ends))]

@@ -44,9 +44,9 @@ class Fit(Tabular):
         targets: target name -> its fit.
         runs: the runs it was fitted to.
         warnings: sentences.
-        choice: why this law, where it was chosen by cross-validation.
-        decay: R* of `mixlaw.laws.repetition`; infinite where repeated tokens count in full.
-        params: model parameters that predictions are for, where the runs are of several sizes; NaN where not.
+        choice: why this law was chosen, if it was chosen by cross-validation.
+        decay: R* of `mixlaw.laws.repetition`; infinite if repeated tokens count like new ones.
+        params: model size that predictions are for, if the runs have several sizes; otherwise NaN.
     """
 
     law: str
@@ -63,11 +63,11 @@ class Fit(Tabular):
         return len(self.runs)
 
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
-        """Return title, columns, rows and notes: a row a target, with what its law and its held-out runs say."""
+        """Return title, columns, rows and notes, with one row per target: parameters, noise and held-out errors."""
         # A law may have a coefficient per source: too many for a table; `parameters` has them.
         law = self._first.law
         names = [parameter.name for parameter in law.parameters if not parameter.source]
-        columns = ["target", "status", *names, "noise, nats", "held-out error %", "of the mean %"]
+        columns = ["target", "status", *names, "noise, nats", "held-out error %", "mean's error %"]
         rows = []
         for name, target in self.targets.items():
             errors = (100 * float(target.cv_mre), 100 * float(target.cv_mre_mean))
@@ -82,13 +82,13 @@ class Fit(Tabular):
 
     @property
     def kind(self) -> LawKind:
-        """The law before it is made for domains and a target."""
+        """The class (or object) of the law, before it is made for domains and a target."""
         law = self._first.law
         return law.kind if isinstance(law, RegressorLaw) else replace(find(law), name=self.law)
 
     @property
     def alternative(self) -> str:
-        """The law that held-out mixtures do not tell from this one, on which decisions rest too; empty where none."""
+        """A second law that held-out mixtures cannot tell from this one, so decisions average both, or empty."""
         return next((c.law.name for t in self.targets.values() for c in t.belief.curves[1:]), "")
 
     @property
@@ -112,7 +112,7 @@ class Fit(Tabular):
         return float(self.runs.totals_R.max())
 
     def belief(self, target: str, available: Mapping[str, float] | None = None) -> Belief:
-        """Return what decisions about a target rest on.
+        """Return the curves, with their posterior draws, that decisions about a target use.
 
         Args:
             target: its name.
@@ -232,7 +232,7 @@ class Fit(Tabular):
         )
 
     def of_domains(self, domains: Sequence[str]) -> Fit:
-        """Return the fit for mixtures of some of its domains: those left out have no tokens, and are no targets.
+        """Return the fit for mixtures of some of its domains: the others have no tokens and are not targets.
 
         Args:
             domains: names of the fit's, in any order; the result has them in that of the fit.
@@ -263,7 +263,7 @@ class Fit(Tabular):
         return replace(self, domains=names, targets={n: _of_domains(f, names) for n, f in targets.items()}, runs=runs)
 
     def summary(self) -> dict[str, Any]:
-        """Return what `mixlaw fit --json` prints; a number that does not exist is None."""
+        """Return what `mixlaw fit --json` prints; a missing number is None."""
         return {
             "law": self.law,
             "procedure": self.procedure,
@@ -305,7 +305,7 @@ class Fit(Tabular):
 
     @staticmethod
     def load(path: str | Path, law: Any = None) -> Fit:
-        """Read `fit.json`; as `from_json`, and DataError where it is missing or no JSON."""
+        """Read `fit.json`; like `from_json`, and DataError if it is missing or not JSON."""
         return read_document(path, "fit", lambda value: Fit.from_json(value, law))
 
 

@@ -48,10 +48,11 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
     sentence = head + _promise(changes[first], _BASELINES.get(first, first), what) + "."
     beside = [f"Against {_BASELINES.get(name, name)}: {_short(changes[name])}." for name in others]
     if any(change.has_interval for change in changes.values()):
-        beside.append(f"Predicted from {len(fit)} runs; all intervals are 90 %.")
+        beside.append(f"Predicted from {len(fit)} runs; all intervals are 90 % intervals.")
     else:
         beside.append(
-            f"This way of fitting ('{fit.procedure}') gives no intervals, so how sure the figures are is not known."
+            f"This way of fitting ('{fit.procedure}') gives no intervals, so it is not known how certain the "
+            "figures are."
         )
     return sentence, beside
 

@@ -56,9 +56,9 @@ def mixture_card(
         "# A training mixture",
         "",
         f"{manifest['achieved_tokens']:,} training tokens (planned: {manifest['budget_tokens']:,}) of "
-        f"{len(used)} domains, {rows:,} conversations in {_files(files)}, shuffled. The shares {origin}. A row is "
-        '`{"messages": [...], "domain": ...}`; tokens are those of '
-        f"`{escaped(_model(config))}` with its chat template.",
+        f"{len(used)} domains, {rows:,} conversations in {_files(files)}, shuffled. The shares {origin}. Each row is "
+        '`{"messages": [...], "domain": ...}`; tokens are counted by the tokenizer of '
+        f"`{escaped(_model(config))}` and its chat template.",
         "",
         "| domain | planned share | share | tokens | rows | epochs |",
         "|---|---:|---:|---:|---:|---:|",
@@ -78,9 +78,9 @@ def mixture_card(
                 cells[1] += f", {source['split_by']}: {', '.join(source['values'])}"
             digest = source["sha256"][:16]
             lines.append(f"| {' | '.join(map(escaped, cells))} | {source['rows']:,} | `{digest}` | {escaped(text)} |")
-    lines += ["", "Validation conversations were held out, and all copies of them.", "", "## Make it again", ""]
+    lines += ["", "Validation conversations and all copies of them were held out.", "", "## How to make it again", ""]
     lines += ["```console", f"$ {mix_command(manifest)}", "```", ""]
-    lines += ["With the same mix.yaml, model and sources the files are the same, byte for byte (`manifest.json`).", ""]
+    lines += ["With the same mix.yaml, model and sources, the files are the same to the byte (`manifest.json`).", ""]
     return "\n".join(lines)
 
 
@@ -129,7 +129,7 @@ def model_card(
         *(f"| {escaped(name)} | {n:,} | {percent(n / total, 2)} |" for name, n in tokens.items()),
         "",
         "Validation loss, nats per supervised token"
-        + (f", beside what the law `{law}` predicted (90 % interval of a run)" if predicted else "")
+        + (f", and what the law `{law}` predicted (90 % interval of a run)" if predicted else "")
         + ":",
         "",
         "| target | measured | perplexity | predicted |",
@@ -146,7 +146,10 @@ def model_card(
 def _predictions(law: str | None, predicted: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not predicted:
         return []
-    lines = [f"What the law `{law}` predicts of a model trained on it, nats per supervised token (90 %):", ""]
+    lines = [
+        f"Losses that the law `{law}` predicts for a model trained on it, nats per supervised token (90 % interval):",
+        "",
+    ]
     lines += ["| target | loss | low | high | perplexity |", "|---|---:|---:|---:|---:|"]
     for target, p in predicted.items():
         cells = [nats(p["mean"]), nats(p["low"]), nats(p["high"]), perplexity(p["mean"])]

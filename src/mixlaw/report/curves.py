@@ -162,9 +162,7 @@ def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) ->
     )
     said = "; ".join(f"{d} {percent(path[0].weights[d])} to {percent(path[-1].weights[d])}" for d in domains)
     span = f"{format_tokens(path[0].budget_tokens)} to {format_tokens(path[-1].budget_tokens)}"
-    return Figure(
-        "Best weights over the budget", f"From {span}: {said}.", joined([axes, *marks, *names]), width, height
-    )
+    return Figure("Best weights at each budget", f"From {span}: {said}.", joined([axes, *marks, *names]), width, height)
 
 
 def _token_scale(tokens: Sequence[float], room: float, end: float = WIDTH - _RIGHT) -> Scale:

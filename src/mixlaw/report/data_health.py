@@ -92,8 +92,9 @@ def data_checks(
 
 
 ROWS_LEGEND = (
-    "dropped: no answer with loss within max_length; cut: tokens beyond it; copies: of another row of the domain; "
-    "alike: to a held-out row; elsewhere: held out in another domain; near: near copies, which are kept"
+    "dropped: no answer to learn within max_length; cut: tokens beyond max_length; copies: of another row of the "
+    "domain; "
+    "alike: same as a held-out row; elsewhere: held out in another domain; near: near copies, which are kept"
 )
 
 
@@ -117,7 +118,7 @@ def _dropped(domains: Mapping[str, Mapping[str, Any]]) -> Check:
     if not total:
         return Check(PASS, name, f"None of {read:,} rows was dropped.")
     text = (
-        f"{total:,} of {read:,} rows were dropped: no answer with loss begins within max_length. Most in {worst}: "
+        f"{total:,} of {read:,} rows were dropped: they have no answer to learn within max_length. Most in {worst}: "
         f"{100 * shares[worst]:.1f} %."
     )
     status = PASS if shares[worst] <= 0.01 else WARN if shares[worst] <= 0.2 else FAIL
@@ -125,7 +126,7 @@ def _dropped(domains: Mapping[str, Mapping[str, Any]]) -> Check:
         status,
         name,
         text,
-        "" if status == PASS else "Raise train.max_length, shorten the prompts, or look at the weights of turns.",
+        "" if status == PASS else "Raise train.max_length, shorten the prompts, or check the weights of turns.",
     )
 
 
@@ -170,8 +171,10 @@ def _elsewhere(domains: Mapping[str, Mapping[str, Any]]) -> Check:
         parts += [f"{n:,} of {domain} ({other})" for other, n in counts["held_out_elsewhere"].items()]
     if not parts:
         return Check(PASS, name, "No training row is held out in another domain.")
-    text = f"Training rows left out because another domain holds them out: {some(parts)}."
-    return Check(WARN, name, text, "Nothing leaks. To keep these rows, take what is shared out of one of the domains.")
+    text = f"Rows not trained on because another domain holds them out: {some(parts)}."
+    return Check(
+        WARN, name, text, "Nothing leaks. To train on these rows, keep the shared conversations in only one domain."
+    )
 
 
 def _shared(overlap: Overlap) -> Check:
@@ -185,15 +188,15 @@ def _shared(overlap: Overlap) -> Check:
             same.append(f"{a} and {b}")
     if same:
         text = f"The same conversations under two names: {some(same)}. The runs cannot tell their weights apart."
-        return Check(FAIL, name, text, "Drop one of them.")
+        return Check(FAIL, name, text, "Remove one of them.")
     ranked = sorted(of_smaller, key=lambda pair: (-of_smaller[pair], pair))
     parts = [f"{a} and {b} {overlap.shared[a, b]:,} ({100 * of_smaller[a, b]:.0f} % of the smaller)" for a, b in ranked]
-    text = f"In common, most first: {some(parts)}."
+    text = f"Shared conversations, most first: {some(parts)}."
     if of_smaller[ranked[0]] < 0.01:
         return Check(PASS, name, text)
-    step = "Weights of such domains depend on each other. Keep what is shared in one of them."
+    step = "Weights of such domains depend on each other. Keep the shared conversations in only one."
     if of_smaller[ranked[0]] >= _LARGE:
-        step = "One is mostly inside the other. Take it out of the larger one, or drop the smaller one."
+        step = "The smaller one is mostly contained in the larger one. Remove it there, or drop the smaller one."
     return Check(WARN, name, text, step)
 
 
@@ -212,13 +215,13 @@ def _validation(domains: Mapping[str, Mapping[str, Any]]) -> Check:
     worst = min(rows, key=lambda name: rows[name])
     nats = told_nats(rows[worst])
     text = (
-        f"Smallest: {rows[worst]:,} rows of {worst}, which tell mixtures apart that differ by "
-        f"{significant(nats, 2)} nats or more (for conversations whose differences spread by {ROW_SPREAD_NATS} nats)."
+        f"Smallest: {rows[worst]:,} rows of {worst}, enough to tell apart mixtures that differ by "
+        f"{significant(nats, 2)} nats or more (if the differences of conversations scatter by {ROW_SPREAD_NATS} nats)."
     )
     if nats <= _TELLS_NATS * (1 + 1e-9):
         return Check(PASS, "Validation rows", text)
     needed = [f"{rows_needed(effect):,} for {effect} nats" for effect in (_TELLS_NATS, 0.01)]
-    step = f"Hold out more (validation: {{rows: ...}}) or add rows: {', '.join(needed)}."
+    step = f"Hold out more rows (validation: {{rows: ...}}) or add some. Needed: {', '.join(needed)}."
     return Check(WARN if nats <= _TELLS_NOTHING_NATS else FAIL, "Validation rows", text, step)
 
 
@@ -226,7 +229,8 @@ def _near(domains: Mapping[str, Mapping[str, Any]], likeness: Mapping[str, Mappi
     own, held = (sum(counts[key] for counts in likeness.values()) for key in ("near_copies", "near_validation"))
     rows = sum(counts["train"]["rows"] for counts in domains.values())
     text = (
-        f"{own:,} of {rows:,} training rows are near copies of another of their domain, and {held:,} of a validation "
+        f"{own:,} of {rows:,} training rows are near copies of another row of their domain, and {held:,} of a "
+        "validation "
         "row of any domain. They are kept."
     )
     if held <= 0.001 * rows and own <= 0.1 * rows:
@@ -243,11 +247,11 @@ def _phrases(domains: Mapping[str, Mapping[str, Any]], likeness: Mapping[str, Ma
     any_, mostly = (sum(counts[key] for counts in likeness.values()) for key in ("phrases", "mostly_known"))
     text = (
         f"{any_:,} of {rows:,} validation rows share a run of 13 words with a training row; in {mostly:,} most of "
-        f"their runs are known (most in {worst}: {100 * shares[worst]:.1f} %)."
+        f"these runs occur in training (most in {worst}: {100 * shares[worst]:.1f} %)."
     )
     if shares[worst] <= 0.05:
         return Check(PASS, name, text)
-    return Check(WARN, name, text, "Look for templates and near copies; losses there measure memory, too.")
+    return Check(WARN, name, text, "Look for templates and near copies: there, losses also measure memorisation.")
 
 
 def failing(checks: Sequence[Check]) -> list[Check]:

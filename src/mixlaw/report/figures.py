@@ -69,7 +69,7 @@ def changes_figure(fit: Fit, solution: Solution, against: str = "equal") -> Figu
     room = 0.08 * (high - low) or 0.01
     x = Scale(low - room, high + room, _left(names), WIDTH - 14)
     bottom = _TOP + pitch * len(names)
-    title = f"change of loss against the {against} mixture, %"
+    title = f"change of loss from the {against} mixture, %"
     parts = [_scale_on_top(x, title, bottom, lambda v: f"{100 * v:+g}".replace("-", "−") if v else "0")]
     parts.append(line(x(0), _TOP, x(0), bottom, "zero"))
     for row, name in enumerate(names):
@@ -105,7 +105,7 @@ def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None)
     for row, domain in enumerate(order):
         y, text = _TOP + pitch * row + pitch / 2, significant(values[domain])
         start, end = ends.get(domain, (values[domain], values[domain]))
-        tip = f"{domain}: {text} nats a million tokens"
+        tip = f"{domain}: {text} nats per million tokens"
         if domain in ends:
             tip += f", 90 % interval {significant(start, 2)} to {significant(end, 2)}"
         parts += [

@@ -87,12 +87,12 @@ def _ranks(fit: Fit) -> Check:
     name = "Ranks held-out runs"
     found = {t: f.cv_spearman for t, f in fit.targets.items() if np.isfinite(f.cv_spearman)}
     if not found:
-        return Check(WARN, name, "No rank correlation is known.", "Add runs.")
+        return Check(WARN, name, "The rank correlation is not known.", "Add runs.")
     worst = min(found, key=lambda target: found[target])
     text = f"Worst target {worst}: rank correlation {significant(found[worst], 2)} of predicted and measured."
     if found[worst] >= 0.8:
         return Check(PASS, name, text)
-    step = "Use more tokens in each run, or repeats: the noise, or a law that does not fit, hides which run is better."
+    step = "Use more tokens in each run, or repeat runs: noise, or a law that fits poorly, hides which run is better."
     return Check(WARN if found[worst] >= 0.4 else FAIL, name, text, step)
 
 
@@ -163,7 +163,7 @@ def _gain(fit: Fit, solution: Solution) -> Check:
     text = f"Change of the loss: {'; '.join(texts)}."
     if worst == PASS:
         return Check(PASS, name, text)
-    step = "Train the baseline too before you commit (or instead): the runs do not show that these weights beat it."
+    step = "Before you commit, train the baseline, too: the runs do not show that these weights beat it."
     return Check(worst, name, text, step)
 
 

@@ -66,7 +66,7 @@ def matrix_table(matrix: TransferMatrix) -> Table:
     for target, of in matrix.changes.items():
         digits = digits_for(*(v for c in of.values() for v in (c.mean, c.low, c.high)))
         rows.append([Cell(target), *(_cell(of[source], target == source, digits) for source in sources)])
-    caption = f"Change of each target's loss by {format_tokens(matrix.step_tokens)} more tokens of one domain"
+    caption = f"Change of each target's loss with {format_tokens(matrix.step_tokens)} more tokens of one domain"
     return Table(f"{caption}, with 90 % interval", [("Target", False), *((s, True) for s in sources)], rows)
 
 

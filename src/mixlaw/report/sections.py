@@ -137,7 +137,8 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
     if reason := explorer.get("why_not", ""):
         return Section("explorer", "Explorer", reason)
     lead = (
-        "Move one weight, and the others change in proportion. The predicted losses and their 90 % band follow at once."
+        "Move one weight, and the others change in proportion. The predicted losses and their 90 % band are "
+        "updated at once."
     )
     if len(laws := explorer["laws"]) > 1:
         lead += f" Predictions are of both laws, '{laws[0]}' and '{laws[1]}', like the recommended weights."
@@ -162,8 +163,8 @@ def _losses(fit: Fit, solution: Solution) -> Section:
         [losses_table(fit, solution), regret_table(solution)],
         [*legend, ("whisker", "90 % interval")] if figures else [],
         [
-            "The bands show how uncertain the parameters of the law are. They do not contain the error of a law of the "
-            "wrong shape, nor the noise of a single run (Noise, under Parameters).",
+            "The bands show how uncertain the parameters of the law are. They do not include the error of a law of the "
+            "wrong shape, nor the noise of a single run (see Noise under Parameters).",
             "A change is computed for each posterior draw, where both mixtures have the same parameters. So its "
             "interval can be much narrower than the bands of the two losses.",
         ],
@@ -211,8 +212,8 @@ def _path(path: Sequence[Solution], solution: Solution | None) -> Section:
     ordered = sorted(path, key=lambda s: s.budget_tokens)
     return Section(
         "budget",
-        "Best weights over the budget",
-        "The best weights depend on how much is trained; each budget is solved on its own.",
+        "Best weights at each budget",
+        "The best weights depend on the budget; each budget is solved separately.",
         [path_figure(ordered, solution.budget_tokens if solution else None)],
         [path_table(ordered)],
         [("edge", "the budget of this report")] if solution else [],
@@ -227,7 +228,7 @@ def _matrix(matrix: TransferMatrix) -> Section:
         "matrix",
         "Who helps whom",
         f"Each column adds {step} tokens of one domain to the recommended mixture, a tenth of the budget, and leaves "
-        "the others as they are. A lower loss is help.",
+        "the others as they are. A domain helps if the loss falls.",
         (),
         [matrix_table(matrix)],
         [("help", "helps"), ("hurt", "hurts"), ("open", "unclear: the interval contains 0")],

@@ -129,7 +129,7 @@ def regret_table(solution: Solution) -> Table:
             rows.append([Cell(name), *_regret(baseline["regret"]), Cell(percent(baseline["probability_better"]))])
     columns = [("Mixture", False), *_numbers("Expected, nats", "95th percentile, nats")]
     return Table(
-        "Regret: loss above that of the mixture that would be best",
+        "Regret: how far the loss is above that of the best mixture",
         [*columns, *_numbers("The recommended one is better")],
         rows,
     )

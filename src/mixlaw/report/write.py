@@ -90,7 +90,7 @@ def _require(runs: RunTable, fit: Fit) -> None:
         if missing := [name for name in needed if name not in there]:
             raise DataError(
                 f"The run table lacks the {what} {', '.join(map(repr, missing))} of the fit.",
-                "Report on the runs that were fitted.",
+                "Give the run table that was fitted.",
             )
     if stray := [name for name in runs.domains if name not in fit.domains]:
         raise DataError(

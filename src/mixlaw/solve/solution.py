@@ -43,7 +43,7 @@ class Solution:
         tokens: domain -> whole training tokens, sum N.
         epochs: domain -> passes over the available tokens; empty where those are unknown.
         predicted: target -> {mean, low, high}, nats.
-        expected_regret: {mean, p95}: objective at these weights minus at the best weights of the same posterior
+        expected_regret: {mean, p95}: objective at these weights minus that at the best weights of the same posterior
             draw, nats (total loss).
         baselines: name -> {weights{domain}, epochs{domain}, predicted{target{mean, low, high}}, total_loss,
             objective_value, regret{mean, p95}, probability_better}; `equal`, and `natural` where the available tokens
@@ -52,7 +52,7 @@ class Solution:
         total_loss: sum of g_i L_i, expected over the posterior draws, nats.
         marginal: domain -> fall of the objective for a million more tokens of it at these weights, nats; without the
             pull towards a prior.
-        certificate: of the best weights that were found, also where the natural mixture is recommended instead.
+        certificate: of the best weights that were found, even if the natural mixture is recommended instead.
         extrapolation_factor: the budget over the largest total among the fitted runs.
         target_weights: target -> g_i.
         warnings: sentences.

@@ -118,7 +118,7 @@ def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, Tar
 
 def _object(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is {json.dumps(value)[:80]}, it must be an object")
+        raise ValueError(f"{name} is {json.dumps(value)[:80]}; it must be an object")
     return value
 
 
@@ -129,9 +129,9 @@ def _loss(target: str, value: Any) -> TargetLoss:
         raise ValueError(f"the loss of '{target}' has no '{missing[0]}'")
     count = _whole(value["count"], "count")
     if count < 1:
-        raise ValueError(f"count is {count}, it must be at least 1")
+        raise ValueError(f"count is {count}; it must be at least 1")
     if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
-        raise ValueError(f"the {key} of '{target}' is {value[key]!r}, it must be a number")
+        raise ValueError(f"the {key} of '{target}' is {value[key]!r}; it must be a number")
     nats = float(value[key]) * (1 if key == "nats" else count)
     if not math.isfinite(nats) or nats < 0:
         raise ValueError(f"a loss is {nats}, only finite ones of at least 0 are recorded")
@@ -140,7 +140,7 @@ def _loss(target: str, value: Any) -> TargetLoss:
 
 def _whole(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or value < 0:
-        raise ValueError(f"{name} is {value!r}, it must be a whole number >= 0")
+        raise ValueError(f"{name} is {value!r}; it must be a whole number >= 0")
     return int(value)
 
 

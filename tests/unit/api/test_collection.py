@@ -145,7 +145,7 @@ def test_a_missing_column_is_one_error_and_the_study_stays_as_it_is(write, tmp_p
     ("text", "more", "expected"),
     [
         ("domains: {a: [x, y], b: [y]}", "", "collection.domains.b: the value 'y' is in 'a' too"),
-        (MAPPED, "domains: {math: {path: data.jsonl}}\n", "collection.domains.math: 'domains' has a 'math' too"),
+        (MAPPED, "domains: {math: {path: data.jsonl}}\n", "collection.domains.math: 'domains' also has 'math'"),
         ("domain: {a: [x]}", "", "collection.domain: unknown key, did you mean 'domains'?"),
         ("domains: {}", "", "collection.domains"),
         ("domains: {a: []}", "", "collection.domains.a"),

@@ -93,7 +93,7 @@ def test_someone_elses_tiny_base_and_mix_yaml_are_kept(tmp_path):
     path = write(tmp_path / "a.jsonl.gz", "alpaca", 50)
     (tmp_path / "tiny_base").mkdir()
     (tmp_path / "tiny_base" / "config.json").write_text("mine")
-    with pytest.raises(ConfigError, match="not the bundled"):
+    with pytest.raises(ConfigError, match="not a file of the bundled"):
         mixlaw.init([path], tmp_path / "mix.yaml")
     assert (tmp_path / "tiny_base" / "config.json").read_text() == "mine" and not (tmp_path / "mix.yaml").exists()
     (tmp_path / "mix.yaml").write_text("mine")
@@ -125,7 +125,7 @@ def test_columns_are_renamed_in_the_files_that_have_them_and_check_agrees(tmp_pa
 @pytest.mark.parametrize(
     ("columns", "fact"),
     [
-        ({"promt": "question"}, "no format has a column 'promt', did you mean 'prompt'?"),
+        ({"promt": "question"}, "no format uses a column 'promt', did you mean 'prompt'?"),
         ({"prompt": "query"}, "prompt=query: no file has a column 'query'. The columns are 'messages'."),
     ],
 )

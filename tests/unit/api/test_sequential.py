@@ -54,7 +54,7 @@ def test_batches_end_when_the_decision_is_good_enough() -> None:
 def test_it_ends_where_runs_or_tokens_are_spent() -> None:
     fit = fit_law(measured(first_batch(), 0.05), law="transfer")
     solution = solve_mixture(fit, 200e6)
-    assert "runs are spent" in propose(fit, solution, 660_000, 0, threshold=1e-9).reason
+    assert "No more runs" in propose(fit, solution, 660_000, 0, threshold=1e-9).reason
     assert "tokens" in propose(fit, solution, 660_000, 3, most_tokens=10, threshold=1e-9).reason
     proposal = propose(fit, solution, 660_000, 3, threshold=1e-9)
     assert len(proposal.mixtures) == 3

@@ -43,7 +43,7 @@ def test_check_tells_of_a_leak_and_what_domains_share(mixlaw, leaky):
     assert said["Held out elsewhere"]["status"] == "WARN" and said["Domains share conversations"]["status"] == "WARN"
     assert all(check["next_step"] for check in value["checks"] if check["status"] != "PASS")
     shown = mixlaw("check", path).stdout
-    assert "Training rows left out because another domain holds them out: " in shown
+    assert "Rows not trained on because another domain holds them out: " in shown
     assert f"{left_out['chat']} of math (chat)" in shown
     assert "Conversations of a domain that another one has too, %" in shown and "100" in shown
     tables = shown[shown.index("Rows read") :].splitlines()

@@ -111,7 +111,7 @@ def test_what_check_shows_fits_into_80_columns_and_loses_nothing(long_names):
     own = [line for line in lines if str(long_names.parent) not in line and not line.startswith("next")]
     assert [line for line in own if len(line) > 80] == []
     # Names go on below; the numbers stay in one line, and every line of an answer has its mark.
-    table = lines[lines.index("Domains") + 2 : lines.index("Rows read, and those left out or cut")]
+    table = lines[lines.index("Domains") + 2 : lines.index("Rows read, dropped and cut")]
     first = "".join(line[: table[0].index("prompt_completion")].strip() for line in table)
     assert first == "personahub_code_v2_34999-of-ai2tulu-3-sft-personas-math-grade"
     marked = [line for line in lines if "answer answer" in line]

@@ -191,7 +191,7 @@ def test_a_path_with_a_control_character_is_refused(tmp_path):
 
 def test_a_rename_of_a_column_that_no_format_has_gets_a_suggestion(tmp_path):
     text = message(tmp_path, GOOD.replace("chat.jsonl}", "chat.jsonl, columns: {mesages: turns}}"))
-    assert "domains.chat.columns: no format has a column 'mesages', did you mean 'messages'?" in text
+    assert "domains.chat.columns: no format uses a column 'mesages', did you mean 'messages'?" in text
 
 
 def test_endless_epochs_are_said_with_null(tmp_path):
@@ -204,10 +204,11 @@ def test_endless_epochs_are_said_with_null(tmp_path):
     [
         ("domains:\n  chat: {path: data/chat.jsonl}\n  math: {path: org/math-sft, split: train, revision: abc}",
          "collection: {path: a.jsonl, split_by: source, domains: [chat, math]}",
-         "collection.domains: it must be a mapping, a line `key: value` each, not a list"),
-        ("{name_or_path: ./base}", "./base", "model: it must be a mapping, a line `key: value` each, not the single"),
-        ("budget_tokens: 20M", "budget_tokens: 20M\nsolve: {groups: {code: 1}}", "it must be a list, not a mapping"),
-        ("budget_tokens: 20M", "budget_tokens: 20M\nplan:", "line `key: value` each, not nothing"),
+         "collection.domains: must be a mapping, with one `key: value` per line, not a list"),
+        ("{name_or_path: ./base}", "./base",
+         "model: must be a mapping, with one `key: value` per line, not the single"),
+        ("budget_tokens: 20M", "budget_tokens: 20M\nsolve: {groups: {code: 1}}", "must be a list, not a mapping"),
+        ("budget_tokens: 20M", "budget_tokens: 20M\nplan:", "one `key: value` per line, not nothing"),
     ],
 )  # fmt: skip
 def test_a_key_of_another_shape_is_said_in_the_words_of_yaml(tmp_path, old, new, said):

@@ -29,7 +29,7 @@ def test_the_default_is_local_and_ray_gets_only_what_was_said():
 )
 def test_keys_of_ray_are_refused_where_nothing_would_read_them(keys):
     (name,) = keys
-    assert refused(**keys) == f"configuration: executor: {name} is of kind: ray; drop it, or change kind."
+    assert refused(**keys) == f"configuration: executor: {name} is an option of kind: ray; remove it, or change kind."
 
 
 def test_what_ray_cannot_do_is_said_with_what_to_write_instead():

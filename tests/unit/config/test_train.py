@@ -39,10 +39,16 @@ def test_an_empty_key_of_any_trainer_is_as_if_it_were_not_there():
     ("train", "said"),
     [
         ({"trainer": "command"}, "train: trainer: command needs a command, such as: python train.py --spec {spec}."),
-        ({"command": "x {spec}"}, "train: command is of trainer: command; drop it, or change trainer."),
-        ({"working_directory": "."}, "train: working_directory is of trainer: trl and command; drop it, or change"),
+        ({"command": "x {spec}"}, "train: command is an option of trainer: command; remove it, or change trainer."),
+        (
+            {"working_directory": "."},
+            "train: working_directory is an option of trainer: trl and command; remove it, or change",
+        ),
         ({"trainer": "trl", "lunch": "x"}, "train.lunch: unknown key, did you mean 'launch'?"),
-        ({"trainer": "trl", "peft": "r"}, "train.peft: it must be a mapping, a line `key: value` each, not the single"),
+        (
+            {"trainer": "trl", "peft": "r"},
+            "train.peft: must be a mapping, with one `key: value` per line, not the single",
+        ),
         ({"trainer": "trl", "sft": {"seed": 1}}, "mix.yaml: train.sft sets seed, which mixlaw sets itself. Set it"),
         ({"trainer": 3}, "train.trainer: 3: input should be a valid string."),
         ({"trainer": "tlr"}, "train.trainer: there is no trainer 'tlr'; known: native, trl, command."),

@@ -57,7 +57,7 @@ def test_no_flipped_bit_gives_another_record(path):
 def test_an_edit_by_hand_is_found_and_named(path):
     write_document(path, "record", RECORD)
     path.write_text(path.read_text().replace("12.5", "13.5"))
-    with pytest.raises(DataError, match=r"file.json is not as it was written.*checksum") as caught:
+    with pytest.raises(DataError, match=r"file.json has changed since it was written.*checksum") as caught:
         read_document(path, "record")
     assert caught.value.hint == KINDS["record"].remedy
 
@@ -90,7 +90,7 @@ def test_a_count_that_cannot_be_is_one_sentence(path, key, part):
     [
         ("losses.code.count", "0", "a whole number from 1"),
         ("losses.code.nats", "-5", "'losses.code.nats' is -5"),
-        ("losses.code.nats", "1e9", "at most 10000 each"),
+        ("losses.code.nats", "1e9", "a token has at most 10000"),
         ("losses", '{"code": "x"}', "must be an object"),
         ("tokens.math", "40000000", "but 400 were planned"),
         ("unique_tokens.math", "401", "trained on 400 tokens"),

@@ -57,17 +57,17 @@ def test_the_number_wins_over_a_key_of_that_name():
     [
         (json.dumps(RECORD)[:40], "not valid JSON"),
         ("", "not valid JSON"),
-        ([1], "the file is [1], it must be an object"),
-        (changed("format", "1"), "'format' is \"1\", it must be a whole number from 1"),
-        (changed("format", True), "'format' is true, it must be a whole number from 1"),
-        (changed("format", 0), "'format' is 0, it must be a whole number from 1"),
+        ([1], "the file is [1]; it must be an object"),
+        (changed("format", "1"), "'format' is \"1\"; it must be a whole number of at least 1"),
+        (changed("format", True), "'format' is true; it must be a whole number of at least 1"),
+        (changed("format", 0), "'format' is 0; it must be a whole number of at least 1"),
         (changed("losses", ...), "'losses' is missing"),
         (changed("spec.seed", ...), "'spec.seed' is missing"),
-        (changed("spec.seed", 1.5), "'spec.seed' is 1.5, it must be a whole number"),
-        (changed("steps", True), "'steps' is true, it must be a number"),
-        (changed("tokens.math", "many"), "'tokens.math' is \"many\", it must be a number"),
-        (changed("tokens", [1, 2]), "'tokens' is [1, 2], it must be an object"),
-        (changed("losses.code.count", None), "'losses.code.count' is null, it must be a number"),
+        (changed("spec.seed", 1.5), "'spec.seed' is 1.5; it must be a whole number"),
+        (changed("steps", True), "'steps' is true; it must be a number"),
+        (changed("tokens.math", "many"), "'tokens.math' is \"many\"; it must be a number"),
+        (changed("tokens", [1, 2]), "'tokens' is [1, 2]; it must be an object"),
+        (changed("losses.code.count", None), "'losses.code.count' is null; it must be a number"),
         (changed("spec.tokens.math", 500), "changed by hand"),
         (changed("losses.code.extra", 1), "is damaged: "),
     ],
@@ -88,7 +88,7 @@ def test_a_missing_file_has_the_remedy_of_its_kind(path):
 
 def test_a_problem_in_a_list_names_its_place(path):
     write(path, {"runs": [SPEC.to_json(), SPEC.to_json() | {"name": 3}]})
-    with pytest.raises(DataError, match=r"'runs\[1\]\.name' is 3, it must be a text"):
+    with pytest.raises(DataError, match=r"'runs\[1\]\.name' is 3; it must be a text"):
         read_document(path, "plan")
 
 

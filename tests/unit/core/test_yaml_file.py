@@ -14,20 +14,20 @@ BOMB = "x0: &x0 [a, a, a, a, a, a, a, a, a]\n" + "".join(
     f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 9)}]\n" for i in range(1, 9)
 )
 HOSTILE = {
-    "a date that is none": ("seed: 2024-13-45", "looks like a date and is none"),
+    "a date that is none": ("seed: 2024-13-45", "looks like a date but is not one"),
     "a long number": (f"seed: {'9' * 5000}", "a number of 5,000 characters"),
     "a long hexadecimal number": (f"seed: 0x{'f' * 5000}", "a number of 5,002 characters"),
-    "deep lists": ("seed: " + "[" * 20_000, f"more than {MOST_DEPTH} levels"),
-    "deep mappings": ("seed: " + "{a: " * 20_000, f"more than {MOST_DEPTH} levels"),
+    "deep lists": ("seed: " + "[" * 20_000, f"more than {MOST_DEPTH} nested levels"),
+    "deep mappings": ("seed: " + "{a: " * 20_000, f"more than {MOST_DEPTH} nested levels"),
     "an alias bomb": (BOMB, f"more than {MOST_VALUES:,} values"),
     "an alias bomb as groups": (BOMB + "solve:\n  groups: *x8\n", f"more than {MOST_VALUES:,} values"),
-    "a list that holds itself": ("solve: {groups: &g [*g]}", "a value that holds itself"),
-    "a mapping merged with itself": ("solve: &s {<<: *s}", "a value that holds itself"),
+    "a list that holds itself": ("solve: {groups: &g [*g]}", "a value that contains itself"),
+    "a mapping merged with itself": ("solve: &s {<<: *s}", "a value that contains itself"),
     "binary that is none": ("seed: !!binary '*'", ""),
-    "an integer that is none": ("seed: !!int x", "looks like a number and is none"),
-    "a float that is none": ("seed: !!float x", "looks like a number and is none"),
-    "a truth value that is none": ("seed: !!bool x", "looks like a truth value and is none"),
-    "a time that is none": ("seed: !!timestamp x", "looks like a date and is none"),
+    "an integer that is none": ("seed: !!int x", "looks like a number but is not one"),
+    "a float that is none": ("seed: !!float x", "looks like a number but is not one"),
+    "a truth value that is none": ("seed: !!bool x", "looks like a truth value but is not one"),
+    "a time that is none": ("seed: !!timestamp x", "looks like a date but is not one"),
     "a Python object": ("seed: !!python/object:os.system x", "could not determine a constructor"),
 }
 

@@ -19,7 +19,7 @@ def test_the_answer_names_shares_budget_gain_and_interval(material):
     assert sentence.startswith("Train on ") and "at 4M tokens: total loss " in sentence
     assert f"{-100 * change.mean:.1f} % (" in sentence and sentence.endswith(" below your natural mix.")
     assert any("equal weights" in text for text in beside)
-    assert beside[-1] == "Predicted from 13 runs; all intervals are 90 %."
+    assert beside[-1] == "Predicted from 13 runs; all intervals are 90 % intervals."
 
 
 def test_shares_in_the_sentence_sum_to_a_hundred_and_many_domains_are_counted():

@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said_with_its_figures_and_a_remedy(changes, name, stat
 def test_domains_that_are_the_same_fail_by_name():
     same = Overlap({"chat": 1_000, "math": 1_010}, {("chat", "math"): 990})
     found = checks_with(overlap=same)[0]
-    assert found.status == FAIL and "chat and math" in found.finding and found.next_step == "Drop one of them."
+    assert found.status == FAIL and "chat and math" in found.finding and found.next_step == "Remove one of them."
 
 
 def test_data_counted_by_an_earlier_version_have_no_checks():

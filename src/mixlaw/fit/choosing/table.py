@@ -21,7 +21,7 @@ class LawRow:
         r2: share of the variance within targets that is explained.
         bias: mean of predicted minus measured, nats.
         seconds: for all folds.
-        note: why there is no figure.
+        note: why there are no figures.
     """
 
     name: str
@@ -34,7 +34,7 @@ class LawRow:
     note: str = ""
 
     def to_json(self) -> dict[str, str | float | None]:
-        """Return the row without its predictions; a number that does not exist is None."""
+        """Return the row without its predictions; a missing number is None."""
         numbers = {key: getattr(self, key) for key in ("mre", "spearman", "r2", "bias", "seconds")}
         return {
             "name": self.name,
