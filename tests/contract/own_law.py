@@ -1,4 +1,4 @@
-"""A law of one's own: every source's tokens are worth something else, and the loss falls with what all are worth.
+"""A law of one's own: a token of each source has its own worth, and the loss falls with the sum of what they are worth.
 
 L = E + D^-b          D = sum_i v_i N_i
 """

@@ -121,7 +121,7 @@ def test_its_file_is_read_back_where_the_law_is_named(Worth, fit, tmp_path, monk
 
     fit.save(tmp_path / "fit.json")
     monkeypatch.setattr(registry, "_registered", {})
-    with pytest.raises(DataError, match="law 'worth', which is not known here"):
+    with pytest.raises(DataError, match="law 'worth', which is not registered"):
         Fit.load(tmp_path / "fit.json")
     for law in (Worth, "own_law:Worth"):
         again = Fit.load(tmp_path / "fit.json", law)

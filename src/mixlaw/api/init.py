@@ -269,16 +269,16 @@ def _yaml_text(text: str) -> str:
 
 _MODEL_BUNDLED = """\
   name_or_path: ./tiny_base        # the bundled model of 1M parameters: a rehearsal, minutes on a laptop
-  # name_or_path: Qwen/Qwen2.5-0.5B  # for weights to use, name the model that you will train, or a small one
-                                   # of its family; a folder or a Hugging Face id. And: the train settings below"""
+  # name_or_path: Qwen/Qwen2.5-0.5B  # for real weights: the model that you will train, or a small one of its
+                                   # family (folder or Hugging Face id); then change the train settings, too"""
 
 _MODEL_GIVEN = """\
   name_or_path: {model}   # a folder or a Hugging Face id; its tokenizer and chat template count the tokens
-  # revision: <commit>             # pin it: the runs are cached by it"""
+  # revision: <commit>             # pins the version; with another one the runs are trained again"""
 
 _TRAIN_BUNDLED = """\
-  learning_rate: 1.0e-3            # a model this small wants fifty times the usual rate: 2.0e-5 for yours
-  max_length: 512                  # 2048 for yours; longer rows are cut
+  learning_rate: 1.0e-3            # a model this small needs fifty times the usual rate; for yours 2.0e-5
+  max_length: 512                  # longer rows are cut; for yours 2048
   per_device_train_batch_size: 4
   # gradient_accumulation_steps: 4"""
 
@@ -289,7 +289,7 @@ _TRAIN_GIVEN = """\
   gradient_accumulation_steps: 4"""
 
 _TEMPLATE = """\
-# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, do it with `mixlaw run`.
+# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, then `mixlaw run`.
 
 {study} # the folder of runs, fits, mixtures and reports; made when first needed
 
@@ -299,24 +299,24 @@ model:
 domains:                           # JSONL, JSON, CSV, Parquet, folders of them, or Hugging Face dataset ids
 {domains}
 
-validation: {{rows: 500}}            # rows of each domain for validation, not trained on; at most a fifth of it
-{budget} # training tokens of the final run; `mixlaw solve` answers for others, too
+validation: {{rows: 500}}            # rows of each domain held out for validation; at most a fifth of the domain
+{budget} # training tokens of the final run; `mixlaw solve` also answers for others
 
 plan:                              # the proxy runs: {runs} of them, about {spent} tokens in all
   design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
                                    # | d_optimal | g_optimal | sequential (batches until the decision is sure)
-{base} # of each domain in the middle of the design; the runs go to a third and to 3 times
-  {more} # default 1 + 4 per domain; of sequential the most, default twice that
-  # replicates: 2                  # repeats of the base run under other seeds, to measure the noise
+{base} # tokens of each domain in the base run; other runs have from a third to 3 times
+  {more} # default: 1 + 4 per domain; for sequential the maximum, default twice that
+  # replicates: 2                  # repeats of the base run with other seeds, to measure the noise
   seed: 0
 
-train:                             # Hugging Face's names
+train:                             # named as in Hugging Face transformers
 {train}
   num_train_epochs: 1
   eval_rows: 200                   # validation rows per domain after each run
 
 solve:
   objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
-  max_epochs: 4                    # passes over a domain at most
-  # groups: ["code + math <= 0.5"] # and: min, max, no_worse: {{code: 2}} (percent), prior: natural with prior_strength
+  max_epochs: 4                    # at most this many passes over a domain
+  # groups: ["code + math <= 0.5"] # also: min, max, no_worse: {{code: 2}} (percent), prior with prior_strength
 """

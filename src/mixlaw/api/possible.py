@@ -31,11 +31,11 @@ def require_possible(config: Config) -> None:
             differ = differ or conversation != first
         if rows == 0:
             raise DataError(
-                f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain."
+                f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or remove the domain."
             )
         if not differ:
             raise DataError(
                 f"Domain '{domain.name}' has {rows} rows and only one conversation: {domain.path}. Some "
                 "must be held out for validation and others left to train on.",
-                "Add other rows, or drop the domain.",
+                "Add different rows, or remove the domain.",
             )

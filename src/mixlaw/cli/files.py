@@ -180,7 +180,7 @@ def _show_data(found: Any) -> None:
     table("Rows read, dropped and cut", *rows_table(found.domains, found.likeness))
     note(ROWS_LEGEND)
     if found.overlap is not None and found.overlap.shared:
-        table("Conversations of a domain that another one has too, %", *found.overlap.matrix())
+        table("Conversations of each domain that are also in another, %", *found.overlap.matrix())
     show_checks(found.checks)
 
 

@@ -26,7 +26,9 @@ def parquet_file(file: Path) -> Iterator[Any]:
             _require_distinct(opened.schema_arrow.names, file)
             yield opened
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable Parquet file: {error}.", "Fetch the file again.") from None
+        raise DataError(
+            f"{file} is not a readable Parquet file: {error}.", "Download or write the file again."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -44,12 +46,12 @@ def arrow_batches(file: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
             _require_distinct(opened.schema.names, file)
             yield opened.schema, iter(batches)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable Arrow file: {error}.", "Fetch the file again.") from None
+        raise DataError(f"{file} is not a readable Arrow file: {error}.", "Download or write the file again.") from None
 
 
 def _require_distinct(names: Sequence[str], file: Path) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{file} has the column {', '.join(map(repr, twice))} twice.", "Rename or drop one of them.")
+        raise DataError(f"{file} has the column {', '.join(map(repr, twice))} twice.", "Rename or delete one of them.")
 
 
 def parquet_rows(file: Path, first: int, last: int | None, rows_before: int, wanted: Wanted, tally: Tally) -> Numbered:
@@ -161,7 +163,7 @@ def _batch_rows(batch: Any, chosen: np.ndarray | None, file: Path, start: int, r
     except UnicodeDecodeError as error:
         i = kept[_undecodable(batch)]
         raise DataError(
-            f"{file}, row {rows_before + start + i + 1}: a text is not UTF-8 ({error.reason}).", "Write it as UTF-8."
+            f"{file}, row {rows_before + start + i + 1}: a text is not UTF-8 ({error.reason}).", "Save it as UTF-8."
         ) from None
     for i, values in zip(kept, rows, strict=True):
         yield start + i, rows_before + start + i + 1, values
@@ -196,7 +198,7 @@ def coded(column: Any, name: str, place: str, rows_before: int = 0) -> tuple[np.
         values = whole.dictionary.to_pylist()
     except UnicodeDecodeError as error:
         row = rows_before + int(np.argmax(codes == _undecodable(whole.dictionary))) + 1
-        raise DataError(f"{place}, row {row}: '{name}' is not UTF-8 ({error.reason}).", "Write it as UTF-8.") from None
+        raise DataError(f"{place}, row {row}: '{name}' is not UTF-8 ({error.reason}).", "Save it as UTF-8.") from None
     return codes, [value_text(value, name, place) for value in values]
 
 

@@ -51,7 +51,9 @@ class ChatTokenizer:
                 "Use the instruct model's tokenizer, or set tokenizer.chat_template and save it with the model.",
             )
         if not getattr(tokenizer, "is_fast", False):
-            raise DataError(f"The tokenizer of '{name}' gives no character offsets.", "Use its fast version.")
+            raise DataError(
+                f"The tokenizer of '{name}' gives no character offsets.", "Use the fast version of the tokenizer."
+            )
         self.tokenizer = tokenizer
         self.name = name
         try:
@@ -137,13 +139,13 @@ class ChatTokenizer:
         found = []
         if not self.masks.learns_to_stop:
             found.append(
-                f"The chat template of '{self.name}' ends an answer with no token, so no stop token is learnt: the "
-                "model would go on after its answer. Use a template that ends the assistant's turn."
+                f"The chat template of '{self.name}' ends answers without a token, so the model learns no stop "
+                "token and would not stop after its answer. Use a template that ends the assistant's turn."
             )
         if self.template.moment is not None:
             found.append(
-                f"The chat template of '{self.name}' writes today's date ({self.template.moment}): the same rows give "
-                "other tokens on another day. Use a template without it."
+                f"The chat template of '{self.name}' writes today's date ({self.template.moment}): on another day "
+                "the same rows would give other tokens. Use a template without it."
             )
         return found
 

@@ -54,14 +54,17 @@ def take_census(domain: Domain, column: str, source: Source | None = None) -> Ce
         total.update(counts)
     if len(total) > _MOST_VALUES:
         raise DataError(
-            f"{domain.path}: the column '{column}' has more than {_MOST_VALUES:,} values, so it names no domains.",
+            f"{domain.path}: the column '{column}' has more than {_MOST_VALUES:,} values, too many for the names of "
+            "domains.",
             "Split by a column with few values.",
         )
     without = total.pop(None, 0)
     if not total:
         columns = next((names for _, names in found if names), [])
         if not without:
-            raise DataError(f"The collection is empty: {domain.path} has no rows.", "Add rows, or drop the collection.")
+            raise DataError(
+                f"The collection is empty: {domain.path} has no rows.", "Add rows, or remove the collection."
+            )
         if column not in columns:
             raise no_column(column, columns, domain.path)
         raise DataError(

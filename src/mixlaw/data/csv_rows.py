@@ -47,7 +47,7 @@ def csv_rows(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
             if len(cells) != len(names):
                 raise DataError(
                     f"{file}, line {line}: {len(cells)} cells, the header has {len(names)} (delimiter {delimiter!r}).",
-                    "Correct that row; a cell with the delimiter, a quotation mark or a line break is put into "
+                    "Correct that row; put a cell that has the delimiter, a quotation mark or a line break in "
                     "quotation marks.",
                 )
             yield line, {name: cell or None for name, cell in zip(names, cells, strict=True) if name}
@@ -69,7 +69,7 @@ class _Lines:
             except UnicodeDecodeError as error:
                 raise not_utf8(error, place, raw) from None
             if "\0" in text:
-                raise DataError(f"{place}: a NUL byte, which no CSV file holds.", "Write the file again, as UTF-8.")
+                raise DataError(f"{place}: a NUL byte, which is not allowed in CSV.", "Save the file again, as UTF-8.")
             yield text
 
 
@@ -93,7 +93,7 @@ def _records(
     except csv.Error as error:
         raise DataError(
             f"{file}, line {start}: not valid CSV ({error}).",
-            'Write a quotation mark inside a cell as two (""), and put the cell into quotation marks.',
+            'Write a quotation mark inside a cell as two (""), and put the cell in quotation marks.',
         ) from None
 
 
@@ -113,5 +113,5 @@ def _check_header(names: list[str], place: str) -> None:
         return
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise DataError(
-            f"{place}: the header has the column {', '.join(map(repr, twice))} twice.", "Rename or drop one of them."
+            f"{place}: the header has the column {', '.join(map(repr, twice))} twice.", "Rename or delete one of them."
         )

@@ -87,10 +87,10 @@ def unknown_format(rows: Iterable[RawRow], columns: Mapping[str, str]) -> DataEr
         for standard, name in columns.items()
         if standard not in KEYS and name not in values and name.partition(".")[0] not in values
     ]
-    said = f" (columns says {', '.join(absent)}, which is not there)" if absent else ""
+    said = f" (`columns` names {', '.join(absent)}, which is not there)" if absent else ""
     fact = f"{rows[0].place}: no known format{said}; the columns are {there}."
     if absent and (form := detect_format(values, {})) is not None:
-        return DataError(fact, f"Correct the name, or leave columns out: without it the rows are read as {form}.")
+        return DataError(fact, f"Correct the name, or delete `columns`: without it the rows are read as {form}.")
     return DataError(fact, _remedy(values))
 
 
@@ -107,7 +107,7 @@ def _kind(value: Any) -> str:
 def _remedy(values: Mapping[str, Any]) -> str:
     values = {name: value for name, value in values.items() if value is not None}
     if not values:
-        return "No column has a value: fill them, or drop these rows."
+        return "No column has a value: fill them, or delete these rows."
     found = nearest(values)
     if any(standard != name for standard, name in found.items()):
         names = "messages" if "messages" in found else "conversations" if "conversations" in found else ""
@@ -119,9 +119,9 @@ def _remedy(values: Mapping[str, Any]) -> str:
         return f"It looks like {names}: write columns: {{{yaml}}} in mix.yaml, or give init {options}."
     wrapped = [name for name, value in values.items() if _is_list_of_objects(value)]
     if len(wrapped) > 1 and len(wrapped) == len(values):
-        return f"The rows seem to be under {' and '.join(map(repr, wrapped))}: write a file for each."
+        return f"The rows seem to be under {' and '.join(map(repr, wrapped))}: write them to files of their own."
     if list(values) == ["text"]:
-        return "Text without turns has no answer to learn from: split it into messages, or prompt and completion."
+        return "Plain text has no answers to learn: split it into messages, or into prompt and completion."
     return (
         "Accepted: messages, conversations, prompt + completion, or instruction + output; rename with columns: "
         "{messages: <name in the file>}."

@@ -169,8 +169,8 @@ class _Row:
         for key in values.keys() - self._known:
             if key in _REFUSED and values[key]:
                 raise DataError(
-                    f"{place}: it has '{key}', which mixlaw cannot carry.",
-                    f"Drop that row, or leave the column out with ignore: [{key}].",
+                    f"{place}: it has '{key}', which mixlaw cannot pass on.",
+                    f"Delete that row, or ignore the column with ignore: [{key}].",
                 )
             if values[key] is not None:
                 self.reader.unused[key] += 1
@@ -183,10 +183,10 @@ class _Row:
                 last, empty = i, empty and not _says(message)
         if last < 0:
             raise DataError(
-                f"{place}: no assistant turn, so nothing to learn from.", "Drop that row, or add the answer."
+                f"{place}: no assistant turn, so there is nothing to learn.", "Delete that row, or add the answer."
             )
         if empty:
-            raise DataError(f"{place}: the assistant's turn is empty.", "Drop that row, or add the answer.")
+            raise DataError(f"{place}: the assistant's turn is empty.", "Delete that row, or add the answer.")
         if last + 1 < len(messages):
             self.reader.unused["turns after the last answer"] += len(messages) - last - 1
         return messages[: last + 1]
@@ -244,10 +244,10 @@ def _objects(value: Any, what: str, place: str) -> list[Any]:
     value = [value] if isinstance(value, Mapping) else value or []
     found = [loaded(item, what, place) for item in value] if isinstance(value, list) else [value]
     if not all(isinstance(item, Mapping) for item in found):
-        raise DataError(f"{place}: {what} is no list of objects.", "Correct or delete that row.")
+        raise DataError(f"{place}: {what} is not a list of objects.", "Correct or delete that row.")
     for item in found:
         if not isinstance(item.get("function", {}), Mapping):
-            raise DataError(f"{place}: a tool whose function is no object.", "Correct or delete that row.")
+            raise DataError(f"{place}: the function of a tool is not an object.", "Correct or delete that row.")
     return found
 
 
@@ -260,7 +260,8 @@ def _template_kwargs(value: Any, place: str) -> dict[str, Any] | None:
         raise DataError(f"{place}: chat_template_kwargs is {type(value).__name__}.", "Write an object.")
     if wrong := [key for key in value if key in _ARGUMENTS]:
         raise DataError(
-            f"{place}: chat_template_kwargs has '{wrong[0]}', which is no variable of a template.", "Leave it out."
+            f"{place}: chat_template_kwargs has '{wrong[0]}', which is not the name of a template variable.",
+            "Delete it.",
         )
     return whole_text(dict(value), place)
 
@@ -273,7 +274,7 @@ def _alpaca(row: _Row, values: Mapping[str, Any], place: str) -> Messages:
     turns = []
     for pair in loaded(row.get(values, "history"), "history", place) or []:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise DataError(f"{place}: history is no list of pairs.", "A pair is a question and its answer.")
+            raise DataError(f"{place}: history is not a list of pairs.", "Write pairs of a question and its answer.")
         turns += [pair[0], pair[1]]
     turns = [text_of(turn, place) for turn in (*turns, prompt, output)]
     return [{"role": ("user", "assistant")[t % 2], "content": turn} for t, turn in enumerate(turns)]

@@ -100,7 +100,7 @@ def document_rows(file: Path, names: Collection[str]) -> Iterator[tuple[int, dic
         for element, values in enumerate(rows, 1):
             if not isinstance(values, dict):
                 raise DataError(
-                    f"{file}, element {element}: a JSON {type(values).__name__}, a row must be an object.",
+                    f"{file}, element {element}: a row must be an object, not a JSON {type(values).__name__}.",
                     'Write each row as an object, such as {"messages": [...]}.',
                 )
             yield element, values
@@ -145,7 +145,7 @@ class _Text:
         if left > _LONGEST:
             raise DataError(
                 f"{self._place(element, self._at)}: longer than {_LONGEST:,} characters.",
-                "Write the rows as JSONL, one object a line; or is there a quotation mark too many?",
+                "Write the rows as JSONL, one object per line; or is there a quotation mark too many?",
             )
         # As much again as there is, so that a long value is not parsed from its start too often.
         raw = self._stream.read(max(_READ, left))
@@ -187,7 +187,7 @@ class _Text:
                     continue
                 at = error.pos if isinstance(error, json.JSONDecodeError) else self._at
                 place = self._place(element, at)
-                hint = "Correct that element; a file holds one JSON array, or one object a line."
+                hint = "Correct that element; a file holds one JSON array, or one object per line."
                 raise json_error(error, place, self._held[self._at : at + 1], hint) from None
             if surrogate_escape(self._held, self._at, end):
                 require_text(value, self._place(element, self._at))
@@ -210,7 +210,7 @@ class _Text:
             fact = f"{character!r} where a comma or the end should be" if character else "the array does not end"
             raise DataError(
                 f"{self._place(element, self._at)}: not valid JSON ({fact}).",
-                "Correct the file, or fetch it again; a JSON array is [row, row, ...].",
+                "Correct the file, or download it again; a JSON array is [row, row, ...].",
             )
         self._at += 1
         if self.next_character(element):

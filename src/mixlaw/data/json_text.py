@@ -55,7 +55,7 @@ def require_text(values: Any, place: str) -> None:
     except UnicodeEncodeError:
         where = _surrogate_in(values)
         raise DataError(
-            f"{place}: {where} has a character that is half a surrogate pair, which is no text.",
+            f"{place}: {where} has half a surrogate pair, which is not a character.",
             "Correct or delete that row.",
         ) from None
 
@@ -98,24 +98,25 @@ def json_error(error: Exception, place: str, raw: bytes | str, hint: str) -> Dat
         return not_utf8(error, place, raw if isinstance(raw, bytes) else b"")
     if isinstance(error, json.JSONDecodeError):
         if (b"\0" if isinstance(raw, bytes) else "\0") in raw:  # type: ignore[operator]
-            return DataError(f"{place}: a NUL byte, which no JSON text holds.", _DAMAGED)
+            return DataError(f"{place}: a NUL byte, which is not allowed in JSON.", _DAMAGED)
         column = f", column {error.colno}" if isinstance(raw, bytes) else ""
         return DataError(f"{place}: not valid JSON ({error.msg}{column}).", hint)
     if isinstance(error, RecursionError):
         return DataError(f"{place}: cannot be read as JSON: nested too deeply.", "Correct or delete that row.")
     if "int" in str(error) and "digits" in str(error):
         return DataError(
-            f"{place}: cannot be read as JSON: a number has thousands of digits.", "Write it as text, or delete it."
+            f"{place}: cannot be read as JSON: a number has thousands of digits.",
+            "Write the number as text, or delete it.",
         )
     return DataError(f"{place}: cannot be read as JSON ({error}).", "Correct or delete that row.")
 
 
-_DAMAGED = "Write the file as UTF-8 (is it UTF-16, or damaged?)."
+_DAMAGED = "Save the file as UTF-8 (is it UTF-16, or damaged?)."
 
 
 def not_utf8(error: UnicodeDecodeError, place: str, raw: bytes) -> DataError:
     """Return the error of bytes that are not UTF-8."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw:
-        return DataError(f"{place}: not UTF-8; it looks like UTF-16.", "Write the file as UTF-8.")
+        return DataError(f"{place}: not UTF-8; it looks like UTF-16.", "Save the file as UTF-8.")
     byte = f"byte 0x{error.object[error.start]:02x}: {error.reason}"
-    return DataError(f"{place}: not UTF-8 ({byte}).", "Write the file as UTF-8; spreadsheets call it 'CSV UTF-8'.")
+    return DataError(f"{place}: not UTF-8 ({byte}).", "Save the file as UTF-8; spreadsheets call it 'CSV UTF-8'.")

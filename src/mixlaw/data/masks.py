@@ -33,8 +33,8 @@ _THINKS = re.compile(r"[<\[](?:think|thinking|thought|reason|reasoning)[>\]]", r
 training templates of TRL: a model that is asked without that text must write it.
 """
 _REMEDIES = {
-    "content": "Drop that row, or use a template that writes it (many write no text beside a tool call).",
-    "reasoning": "Use a template that does, write it into the content as <think>...</think>, or leave it out with "
+    "content": "Delete that row, or use a template that writes it (many write no text beside a tool call).",
+    "reasoning": "Use a template that does, write it into the content as <think>...</think>, or ignore it with "
     "ignore: [reasoning_content].",
     "tool calls": "Use a template that does, or write the calls into the content.",
 }
@@ -66,7 +66,7 @@ class Masks:
         except Exception as error:  # templates raise whatever their author chose
             raise DataError(
                 f"{place}: the chat template of '{self.name}' refuses the conversation: {error}.",
-                "Drop that row, or bring its roles into the order that the template wants.",
+                "Delete that row, or put its roles in the order that the template needs.",
             ) from None
         turns = self._turns(conversation, dialect, text)
         self._require(conversation, turns, text, place)
@@ -119,7 +119,7 @@ class Masks:
         if without == text:
             raise DataError(
                 f"{place}: the chat template of '{self.name}' does not write the tools of the row.",
-                "Use a template with tools, or leave them out with ignore: [tools].",
+                "Use a template with tools, or ignore them with ignore: [tools].",
             )
 
     def _require_written(self, conversation: Conversation, i: int, where: str) -> None:

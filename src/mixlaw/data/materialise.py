@@ -128,7 +128,9 @@ def _check(
     if file_format not in FILE_FORMATS:
         raise ConfigError(f"There is no file format '{file_format}'.", f"Choose one of: {', '.join(FILE_FORMATS)}.")
     if unknown := sorted(set(mixture.weights) - set(domains)):
-        raise ConfigError(f"The mixture has unknown domains: {', '.join(unknown)}.", "Correct the names.")
+        raise ConfigError(
+            f"The mixture has domains that mix.yaml does not have: {', '.join(unknown)}.", "Correct the names."
+        )
     for name, value in (("shards", shards), ("workers", workers)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; it must be at least 1.", "Correct it.")
@@ -186,7 +188,9 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
     try:
         manifest = document("mixture", read_document(out_dir / "manifest.json", "mixture"))
     except DataError as error:
-        raise StudyError(f"{out_dir} exists and is no mixture of mixlaw's. {error.message}", error.hint) from None
+        raise StudyError(
+            f"{out_dir} exists and is not a mixture that mixlaw wrote. {error.message}", error.hint
+        ) from None
     paths = {out_dir / file["name"]: file["sha256"] for file in manifest["files"]}
     if manifest["id"] == identity and all(p.is_file() and file_fingerprint(p) == sha for p, sha in paths.items()):
         return manifest

@@ -61,7 +61,7 @@ def run_tasks(tasks: Sequence[Task], workers: int, common: Any = None) -> list[A
         except BrokenProcessPool:
             raise DataError(
                 f"One of {workers} worker processes was killed; memory may have run out.",
-                "Free memory or use fewer cores, then run the step again.",
+                "Free some memory or use fewer cores, then run the command again.",
             ) from None
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)

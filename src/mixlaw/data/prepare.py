@@ -291,9 +291,9 @@ def require_unchanged(
     now = [source["sha256"] for source in hashed_sources(domain, files, hashes)]
     if now != [source["sha256"] for source in prepared.sources]:
         raise DataError(
-            f"Domain '{domain.name}': its {'data set' if files is None else 'files'} changed since the tokens were "
+            f"Domain '{domain.name}': its {'dataset' if files is None else 'files'} changed since the tokens were "
             "counted.",
-            "Run the step again.",
+            "Run the command again.",
         )
 
 

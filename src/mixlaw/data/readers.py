@@ -66,8 +66,8 @@ def value_text(value: Any, column: str | None, place: str) -> str | None:
     if isinstance(value, (bool, int, float)):
         return json.dumps(value)
     raise DataError(
-        f"{place}: the column '{column}' holds a {type(value).__name__}, which names no domain.",
-        "Split by a column with one text or number a row.",
+        f"{place}: the column '{column}' holds a {type(value).__name__}, which cannot be the name of a domain.",
+        "Split by a column with one text or number per row.",
     )
 
 
@@ -110,8 +110,8 @@ def json_lines(file: Path, first: int, last: int | None, lines_before: int, want
                 values = decode(text)
                 if not isinstance(values, dict):
                     raise DataError(
-                        f"{file}, line {line}: a JSON {type(values).__name__}, a row must be an object.",
-                        "Write one object a line.",
+                        f"{file}, line {line}: a row must be an object, not a JSON {type(values).__name__}.",
+                        "Write one object per line.",
                     )
                 if surrogate_escape(text):
                     require_text(values, f"{file}, line {line}")
@@ -119,7 +119,7 @@ def json_lines(file: Path, first: int, last: int | None, lines_before: int, want
                 if wanted.keys is None or wanted.text(values, f"{file}, line {line}") in wanted.keys:
                     yield tally.rows - 1, line, values
     except JsonProblem as error:
-        hint = "Correct or delete that line; JSONL has one whole object a line."
+        hint = "Correct or delete that line; JSONL has one complete object per line."
         raise json_error(error, f"{file}, line {line}", raw, hint) from None
 
 
@@ -182,7 +182,7 @@ def hub_rows(data: Any, first: int, last: int | None, wanted: Wanted, tally: Tal
                 # The library reads ahead, so that the row itself is not known.
                 raise DataError(
                     f"The dataset, row {int(i) + 1} or soon after: a text is not UTF-8 ({error.reason}).",
-                    "Write it as UTF-8.",
+                    "Save it as UTF-8.",
                 ) from None
             values.update({name: without_nulls(values[name]) for name in arrow})
             yield int(i) - first, int(i) + 1, values
@@ -207,7 +207,7 @@ def hub_values(data: Any, column: str, first: int, last: int, place: str) -> lis
     try:
         values = data.select_columns([column]).select(range(first, last))[:][column]
     except UnicodeDecodeError as error:
-        raise DataError(f"{place}: '{column}' is not UTF-8 ({error.reason}).", "Write it as UTF-8.") from None
+        raise DataError(f"{place}: '{column}' is not UTF-8 ({error.reason}).", "Save it as UTF-8.") from None
     return [value_text(value, column, place) for value in values]
 
 
@@ -227,7 +227,7 @@ def load_hub(domain: Domain) -> Any:
     except Exception as error:  # the library raises a dozen kinds, from ValueError to network errors
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
-            f"Domain '{domain.name}': '{domain.path}' is no local file, and loading it as a Hugging Face dataset "
+            f"Domain '{domain.name}': '{domain.path}' is not a local file, and loading it as a Hugging Face dataset "
             f"failed: {reason}",
             "Check the path, the split and the network; a local file needs its suffix (.jsonl, .parquet).",
         ) from None

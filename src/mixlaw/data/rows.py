@@ -98,7 +98,9 @@ class TokenRows:
         try:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{folder} holds no token rows: {error}.", "Delete it and run the step again.") from None
+            raise DataError(
+                f"{folder} does not hold rows of tokens: {error}.", "Delete it and run the command again."
+            ) from None
         return TokenRows(folder, **arrays, meta=read_document(folder / "meta.json", "rows"))
 
     @staticmethod
@@ -219,7 +221,7 @@ def sample_indices(row_tokens: np.ndarray, tokens: int, *names: str | int, pool:
         return kept[sample_indices(row_tokens[kept], tokens, *names)]
     count, total = len(row_tokens), int(row_tokens.sum())
     if total == 0:
-        raise DataError(f"{tokens} tokens are wanted from a domain without training rows.", "Add rows to it.")
+        raise DataError(f"{tokens} tokens are wanted from a domain without training rows.", "Add rows to the domain.")
     passes, rest = divmod(int(tokens), total)
     parts = [generator("sample", *names, p).permutation(count) for p in range(passes + 1)]
     reached = np.cumsum(row_tokens[parts[-1]])

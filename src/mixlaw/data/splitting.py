@@ -54,9 +54,9 @@ def merge(
         raise empty(domain)
     if not len(rows):
         raise DataError(
-            f"Domain '{domain.name}': in none of {seen} rows does an answer with loss begin within "
+            f"Domain '{domain.name}': none of {seen} rows has an answer to learn that begins within "
             f"max_length={max_length} tokens.",
-            "Raise train.max_length, or look at the weights of turns.",
+            "Raise train.max_length, or check the weights of turns.",
         )
     held = _held_out(rows, validation_rows)
     first, last = _distinct(rows, np.flatnonzero(held))
@@ -69,7 +69,7 @@ def merge(
         raise DataError(
             f"Domain '{domain.name}' has {len(rows)} usable rows, all alike or held out for validation: none is left "
             "to train on.",
-            "Add rows to it.",
+            "Add rows to the domain.",
         )
     _write(folder / "train", parts, rows, train, rows["number"][train])
     _write(folder / "validation", parts, rows, only, rows["number"][last])

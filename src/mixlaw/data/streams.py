@@ -66,7 +66,7 @@ def file_errors(file: Path, where: Callable[[], str]) -> Iterator[None]:
         if compression(file) and getattr(error, "errno", None) is None:
             name = COMPRESSIONS[compression(file)][0]
             raise DataError(
-                f"{file}, after {where()}: damaged {name} file ({error}).", "Fetch the file again."
+                f"{file}, after {where()}: damaged {name} file ({error}).", "Download or write the file again."
             ) from None
         raise DataError(
             f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.", "Check the file."

@@ -44,7 +44,7 @@ class TextRows:
         try:
             return TextRows(folder / f"{part}.jsonl", np.load(folder / f"{part}.npy"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{folder} holds no text: {error}.", "Plan the runs again.") from None
+            raise DataError(f"{folder} does not hold text: {error}.", "Plan the runs again.") from None
 
     def lines(self, rows: Iterable[int]) -> Iterator[bytes]:
         """Yield the lines of the given rows, with their newlines."""

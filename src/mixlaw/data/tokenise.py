@@ -218,12 +218,12 @@ def empty(domain: Domain) -> DataError:
     """Return the error of a domain without rows."""
     if domain.split_by is None:
         return DataError(
-            f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or drop the domain."
+            f"Domain '{domain.name}' is empty: {domain.path} has no rows.", "Add rows, or remove the domain."
         )
     return DataError(
         f"Domain '{domain.name}' is empty: no row of {domain.path} has a '{domain.split_by}' of "
         f"{', '.join(map(repr, domain.values[:10])) or 'its own'}.",
-        "Correct the values, or drop the domain.",
+        "Correct the values, or remove the domain.",
     )
 
 

@@ -91,7 +91,7 @@ class Reader:
 
     def _message(self, turn: Any, place: str) -> dict[str, Any]:
         if not isinstance(turn, Mapping):
-            raise DataError(f"{place}: not an object.", "A turn has a role and a content.")
+            raise DataError(f"{place}: not an object.", "A turn is an object with a role and a content.")
         turn = {
             self._renamed.get(key, key): value
             for key, value in turn.items()
@@ -121,7 +121,7 @@ class Reader:
         if calls:
             if role != "assistant":
                 raise DataError(
-                    f"{place}: a turn of role '{role}' calls tools.", "Only the assistant does; correct it."
+                    f"{place}: a turn of role '{role}' calls tools.", "Only the assistant can; correct the role."
                 )
             message["tool_calls"] = calls
         for key in ("tool_call_id", "name"):
@@ -139,7 +139,7 @@ class Reader:
             if any(turn[key] != turn[there[0]] for key in there[1:]):
                 raise DataError(
                     f"{place}: {' and '.join(there)} differ.",
-                    f"Keep one of them, or leave one out with ignore: [{there[-1]}].",
+                    f"Keep one of them, or ignore one with ignore: [{there[-1]}].",
                 )
 
     def _role(self, turn: Mapping[str, Any], place: str) -> str:
@@ -160,15 +160,15 @@ class Reader:
             if not isinstance(value, (bool, int, float)) or value not in (0, 1):
                 raise DataError(
                     f"{place}: {key} is {_shown(value)}.",
-                    "A turn carries all of its loss or none: write 0 or 1, or true or false.",
+                    "A turn counts fully in the loss, or not at all: write 0 or 1, or true or false.",
                 )
         flags = {int(value) for value in found.values()}
         if len(flags) > 1:
             raise DataError(f"{place}: {' and '.join(found)} disagree.", "Keep one of them.")
         if flags == {1} and role != "assistant" and ("train" in found or "loss" in found):
             raise DataError(
-                f"{place}: a turn of role '{role}' is to be learnt.",
-                "mixlaw learns the assistant's turns only; drop the flag, or leave it out with ignore: "
+                f"{place}: a turn of role '{role}' is marked to be learnt.",
+                "Only the assistant's turns can be learnt; delete the mark, or ignore it with ignore: "
                 f"[{next(iter(found))}].",
             )
         return flags.pop() if flags else None
@@ -179,8 +179,8 @@ class Reader:
                 continue
             if turn[key] and (key in _REFUSED or (key in _OF_TEMPLATES and key in self.template_keys)):
                 raise DataError(
-                    f"{place}: it has '{key}', which mixlaw cannot carry.",
-                    f"Drop that row, or leave the key out with ignore: [{key}].",
+                    f"{place}: it has '{key}', which mixlaw cannot pass on.",
+                    f"Delete that row, or ignore the key with ignore: [{key}].",
                 )
             self.unused[f"messages[].{key}"] += 1
 
@@ -204,7 +204,7 @@ def parted(content: list[Any], place: str) -> tuple[str, list[str]]:
         else:
             raise DataError(
                 f"{place}: the content has a part of type {_shown(kind or type(part).__name__)}.",
-                "mixlaw carries parts of type text; drop that row, or write the part as text.",
+                "mixlaw passes on only parts of type text; delete that row, or write the part as text.",
             )
     return "".join(texts), thoughts
 
@@ -220,7 +220,7 @@ def text_of(content: Any, place: str) -> str:
         content.encode()
     except UnicodeEncodeError as error:  # JSON can escape one half of a surrogate pair; no file can hold it
         raise DataError(
-            f"{place}: character {error.start + 1} of the content is half a surrogate pair, which is no text.",
+            f"{place}: character {error.start + 1} of the content is half a surrogate pair, which is not a character.",
             "Correct or delete that row.",
         ) from None
     return content
@@ -245,7 +245,8 @@ def whole_text(value: Any, place: str) -> Any:
         text_of(json.dumps(value, ensure_ascii=False, allow_nan=False), place)
     except (TypeError, ValueError, RecursionError) as error:
         raise DataError(
-            f"{place}: a call or its tools hold a value that JSON cannot say ({error}).", "Correct or delete that row."
+            f"{place}: a call or its tools hold a value that JSON cannot express ({error}).",
+            "Correct or delete that row.",
         ) from None
     return value
 
@@ -271,10 +272,12 @@ def loaded(value: Any, what: str, place: str) -> Any:
 
 def _thought(thoughts: list[Any], role: str, place: str) -> str:
     if role != "assistant":
-        raise DataError(f"{place}: a turn of role '{role}' has reasoning.", "Only the assistant reasons; correct it.")
+        raise DataError(
+            f"{place}: a turn of role '{role}' has reasoning.", "Only the assistant reasons; correct the role."
+        )
     thoughts = list({thought.strip(): thought for thought in thoughts}.values())
     if len(thoughts) > 1:
-        raise DataError(f"{place}: two reasonings that differ.", "Keep one of them.")
+        raise DataError(f"{place}: two reasoning texts that differ.", "Keep one of them.")
     return thoughts[0]
 
 

@@ -57,8 +57,9 @@ def _without(domain: DomainTokens, every: np.ndarray, held: Mapping[str, np.ndar
         owners = ", ".join(f"'{name}' ({count:,})" for name, count in sorted(counts.items()))
         raise DataError(
             f"Domain '{domain.name}': each of its {len(content):,} training rows is a validation row of another "
-            f"domain, and what is held out in one trains in none: {owners}. None is left to train on.",
-            f"Drop '{domain.name}', add rows to it, or hold out fewer: validation: {{rows: ...}}.",
+            f"domain, and rows held out in one domain are not trained on in any: {owners}. No rows are left to "
+            "train on.",
+            f"Remove '{domain.name}', add rows to it, or hold out fewer: validation: {{rows: ...}}.",
         )
     left_out = fingerprint([domain.entry.name, "without", list(map(int, np.unique(hashes)))])[:24]
     folder = domain.entry.parent / left_out

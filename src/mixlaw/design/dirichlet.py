@@ -97,8 +97,9 @@ def _prior(names: list[str], most: np.ndarray, prior: Mapping[str, float] | None
     for name, value in zip(names, values, strict=True):
         if not (np.isfinite(value) and value > 0):
             raise DesignError(
-                f"The prior share of '{name}' is {value:g}; the Dirichlet design needs one above 0 of every domain.",
-                "Give each domain a share, or leave the prior out for the natural mixture.",
+                f"The prior share of '{name}' is {value:g}; the Dirichlet design needs a share above 0 for every "
+                "domain.",
+                "Give each domain a share, or leave out the prior, to use the natural mixture.",
             )
     return values / values.sum()
 

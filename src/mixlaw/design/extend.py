@@ -94,14 +94,14 @@ def extend_design(
     dropped = tuple(sorted(before - set(domains)))
     if stray := sorted(set(new) - set(domains)):
         raise DesignError(
-            f"{', '.join(map(repr, stray))} is to be added and is none of the domains {', '.join(domains)}.",
-            "Add it to the domains, or do not name it.",
+            f"{', '.join(map(repr, stray))} is to be added, but is not one of the domains {', '.join(domains)}.",
+            "Add it to the domains, or leave it out.",
         )
     if not domains:
         raise DesignError("No domain is left to train on.", "Keep at least one domain.")
     if not new:
         gone = f" without {', '.join(map(repr, dropped))}" if dropped else ""
-        return Extension([], new, dropped, np.nan, np.nan, f"The runs that exist are enough{gone}: no new ones.")
+        return Extension([], new, dropped, np.nan, np.nan, f"The finished runs are enough{gone}, so no runs are added.")
     laws = laws_for(law, (*sorted(domains), *dropped), sorted(domains))
     knowledge = Knowledge(laws, base_tokens, done=done, noise_nats=noise_nats, seed=seed)
     choice = Choice.of(knowledge, available, domains=domains)
@@ -120,8 +120,8 @@ def extend_design(
     spent = format_tokens(total_tokens(runs))
     message = (
         f"{', '.join(map(repr, new))} added: {len(runs)} new runs, {spent} tokens, instead of {len(full)}; "
-        f"{'its' if len(new) == 1 else 'their'} parameters then have at most {after:.2g} times the variance that a "
-        "whole new design would leave."
+        f"{'its' if len(new) == 1 else 'their'} parameters then have at most {after:.2g} times the variance of a "
+        "whole new design."
     )
     return Extension(runs, new, dropped, at_first, after, message)
 

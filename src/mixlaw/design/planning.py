@@ -143,7 +143,7 @@ def design_runs(
         )
     if base_tokens is None:
         base_tokens = default_base_tokens(available_tokens, budget_tokens)
-        notes.append(f"base_tokens: {format_tokens(base_tokens)} a domain, chosen from the budget and the data.")
+        notes.append(f"base_tokens: {format_tokens(base_tokens)} per domain, chosen from the budget and the data.")
     if runs is None:
         runs = most_runs(len(domains)) if design == "sequential" else usual
     task = Task(available_tokens, base_tokens, runs, seed, wishes, notes)
@@ -155,11 +155,11 @@ def design_runs(
         for name in domains:
             if available_tokens[name] < SPAN * base_tokens:
                 has = format_tokens(available_tokens[name])
-                notes.append(f"'{name}' has {has} tokens: its range in the runs ends there.")
+                notes.append(f"'{name}' has {has} tokens, so the runs use at most that many.")
     if replicates:
-        notes.append(f"replicates: {replicates} more of '{first.name}' under other seeds, to measure the noise.")
+        notes.append(f"replicates: {replicates} more runs of '{first.name}' with other seeds, to measure the noise.")
     spent = total_tokens([(run.name, run.tokens) for run in planned])
-    notes.append(f"design: {design}, {len(planned)} runs, {format_tokens(spent)} tokens in all.")
+    notes.append(f"design: {design}, {len(planned)} runs, {format_tokens(spent)} tokens in total.")
     return planned, notes
 
 
@@ -185,7 +185,7 @@ def register(name: str, make: Callable[[Task], Mixtures]) -> None:
         DesignError: the name belongs to a design already.
     """
     if name in design_names():
-        raise DesignError(f"The name '{name}' belongs to a design already.", "Give your design another name.")
+        raise DesignError(f"The name '{name}' already belongs to a design.", "Give your design another name.")
     DESIGNS[name] = make
 
 
@@ -195,7 +195,7 @@ def _require_wishes(design: str, wishes: Wishes) -> None:
         if getattr(wishes, key) is not None and design not in users:
             raise DesignError(
                 f"plan.{key} is used by design: {' and '.join(users)}; this plan's design is {design}.",
-                f"Drop plan.{key}, or change plan.design.",
+                f"Remove plan.{key}, or change plan.design.",
             )
 
 
@@ -204,7 +204,7 @@ def _perturbation(task: Task) -> Mixtures:
     if task.runs != usual:
         raise DesignError(
             f"plan.runs is {task.runs}; the perturbation design of {len(task.domains)} domains has {usual} runs.",
-            "Drop plan.runs, or use design: space_filling.",
+            "Remove plan.runs, or use design: space_filling.",
         )
     smallest = min(task.available, key=lambda name: task.available[name])
     if 3 * task.base_tokens > task.available[smallest]:
@@ -212,7 +212,7 @@ def _perturbation(task: Task) -> Mixtures:
             f"Domain '{smallest}' has {format_tokens(task.available[smallest])} training tokens; the "
             f"perturbation design needs 3 x base_tokens = {format_tokens(3 * task.base_tokens)} of every domain.",
             f"Lower plan.base_tokens to {format_tokens(task.available[smallest] / 3)}, or use design: "
-            "space_filling, which takes what there is.",
+            "space_filling, which uses what there is.",
         )
     return perturbation_design(task.domains, task.base_tokens)
 
@@ -253,8 +253,9 @@ def _sequential(task: Task) -> Mixtures:
     limit = sequential_tokens(task.domains, task.base_tokens, task.runs, task.wishes.proxy_tokens, task.caps)
     batch = first_batch(task.domains, task.base_tokens, task.runs, limit, task.seed, task.caps)
     task.notes.append(
-        f"sequential: these {len(batch)} first, then batches by what the fit leaves open, at most {task.runs} runs and "
-        f"{format_tokens(limit)} tokens in all."
+        f"sequential: these {len(batch)} runs first, then batches where the fit is least certain, at most "
+        f"{task.runs} runs and "
+        f"{format_tokens(limit)} tokens in total."
     )
     return batch
 
@@ -264,7 +265,7 @@ def _optimal(task: Task, criterion: Literal["D", "G"]) -> Mixtures:
     laws = laws_for(task.wishes.law, task.domains, task.domains)
     if most is None:
         most = float(total_tokens(_space_filling(task)))
-        task.notes.append(f"proxy_tokens: {format_tokens(most)}, what the space-filling design costs.")
+        task.notes.append(f"proxy_tokens: {format_tokens(most)}, as many as the space-filling design takes.")
     task.notes.append(
         f"law: the runs are chosen for '{laws[0].name}', the prior of its parameters and the tokens they cost."
     )

@@ -59,7 +59,7 @@ def raised_shares(shares_RK: np.ndarray, min_share: float) -> np.ndarray:
     K = shares_RK.shape[1]
     if not 0 <= min_share * K < 1:
         raise DesignError(
-            f"plan.min_share is {min_share:g}; the least shares of {K} domains must sum to less than 1.",
+            f"plan.min_share is {min_share:g}; the smallest shares of {K} domains must sum to less than 1.",
             f"Lower it below {1 / K:.3g}.",
         )
     return min_share + (1 - K * min_share) * shares_RK
@@ -109,8 +109,8 @@ def named_runs(
     different = len(np.unique(tokens_RK, axis=0))
     if different < len(tokens_RK):
         raise DesignError(
-            f"Only {different} of the design's {len(tokens_RK)} mixtures differ: too few tokens to tell them apart.",
-            f"Lower plan.runs to {different}, raise plan.base_tokens, or drop the smallest domain.",
+            f"Only {different} of the design's {len(tokens_RK)} mixtures differ, because they have too few tokens.",
+            f"Lower plan.runs to {different}, raise plan.base_tokens, or remove the smallest domain.",
         )
     columns = {name: i for i, name in enumerate(names)}
     width = len(str(max(len(tokens_RK) - base, 1)))

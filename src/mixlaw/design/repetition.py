@@ -47,7 +47,7 @@ def repetition_notes(runs: Iterable[RunSpec]) -> list[str]:
         for name, pool in run.pools.items():
             most[name] = max(most.get(name, 0.0), run.tokens[name] / pool)
     return [
-        f"'{name}' would repeat at the budget: runs draw from a part of it, so that it repeats as often in them "
+        f"'{name}' would be repeated at the budget, so runs draw from a part of it and repeat it as often "
         f"(up to {epochs:.2g} times)."
         for name, epochs in most.items()
     ]

@@ -100,7 +100,7 @@ def _asked(law: Any, procedure: str) -> LawKind | None:
     if procedure != "joint" and kind is not None and kind.law is not Transfer:
         raise ConfigError(
             f"Procedure '{procedure}' belongs to law 'transfer', not to '{kind.name}'.",
-            "Leave it out, or change the law.",
+            "Leave out the procedure, or change the law.",
         )
     return kind
 
@@ -115,12 +115,12 @@ def _require_losses(runs: RunTable) -> None:
     for target, column in zip(runs.targets, runs.losses_RJ.T, strict=True):
         known = np.isfinite(column)
         if not known.any():
-            raise DataError(f"Target '{target}' has no loss in any run.", "Drop its column, or measure it.")
+            raise DataError(f"Target '{target}' has no loss in any run.", "Delete its column, or measure it.")
         if known.sum() > 1 and np.ptp(column[known]) == 0 and len(np.unique(runs.tokens_RK[known], axis=0)) > 1:
             raise NotIdentifiable(
-                f"Target '{target}' has the loss {column[known][0]:.6g} in all of its {known.sum()} runs: they say "
-                "nothing about what changes it.",
-                "Write losses with all of their digits, or drop its column.",
+                f"Target '{target}' has the loss {column[known][0]:.6g} in all of its {known.sum()} runs, so "
+                "nothing shows what changes it.",
+                "Write losses with all of their digits, or delete its column.",
             )
 
 
@@ -157,22 +157,25 @@ def _verdict(one: Estimated, errors: Errors, note: str) -> tuple[str, str]:
     error, mean_error = 100 * errors.mre, 100 * errors.mre_mean
     text = note or "Too few runs to hold some out."
     if np.isfinite(error):
-        text = f"Held-out mixtures are predicted with an error of {error:.2g} %, by their mean with {mean_error:.2g} %."
+        text = (
+            f"Held-out mixtures are predicted with an error of {error:.2g} %, and by the mean of the other runs "
+            f"with {mean_error:.2g} %."
+        )
         if error >= mean_error:
             return "worse_than_mean", (
-                f"{text} The runs of '{target}' carry no signal that the law can use: use more tokens a run or more "
-                "seeds."
+                f"{text} The runs of '{target}' have no signal that the law can use: use more tokens in each run, "
+                "or more seeds."
             )
     if known is not None and ((known.rank < known.parameters and not known.held) or "beta" in known.open):
         loose = ", ".join(known.open) or "some parameters"
         return "not_identifiable", (
-            f"The runs do not determine {loose} (rank {known.rank} of {known.parameters}). Add runs that move each "
-            f"domain and the total on their own, or choose a simpler law. {text}"
+            f"The runs do not determine {loose} (rank {known.rank} of {known.parameters}). Add runs in which each "
+            f"domain and the total change independently, or choose a simpler law. {text}"
         )
     if known is not None and known.open:
-        text += f" The runs say nothing of {', '.join(known.open)}: the prior holds; runs that move it would tell."
+        text += f" The runs do not determine {', '.join(known.open)}, so the value comes from the prior."
     if one.at_bound:
-        meaning = ": other domains' tokens are worth nothing here, or do harm" if one.at_bound == ("k",) else ""
+        meaning = ": tokens of other domains do not help here, or do harm" if one.at_bound == ("k",) else ""
         return "at_bound", f"{', '.join(one.at_bound)} ended at a bound{meaning}. {text}"
     return "converged", text
 
@@ -198,13 +201,14 @@ def _warnings_of_runs(runs: RunTable, kind: LawKind) -> tuple[str, ...]:
     idle = [name for name, total in zip(runs.runs, runs.totals_R, strict=True) if total == 0]
     if idle and not kind.knows_base:
         said.append(
-            f"{', '.join(idle)}: without tokens, so left out. Law '{kind.name}' says nothing of a model that was not "
-            "trained; pairwise does, and with one domain rectified."
+            f"{', '.join(idle)}: not used, because law '{kind.name}' cannot use a run without tokens (the base "
+            "model). pairwise can, and rectified if there is one domain."
         )
     for target in (t for t in runs.targets if t not in runs.domains):
         if near := get_close_matches(target, bare, 1, _ALIKE):
             said.append(
-                f"'{target}' is fitted as a target that is no domain, and domain '{near[0]}' has no loss: if they are "
+                f"'{target}' is fitted as a target that is not a domain, and domain '{near[0]}' has no loss: if "
+                "they are "
                 f"the same, rename the column loss:{target}."
             )
     return tuple(said)
@@ -217,7 +221,7 @@ def _by_curves(runs: RunTable, procedure: str) -> dict[str, TargetFit]:
     for j, target in enumerate(runs.targets):
         if target not in runs.domains:
             raise FitError(
-                f"Procedure '{procedure}' needs a domain for every target; '{target}' has none.", "Drop its column."
+                f"Procedure '{procedure}' needs a domain for every target; '{target}' has none.", "Delete its column."
             )
         measured = runs.take(np.isfinite(runs.losses_RJ[:, j]))
         curve_runs = measured.take(own_curve_rows(measured, target))
@@ -231,7 +235,7 @@ def _by_curves(runs: RunTable, procedure: str) -> dict[str, TargetFit]:
 
 
 _BY_CURVES = {
-    "own_curve": "The other domains' tokens never move on this curve: only k R^alpha is determined.",
+    "own_curve": "The tokens of the other domains are constant on this curve, so only k R^alpha is determined.",
     "published": "The published procedure fits one curve on which only k R^alpha is determined; it has no intervals.",
 }
 

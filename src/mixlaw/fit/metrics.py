@@ -36,7 +36,7 @@ def with_metrics(runs: RunTable, wanted: Mapping[str, str]) -> RunTable:
             known = ", ".join(map(repr, runs.metrics)) or "none"
             raise ConfigError(f"The runs have no metric '{name}'; known: {known}.", f"Add a column metric:{name}.")
         if better not in ("higher", "lower"):
-            raise ConfigError(f"The better direction of metric '{name}' is '{better}'.", "Say higher or lower.")
+            raise ConfigError(f"The direction of metric '{name}' is '{better}'.", "Write higher or lower.")
         columns.append(_as_loss(name, np.asarray(runs.metrics[name], float), better))
     if not columns:
         return runs
@@ -54,13 +54,15 @@ def with_metrics(runs: RunTable, wanted: Mapping[str, str]) -> RunTable:
 def _as_loss(name: str, values_R: np.ndarray, better: str) -> np.ndarray:
     known = values_R[np.isfinite(values_R)]
     if (known < 0).any():
-        raise DataError(f"Metric '{name}' has the value {known.min():g}; a law needs values >= 0.", "Shift the metric.")
+        raise DataError(
+            f"Metric '{name}' has the value {known.min():g}; a law needs values >= 0.", "Add a constant to the metric."
+        )
     if better == "lower":
         return values_R
     ceiling = next((c for c in _CEILINGS if known.max(initial=0.0) <= c), None)
     if ceiling is None:
         raise DataError(
             f"Metric '{name}' has the value {known.max():g}, and higher is better: its ceiling is not known.",
-            "Scale it to 0-1 or 0-100, or give an error rate and say lower.",
+            "Scale it to 0-1 or 0-100, or use an error rate with lower.",
         )
     return ceiling - values_R

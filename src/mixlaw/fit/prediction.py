@@ -134,7 +134,7 @@ def token_array(tokens: RunTable | Mapping[str, float] | np.ndarray, domains: tu
         require_domains(tokens.domains, domains)
         missing = [domain for domain in domains if domain not in tokens.domains]
         if missing:
-            raise DataError(f"The table lacks the domains {missing}.", "Add a tokens column for each.")
+            raise DataError(f"The table has no tokens of the domains {missing}.", "Add a tokens column for each.")
         array = tokens.tokens_RK[:, [tokens.domains.index(domain) for domain in domains]]
     elif isinstance(tokens, Mapping):
         require_domains(tuple(tokens), domains)
@@ -158,5 +158,5 @@ def require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:
     if stray:
         raise DataError(
             f"The fit has no domain {', '.join(map(repr, stray))}; it has {', '.join(map(repr, known))}.",
-            "Fix the name, or fit runs that have it.",
+            "Correct the name, or fit runs that have it.",
         )

@@ -202,7 +202,7 @@ class Fit(Tabular):
         """
         if self._first.sizes is None:
             raise FitError(
-                "The runs are of one model size: nothing is known of others.",
+                "The runs have only one model size, so the losses of others are unknown.",
                 "Add runs of another size, with a column params in the run table.",
             )
         if not (np.isfinite(params) and params > 0):
@@ -228,7 +228,7 @@ class Fit(Tabular):
             return ()
         return (
             f"{_OF_SIZE} {params:.3g} parameters, {params / top:.3g} times the largest among the runs ({top:.3g}): "
-            "intervals widen with that factor. A run or two of a larger size would tell.",
+            "intervals are widened accordingly. A few runs of a larger size would narrow them.",
         )
 
     def of_domains(self, domains: Sequence[str]) -> Fit:

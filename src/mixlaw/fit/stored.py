@@ -55,7 +55,7 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
         }
     except ConfigError:
         raise DataError(
-            f"The fit file is of law '{value.get('law')}', which is not known here.",
+            f"The fit file has law '{value.get('law')}', which is not registered.",
             "Register it with `mixlaw.laws.register`, or name it: --law package.module:Class.",
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

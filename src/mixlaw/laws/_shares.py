@@ -86,7 +86,8 @@ class MixtureLaw(ABC):
         """Return the column of the domain that the target belongs to."""
         if self.target not in self.domains:
             raise FitError(
-                f"The target '{self.target}' is none of the domains {', '.join(self.domains)}; the law '{self.name}' "
+                f"The target '{self.target}' is not one of the domains {', '.join(self.domains)}; the law "
+                f"'{self.name}' "
                 "takes the loss of a domain's own validation set.",
                 "Name a domain as the target, or choose a law for any target, such as 'exponential' or 'additive'.",
             )

@@ -151,7 +151,7 @@ def _kind_of(law: Any) -> LawKind:
     if callable(law):
         return LawKind(name, law=law)
     raise ConfigError(
-        f"{law!r} is no law: it has neither the members of `mixlaw.laws.base.Law` nor a method `fit`.",
+        f"{law!r} is not a law: it has neither the members of `mixlaw.laws.base.Law` nor a method `fit`.",
         "See docs/laws.md; `mixlaw.testing.check_law` says what a law lacks.",
     )
 

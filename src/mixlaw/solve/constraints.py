@@ -74,8 +74,8 @@ class Constraints:
             name = crossed[0]
             low, high = self.minimum[name], upper[domains.index(name)]
             raise Infeasible(
-                f"No mixture meets the bounds: '{name}' must have a share of at least {low:.4g}, and can have at most "
-                f"{high:.4g} at {format_tokens(budget_tokens)} tokens{self._why(name, budget_tokens)}.",
+                f"No mixture meets the bounds: '{name}' must have a share of at least {low:.4g}, but can have at "
+                f"most {high:.4g} at {format_tokens(budget_tokens)} tokens{self._why(name, budget_tokens)}.",
                 "Lower its minimum, or raise its maximum or its supply.",
                 tuple(crossed),
             )
@@ -118,8 +118,8 @@ class Constraints:
                 names,
             )
         raise Infeasible(
-            f"No mixture meets {_joined([limit.name for limit in clash])} together at {format_tokens(budget_tokens)} "
-            "tokens; without any one of them there is one.",
+            f"No mixture meets {_joined([limit.name for limit in clash])} together at "
+            f"{format_tokens(budget_tokens)} tokens; without any one of them some mixture does.",
             "Loosen one of them.",
             names,
         )
@@ -163,13 +163,13 @@ class Constraints:
             for domain, value in given.items():
                 if domain not in domains:
                     raise ConfigError(
-                        f"{what}: there is no domain '{domain}'; {suggest(domain, domains)}.", "Fix the name."
+                        f"{what}: there is no domain '{domain}'; {suggest(domain, domains)}.", "Correct the name."
                     )
                 if not (math.isfinite(value) and 0 <= value <= top):
                     rule = "a share between 0 and 1" if top == 1 else "a number of tokens >= 0"
-                    raise ConfigError(f"{what} of '{domain}' is {value}; it must be {rule}.", "Fix the value.")
+                    raise ConfigError(f"{what} of '{domain}' is {value}; it must be {rule}.", "Correct the value.")
         if self.max_epochs is not None and not (math.isfinite(self.max_epochs) and self.max_epochs > 0):
-            raise ConfigError(f"max_epochs is {self.max_epochs}; it must be positive.", "Fix the value.")
+            raise ConfigError(f"max_epochs is {self.max_epochs}; it must be positive.", "Correct the value.")
 
     @staticmethod
     def _floors_too_high(domains: tuple[str, ...], lower: np.ndarray) -> Infeasible:
@@ -192,7 +192,7 @@ class Constraints:
             feasible = self._largest_budget(domains)
             hint = f"Lower the budget to {format_tokens(math.floor(feasible))}" if feasible >= 1 else "Raise a maximum"
             if total == 0:
-                hint = "Some domain must have tokens"
+                hint = "Give some domain more available tokens"
             if not by_maximum and total > 0:
                 hint += f", or raise max_epochs to {math.ceil(10 * self.max_epochs / total) / 10:g}"  # type: ignore[operator]
             return Infeasible(

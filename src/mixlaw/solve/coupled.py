@@ -273,8 +273,8 @@ def _reach(ceilings: Ceilings, polytope: Polytope, starts: list[np.ndarray]) -> 
     shares = prove(furthest, polytope, best).shares_J
     tied = [j for j in range(len(ceilings.names)) if shares[j] > 1e-6] or list(range(len(ceilings.names)))
     raise Infeasible(
-        f"No mixture meets these ceilings together: {'; '.join(ceilings.names[j] for j in tied)}; at best the worst of "
-        f"them is missed by {furthest.value(best):.4f} nats.",
+        f"No mixture meets these ceilings together: {'; '.join(ceilings.names[j] for j in tied)}; the closest "
+        f"mixture exceeds one of them by {furthest.value(best):.4f} nats.",
         "Raise one of them, or the budget.",
         tuple(losses.drawn[j].target for j in tied),
     )

@@ -74,7 +74,9 @@ def solve_mixture(
     budget_tokens, available = round(budget_tokens), dict(wishes.available or {})
     name, importance = importance_of(fit, wishes.objective, wishes.target_weights)
     if wishes.max_epochs is not None and not available:
-        raise ConfigError("max_epochs needs the available tokens of the domains.", "Say --available code=3M.")
+        raise ConfigError(
+            "max_epochs needs the available tokens of the domains.", "Give them with --available code=3M."
+        )
     constraints = wishes.constraints
     constraints.check(fit.domains)
     pull = prior_of(fit.domains, wishes.prior, wishes.prior_strength, available)
@@ -87,11 +89,13 @@ def solve_mixture(
     engine = engine_for(fit, criterion, budget_tokens, polytope)
     weights, certificate = engine.best()
     if not np.all(np.isfinite(weights)):
-        raise SolveError("The law has no finite marginal gain at any mixture.", "Look at the fit's parameters.")
+        raise SolveError("The law has no finite marginal gain at any mixture.", "Check the parameters of the fit.")
     mixtures = {"best": _mixture(fit.domains, weights, budget_tokens), **_baselines(fit, available, budget_tokens)}
     mixtures, warnings = _or_natural(mixtures, engine, criterion, polytope)
     if constraints.excluded:
-        warnings.append(f"The prior has none of {', '.join(map(repr, constraints.excluded))}: no weight goes there.")
+        warnings.append(
+            f"The prior gives {', '.join(map(repr, constraints.excluded))} no share, so the solution gives none."
+        )
     return _solution(fit, criterion, engine, certificate, mixtures, warnings)
 
 
@@ -115,12 +119,12 @@ def _or_natural(
     warnings = []
     if "natural" in none and _allowed(_shares(mixtures["natural"]), criterion, polytope):
         mixtures = mixtures | {"best": mixtures["natural"]}
-        warnings.append("No gain over the natural mixture is expected, so it is recommended: the runs show no better.")
+        warnings.append("The natural mixture is recommended: no other mixture is expected to be better.")
         none.remove("natural")
     for name in mixtures:
         if name in none and name != "best":
             warnings.append(
-                f"No gain over the {name} mixture is expected: the bounds, or what the runs say, leave none."
+                f"No gain over the {name} mixture is expected: the bounds or the runs leave no room for one."
             )
     return mixtures, warnings
 
@@ -213,6 +217,6 @@ def _far(factor: float, budget_tokens: int) -> list[str]:
     if factor <= _FAR:
         return []
     return [
-        f"The budget of {format_tokens(budget_tokens)} is {factor:.1f} times the largest run of the fit: the floors "
-        "and exponents are extrapolated that far."
+        f"The budget of {format_tokens(budget_tokens)} is {factor:.1f} times the largest run of the fit, so the law "
+        "is extrapolated that far."
     ]

@@ -175,9 +175,9 @@ def importance_of(fit: Fit, objective: str | None, target_weights: Mapping[str, 
     for target, value in given.items():
         _require_target(fit, target, "The weights")
         if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"The weight of target '{target}' is {value}; it must be >= 0.", "Fix the value.")
+            raise ConfigError(f"The weight of target '{target}' is {value}; it must be >= 0.", "Correct the value.")
     if not any(value > 0 for value in given.values()):
-        raise ConfigError("All target weights are 0: nothing is to be minimised.", "Give one target a weight.")
+        raise ConfigError("All target weights are 0, so there is nothing to minimise.", "Give one target a weight.")
     return objective, {target: float(given.get(target, 0.0)) for target in fit.targets}
 
 
@@ -193,15 +193,15 @@ def prior_of(
         return None
     if prior is None:
         raise ConfigError(
-            f"A prior strength of {strength} has no prior, the mixture to pull towards.", "Say prior: equal."
+            f"prior_strength is {strength}, but there is no prior: the mixture to pull towards.", "Set prior: equal."
         )
     if strength is None:
         raise ConfigError(
-            "A prior needs a strength: how much the weights are pulled towards it.",
-            "Say prior_strength, in nats, such as 0.1.",
+            "A prior needs prior_strength: how strongly the weights are pulled towards it.",
+            "Set prior_strength, in nats, such as 0.1.",
         )
     if not (math.isfinite(strength) and strength >= 0):
-        raise ConfigError(f"The prior strength is {strength} nats; it must be >= 0.", "Fix the value.")
+        raise ConfigError(f"The prior strength is {strength} nats; it must be >= 0.", "Correct the value.")
     shares = shares_of(domains, prior, available, "prior")
     return Prior(shares, float(strength)) if strength > 0 else None
 
@@ -212,7 +212,9 @@ def shares_of(domains: tuple[str, ...], shares: Shares, available: Mapping[str, 
     if isinstance(shares, Mapping):
         for name in shares:
             if name not in domains:
-                raise ConfigError(f"{what}: there is no domain '{name}'; {suggest(name, domains)}.", "Fix the name.")
+                raise ConfigError(
+                    f"{what}: there is no domain '{name}'; {suggest(name, domains)}.", "Correct the name."
+                )
         try:
             mixture = Mixture({domain: float(shares.get(domain, 0.0)) for domain in domains}, 1)
         except ConfigError as error:
@@ -222,13 +224,16 @@ def shares_of(domains: tuple[str, ...], shares: Shares, available: Mapping[str, 
     if shares == "equal":
         return np.full(K, 1 / K)
     if shares != "natural":
-        raise ConfigError(f"The {what} is '{shares}', which is no mixture.", "Say natural, equal, or domain=share.")
+        raise ConfigError(
+            f"The {what} is '{shares}', which is not a mixture.", "Write natural, equal, or domain=share,..."
+        )
     missing = [domain for domain in domains if domain not in available]
     total = math.fsum(available.get(domain, 0.0) for domain in domains)
     if missing or not total > 0:
         which = f"of {', '.join(map(repr, missing))}" if missing else "of any domain"
         raise ConfigError(
-            f"The {what} is natural, but the available tokens {which} are not known.", "Say available: code=3M."
+            f"The {what} is natural, but the available tokens {which} are not known.",
+            "Give the available tokens, such as code=3M.",
         )
     return np.array([available[domain] for domain in domains]) / total
 
@@ -241,16 +246,18 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
     """
     ceilings, no_worse, reference = dict(wishes.ceilings or {}), dict(wishes.no_worse or {}), wishes.reference
     if reference is not None and not no_worse:
-        raise ConfigError("A reference needs targets that must be no worse than with it.", "Say no_worse: code=2.")
+        raise ConfigError(
+            "A reference is set, but no target that must be no worse than with it.", "Set no_worse, such as code=2."
+        )
     for target, nats in ceilings.items():
         _require_target(fit, target, "The ceilings")
         if not (math.isfinite(nats) and nats > 0):
-            raise ConfigError(f"The ceiling of target '{target}' is {nats} nats; it must be > 0.", "Fix the value.")
+            raise ConfigError(f"The ceiling of target '{target}' is {nats} nats; it must be > 0.", "Correct the value.")
     for target, percent in no_worse.items():
         _require_target(fit, target, "no_worse")
         if not (math.isfinite(percent) and percent > -100):
             raise ConfigError(
-                f"no_worse of target '{target}' is {percent} %; it must be a number above -100.", "Fix the value."
+                f"no_worse of target '{target}' is {percent} %; it must be a number above -100.", "Correct the value."
             )
     if not ceilings and not no_worse:
         return None
@@ -271,4 +278,6 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
 
 def _require_target(fit: Fit, target: str, what: str) -> None:
     if target not in fit.targets:
-        raise ConfigError(f"{what}: there is no target '{target}'; {suggest(target, fit.targets)}.", "Fix the name.")
+        raise ConfigError(
+            f"{what}: there is no target '{target}'; {suggest(target, fit.targets)}.", "Correct the name."
+        )

@@ -53,13 +53,13 @@ ENDLESS = MARKED.replace("<|im_end|>{% endgeneration %}", "{% endgeneration %}<|
 @pytest.mark.parametrize(
     ("to", "template", "rows", "form", "why"),
     [
-        ("trl", MARKED, "plain", "conversations", "TRL supervises the tokens that mixlaw does"),
+        ("trl", MARKED, "plain", "conversations", "TRL supervises the same tokens as mixlaw"),
         ("trl", CHATML, "plain", "tokens", "the model's has none"),
-        ("trl", ENDLESS, "plain", "tokens", "TRL would supervise other tokens than mixlaw in 200 of 200 rows"),
+        ("trl", ENDLESS, "plain", "tokens", "TRL would supervise tokens other than mixlaw's in 200 of 200 rows"),
         ("trl", "qwen3_training.jinja", "rich", "tokens", "answers without loss (weight: 0)"),
         ("trl", MARKED, "told", "tokens", "TRL would lose chat_template_kwargs in"),
-        ("axolotl", CHATML, "plain", "conversations", "Axolotl supervises the tokens that mixlaw does"),
-        ("axolotl", "qwen3_training.jinja", "rich", "tokens", "Axolotl would supervise other tokens"),
+        ("axolotl", CHATML, "plain", "conversations", "Axolotl supervises the same tokens as mixlaw"),
+        ("axolotl", "qwen3_training.jinja", "rich", "tokens", "Axolotl would supervise tokens other than"),
         ("llamafactory", "qwen3_training.jinja", "rich", "tokens", "answers without loss (weight: 0)"),
     ],
 )

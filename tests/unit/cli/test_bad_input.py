@@ -261,7 +261,7 @@ def test_half_a_surrogate_in_the_column_that_splits_a_collection_is_one_error_wi
         mix_yaml.read_text().split("domains:")[0]
         + "collection: {path: split.jsonl, split_by: source}\nbudget_tokens: 500\nplan: {base_tokens: 100}\n"
     )
-    assert_one_error(mixlaw("check", mix_yaml), f"{data}, line 2: 'source' has a character that is half a surrogate")
+    assert_one_error(mixlaw("check", mix_yaml), f"{data}, line 2: 'source' has half a surrogate")
 
 
 def test_init_renames_columns_and_says_which_renaming_is_missing(mixlaw, tmp_path):

@@ -45,7 +45,7 @@ def test_check_tells_of_a_leak_and_what_domains_share(mixlaw, leaky):
     shown = mixlaw("check", path).stdout
     assert "Rows not trained on because another domain holds them out: " in shown
     assert f"{left_out['chat']} of math (chat)" in shown
-    assert "Conversations of a domain that another one has too, %" in shown and "100" in shown
+    assert "Conversations of each domain that are also in another, %" in shown and "100" in shown
     tables = shown[shown.index("Rows read") :].splitlines()
     assert not [
         line for line in tables if len(line) > 80 and not line.startswith(("WARN", "FAIL", "     ", "9 proxy", "next"))

@@ -92,10 +92,10 @@ def test_the_error_names_columns_and_remedy(write_lines):
 @pytest.mark.parametrize(
     ("row", "columns", "fact"),
     [
-        ({"text": "a"}, {}, "no answer to learn from"),
-        ({"train": [{"a": 1}], "test": [{"a": 1}]}, {}, "under 'train' and 'test': write a file for each"),
-        ({"a": "b"}, {"messages": "chat"}, "(columns says messages: chat, which is not there)"),
-        ({"messages": TURNS}, {"messages": "chat"}, "leave columns out: without it the rows are read as messages"),
+        ({"text": "a"}, {}, "no answers to learn"),
+        ({"train": [{"a": 1}], "test": [{"a": 1}]}, {}, "under 'train' and 'test': write them to files of their own"),
+        ({"a": "b"}, {"messages": "chat"}, "(`columns` names messages: chat, which is not there)"),
+        ({"messages": TURNS}, {"messages": "chat"}, "delete `columns`: without it the rows are read as messages"),
         ({"messages": None}, {}, "No column has a value"),
         ({}, {}, "the columns are none"),
     ],

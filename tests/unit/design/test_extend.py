@@ -64,7 +64,7 @@ def test_without_runs_everything_is_new():
 
 
 def test_wrong_names_are_refused():
-    with pytest.raises(DesignError, match="'legal' is to be added and is none of the domains"):
+    with pytest.raises(DesignError, match="'legal' is to be added, but is not one of the domains"):
         extend_design(OLD, DONE, {}, BASE, added=["legal"])
     with pytest.raises(DesignError, match="No domain is left"):
         extend_design([], DONE, {}, BASE)

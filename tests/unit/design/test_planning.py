@@ -22,7 +22,7 @@ def test_every_design_has_its_runs_within_the_data_and_says_what_they_cost(desig
     for run in runs:
         assert list(run.tokens) == list(AVAILABLE) and sum(run.tokens.values()) > 0
         assert all(isinstance(n, int) and 0 <= n <= AVAILABLE[d] for d, n in run.tokens.items())
-    assert notes[-1].startswith(f"design: {design}, {count} runs, ") and notes[-1].endswith("tokens in all.")
+    assert notes[-1].startswith(f"design: {design}, {count} runs, ") and notes[-1].endswith("tokens in total.")
     assert (runs, notes) == design_runs(design, AVAILABLE, 30_000_000, base_tokens=100_000)
 
 

@@ -55,7 +55,7 @@ def test_a_law_that_is_not_known_is_named_with_the_remedy(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(registry, "_registered", {})
     value = fit_law(run_table(Transfer, TRANSFER, 12, 0.01), law=Own).to_json()
-    with pytest.raises(DataError, match="law 'own', which is not known here") as error:
+    with pytest.raises(DataError, match="law 'own', which is not registered") as error:
         Fit.from_json(value)
     assert "--law package.module:Class" in error.value.hint
     assert Fit.from_json(value, Own).law == "own"

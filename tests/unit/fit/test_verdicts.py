@@ -31,7 +31,7 @@ def verdict(errors: Errors = GOOD, known: Information | None = ALL, bound: tuple
 def test_a_good_fit_says_its_error_beside_that_of_the_mean() -> None:
     status, text = verdict()
     assert status == "converged"
-    assert text == "Held-out mixtures are predicted with an error of 1 %, by their mean with 3 %."
+    assert text == "Held-out mixtures are predicted with an error of 1 %, and by the mean of the other runs with 3 %."
     assert verdict(known=None)[0] == "converged"
 
 
@@ -55,7 +55,11 @@ def test_without_held_out_runs_the_reason_is_said() -> None:
     [
         (Information(5, 4, np.inf, ("k", "alpha")), "not_identifiable", r"do not determine k, alpha \(rank 4 of 5\)"),
         (Information(5, 4, np.inf, ()), "not_identifiable", r"do not determine some parameters \(rank 4 of 5\)"),
-        (Information(5, 4, np.inf, ("k",), held=True), "converged", "say nothing of k: the prior holds"),
+        (
+            Information(5, 4, np.inf, ("k",), held=True),
+            "converged",
+            "do not determine k, so the value comes from the prior",
+        ),
         (Information(5, 4, np.inf, ("k", "beta"), held=True), "not_identifiable", "do not determine k, beta"),
         (Information(5, 4, np.inf, (), held=True), "converged", "^Held-out mixtures[^.]*[.]?[^.]*%[.]$"),
     ],
@@ -69,7 +73,7 @@ def test_open_parameters_make_a_fit_not_identifiable_unless_a_prior_holds_them(k
 def test_parameters_at_a_bound_are_named_and_what_no_worth_means() -> None:
     status, text = verdict(bound=("k",))
     assert status == "at_bound"
-    assert text.startswith("k ended at a bound: other domains' tokens are worth nothing here, or do harm.")
+    assert text.startswith("k ended at a bound: tokens of other domains do not help here, or do harm.")
     assert verdict(bound=("k", "E"))[1].startswith("k, E ended at a bound. ")
 
 

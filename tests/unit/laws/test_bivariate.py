@@ -27,5 +27,5 @@ def test_without_the_own_domain_the_share_is_a_millionth():
 
 
 def test_a_target_that_is_no_domain_is_refused_with_a_remedy():
-    with pytest.raises(FitError, match=r"'law' is none of the domains chat, math.*Name a domain"):
+    with pytest.raises(FitError, match=r"'law' is not one of the domains chat, math.*Name a domain"):
         Bivariate(("chat", "math"), "law")

@@ -88,7 +88,7 @@ def test_the_epochs_that_would_do_are_said_rounded_up() -> None:
 
 def test_no_tokens_anywhere_leave_no_budget_to_lower_to() -> None:
     error = said(available={"a": 0.0, "b": 0.0, "c": 0.0}, max_epochs=2.0)
-    assert error.hint == "Some domain must have tokens."
+    assert error.hint == "Give some domain more available tokens."
     capped = said(available={"a": 1e6}, max_epochs=2.0, maximum={"a": 0.4, "b": 0.1, "c": 0.1})
     assert capped.hint == "Raise a maximum."
 
@@ -101,7 +101,7 @@ def test_shares_that_sum_to_too_little_or_too_much_are_named_with_their_sum() ->
     assert "'a' and 'c' sum to 1.1" in high.message
     assert high.binding == ("a", "c")
     crossed = said(minimum={"a": 0.5}, available={"a": 1e6}, max_epochs=2.0)
-    assert "'a' must have a share of at least 0.5, and can have at most 0.2" in crossed.message
+    assert "'a' must have a share of at least 0.5, but can have at most 0.2" in crossed.message
     assert "(1M available, at most 2 epochs)" in crossed.message
     by_share = said(minimum={"a": 0.5}, maximum={"a": 0.2}, available={"a": 1e7}, max_epochs=2.0)
     assert "epochs" not in by_share.message

@@ -94,8 +94,8 @@ def test_a_prior_needs_its_strength_and_a_strength_its_prior() -> None:
     found = prior_of(TWO, "equal", 0.1, {})
     assert found is not None and found.strength == 0.1 and found.share_K.tolist() == [0.5, 0.5]
     for prior, strength, words in (
-        (None, 0.1, "has no prior, the mixture to pull towards"),
-        ("equal", None, "A prior needs a strength"),
+        (None, 0.1, "there is no prior: the mixture to pull towards"),
+        ("equal", None, "A prior needs prior_strength"),
         ("equal", -0.1, "must be >= 0"),
         ("equal", float("nan"), "must be >= 0"),
     ):
@@ -129,7 +129,7 @@ def test_ceilings_are_those_said_and_those_of_the_reference() -> None:
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
-        ({"reference": "equal"}, "A reference needs targets"),
+        ({"reference": "equal"}, "A reference is set, but no target"),
         ({"ceilings": {"law": 1.0}}, "no target 'law'"),
         ({"ceilings": {"code": 0.0}}, "must be > 0"),
         ({"no_worse": {"law": 1.0}}, "no target 'law'"),

@@ -43,9 +43,9 @@ def recipe(training: Training) -> Recipe:
         "bf16": "auto",
         "seed": training.seed,
     }
-    notes = [ONE_EPOCH, "Deduplication is off: it would take the repeats away again."]
+    notes = [ONE_EPOCH, "Deduplication is off: it would remove the repeats of the mixture."]
     if train["packing"] and training.attention == "auto":
-        notes.append("sdpa keeps packed conversations apart; where it is installed, flash_attention_2 is faster.")
+        notes.append("sdpa keeps packed conversations apart; flash_attention_2 is faster, if you have it.")
     return Recipe(
         {"axolotl.yaml": yaml.safe_dump(config, sort_keys=False, allow_unicode=True)},
         "axolotl train axolotl.yaml",

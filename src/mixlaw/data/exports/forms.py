@@ -64,19 +64,19 @@ def form_by_traits(tool: str, traits: Traits, rows: str, marked: bool) -> Form |
     if rows == "tokens":
         if tool not in READS_TOKENS:
             raise ConfigError(f"--rows tokens: {name} reads no tokens.", f"Tools that do: {', '.join(READS_TOKENS)}.")
-        return Form(True, "Rows are tokens with labels, as asked for with --rows tokens.")
+        return Form(True, "Rows are tokens with labels, because of --rows tokens.")
     gone = lost(tool, traits)
     if gone:
         what = f"{name} would lose {traits.said(gone)}"
         if tool not in READS_TOKENS:
             raise DataError(f"{what}.", f"Export to a tool that reads tokens ({', '.join(READS_TOKENS)}).")
         if rows == "conversations":
-            raise DataError(f"{what}.", "Export with --rows tokens: ids and labels, of which nothing is lost.")
+            raise DataError(f"{what}.", "Export with --rows tokens: token ids and labels, which lose nothing.")
         return Form(True, f"Rows are tokens with labels: {what}.")
     if tool == "trl" and not marked:
         what = "TRL finds the answers only by a chat template's {% generation %} markers, and the model's has none"
         if rows == "conversations":
-            raise DataError(f"{what}.", "Export with --rows tokens, or put the markers into the template.")
+            raise DataError(f"{what}.", "Export with --rows tokens, or add the markers to the template.")
         return Form(True, f"Rows are tokens with labels: {what}.")
     if tool == "trl" and not traits.plain and rows == "auto":
         return Form(
@@ -97,9 +97,9 @@ def form_by_masks(tool: str, differ: int, compared: int, rows: str) -> Form:
     if not differ:
         return Form(
             False,
-            f"Rows are conversations: {name} supervises the tokens that mixlaw does ({compared:,} rows compared).",
+            f"Rows are conversations: {name} supervises the same tokens as mixlaw ({compared:,} rows compared).",
         )
-    what = f"{name} would supervise other tokens than mixlaw in {differ:,} of {compared:,} rows that were compared"
+    what = f"{name} would supervise tokens other than mixlaw's in {differ:,} of {compared:,} rows that were compared"
     if rows == "conversations":
-        raise DataError(f"{what}.", "Export with --rows tokens: ids and labels as mixlaw counted them.")
+        raise DataError(f"{what}.", "Export with --rows tokens: token ids and labels as mixlaw counted them.")
     return Form(True, f"Rows are tokens with labels: {what}.")

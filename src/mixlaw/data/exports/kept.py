@@ -51,7 +51,7 @@ def without_skipped(domain: Domain, prepared: DomainTokens, converts: Callable[[
     if not len(kept):
         raise DataError(
             f"The tool would skip every row of '{domain.name}'.",
-            "Export with --rows tokens, which it reads as they are.",
+            "Export with --rows tokens, which it reads without skipping any.",
         )
     if len(kept) == len(rows):
         return prepared

@@ -26,7 +26,7 @@ _TEMPLATE = (
     "No template is named: LLaMA-Factory makes one of the tokenizer's, and writes calls, tools and the ends of turns "
     "in its own way. With --rows tokens it trains on the tokens that mixlaw counted."
 )
-_TOKENS = "LLaMA-Factory does not pack rows that are tokens already, so a batch holds whole conversations."
+_TOKENS = "LLaMA-Factory does not pack rows of tokens, so a batch holds whole conversations."
 _ATTENTION = {"eager": "disabled", "sdpa": "sdpa", "flash_attention_2": "fa2"}
 _COMMAND = "llamafactory-cli train sft.yaml"
 
@@ -83,7 +83,7 @@ def recipe(training: Training) -> Recipe:
 def _skipped(training: Training) -> list[str]:
     skipped = [f"{s.skipped:,} of {s.rows:,} rows of '{s.name}'" for s in training.sources if s.skipped]
     said = "Roles do not alternate, so LLaMA-Factory skips: "
-    return [f"{said}{', '.join(skipped)}. The shares are off by as much more."] if skipped else []
+    return [f"{said}{', '.join(skipped)}. The shares of tokens are off by these rows, too."] if skipped else []
 
 
 def _batch(training: Training) -> tuple[int, int]:

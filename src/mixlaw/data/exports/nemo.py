@@ -68,7 +68,9 @@ def _blend(training: Training) -> Recipe:
     require("NeMo", training.sources, formats=("messages",), suffixes=(".jsonl",), renames=False)
     for source in training.sources:
         if not source.files:
-            raise ConfigError(f"'{source.name}' is a data set of the hub; NeMo blends local files.", "Download it.")
+            raise ConfigError(
+                f"'{source.name}' is a dataset of the Hugging Face hub; NeMo blends local files only.", "Download it."
+            )
     files: list[str] = []
     rows: list[float] = []
     for source in training.sources:

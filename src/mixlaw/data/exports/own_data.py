@@ -158,7 +158,8 @@ def settle(new: Path, old: Path) -> None:
     shutil.rmtree(new)
     if not same:
         raise StudyError(
-            f"{old} exists and differs; an export never replaces a file.", "Name another --out, or delete it."
+            f"{old} exists and differs; an export never replaces a file.",
+            "Choose another folder with --out, or delete the file.",
         )
 
 

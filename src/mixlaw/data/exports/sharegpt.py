@@ -43,7 +43,7 @@ def sharegpt_row(conversation: Conversation, tools: bool) -> dict[str, Any]:
             before = body[i - 1]["from"] if i else "the start"
             raise ValueError(f"roles that do not alternate ({turn['from']} after {before})")
     if len(body) % 2:
-        raise ValueError("roles that do not alternate (the last turn is no answer)")
+        raise ValueError("roles that do not alternate (the last turn is not an answer)")
     row: dict[str, Any] = {"conversations": turns}
     if tools:
         row["tools"] = json.dumps(conversation.tools, ensure_ascii=False) if conversation.tools else ""
@@ -88,10 +88,10 @@ def _answer(message: dict[str, Any], content: str) -> dict[str, str]:
         {"name": call["function"]["name"], "arguments": call["function"]["arguments"]} for call in message["tool_calls"]
     ]
     if any(not isinstance(call["arguments"], dict) for call in calls):
-        raise ValueError("arguments of a call that are no JSON object")
+        raise ValueError("arguments of a call that are not a JSON object")
     text = json.dumps(calls if len(calls) > 1 else calls[0], ensure_ascii=False)
     if any(mark in before + content + text for mark in CALL):
-        raise ValueError("a call beside a text that holds <tool_call> itself")
+        raise ValueError("a call in a turn whose text contains <tool_call>")
     if content:
         return {"from": "function_call", "value": f"{before}{content}{CALL[0]}{text}{CALL[1]}"}
     return {"from": "function_call", "value": before + text}

@@ -11,7 +11,7 @@ from mixlaw.data.conversations import Conversation
 TRAITS = {
     "tools": "the tools of a row",
     "calls": "tool calls",
-    "text_arguments": "arguments of a call that are no JSON object",
+    "text_arguments": "arguments of a call that are not a JSON object",
     "results": "tool results",
     "loose_results": "tool results without a tool_call_id",
     "reasoning": "reasoning_content",

@@ -46,10 +46,10 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
     if isinstance(curves[0].law, RegressorLaw) or fit.procedure != "joint" or log_sizes(fit.runs) is not None:
         raise ConfigError(
             "A bootstrap checks the posterior of a law's joint fit to runs of one model size; this fit has none.",
-            "Leave the check out.",
+            "Leave out the check.",
         )
     if samples < 2:
-        raise ConfigError(f"{samples} bootstrap samples show no spread.", "Ask for 2 or more; 40 are usual.")
+        raise ConfigError(f"{samples} bootstrap samples show no spread.", "Use 2 or more; 40 are usual.")
     runs_RK = fit.counted_RK
     asked_RK = runs_RK if tokens_RK is None else tokens_RK / MILLION
     middle_RJ = np.column_stack([curve.losses(runs_RK) for curve in curves])

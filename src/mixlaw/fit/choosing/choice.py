@@ -63,11 +63,11 @@ def choose(runs: RunTable) -> Choice:
     """
     K = len(runs.domains)
     if log_sizes(runs) is not None:
-        return Choice("pairwise", "Law 'pairwise': the runs are of several model sizes.")
+        return Choice("pairwise", "Law 'pairwise' was chosen, because the runs have several model sizes.")
     if K < 2:
         return _for_one_domain(runs)
     if not set(runs.targets) <= set(runs.domains):
-        return Choice("pairwise", "Law 'pairwise': there are targets that are no domains.")
+        return Choice("pairwise", "Law 'pairwise' was chosen, because some targets are not domains.")
     few = len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE
     if not few:
         # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
@@ -75,13 +75,13 @@ def choose(runs: RunTable) -> Choice:
     transfer, pairwise = rows = [held_out(runs, name) for name in CANDIDATES]
     usable = [row for row in rows if np.isfinite(row.mre)]
     if few or not usable:
-        reason = "Law 'transfer': too few different mixtures to choose by holding some out."
+        reason = "Law 'transfer' was chosen, because there are too few different mixtures to hold some out."
         return Choice("transfer", reason if few else "", transfer, pairwise if len(usable) == 2 else None)
     name, reason = simplest_good(rows, runs)
     chosen, other = (transfer, pairwise) if name == "transfer" else (pairwise, transfer)
     if len(usable) < 2 or told_apart(chosen, other, runs):
         return Choice(name, reason, chosen)
-    reason += f" Held-out mixtures do not tell it from '{other.name}': decisions hedge between both."
+    reason += f" Held-out mixtures cannot tell it from '{other.name}', so decisions average both."
     return Choice(name, reason, chosen, other)
 
 
@@ -91,7 +91,10 @@ def _for_one_domain(runs: RunTable) -> Choice:
     held = largest(runs, _LARGEST, _KEPT)
     if held is None:
         name = "pairwise" if (runs.totals_R == 0).any() or not set(runs.targets) <= set(runs.domains) else "transfer"
-        return Choice(name, f"Law '{name}': there is one domain, and too few sizes to hold the largest out.")
+        return Choice(
+            name,
+            f"Law '{name}' was chosen, because there is only one domain, and too few sizes to hold the largest out.",
+        )
     rows = [figures_of(runs, name, [held]) for name in ALONE]
     usable = [row for row in rows if np.isfinite(row.mre)]
     if not usable:

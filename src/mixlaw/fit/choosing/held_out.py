@@ -123,7 +123,7 @@ def require_one_size(runs: RunTable, kind: LawKind) -> None:
         top = largest_size(runs)
         raise ConfigError(
             f"The runs are of models with {top * np.exp(sizes.min()):.3g} to {top:.3g} parameters; law "
-            f"'{kind.name}' knows one size.",
+            f"'{kind.name}' can use only one size.",
             "Use law pairwise, or keep the runs of one size.",
         )
 

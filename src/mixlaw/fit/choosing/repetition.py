@@ -44,12 +44,12 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
     """
     if isinstance(wish, str):
         if wish not in ("auto", "off"):
-            raise ConfigError(f"repetition is '{wish}'.", "Say auto, off, or the decay R* as a number above 0.")
+            raise ConfigError(f"repetition is '{wish}'.", "Set it to auto, off, or the decay R* as a number above 0.")
     elif not wish > 0:
         raise ConfigError(f"The decay of repeats is {wish}; it must be above 0.", "Muennighoff et al. found 15.4.")
     elif runs.unique_RK is None:
         raise DataError(
-            "A decay of repeats was given, but the runs do not say how many of their tokens are distinct.",
+            "A decay of repeats was given, but the runs do not have the numbers of distinct tokens.",
             "Add a column unique:<domain> for each domain, or set repetition to off.",
         )
     else:
@@ -62,9 +62,10 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
     gain = plain - found[best]
     gain = gain[np.isfinite(gain)]
     if len(gain) < 2 or not gain.mean() > _PAYS * gain.std(ddof=1) / np.sqrt(len(gain)):
-        return float("inf"), "Repeated tokens count in full: held-out mixtures do not say otherwise."
+        return float("inf"), "Repeated tokens count like new ones: held-out mixtures show nothing else."
     return best, (
-        f"Repeated tokens count for less (decay R* = {best:g} epochs): the error on held-out mixtures falls from "
+        f"Repeated tokens count less than new ones (decay R* = {best:g} epochs): the error on held-out mixtures "
+        "falls from "
         f"{100 * _mean(plain):.3g} to {100 * _mean(found[best]):.3g} %."
     )
 

@@ -107,7 +107,9 @@ def trained(runs: RunTable) -> RunTable:
     """
     some = runs.totals_R > 0
     if not some.any():
-        raise TooFewRuns("No run has any tokens: nothing says what training does.", "Add runs that train.")
+        raise TooFewRuns(
+            "No run has any tokens, so nothing shows the effect of training.", "Add runs that were trained."
+        )
     return runs if some.all() else runs.take(some)
 
 

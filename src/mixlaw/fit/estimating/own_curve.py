@@ -27,7 +27,7 @@ def own_curve_rows(runs: RunTable, domain: str) -> np.ndarray:
     rows = np.flatnonzero(same[:, others].all(axis=1))
     if len(rows) < 3:
         raise FitError(
-            f"Only {len(rows)} runs move '{domain}' while the other domains stay at the base mixture.",
+            f"Only {len(rows)} runs change '{domain}' while the other domains stay at the base mixture.",
             "This procedure needs the published perturbation design (plan: {design: perturbation}); "
             "the joint fit takes any design.",
         )

@@ -63,7 +63,7 @@ def _fit_exponent(own_R: np.ndarray, others: float, losses_R: np.ndarray) -> flo
     if len(pairs) < 2:
         raise FitError(
             "The losses do not fall with the domain's own tokens, so the published procedure has no ratios to fit.",
-            "Use the joint fit, or more tokens a run.",
+            "Use the joint fit, or more tokens in each run.",
         )
     measured = {(i, j): np.log(losses_R[i] - losses_R[j]) for i, j in pairs}
     both = list(permutations(pairs, 2))

@@ -72,8 +72,8 @@ class RegressorLaw:
     def gradient(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
         """Raise FitError: a regressor has no derivatives."""
         raise FitError(
-            f"'{self.name}' predicts without an equation: it has no parameters and no derivatives.",
-            "Fit a law that has them; `mixlaw laws` compares them.",
+            f"'{self.name}' has no equation, so it has no parameters and no derivatives.",
+            "Fit a law with an equation; `mixlaw laws` compares all.",
         )
 
     def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:

@@ -89,7 +89,7 @@ def estimate(problem: Problem, starts: int = 4, near: Optimum | None = None) -> 
         if not solved:
             raise DidNotConverge(
                 f"None of {len(points)} starts reached a finite optimum.",
-                "Look for a run with an absurd loss or token count in the table.",
+                "Look in the run table for an absurd loss or token count.",
             )
         result = min(solved, key=lambda s: s.cost)
         points = result.x[None]

@@ -122,7 +122,7 @@ def _problem(runs: RunTable, target: str, informed: bool) -> TransferProblem:
         raise FitError(
             f"Law 'transfer' needs a domain for every target; '{target}' has none among "
             f"{', '.join(map(repr, runs.domains))}.",
-            "Name each loss column after the domain it validates, or drop the column.",
+            "Name each loss column after the domain it validates, or delete the column.",
         )
     (own_R, others_R), rows = _split(runs, target), _rows(runs, target)
     losses_R = runs.losses_RJ[rows, runs.targets.index(target)]
@@ -178,12 +178,12 @@ def _require_identifiable(target: str, problem: TransferProblem, best: Optimum) 
     if "alpha" in loose and "k" not in loose:  # without alpha, k is only known as k R^alpha
         loose.insert(0, "k")
     others = problem.others_R
-    cause, cure = "the mixtures are too alike", "Add runs that move each domain and the total on their own."
+    cause, cure = "the mixtures are too alike", "Add runs in which each domain and the total change independently."
     if np.ptp(others) <= 1e-9 * max(float(others.max()), 1e-300):
         cause = "the other domains' tokens are the same in every run"
-        cure = f"Add runs in which domains other than '{target}' move, or use the runs of all domains at once."
+        cure = f"Add runs in which other domains than '{target}' change, or use the runs of all domains at once."
     elif np.ptp(problem.own_R) <= 1e-9 * float(problem.own_R.max()):
-        cause, cure = "its own tokens are the same in every run", f"Add runs in which '{target}' moves."
+        cause, cure = "its own tokens are the same in every run", f"Add runs in which '{target}' changes."
     raise NotIdentifiable(f"Target '{target}': the runs do not determine {', '.join(loose)}, since {cause}.", cure)
 
 

@@ -81,10 +81,10 @@ def test_its_own_converter_takes_every_row_that_is_written():
         ([turn("assistant", "a"), turn("user", "b"), turn("assistant", "c")], "gpt after the start"),
         ([turn("user", "a"), turn("assistant", "b"), turn("assistant", "c")], "gpt after gpt"),
         ([turn("user", "a"), turn("system", "b"), turn("assistant", "c")], "a system turn that is not the first"),
-        ([turn("system", "a"), turn("user", "b")], "the last turn is no answer"),
+        ([turn("system", "a"), turn("user", "b")], "the last turn is not an answer"),
         (
             [turn("user", "a"), turn("assistant", "", tool_calls=[call("f", x="<tool_call>")])],
-            "a text that holds <tool_call>",
+            "a call in a turn whose text contains <tool_call>",
         ),
         (
             [

@@ -78,7 +78,7 @@ def test_a_law_that_knows_no_base_model_leaves_it_out_and_says_so() -> None:
     runs = curve(np.r_[4.0, late(SIZES)], np.r_[0.0, SIZES])
     with_base, without = fit_law(runs, "chinchilla"), fit_law(runs.take(runs.totals_R > 0), "chinchilla")
     assert with_base.parameters == without.parameters
-    assert any("r0: without tokens, so left out" in text for text in with_base.warnings)
+    assert any("r0: not used, because law" in text for text in with_base.warnings)
     assert not any("without tokens" in text for text in fit_law(runs, "rectified").warnings)
 
 

@@ -43,7 +43,7 @@ def test_a_domain_that_is_off_by_less_than_two_percent_has_not_moved(off: float,
 
 def test_runs_in_which_all_domains_move_hold_no_such_curve() -> None:
     tokens = np.exp(np.random.default_rng(0).normal(0, 1, (12, 3))) * 1e6
-    with pytest.raises(FitError, match="Only 1 runs move 'b'") as error:
+    with pytest.raises(FitError, match="Only 1 runs change 'b'") as error:
         own_curve_rows(table(tokens), "b")
     assert "perturbation" in error.value.hint
 

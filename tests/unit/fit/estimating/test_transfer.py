@@ -73,7 +73,7 @@ def moving(*columns: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("tokens", "theta", "open_", "cause", "cure"),
     [
-        (moving(0), THETA, "k, alpha", "the other domains' tokens are the same", "domains other than 'a' move"),
+        (moving(0), THETA, "k, alpha", "the other domains' tokens are the same", "other domains than 'a' change"),
         (moving(1, 2), [0.6, 0.0, 0.7, 0.2, 0.8], "C.*", "its own tokens are the same", "in which 'a' moves"),
     ],
 )
