@@ -136,7 +136,7 @@ def test_a_column_that_is_not_there_is_one_error_that_names_those_that_are(path)
 
 
 def test_a_column_of_lists_or_nulls_names_no_domain(path, write_lines, chats):
-    assert "names no domain" in fails(Domain("c", str(path)), "messages")
+    assert "cannot be the name of a domain" in fails(Domain("c", str(path)), "messages")
     nulls = write_lines("n.jsonl", [row | {"source": None} for row in chats(3)])
     assert "null in all 3 rows" in fails(Domain("c", str(nulls)), "source")
     assert "no rows" in fails(Domain("c", str(write_lines("e.jsonl", []))), "source")

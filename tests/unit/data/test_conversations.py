@@ -109,7 +109,7 @@ def test_an_unknown_format_names_the_columns_seen_and_the_accepted_ones():
 def test_a_column_inside_another_and_a_key_of_turns_are_not_said_to_be_missing():
     text = fails({"data": {"x": 1}}, {"messages": "data.chat", "role": "who"})
     assert "not there" not in text
-    assert "columns says messages: chat, which is not there" in fails({"data": 1}, {"messages": "chat"})
+    assert "`columns` names messages: chat, which is not there" in fails({"data": 1}, {"messages": "chat"})
 
 
 @pytest.mark.parametrize(

@@ -173,10 +173,10 @@ def test_another_mixture_replaces_the_folder_whole(mix, tmp_path):
 def test_a_folder_that_mixlaw_did_not_write_is_never_replaced(mix, tmp_path, content):
     (tmp_path / "mix").mkdir()
     (tmp_path / "mix" / "thesis.txt").write_text("years of work")
-    with pytest.raises(StudyError, match="no mixture"):
+    with pytest.raises(StudyError, match="not a mixture"):
         mix()
     (tmp_path / "mix" / "manifest.json").write_text(json.dumps(content))
-    with pytest.raises(StudyError, match="no mixture"):
+    with pytest.raises(StudyError, match="not a mixture"):
         mix()
     assert (tmp_path / "mix" / "thesis.txt").read_text() == "years of work"
 
@@ -239,7 +239,7 @@ def test_a_dataset_that_changed_on_the_hub_is_an_error(prepare, monkeypatch, tmp
     prepared, mixture = {"d": prepare(domains["d"])}, Mixture({"d": 1.0}, 200)
     assert materialise(domains, prepared, mixture, tmp_path / "mix")["domains"]["d"]["rows"] > 0
     del rows[0]
-    with pytest.raises(DataError, match="its data set changed"):
+    with pytest.raises(DataError, match="its dataset changed"):
         materialise(domains, prepared, mixture, tmp_path / "new")
 
 

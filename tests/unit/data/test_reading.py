@@ -96,8 +96,8 @@ def test_an_unknown_kind_of_file_is_an_error(tmp_path):
     [
         (b'{"x": 1', "line 2: not valid JSON"),
         (b"{x: 1}", "line 2: not valid JSON"),
-        (b"[1, 2]", "line 2: a JSON list"),
-        (b'"text"', "line 2: a JSON str"),
+        (b"[1, 2]", "line 2: a row must be an object, not a JSON list"),
+        (b'"text"', "line 2: a row must be an object, not a JSON str"),
         (b'{"x": "\xff"}', "line 2: not UTF-8"),
         (b'{"x": ' + b"9" * 5000 + b"}", "line 2: cannot be read"),
         (b'{"x": ' + b"[" * 200_000 + b"}", "line 2: "),

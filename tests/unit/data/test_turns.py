@@ -87,7 +87,7 @@ def test_flags_say_whether_a_turn_carries_loss(key):
 
 
 def test_a_users_turn_that_is_to_be_learnt_is_refused():
-    assert "role 'user' is to be learnt" in fails({"messages": [ASK | {"train": True}, SAY]})
+    assert "role 'user' is marked to be learnt" in fails({"messages": [ASK | {"train": True}, SAY]})
 
 
 def test_only_the_completion_is_learnt():
@@ -105,7 +105,7 @@ def test_alpacas_history_comes_before_its_last_round():
     row = {"instruction": "q2", "output": "a2", "history": [["q", "a"]], "system": "S"}
     assert [m["content"] for m in turns(row)] == ["S", "q", "a", "q2", "a2"]
     assert turns(row | {"history": json.dumps([["q", "a"]])}) == turns(row)
-    assert "no list of pairs" in fails(row | {"history": ["q"]})
+    assert "not a list of pairs" in fails(row | {"history": ["q"]})
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_what_a_template_reads_of_a_turn_is_refused_where_it_is_not_carried():
         ({"messages": [ASK, SAY | {"name": "a\ud83d"}]}, "half a surrogate pair"),
         ({"messages": [ASK, SAY], "tools": '[{"name": "\\ud83d"}]'}, "half a surrogate pair"),
         ({"messages": [ASK, SAY], "tools": "nonsense"}, "tools is text that is not valid JSON"),
-        ({"messages": [ASK, SAY], "tools": 5}, "tools is no list of objects"),
+        ({"messages": [ASK, SAY], "tools": 5}, "tools is not a list of objects"),
         ({"conversations": [{"from": "function_call", "value": "sum(1)"}]}, "the call is text that is not valid JSON"),
     ],
 )
@@ -216,5 +216,7 @@ def test_a_call_without_one_and_arguments_of_the_tokenizer_are_refused():
     assert "without a call" in fails(
         {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "[]"}]}
     )
-    assert "no variable" in fails({"messages": [ASK, SAY], "chat_template_kwargs": {"continue_final_message": True}})
+    assert "not the name of a template variable" in fails(
+        {"messages": [ASK, SAY], "chat_template_kwargs": {"continue_final_message": True}}
+    )
     assert "no list of objects" in fails({"messages": [ASK, SAY], "functions": 5})

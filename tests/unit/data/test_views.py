@@ -178,4 +178,4 @@ def test_a_domain_that_others_hold_out_as_a_whole_is_one_error(write_lines, chat
     small = Domain("small", str(write_lines("small.jsonl", inside)))
     with pytest.raises(DataError, match=r"'small': each of its .* training rows is a validation row") as caught:
         prepare_all(big, small, validation_rows=20)
-    assert "'big' (" in caught.value.message and "Drop 'small'" in caught.value.hint
+    assert "'big' (" in caught.value.message and "Remove 'small'" in caught.value.hint

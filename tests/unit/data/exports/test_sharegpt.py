@@ -91,7 +91,7 @@ def test_its_own_converter_takes_every_row_that_is_written():
                 turn("user", "a"),
                 turn("assistant", "", tool_calls=[{"type": "function", "function": {"name": "f", "arguments": "x="}}]),
             ],
-            "no JSON object",
+            "not a JSON object",
         ),
     ],
 )
