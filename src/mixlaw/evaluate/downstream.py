@@ -56,7 +56,7 @@ def load_tasks(names: Iterable[str], data: Mapping[str, str | Path], run_code: b
             raise ConfigError(f"There is no task '{given}'.", f"Known: {', '.join(known_tasks())}, or a YAML's path.")
         config = read_yaml(path)
         if not isinstance(config, dict):
-            raise ConfigError(f"{path} holds no keys.", "Write a task as lm-evaluation-harness reads it.")
+            raise ConfigError(f"{path} holds no keys.", "Write a task in the format of lm-evaluation-harness.")
         name = path.stem
         if config.get("unsafe_code") and not run_code:
             raise ConfigError(f"The task '{name}' runs code that the model wrote.", "Allow it with --run-code.")

@@ -38,7 +38,7 @@ def chosen_runs(study: Study, config: TrainerConfig, specs: Iterable[RunSpec] | 
     plan = study.load_plan()
     chosen = plan if specs is None else list(specs)
     if strangers := [spec.name for spec in chosen if spec not in plan]:
-        raise StudyError(f"Run '{strangers[0]}' is not in {study.plan_path}.", "Save the plan with it first.")
+        raise StudyError(f"Run '{strangers[0]}' is not in {study.plan_path}.", "Plan the runs again.")
     check_inputs(study, chosen, config)
     return chosen
 

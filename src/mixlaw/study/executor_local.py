@@ -174,7 +174,8 @@ class _Sweep:
                 )
         except OSError as error:
             raise StudyError(
-                f"No worker process can be started: {error.strerror or error}.", "Free memory or processes."
+                f"No worker process can be started: {error.strerror or error}.",
+                "Free some memory, or end other processes.",
             ) from error
         worker = _Worker(process, log, threading.Thread(daemon=True))
         worker.reader = threading.Thread(target=self._read, args=(worker, process.stdout), daemon=True)
@@ -246,7 +247,10 @@ class _Sweep:
         if self.crashes[name] <= _CRASHES_ALLOWED:
             self.on_event(self.progress.event("retry", name, reason=reason))
             return
-        hint = f"See {log.name} in the study's logs; use fewer workers if memory is short, then run the step again."
+        hint = (
+            f"See {log.name} in the study's logs folder; use fewer workers if memory is short, then run the "
+            "command again."
+        )
         self.study.fail(self.specs[name], RunFailed(f"Run '{name}' crashed twice: {reason}", hint), retry=True)
         self.on_event(self.progress.event("failed", name, reason=reason))
 

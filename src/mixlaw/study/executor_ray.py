@@ -339,7 +339,9 @@ def _take_over(incoming: Path, folder: Path) -> None:
                 os.replace(entry, folder / entry.name)
         shutil.rmtree(incoming, ignore_errors=True)
     except OSError as error:
-        raise StudyError(f"{folder} cannot be written: {error.strerror or error}.", "Free some space.") from error
+        raise StudyError(
+            f"{folder} cannot be written: {error.strerror or error}.", "Free some space, then run the command again."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -63,9 +63,9 @@ def too_many_failed(statuses: Sequence[RunStatus], error: MixlawError | None = N
     lines = failure_list(statuses)
     left = sum(status.state == "done" for status in statuses)
     if not left:
-        said = f"All {len(statuses)} runs failed, so there is nothing to fit."
+        said = f"All {len(statuses)} runs failed, so no law can be fitted."
     else:
         why = f" ({error.message})" if error else ""
-        said = f"{len(statuses) - left} of {len(statuses)} runs failed; the other {left} do not suffice for a fit{why}"
+        said = f"{len(statuses) - left} of {len(statuses)} runs failed; the other {left} are too few for a fit{why}"
         said = f"{said.rstrip('.')}."
     return RunsFailed("".join([said, *(f"\n  - {line}" for line in lines)]), "Then run the command again.")

@@ -44,8 +44,8 @@ def require_own(study: Study, file: Path, parts: Mapping[str, Any]) -> None:
         more = f" and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
         raise StudyError(
             f"The study {study.folder} belongs to {other}; {file} differs in {', '.join(differ[:_SHOWN])}{more}, so "
-            "the runs of one are of no use for the other.",
-            f"Give {file.name} a study of its own (`study: studies/{file.stem}`), or go on with {other.name}.",
+            "their runs cannot be used together.",
+            f"Give {file.name} its own study (`study: studies/{file.stem}`), or continue with {other.name}.",
         )
 
 

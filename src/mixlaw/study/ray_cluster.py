@@ -69,7 +69,8 @@ def _require_answer(address: str) -> None:
     named = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
     if "://" in named:
         raise ConfigError(
-            f"RAY_ADDRESS is {named}: of Ray Client or `ray job submit`; the executor needs the head node itself.",
+            f"RAY_ADDRESS is {named}, an address for Ray Client or `ray job submit`; mixlaw needs the head node's "
+            "own address.",
             "Unset it and give host:port as executor.address, or submit mixlaw as a Ray job.",
         )
     remedy = "Start one (`ray start --head`), or correct executor.address. The study has not changed."
@@ -88,7 +89,7 @@ def _require_answer(address: str) -> None:
         why = f"nothing came within {ANSWER_WITHIN_S:g} s"
         remedy = (
             f"Is this machine a node of it? If not, join it with `ray start --address={named} --num-cpus=0`, or submit "
-            "mixlaw as a Ray job; nothing of the study has changed."
+            "mixlaw as a Ray job. The study has not changed."
         )
     else:
         if done.returncode == 0:
@@ -130,8 +131,8 @@ def too_small(ray: Any, wanted: Mapping[str, float]) -> StudyError:
     return StudyError(
         f"No node of the Ray cluster is large enough for a run, which needs {_amounts(wanted)}; "
         f"{'the nodes have ' + '; '.join(nodes) if nodes else 'there is no node left'}.",
-        "Ask for less (executor.cpus_per_run, gpus_per_run, resources), start a node that has it, or give an "
-        "autoscaler time for that with executor.wait_for_nodes_s.",
+        "Ask for less (executor.cpus_per_run, gpus_per_run, resources), start a larger node, or give an autoscaler "
+        "time to add one with executor.wait_for_nodes_s.",
     )
 
 

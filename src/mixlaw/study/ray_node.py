@@ -118,7 +118,7 @@ def _trainer(config: TrainerConfig) -> Trainer:
         if config.trainer_class.working_directory == "needed":
             raise ConfigError(
                 f"train.working_directory {config.folder} does not exist there.",
-                "Put the programs on storage that every node sees, or into the nodes' image, under the same path.",
+                "Put the programs on storage that every node can read, or in the nodes' image, under the same path.",
             )
         config = replace(config, folder=Path(tempfile.gettempdir()))
     key = fingerprint(config.to_json(Path("/")))

@@ -164,7 +164,7 @@ class Study:
             problem = f"it is of run {record.spec.id[:8]}."
         except DataError as error:
             problem = error.message.removeprefix(f"{path}: ")
-        _log.warning("%s is not used, the run will be trained again: %s", path, problem)
+        _log.warning("%s is not used, so the run is trained again: %s", path, problem)
         return None, problem
 
     def model_folder(self, spec: RunSpec) -> Path | None:
@@ -234,7 +234,7 @@ class Study:
             return RunStatus(**base, state="failed", reason=f"{error['message']} {error.get('hint', '')}".strip())
         if is_live(folder / "lease.json"):
             return RunStatus(**base, state="running", **last_metrics(folder))
-        reason = f"record.json is unusable, to be trained again: {problem}" if problem else ""
+        reason = f"record.json cannot be used, so the run is trained again: {problem}" if problem else ""
         return RunStatus(**base, state="pending", reason=reason)
 
     def claim(self, spec: RunSpec) -> Lease | None:

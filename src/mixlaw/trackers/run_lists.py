@@ -66,9 +66,9 @@ def fetch_runs(source: str) -> RunList:
         found = _wandb_runs(place) if kind == "wandb" else _mlflow_runs(place)
     rows = [(run, where) for run, where in found if run is not None]
     if not found:
-        raise DataError(f"{source} has no runs.", "Check the name, and the filters where there are some.")
+        raise DataError(f"{source} has no runs.", "Check the name and the filters.")
     if not rows:
-        raise DataError(f"None of the {len(found)} runs of {source} is finished.", "Wait for them.")
+        raise DataError(f"None of the {len(found)} runs of {source} is finished.", "Wait until some are finished.")
     names = dict.fromkeys(name for run, _ in rows for name in run)
     columns = {name: [run.get(name) for run, _ in rows] for name in names}
     return RunList(columns, [where for _, where in rows], len(found) - len(rows))
@@ -84,7 +84,7 @@ def _wandb_runs(place: str) -> list[tuple[dict[str, Any] | None, str]]:
     """Return row and path of each run; no row for an unfinished one."""
     path, _, query = place.partition("?")
     if not re.fullmatch(r"[^/\s]+/[^/\s]+", path):
-        raise ConfigError(f"'wandb:{place}' names no project.", "Write wandb:ENTITY/PROJECT.")
+        raise ConfigError(f"'wandb:{place}' does not name a project.", "Write wandb:ENTITY/PROJECT.")
     filters: dict[str, Any] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _WANDB_FILTERS:
@@ -100,7 +100,9 @@ def _wandb_runs(place: str) -> list[tuple[dict[str, Any] | None, str]]:
             for run in runs
         ]
     except wandb.errors.UsageError:
-        raise DataError("Weights & Biases has no key here.", "Run `wandb login`, or set WANDB_API_KEY.") from None
+        raise DataError(
+            "You are not logged in to Weights & Biases.", "Run `wandb login`, or set WANDB_API_KEY."
+        ) from None
     except wandb.errors.CommError as error:
         raise DataError(
             f"Weights & Biases cannot be reached for {path}: {_short(error)}",
@@ -108,7 +110,7 @@ def _wandb_runs(place: str) -> list[tuple[dict[str, Any] | None, str]]:
         ) from None
     except ValueError as error:
         raise DataError(
-            f"Weights & Biases has no project {path}, or you may not see it: {_short(error)}",
+            f"Weights & Biases has no project {path}, or you have no access to it: {_short(error)}",
             "Check both names; projects are listed under https://wandb.ai/ENTITY/projects.",
         ) from None
 
@@ -117,12 +119,12 @@ def _mlflow_runs(place: str) -> list[tuple[dict[str, Any] | None, str]]:
     """Return row and id of each run; no row for an unfinished one."""
     match = _MLFLOW.fullmatch(place)
     if match is None:
-        raise ConfigError("'mlflow:' names no experiment.", "Write mlflow:EXPERIMENT or mlflow:EXPERIMENT@URI.")
+        raise ConfigError("'mlflow:' does not name an experiment.", "Write mlflow:EXPERIMENT or mlflow:EXPERIMENT@URI.")
     name, uri = match["experiment"], match["uri"]
     mlflow = load_mlflow("Reading an MLflow experiment")
     if uri is None and not mlflow.is_tracking_uri_set():
         raise ConfigError(
-            f"'mlflow:{place}' names no tracking server, and MLFLOW_TRACKING_URI is not set.",
+            f"'mlflow:{place}' does not name a tracking server, and MLFLOW_TRACKING_URI is not set.",
             f"Write mlflow:{name}@sqlite:////path/mlflow.db or mlflow:{name}@https://server.",
         )
     uri = uri or mlflow.get_tracking_uri()
@@ -165,7 +167,7 @@ def _require_local(uri: str) -> None:
             path = Path(uri.removeprefix(scheme).partition("?")[0])
             if not path.exists():
                 raise DataError(
-                    f"There is no MLflow store at {path}.", "Check the path; an absolute one has 4 slashes."
+                    f"There is no MLflow store at {path}.", "Check the path; an absolute path has 4 slashes."
                 )
             return
 

@@ -36,7 +36,7 @@ class Trackio:
             if given is None:
                 del os.environ["TRACKIO_DIR"]
         if Path(used) != Path(place):
-            raise StudyError(f"Trackio writes into {used} in this process.", "Report to it from a process of its own.")
+            raise StudyError(f"Trackio already writes to {used} in this process.", "Report to it from another process.")
         self.project = os.environ.get("TRACKIO_PROJECT") or study
 
     def write(self, run: LoggedRun) -> None:

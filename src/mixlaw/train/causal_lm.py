@@ -151,8 +151,8 @@ class CausalLM:
             packed = self.token_nats(collate([pair])).cpu().numpy()
             if not np.allclose(packed, alone, atol=tolerance, rtol=tolerance):
                 raise ConfigError(
-                    f"The model {model.name_or_path} ({type(self.network).__name__}) lets packed conversations see "
-                    f"one another: a token's loss changes by {np.abs(packed - alone).max():.2g} nats.",
+                    f"The model {model.name_or_path} ({type(self.network).__name__}) lets packed conversations "
+                    f"attend to one another: a token's loss changes by {np.abs(packed - alone).max():.2g} nats.",
                     "Set train.packing to false, or choose another model.attn_implementation.",
                 )
         if _has_body_and_head(self.network):

@@ -60,7 +60,7 @@ def check_command(command: str) -> list[str]:
         )
     if not {"spec", "train_file"} & set(names):
         raise ConfigError(
-            "train.command names neither {spec} nor {train_file}: every run would be the same.",
+            "train.command names neither {spec} nor {train_file}, so every run would be the same.",
             "Pass one of them, like: python train.py --spec {spec}",
         )
     return words
@@ -144,8 +144,8 @@ class CommandTrainer(Trainer):
         """Take over the model that the program has left in `output/model`."""
         if not (output / MODEL / "config.json").is_file():
             raise RunFailed(
-                f"Run '{spec.name}': the model was to be kept, and the command left none in {output / MODEL}.",
-                "Save it there as transformers does (`keep_model` in spec.json says when), or leave the model out.",
+                f"Run '{spec.name}': the model should be kept, but the command saved none in {output / MODEL}.",
+                "Save it there with save_pretrained if `keep_model` in spec.json is true, or do not ask for the model.",
             )
         shutil.rmtree(folder / MODEL, ignore_errors=True)
         (output / MODEL).rename(folder / MODEL)

@@ -56,7 +56,7 @@ class ValidationSet:
                 batches.append(batch)
         if not batches:
             raise DataError(
-                f"The validation set '{name}' has {count} rows and no supervised token to evaluate.",
+                f"The validation set '{name}' has {count} rows, but no supervised token to evaluate.",
                 "Hold out more rows, or check the domain's assistant turns.",
             )
         return ValidationSet(tuple(batches), int(rows.supervised_bytes[chosen].sum()))

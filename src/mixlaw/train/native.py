@@ -154,7 +154,7 @@ class NativeTrainer(Trainer):
             if largest >= self.lm.vocabulary:
                 raise DataError(
                     f"'{name}' holds the token id {largest}; the model's vocabulary has {self.lm.vocabulary} entries.",
-                    "Tokenise with the tokenizer of the model that is trained.",
+                    "Use the tokenizer that belongs to the model.",
                 )
 
 

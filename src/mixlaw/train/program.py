@@ -84,7 +84,7 @@ def require_startable(words: list[str], folder: Path, key: str) -> None:
 def _not_started(program: str, folder: Path, key: str, why: str) -> ConfigError:
     return ConfigError(
         f"{key}: '{program}' cannot be started in {folder}: {why}.",
-        "Name a program on the PATH, or a path relative to mix.yaml.",
+        "Give a program on the PATH, or a path relative to mix.yaml.",
     )
 
 

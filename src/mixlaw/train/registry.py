@@ -45,7 +45,9 @@ def register(trainer: TrainerClass) -> TrainerClass:
     earlier = _registered.get(trainer.name)
     if trainer.name in _BUILT_IN or (earlier is not None and _place(earlier) != _place(trainer)):
         other = _BUILT_IN[trainer.name] if earlier is None else _place(earlier)
-        raise ConfigError(f"The name '{trainer.name}' is that of another trainer, {other}.", "Give yours another name.")
+        raise ConfigError(
+            f"The name '{trainer.name}' already belongs to another trainer, {other}.", "Give your trainer another name."
+        )
     _registered[trainer.name] = trainer
     return trainer
 
@@ -72,7 +74,7 @@ def find_trainer(trainer: str | type[Trainer], folder: Path | None = None) -> ty
         return _imported(points[trainer], None)
     names = ", ".join(dict.fromkeys([*_BUILT_IN, *_registered, *points]))
     raise ConfigError(
-        f"There is no trainer '{trainer}'; known: {names}.", "A class of your own is written package.module:Class."
+        f"There is no trainer '{trainer}'; known: {names}.", "Write your own class as package.module:Class."
     )
 
 
@@ -109,7 +111,7 @@ def _importable(trainer: type[Trainer]) -> str:
     if trainer.__module__ == "__main__" or "<locals>" in place:
         raise ConfigError(
             f"The trainer {place} is in a script, a notebook or a function; processes that train cannot import it.",
-            "Put the class into a module of its own, beside mix.yaml or installed.",
+            "Put the class in its own module, beside mix.yaml or installed.",
         )
     return place
 
@@ -120,12 +122,14 @@ def _imported(place: str, folder: Path | None) -> type[Trainer]:
 
 def _require_usable(trainer: object) -> type[Trainer]:
     if not (isinstance(trainer, type) and issubclass(trainer, Trainer)):
-        raise ConfigError(f"{trainer!r} is not a subclass of mixlaw.train.trainer.Trainer.", "Derive it from that.")
+        raise ConfigError(
+            f"{trainer!r} is not a subclass of mixlaw.train.trainer.Trainer.", "Derive your class from it."
+        )
     if not dataclasses.is_dataclass(trainer.Options):
         raise ConfigError(f"{_place(trainer)}.Options is not a dataclass.", "Decorate it: @dataclass(frozen=True).")
     shared = {"trainer", "working_directory", *(field.name for field in dataclasses.fields(TrainSettings))}
     if taken := sorted(shared & {field.name for field in dataclasses.fields(trainer.Options)}):
         raise ConfigError(
-            f"{_place(trainer)}.Options has '{taken[0]}', a key of every trainer.", "Give it another name."
+            f"{_place(trainer)}.Options has '{taken[0]}', a key of every trainer.", "Give the option another name."
         )
     return trainer

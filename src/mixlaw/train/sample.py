@@ -53,12 +53,12 @@ def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: Tr
         if domain is None or not len(domain.row_tokens):
             raise DataError(
                 f"Run '{spec.name}' asks for {requested} tokens of '{name}', which has no training rows.",
-                "Add rows to that domain, or plan without it.",
+                "Add rows to that domain, or remove it.",
             )
         if (longest := int(domain.row_tokens.max())) > settings.max_length:
             raise DataError(
                 f"'{name}' has a conversation of {longest} tokens; train.max_length is {settings.max_length}.",
-                "Prepare the data again with this max_length.",
+                "Run the command again to prepare the data with this max_length.",
             )
         wanted = max(1, round(requested / epochs))
         chosen = sample_rows(domain, wanted, spec.seed, name, pool=spec.pools.get(name))
@@ -67,7 +67,7 @@ def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: Tr
         supervised[name] = epochs * int(_predicted_tokens(domain)[chosen].sum())
         unique[name] = int(domain.row_tokens[np.unique(chosen)].sum())
     if not rows:
-        raise DataError(f"Run '{spec.name}' has no tokens of any domain.", "Plan at least one token.")
+        raise DataError(f"Run '{spec.name}' has no tokens of any domain.", "Plan runs with at least one token.")
     return Sample(rows, tokens, supervised, unique)
 
 

@@ -46,7 +46,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         if not self.name_or_path:
-            raise ConfigError("model.name_or_path is empty.", "Name a folder or a Hugging Face model id.")
+            raise ConfigError("model.name_or_path is empty.", "Give a folder or a Hugging Face model id.")
         _one_of("model.dtype", self.dtype, DTYPES)
         _one_of("model.attn_implementation", self.attn_implementation, ATTENTION)
 
@@ -174,7 +174,7 @@ def model_fingerprint(settings: ModelSettings) -> str:
         content: Any = {path.name: file_fingerprint(path) for path in files}
     elif folder.exists() or settings.name_or_path.startswith((".", "/", "~")):
         raise ConfigError(
-            f"The model {settings.name_or_path} is not a folder.", "Name a model's folder, or a Hugging Face id."
+            f"The model {settings.name_or_path} is not a folder.", "Give a model's folder, or a Hugging Face id."
         )
     else:
         content = f"{settings.name_or_path}@{settings.revision or 'main'}"

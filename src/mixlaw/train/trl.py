@@ -56,7 +56,7 @@ class TrlOptions:
     def __post_init__(self) -> None:
         if taken := sorted(set(self.sft) & set(OWN)):
             raise ConfigError(
-                f"train.sft sets {taken[0]}, which mixlaw sets itself.", "Set it under train:, or leave it out."
+                f"train.sft sets {taken[0]}, which mixlaw sets itself.", "Set it under train:, or remove it."
             )
         try:
             shlex.split(self.launch)

@@ -136,7 +136,7 @@ def test_a_damaged_record_is_said_to_be_unusable(study, mixlaw):
     path = next(study.glob("runs/*/record.json"))
     path.write_text(path.read_text()[:30])
     (run,) = [run for run in mixlaw("status", study, "--json").json["runs"] if run["folder"] == path.parent.name]
-    assert run["state"] == "pending" and "record.json is unusable" in run["reason"]
+    assert run["state"] == "pending" and "record.json cannot be used" in run["reason"]
     assert str(path) in run["reason"] and "not valid JSON" in run["reason"]
 
 

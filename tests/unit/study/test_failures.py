@@ -35,6 +35,6 @@ def test_no_failure_is_no_line():
 
 def test_too_few_that_are_left_end_with_the_list_and_not_with_the_fits_own_words_alone():
     error = too_many_failed(states([REASONS["diverged"]] * 11, 2), FitError("Losses have too few digits."))
-    assert error.message.startswith("11 of 13 runs failed; the other 2 do not suffice for a fit (Losses")
+    assert error.message.startswith("11 of 13 runs failed; the other 2 are too few for a fit (Losses")
     assert "\n  - 11 of 13 runs diverged" in error.message and error.code == "runs_failed"
     assert "All 3 runs failed" in too_many_failed(states([REASONS["were killed"]] * 3, 0)).message

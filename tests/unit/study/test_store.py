@@ -62,7 +62,7 @@ def test_a_damaged_record_counts_as_not_done_and_the_run_can_be_claimed_again(pl
     lease.release()
     (study.run_folder(spec) / "record.json").write_text(content)
     (status,) = study.status([spec])
-    assert status.state == "pending" and "unusable" in status.reason and "trained again" in caplog.text
+    assert status.state == "pending" and "cannot be used" in status.reason and "trained again" in caplog.text
     assert study.claim(spec) is not None
     study.complete(spec, record_of(spec), {})
     assert study.records([spec]) == [record_of(spec)]

@@ -83,7 +83,7 @@ def test_a_wandb_project_is_narrowed(wandb):
         ([], "wandb:team/mixes has no runs"),
         ([run("base", {}, state="crashed")], "None of the 1 runs of wandb:team/mixes is finished"),
         (ValueError("Could not find project mixes"), "no project team/mixes.*Check both names"),
-        ("UsageError", "has no key here. Run `wandb login`"),
+        ("UsageError", "not logged in to Weights & Biases. Run `wandb login`"),
         ("CommError", "cannot be reached for team/mixes: none configured"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_model_that_ignores_positions_is_refused_for_packing_and_accepted_with
     config = BloomConfig(vocab_size=VOCABULARY, hidden_size=16, n_layer=1, n_head=2, initializer_range=0.5)
     BloomForCausalLM(config).save_pretrained(tmp_path / "bloom")
     model = ModelSettings(str(tmp_path / "bloom"))
-    with pytest.raises(ConfigError, match="see one another"):
+    with pytest.raises(ConfigError, match="attend to one another"):
         CausalLM(model, SETTINGS, "cpu")
     lm = CausalLM(model, dataclasses.replace(SETTINGS, packing=False), "cpu")
     assert np.isfinite(lm.token_nats(collate([[one] for one in conversations()])).numpy()).all()

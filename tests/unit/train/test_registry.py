@@ -62,7 +62,7 @@ def test_registering_again_is_allowed_and_taking_a_name_is_not(module):
     registry.register(mine)
     for name in ("mine", "native"):
         other = type("Other", (mine,), {"name": name, "__module__": module, "__qualname__": "Other"})
-        with pytest.raises(ConfigError, match=f"The name '{name}' is that of another trainer"):
+        with pytest.raises(ConfigError, match=f"The name '{name}' already belongs to another trainer"):
             registry.register(other)
 
 
