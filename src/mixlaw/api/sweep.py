@@ -50,8 +50,8 @@ class Plan(Tabular):
         statuses: their states, in the same order.
         notes: sentences about what was decided.
         estimated_s: seconds until all are done, from the pace of the finished ones; None before the first.
-        regret_nats: expected regret at the budget after none, one, ... all of the runs, as far as it can be estimated
-            before any is trained (`mixlaw.design.decision.regret_curve`).
+        regret_nats: expected regret at the budget after none, one, ... all of the runs, as estimated before
+            any is trained (`mixlaw.design.decision.regret_curve`).
         noise_nats: standard deviation of a loss between runs of one mixture, which the expected regret rests on.
         noise_measured: whether it was measured in finished runs of the study; otherwise it is an assumption.
     """
@@ -182,8 +182,7 @@ def train(
     executor is the configuration's, or `local` or `ray` where it is given.
 
     Raises:
-        ConfigError, DataError, DesignError, StudyError, MissingExtra: see `check` and `plan`. A failed run raises
-            nothing.
+        ConfigError, DataError, DesignError, StudyError, MissingExtra: see `check` and `plan`; a failed run: nothing.
     """
     project = Project.open(config, note)
     require_extras(project, executor)

@@ -38,13 +38,13 @@ _SHARE_STEP = 1e-3
 """Step of a weight over which derivatives along the simplex are taken. No data."""
 
 _LEAST_CURVATURE = 1e-6
-"""Nats per unit share squared: a direction of the weights is never taken as flatter. No data."""
+"""Smallest curvature of a direction of the weights, nats per unit share squared. No data."""
 
 _LEAST_OF_LARGEST = 1e-2
-"""Nor as flatter than this part of the most curved direction. No data."""
+"""Smallest curvature of a direction of the weights, as a part of the largest. No data."""
 
 _NO_WEIGHT = 1e-6
-"""A domain with a smaller recommended share is taken to stay without weight. No data."""
+"""A domain with a smaller recommended share is assumed to stay without weight. No data."""
 
 
 @dataclass(frozen=True)

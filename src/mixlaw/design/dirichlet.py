@@ -34,7 +34,7 @@ _LEAST_SHARE = 2e-4
 """A smaller share is set to 0. Source: RegMix's code."""
 
 _DRAWS_PER_RUN = 20
-"""Mixtures drawn for each one wanted: equal ones are left out. No data."""
+"""How many mixtures are drawn for each one wanted, since equal ones are dropped. No data."""
 
 
 def dirichlet_design(

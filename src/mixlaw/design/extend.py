@@ -35,7 +35,7 @@ _FEWEST_RUNS = 5
 """Runs in which an added domain's loss is measured: as many as its law has parameters (`transfer`). No data."""
 
 _ENOUGH = 1.1
-"""A parameter is well enough determined whose variance is at most this many times that under a whole new design.
+"""A parameter is determined well enough if its variance is at most this many times that under a whole new design.
 
 No data.
 """

@@ -23,7 +23,7 @@ from mixlaw.core.seeds import generator
 from mixlaw.design.ranges import SPAN, by_name, farthest_points, named_runs, whole
 
 _SEARCHES = 8
-"""Searches for a fraction, of which the best is taken. No data."""
+"""How many searches for a fraction of the grid are made; the best one is used. No data."""
 
 
 def grid_design(

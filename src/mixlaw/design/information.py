@@ -31,13 +31,14 @@ makes of a design.
 """
 
 LEAST_NOISE_NATS = 1e-5
-"""A smaller measured scatter is taken for this: runs without any would tell everything. No data."""
+"""Smallest scatter that is assumed: with runs without any scatter, a few runs would determine everything. No data."""
 
 _AMOUNT = (float(np.log(0.5)), 0.7)
-"""Believed of the logarithm of nats without a prior: 0.12 to 2 within two standard deviations. No data."""
+"""Prior of a parameter in nats that has none: mean and standard deviation of its logarithm, 0.12 to 2 within two
+standard deviations. No data."""
 
 _FLOOR = (1.0, 1.0)
-"""Believed of nats without a prior that add to a loss, cut off at 0. No data."""
+"""Prior, cut off at 0, of a parameter in nats that has none and is added to a loss. No data."""
 
 
 def information(law: Law, theta_SP: np.ndarray, tokens_RK: np.ndarray, noise_nats: float = NOISE_NATS) -> np.ndarray:

@@ -31,10 +31,10 @@ _DRAWS = 16
 """Draws of the parameters over which a criterion is averaged. No data."""
 
 _CANDIDATES = 800
-"""Mixtures that runs are chosen from, where none are given. No data."""
+"""How many mixtures the runs are chosen from, if none are given. No data."""
 
 _MOST_NUMBERS = 2e7
-"""Floats of all factors together, 160 MB; draws are fewer where laws have many parameters. No data."""
+"""Largest number of floats in all factors together, 160 MB; laws with many parameters get fewer draws. No data."""
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ from mixlaw.design.posterior import Posteriors
 from mixlaw.design.ranges import named_runs
 
 _PASSES = 12
-"""Times that each run in turn may be exchanged. Most searches end sooner. No data."""
+"""How often each run in turn may be exchanged. Most searches end sooner. No data."""
 
 _LEAST_IMPROVEMENT = 0.02
-"""A pass that lowers the log of the largest variance by less is the last. No data."""
+"""The search ends after a pass that lowers the logarithm of the largest variance by less than this. No data."""
 
 _EXCHANGE_ATTEMPTS = 2
 """Attempts to exchange a run for one with a smaller largest variance, before the next. No data."""

@@ -24,7 +24,7 @@ from mixlaw.design.space_filling import space_filling_design
 Mixtures = list[tuple[str, dict[str, int]]]
 
 _FEWEST_RUNS = 5
-"""A law has five parameters or more (`transfer`). No data."""
+"""Smallest number of runs: a law has five parameters or more (`transfer`). No data."""
 
 
 @dataclass(frozen=True)

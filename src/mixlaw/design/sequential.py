@@ -12,17 +12,19 @@ from mixlaw.design.ranges import total_tokens
 from mixlaw.design.space_filling import space_filling_design
 
 _SMALLER = 5
-"""The first batch of `sequential` is around so many times fewer tokens a domain: most are left for chosen runs.
+"""The first batch of `sequential` uses this many times fewer tokens per domain, so that most tokens are left for chosen
+runs.
 
 The noise of a loss hardly depends on the tokens of its run, so many small runs tell more than few large ones; the large
 ones are needed for the budget. Chosen on: earlier planted worlds of one kind.
 """
 
 _BATCH_DIVISORS = (1, 3, 9)
-"""The candidates of later batches of `sequential` are around the base tokens over these. Chosen on: as `_SMALLER`."""
+"""Candidates of later batches of `sequential` are centred at the base tokens divided by these. Chosen on: as
+`_SMALLER`."""
 
 _LEAST_TOKENS = 10_000
-"""Of a domain in the middle of smaller runs: a run of a few steps follows no law. No data."""
+"""Least tokens of a domain in the middle of smaller runs: a run of only a few steps follows no law. No data."""
 
 
 def amounts(base_tokens: float) -> list[float]:

@@ -26,10 +26,10 @@ from mixlaw.core.errors import DesignError
 from mixlaw.design.ranges import by_name, farthest_points, named_runs, raised_shares, whole, within_caps
 
 _ALL_CENTROIDS = 8
-"""With more domains only the centroids of all and of all but one are points. No data."""
+"""With more domains than this, only the centroids of all domains and of all but one are used. No data."""
 
 _MOST_POINTS = 100_000
-"""Of a lattice, totals counted; a finer one is not tried. No data."""
+"""Largest number of points of a lattice, over all totals; finer ones are not tried. No data."""
 
 
 def simplex_lattice_design(

@@ -27,10 +27,10 @@ TAU = 0.002
 a fifth to five times as much changes little."""
 
 TAU_BATCHES = 2.0
-"""How many batches the belief in `TAU` weighs as much as. Few, so weak. No data."""
+"""How many batches of runs count as much as the prior `TAU`. Few, so a weak prior. No data."""
 
 _SAME = 0.05
-"""Totals nearer than this, in powers of e, are of one batch. No data."""
+"""Totals closer than this (in natural logarithm) belong to one batch. No data."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from mixlaw.laws import find
 from mixlaw.laws.base import Convex, Law, places
 
 _LOWEST, _MIDDLE = 0.1, 0.6
-"""Added to the height of a loss above the lowest one, in spans, and what the sum is in the middle. No data."""
+"""Offset that is added to a loss's height above the lowest one (in units of their range), and the sum in the middle.
+No data."""
 
 
 @dataclass(frozen=True)

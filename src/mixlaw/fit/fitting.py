@@ -31,10 +31,10 @@ from mixlaw.laws.transfer import Transfer
 PROCEDURES = ("joint", "own_curve", "published")
 
 _ALIKE = 0.7
-"""Likeness above which the name of a target may be that of a domain, misspelt (difflib). No data."""
+"""Similarity (difflib) above which the name of a target may be a misspelt name of a domain. No data."""
 
 DRAWS = 200
-"""Posterior draws kept with a fit. No data."""
+"""How many posterior draws are kept with a fit. No data."""
 
 
 def fit_law(

@@ -23,7 +23,7 @@ _NORMAL = (-1.7317, -1.1503, -0.8122, -0.5485, -0.3186, -0.1046, 0.1046, 0.3186,
 """Medians of twelve equally probable pieces of a standard normal. No data."""
 
 CEILING = 2.0
-"""No prediction lies above the largest measured loss times this, nor below 0: no law is believed there. No data."""
+"""Predictions are cut off at the largest measured loss times this, and at 0: no law can be trusted there. No data."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -19,7 +19,8 @@ SIZE = ("gamma", "gamma_E", "gamma_beta")
 """Names of the exponents of size."""
 
 _LEAST_EXPONENT = 1e-3
-"""No larger model is believed to learn nothing from tokens. For safety. No data."""
+"""Smallest exponent of tokens at any model size: larger models are assumed to learn from tokens, too. For safety. No
+data."""
 
 
 def largest_size(runs: RunTable) -> float:

@@ -25,19 +25,19 @@ FLOOR = 1e-6
 """Added to every share, so that a domain without tokens has a finite loss. No data."""
 
 EXPONENT_BOUNDS = (1e-3, 5.0)
-"""Of the exponent of a power law in tokens: far beyond what is published. No data."""
+"""Bounds of the exponent of a power law in tokens: far beyond published values. No data."""
 
 EXPONENT_PRIOR = (float(np.log(0.2)), 0.7)
-"""Mean and standard deviation of its logarithm. Source: published fine-tuning exponents lie between 0.03 and 0.5
-(Zhang et al. 2024, arXiv 2402.17193, Table 4). Chosen on: for `transfer` judged on the fine-tuning swarm's mixtures at
-360k tokens, before the split, and on earlier planted worlds; for other laws no data."""
+"""Prior mean and standard deviation of the logarithm of that exponent. Source: published fine-tuning exponents lie
+between 0.03 and 0.5 (Zhang et al. 2024, arXiv 2402.17193, Table 4). Chosen on: for `transfer` judged on the
+fine-tuning swarm's mixtures at 360k tokens, before the split, and on earlier planted worlds; for other laws no data."""
 
 EXPONENT_STARTS = (float(np.log(0.02)), float(np.log(2.0)))
 """Logarithms of the smallest and largest exponent that searches start from: beyond most published ones. No data."""
 
 AMOUNT_PRIOR = (0.0, 1.5)
-"""Mean and standard deviation of the logarithm of the nats that the tokens of a typical run are worth: from 0.05 to 20
-within two standard deviations. No data."""
+"""Prior mean and standard deviation of the logarithm of how many nats the tokens of a typical run lower a loss by:
+from 0.05 to 20 within two standard deviations. No data."""
 
 ROBUST_SD = 1.4826
 """Standard deviation of a normal over the median of its absolute values. Source: 1 / 0.6745, the normal's upper

@@ -39,13 +39,13 @@ from mixlaw.laws._shares import (
 from mixlaw.laws.base import Parameter
 
 _POINTS = 96
-"""Candidates of starting points, over four numbers. No data."""
+"""How many combinations of four numbers are tried as starting points. No data."""
 
 _BOX = ([0.0, 0.0, np.log(0.05), EXPONENT_STARTS[0]], [0.95, 0.9, np.log(2.0), EXPONENT_STARTS[1]])
-"""Box of the candidates: floor over the lowest loss, the token term's part of the rest, log g, log b. No data."""
+"""Ranges of these candidates: floor over the lowest loss, the token term's part of the rest, log g, log b. No data."""
 
 _TINY = 1e-300
-"""Guards a power. No data."""
+"""Keeps the base of a power above 0. No data."""
 
 _MEAN_PRIOR = (0.0, 0.5)
 """Prior mean and standard deviation of log p: near the plain mean, p = 1. No data."""

@@ -35,7 +35,7 @@ from mixlaw.laws.base import Parameter
 
 _E, _C, _N, _b = range(4)
 _POINTS = 64
-"""Candidates of starting points, over N_eq and b. No data."""
+"""How many combinations of N_eq and b are tried as starting points. No data."""
 
 _EQUIVALENT_PRIOR = (float(np.log(0.1)), 2.0)
 """Prior mean and standard deviation of log N_eq, in totals of a typical run: 0.002 to 5. No data."""

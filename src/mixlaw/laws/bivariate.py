@@ -33,7 +33,7 @@ from mixlaw.laws.base import Parameter
 
 _a, _B, _b, _C = range(4)
 _POINTS = 64
-"""Candidates of starting points, over two numbers. No data."""
+"""How many combinations of two numbers are tried as starting points. No data."""
 
 
 class Bivariate(MixtureLaw):

@@ -27,7 +27,7 @@ from mixlaw.laws.base import Parameter
 
 _E, _B, _b = range(3)
 _POINTS = 24
-"""Candidates of starting points, over the exponent. No data."""
+"""How many exponents are tried as starting points. No data."""
 
 
 class Chinchilla(MixtureLaw):

@@ -31,7 +31,7 @@ from mixlaw.laws._shares import (
 from mixlaw.laws.base import Parameter
 
 _FLOOR_FRACTIONS = 1 - np.geomspace(0.01, 1.0, 16)
-"""Floors over the lowest loss of the candidates of starting points: from none to almost all of it. No data."""
+"""Floors that are tried as starting points, as shares of the lowest loss. No data."""
 
 _STEEPEST = 30.0
 """Bound of every t: far beyond any loss, so that exp cannot overflow. No data."""

@@ -23,7 +23,8 @@ from mixlaw.core.errors import MissingExtra
 from mixlaw.laws._shares import Features
 
 MANY_RUNS = 200
-"""From here on the published settings apply: with 20 runs a leaf fewer runs hardly split. No data."""
+"""From this number of runs on, the published settings are used: with 20 runs in each leaf, fewer runs are hardly
+ever split. No data."""
 
 _FIXED = {
     "objective": "regression",
@@ -33,26 +34,27 @@ _FIXED = {
     "verbosity": -1,
     "feature_pre_filter": False,
 }
-"""The same answer on every machine and without messages. No data."""
+"""Settings that give the same answer on every machine, without messages. No data."""
 
 _PUBLISHED = {"learning_rate": 0.01, "num_leaves": 31, "min_child_samples": 20}
 """Settings for many runs. Source: RegMix's code."""
 
 _PUBLISHED_ROUNDS, _PATIENCE = 1000, 3
-"""With them, rounds at the most, and rounds without gain after which boosting stops. Source: RegMix's code."""
+"""For many runs: the largest number of rounds, and after how many rounds without gain boosting stops. Source:
+RegMix's code."""
 
 _SMALL = {"learning_rate": 0.03, "min_data_in_bin": 1, "min_sum_hessian_in_leaf": 0.0}
-"""What all settings for few runs share. No data."""
+"""Settings that are common to all choices for few runs. No data."""
 
 _FEW = (
     {**_SMALL, "num_leaves": 2, "min_child_samples": 2, "lambda_l2": 1.0},
     {**_SMALL, "num_leaves": 3, "min_child_samples": 2, "lambda_l2": 0.1},
     {**_SMALL, "num_leaves": 4, "min_child_samples": 3, "lambda_l2": 1.0},
 )
-"""Settings for few runs, from trees of one split on: cross-validation takes one of them. No data."""
+"""Choices of settings for few runs, beginning with trees of one split; cross-validation takes one. No data."""
 
 _FEW_ROUNDS, _FOLDS = 400, 5
-"""Rounds at the most, and folds of that cross-validation. No data."""
+"""The largest number of rounds, and the folds of that cross-validation. No data."""
 
 
 @dataclass(frozen=True)

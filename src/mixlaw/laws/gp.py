@@ -28,7 +28,7 @@ _PRIORS = {"length": (np.log(3.0), 1.0), "signal": (0.0, 1.0), "noise": (np.log(
 columns and losses are standardised. Weak. No data."""
 
 _BOUNDS = {"length": (np.log(0.05), np.log(1e3)), "signal": (np.log(0.05), np.log(20.0)), "noise": (np.log(1e-3), 0.7)}
-"""Of the same logarithms. No data."""
+"""Bounds of the same logarithms. No data."""
 
 _STARTS = ((1.0, 0.1), (4.0, 0.1), (4.0, 0.5), (0.4, 0.02))
 """Length and noise of the starting points. No data."""

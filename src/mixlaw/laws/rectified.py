@@ -32,7 +32,7 @@ from mixlaw.laws.base import Parameter
 
 _E, _B, _D, _b = range(4)
 _POINTS = 64
-"""Candidates of starting points, over D_t and b. No data."""
+"""How many combinations of D_t and b are tried as starting points. No data."""
 
 _KNOWN_PRIOR = (0.0, 2.0)
 """Prior mean and standard deviation of log D_t, in (tokens of a typical run)^b: .02 to 50. No data."""
@@ -41,7 +41,7 @@ _KNOWN_STARTS = (-4.0, 4.0)
 """Smallest and largest log D_t of the candidates. No data."""
 
 _FEW = 1e-9
-"""Guards the slope where a run has no tokens: in units of a typical run. For safety. No data."""
+"""Smallest token count for which a slope is computed, in units of a typical run. For safety. No data."""
 
 
 class Rectified(MixtureLaw):

@@ -19,7 +19,7 @@ import numpy as np
 from mixlaw.laws._shares import Features
 
 _PENALTIES = np.geomspace(1e-5, 1e5, 41)
-"""Tried for each fit, per run: from none to all of the coefficients held. No data."""
+"""Penalties that are tried in each fit, per run: from no shrinkage to almost complete shrinkage. No data."""
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ ONE_TOKEN = 1e-6
 NAMES = ("C", "k", "alpha", "beta", "E")
 
 _NO_WEIGHT = 1e-16
-"""Weights are not resolved beyond it, so neither are the other domains' tokens where one domain takes all. No data."""
+"""Precision of weights, and so of the tokens of the other domains where one domain takes the whole budget. No data."""
 
 _WORTH = (0.0, 0.3)
-"""Prior mean and standard deviation of what a token of another domain is worth against an own one. Sceptical.
-Chosen on: a flat one was worse on the fine-tuning swarm's mixtures at 360k tokens, before the split, and on earlier
-planted worlds."""
+"""Prior mean and standard deviation of the worth of a token of another domain, relative to one of the own domain.
+Sceptical. Chosen on: a flat one was worse on the fine-tuning swarm's mixtures at 360k tokens, before the split, and
+on earlier planted worlds."""
 
 _STARTS = ((0.3, 0.1, 0.1), (0.7, 0.25, 0.1), (0.5, 0.2, 0.3), (0.9, 0.5, 0.03))
 """Floor over the lowest loss, beta and k of the starting points, all at alpha = 0.7. No data."""

@@ -22,10 +22,10 @@ from typing import Protocol
 import numpy as np
 
 _MAX_PRICES, _MAX_WEIGHT_STEPS, _REFINEMENTS = 200, 100, 20
-"""Prices, steps to the weights at a price, and steps near the optimum, at the most. No data."""
+"""Largest numbers of prices, of steps to the weights at a price, and of steps near the optimum. No data."""
 
 _ROUNDING = 1e-15
-"""A weight this near to a bound is at it. No data."""
+"""A weight this close to a bound counts as being at it. No data."""
 
 
 class SeparableObjective(Protocol):

@@ -23,13 +23,13 @@ from mixlaw.solve.coupled_objective import CoupledObjective
 from mixlaw.solve.polytope import Polytope
 
 _ACTIVE = 1e-7
-"""A constraint this near to its limit holds with equality; so with the worst of several losses, relatively. No data."""
+"""A constraint this close to its limit counts as active; likewise, relatively, the worst of several losses. No data."""
 
 _NOTHING = 1e-15
 """Smallest weight of which a logarithm is taken. No data."""
 
 _STEP = 1e-6
-"""Of a weight, over which the curvature is taken from slopes. No data."""
+"""Step of a weight over which the curvature is computed from slopes. No data."""
 
 _HEAVY = 1e3
 """Weight of the sum of multipliers, which must be 1, against the gradient, of size 1. No data."""

@@ -28,7 +28,7 @@ _SEARCH_DRAWS = 64
 """Draws that the searches from several starts take; the last search takes all. For speed. No data."""
 
 _SAMPLE, _SAMPLE_OF_GROUPS = 256, 32
-"""Random mixtures of which the best are starts; fewer with groups, where each must be projected. No data."""
+"""How many random mixtures are tried as starts; fewer with groups, where each must be projected. No data."""
 
 _SPREAD = 0.7
 """Parameter of the Dirichlet distribution of these: somewhat towards the corners. No data."""
@@ -46,7 +46,7 @@ _PROVEN = 1e-11
 """A gap that needs no narrowing, nats. No data."""
 
 _PULLED = 1e-10
-"""Smallest weight that is searched where a prior keeps weights off 0. No data."""
+"""Smallest weight that is considered if a prior keeps weights away from 0. No data."""
 
 _SNAP = 1e-6
 """Weights this near to a bound are tried at the bound. No data."""

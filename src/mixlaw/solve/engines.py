@@ -20,14 +20,14 @@ from mixlaw.solve.solution import Certificate
 from mixlaw.solve.wishes import Criterion
 
 _REGRET_DRAWS, _REGRET_DRAWS_OF_MANY, _MANY_DOMAINS = 50, 20, 40
-"""Posterior draws whose own optimum is searched for where the law couples the domains; with more than so many domains
-fewer. For speed. No data."""
+"""For laws that couple the domains: how many posterior draws get a search for their own optimum, how many if there
+are many domains, and from how many on. For speed. No data."""
 
 _STEP = 1e-4
 """Relative change of the budget for a central derivative: its error is of the order of a hundred-millionth. No data."""
 
 _NEAR = 1e-9
-"""Gap of a draw's optimum, relative to its objective, that needs no exact search. No data."""
+"""A draw's optimum with a smaller gap, relative to its objective, is not searched for more exactly. No data."""
 
 
 class Engine(Protocol):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _TOLERANCE = 1e-9
-"""By how much constraints may be missed in all and still be met: rounding. No data."""
+"""How far all constraints together may be missed and still count as met: rounding. No data."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 _POLISHES, _CLOSE = 8, 1e-13
-"""Projections of a point at the most, until it misses no constraint by more. No data."""
+"""Largest number of projections of a point, which end when it misses no constraint by more than the second number.
+No data."""
 
 
 def _none() -> np.ndarray:

@@ -40,10 +40,10 @@ from mixlaw.solve.wishes import (
 )
 
 _FAR = 1.5
-"""Budgets this many times beyond the largest run earn a warning. No data."""
+"""Budgets more than this many times the largest run get a warning. No data."""
 
 _MET = 1e-9
-"""By how much weights may miss a constraint and still meet it. No data."""
+"""How far weights may miss a constraint and still count as meeting it. No data."""
 
 _INTERVAL = (0.05, 0.95)
 """Quantiles of the 90 % interval of marginal values. Usual. No data."""

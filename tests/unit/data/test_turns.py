@@ -219,4 +219,4 @@ def test_a_call_without_one_and_arguments_of_the_tokenizer_are_refused():
     assert "not the name of a template variable" in fails(
         {"messages": [ASK, SAY], "chat_template_kwargs": {"continue_final_message": True}}
     )
-    assert "no list of objects" in fails({"messages": [ASK, SAY], "functions": 5})
+    assert "not a list of objects" in fails({"messages": [ASK, SAY], "functions": 5})

@@ -25,12 +25,12 @@ ALONE = ("transfer", "pairwise", "rectified")
 """The same where there is one domain. `transfer` is a power law with a floor there."""
 
 _LARGEST, _KEPT = 2, 4
-"""Different totals, the largest ones, that are held out where there is one domain, and how many must be left. Chosen
-on: the tuning half of the fine-tuning curves, where two chose better than three, four or all of these together."""
+"""With one domain: how many of the largest sizes are held out, and how many others are needed. Chosen on: the tuning
+half of the fine-tuning curves, where two chose better than three, four or all of these together."""
 
 _MORE_TO_CHOOSE = 5
-"""Different mixtures above the number of domains below which holding some out says too little: as many as a target's
-curve of `pairwise` has parameters, and one to hold out. No data."""
+"""Laws are tested on held-out mixtures only if there are this many more different mixtures than domains: the
+parameters of one curve of `pairwise`, and one mixture to hold out. No data."""
 
 _TOLD_APART = 1.0
 """Standard errors of the paired difference by which one law must be better than another. Source: Breiman et

@@ -28,7 +28,7 @@ from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import Transfer
 
 _FOLDS = 10
-"""Parts of the mixtures, each held out once. Usual. No data."""
+"""Number of parts of the mixtures; each is held out once. Usual. No data."""
 
 
 def estimator_of(kind: LawKind) -> Estimator:

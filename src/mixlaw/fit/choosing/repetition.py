@@ -13,10 +13,11 @@ from mixlaw.laws import LawKind
 from mixlaw.laws.repetition import count_tokens
 
 DECAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Tried when the decay is fitted. Source: around the 15.4 of Muennighoff et al. 2023."""
+"""Values that are tried when the decay is fitted, in epochs. Source: around the 15.4 of Muennighoff et al. 2023."""
 
 _PAYS = 0.5
-"""Standard errors by which counting repeats must lower the error on held-out mixtures, as for interference. No data."""
+"""Standard errors by which counting repeats must lower the error on held-out mixtures, like `_PAYS` for
+interference. No data."""
 
 _REPEATED = 1.02
 """Epochs beyond which a run counts as repeating: sampling whole rows overshoots by less. No data."""

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 
 _STEPS, _TRIES = 200, 12
-"""Steps at the most, and dampings tried for each. For safety: most searches end sooner. No data."""
+"""The largest number of steps, and of dampings that are tried for each. For safety: most searches end sooner. No
+data."""
 
 _EXACT = 1e-7
-"""The search ends with a step that lowers the cost by a smaller part. No data."""
+"""The search ends when a step lowers the cost by a smaller part than this. No data."""
 
 _FIRST_DAMPING = 1e-3
-"""Relative to the diagonal. Usual. No data."""
+"""First damping, relative to the diagonal. Usual. No data."""
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 _SINGULAR = 1e-7
-"""A direction is undetermined whose singular value is at most this part of the largest. No data."""
+"""A direction is undetermined if its singular value is at most this part of the largest. No data."""
 
 _HELD = 0.05
-"""A parameter is undetermined whose variance the runs lower by less than this part of the prior's. No data."""
+"""A parameter is undetermined if the runs lower its prior variance by less than this part. No data."""
 
 MOOT = 1e-9
-"""No loss depends on a parameter whose derivatives are at most this part of the largest. No data."""
+"""A parameter has no effect on any loss if its derivatives are at most this part of the largest. No data."""
 
 LOOSE = 0.1
-"""A parameter belongs to an undetermined direction of length 1 that has a larger part along it. No data."""
+"""A parameter belongs to an undetermined direction of length 1 if its component there is larger than this. No data."""
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,17 @@ from mixlaw.laws import LawKind
 from mixlaw.laws.base import Law
 
 _TINY = 1e-12
-"""Guards a bound against losses of 0. No data."""
+"""Keeps a bound above 0 if a loss is 0. No data."""
 
 _WIDE = 40.0
-"""Bound of the logarithm of a parameter that has none. No data."""
+"""Bound of the logarithm of a parameter without bounds. No data."""
 
 _STARTS = 4
-"""Starting points that a law is asked for. No data."""
+"""How many starting points a law is asked for. No data."""
 
 _UNHELD = 1e-2
-"""Precision added to every coordinate: what neither runs nor prior hold moves by its own scale, no further. No data."""
+"""Precision that is added to every coordinate, so that one without information from runs or prior moves by its own
+scale only. No data."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from mixlaw.core.errors import FitError
 from mixlaw.core.runtable import RunTable
 
 _SAME = 0.02
-"""Relative difference of tokens that moves no domain: whole rows differ by less than one conversation. No data."""
+"""Token counts that differ by a smaller part than this count as equal: samples of whole rows differ by less than one
+conversation. No data."""
 
 
 def own_curve_rows(runs: RunTable, domain: str) -> np.ndarray:

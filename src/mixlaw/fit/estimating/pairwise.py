@@ -36,28 +36,30 @@ from mixlaw.fit.units import MILLION, typical_total
 from mixlaw.laws.pairwise import CURVE, Mixtures
 
 LEAST = 4
-"""A target needs this many different mixtures; the priors do the rest, and the intervals say what is left open. As many
-as the curve of a single domain has parameters. No data."""
+"""A target needs this many different mixtures: as many as the curve of a single domain has parameters. The priors
+determine the rest, and the intervals show what remains uncertain. No data."""
 
 _FOLDS = 5
-"""Parts of the mixtures, each held out once, that decide on interference. Usual. No data."""
+"""Number of parts of the mixtures, each held out once, to decide on interference. Usual. No data."""
 
 _PAYS = 0.5
 """Standard errors by which interference must lower the error on held-out mixtures. Chosen on: the
 fine-tuning swarm, before the split, five folds and 360k tokens."""
 
 _DECIDING = 16
-"""Targets that decide on interference at the most: fits with it take five times as long. For speed. No data."""
+"""The largest number of targets on which interference is decided: fits with it take five times as long. For speed.
+No data."""
 
 
 _WORK, _EVALUATIONS = 2.0e9, 60_000
-"""Runs x domains x evaluations of the gradient that the draws of a target may cost, and evaluations at the most: some
-seconds. Chosen on: one planted world of 100 domains (seed 1000, a reporting one), whose draws at half of the first
-number were worth too few."""
+"""The most that the draws of a target may cost: runs x domains x evaluations of the gradient (some seconds), and
+evaluations. Chosen on: one planted world of 100 domains (seed 1000, a reporting one), whose draws at half of the
+first number were worth too few."""
 
 
 _FEW_COORDINATES = 20
-"""Where chains along the gradient did not settle, walkers try, with so many coordinates at the most. No data."""
+"""If the gradient-based chains did not settle, an ensemble of walkers is tried, up to this many coordinates. No
+data."""
 
 
 @dataclass(frozen=True)

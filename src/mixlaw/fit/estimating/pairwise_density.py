@@ -32,7 +32,7 @@ from mixlaw.fit.posterior.around import NOISE_SHAPE, Around
 from mixlaw.laws.pairwise import A_RANGE
 
 _NOWHERE = -1e4
-"""Logarithm of no tokens: its exponential is 0. No data."""
+"""Stands for the logarithm of 0 tokens: its exponential is 0. No data."""
 
 _FELT = 2.0
 """tau over the standard deviation of t that the runs alone would give. Chosen on: planted worlds of 64 domains (tuning
@@ -42,13 +42,14 @@ _LOG_TAU = (-12.0, 3.0)
 """Bounds of log tau, in units of a typical run. For safety. No data."""
 
 _INSIDE = (0.02, 0.98)
-"""The chains start with E / L_high and a at most so near to their bounds, in parts of their range. No data."""
+"""E / L_high and a start within this part of the range between their bounds. No data."""
 
 _AT_ONCE = 400_000
-"""Numbers of a points x R x K array that are computed together: what a processor's cache holds. For speed. No data."""
+"""How many numbers of a points x R x K array are computed at once: about what a processor's cache holds. For speed.
+No data."""
 
 _FLAT = 0.02
-"""Added to the information of u, v and x, where the volume alone holds them. For safety. No data."""
+"""Information that is added for u, v and x where only the prior's volume limits them. For safety. No data."""
 
 _CURVE = [LOG_C, E, LOG_BETA]
 

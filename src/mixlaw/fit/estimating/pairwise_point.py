@@ -20,8 +20,8 @@ from mixlaw.fit.size import log_sizes
 from mixlaw.laws.pairwise import WORTH_SD, Mixtures, Pairwise
 
 _PASSES = 8
-"""Estimates of the scatter, and of the point with it: later ones change nothing visible. Chosen on: RegMix's held-out
-mixtures (tuning half), which half as many predict a thirtieth worse."""
+"""How often the scatter, and the point with it, are estimated: more rounds change nothing visible. Chosen on:
+RegMix's held-out mixtures (tuning half), which half as many predict a thirtieth worse."""
 
 _POWER_SD = 0.5
 """Prior standard deviation of the power by which the scatter grows with the loss: weak.
@@ -32,17 +32,18 @@ _GAMMAS = ((0.1, 0.2), (0.0, 0.1), (0.0, 0.1))
 al. 2024, sec. 4, where floor and exponent do not move: they are believed to move little."""
 
 _FLOOR = (0.8, 0.1)
-"""Prior mean and standard deviation of the floor at the largest size over the smallest loss, where rows are
-checkpoints: along runs alone a steep curve above a high floor and a shallow one are hardly told apart. Chosen on: the
-tuning half of a public pretraining sweep's mixtures (docs/lab.md); published ones, 1.69 of about 2 nats in Hoffmann et
-al. 2022, are as high."""
+"""If rows are checkpoints: prior mean and standard deviation of the floor at the largest size, as a share of the
+smallest loss. Single training curves hardly tell a steep curve with a high floor from a shallow one with a low
+floor. Chosen on: the tuning half of a public pretraining sweep's mixtures (docs/lab.md); published ones, 1.69 of
+about 2 nats in Hoffmann et al. 2022, are as high."""
 
 _OPEN = 1e-10
-"""A direction in which nothing holds the parameters has this part of the largest information. For safety. No data."""
+"""Information, as a part of the largest, in a direction in which nothing determines the parameters. For safety. No
+data."""
 
 _FEWEST_DEGREES = 0.2
-"""Part of the runs that are degrees of freedom for the noise at the least: with few runs and many parameters that
-priors half hold, the count of what is left is too pessimistic. No data."""
+"""Least degrees of freedom of the noise, as a part of the runs: with few runs and many parameters, counting
+parameters that priors partly determine would be too pessimistic. No data."""
 
 
 @dataclass

@@ -23,8 +23,8 @@ from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise, log_odds
 
 LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
 _LOG_T, _GAMMAS, _SHOCKS = (-60.0, 30.0), (-2.0, 5.0), 10.0
-"""Bounds of log t, the exponents of size and shocks, nats: so wide that priors hold them, since at a bound they would
-have no variance. No data."""
+"""Bounds of log t, of the exponents of size, and of shocks (nats): so wide that only priors limit them, since at a
+bound a parameter would have no variance. No data."""
 
 
 @dataclass(frozen=True)

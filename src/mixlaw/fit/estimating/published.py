@@ -30,8 +30,8 @@ DELTA = 0.001
 """Where Huber's function bends. Source: Li 2025, section 4."""
 
 _STARTS = (0.5, 0.5), (0.0, 0.5, 1.0, 2.0)
-"""Of beta and the shift; of log C, log k, alpha and log E. They act like a prior. Chosen on: the 13
-published runs, whose parameters in Li 2025, Table 1, they reproduce."""
+"""Starting values of beta and the shift, and of log C, log k, alpha and log E. They act like a prior. Chosen on: the
+13 published runs, whose parameters in Li 2025, Table 1, they reproduce."""
 
 
 def fit_published(own_R: np.ndarray, others: float, losses_R: np.ndarray) -> np.ndarray:

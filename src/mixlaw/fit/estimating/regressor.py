@@ -20,7 +20,8 @@ from mixlaw.laws import LawKind
 from mixlaw.laws.base import Parameter, Predictor
 
 _FOLDS = 5
-"""Parts of the runs, each held out once, that say how far runs lie from a regressor. Usual. No data."""
+"""Number of parts of the runs, each held out once, to measure how far runs lie from a regressor's prediction. Usual.
+No data."""
 
 
 @dataclass(frozen=True)

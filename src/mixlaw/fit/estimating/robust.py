@@ -25,7 +25,7 @@ BEND = 2.0
 mixtures, before the split, where others gained nothing."""
 
 _PASSES, _CLIPPINGS = 5, 20
-"""Estimates of the noise, and repetitions of each at the most. No data."""
+"""How often the noise is estimated, and the largest number of repetitions of each estimate. No data."""
 
 _CLIPPED = 0.9205
 """Mean of min(x^2, BEND^2) for a standard normal x: makes the clipped estimate consistent.

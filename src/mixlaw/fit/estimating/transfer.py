@@ -30,21 +30,22 @@ from mixlaw.fit.units import MILLION
 from mixlaw.laws.transfer import NAMES, Transfer
 
 _WALKERS = 100
-"""Walkers of the ensemble: twenty times the coordinates. No data."""
+"""Number of walkers in the ensemble: twenty times the coordinates. No data."""
 
 _WIDTHS = (3.0, 0.1, 0.2, 0.5, 3.0)
 """Standard deviations of the walkers that start farther off, in the straight coordinates; the first and the last in
 standard deviations of the noise. No data."""
 
 _SINGULAR = 1e-10
-"""Runs determine nothing whose singular value is at most this part of the largest: there is no fit. No data."""
+"""There is no fit if a singular value is at most this part of the largest: the runs do not determine that direction.
+No data."""
 
 
 _AT_BOUND = 1e-6
-"""A coordinate this near to a bound sits at it. No data."""
+"""A coordinate this close to a bound counts as being at it. No data."""
 
 _NEAR = 1e-3
-"""The same of the walkers that start near the point, in these widths. No data."""
+"""The same for the walkers that start near the point, in units of these widths. No data."""
 
 
 @dataclass(frozen=True)

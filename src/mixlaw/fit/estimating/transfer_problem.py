@@ -32,7 +32,8 @@ _CANDIDATES, _CANDIDATE_SD, _DIFFERENT = 1024, 1.2, 0.3
 in tau, alpha and log beta. No data."""
 
 _OTHERS_WORTH = 0.2
-"""What a token of another domain counts in the unit of tokens, which puts typical runs near 1. No data."""
+"""Weight of a token of another domain in the unit of tokens, which is chosen so that typical runs are near 1. No
+data."""
 
 _NOISE_DEGREES = 2.0
 """Degrees of freedom of the prior of the noise around its estimate: few, so weak. No data."""

@@ -23,10 +23,10 @@ from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.fit.posterior.ensemble import sample
 
 _WORK = 2.0e8
-"""Elementary evaluations (draws x runs x coordinates) that the walkers may cost: some seconds a target. No data."""
+"""Most work that the walkers may take for a target (draws x runs x coordinates): some seconds. No data."""
 
 _MOST_SWEEPS, _FEWEST_SWEEPS = 2000, 100
-"""Sweeps of the ensemble at the most; where fewer than the fewest can be paid for, the normal approximation stays.
+"""Largest and smallest number of sweeps of the ensemble; if the work allows fewer, the normal approximation is kept.
 No data."""
 
 _PULLED, _AGREE = 0.5, 0.1

@@ -27,19 +27,19 @@ from typing import Any
 import numpy as np
 
 RHAT = 1.05
-"""Chains agree where R-hat is below. Vehtari et al. advise 1.01, the old habit was 1.1. No data."""
+"""Chains agree if R-hat is below this. Vehtari et al. advise 1.01, the old habit was 1.1. No data."""
 
 _GROUPS = 4
-"""Groups of chains whose means are compared, as many as chains are usually run. No data."""
+"""How many groups of chains are compared by their means: the usual number of chains. No data."""
 
 EFFECTIVE = 200.0
-"""As many independent draws are wanted: an end of a 90 % interval then lies within a twelfth of its distance to the
-middle in two of three cases (binomial error of a 5 % quantile of a normal). No data."""
+"""How many independent draws are wanted: with them, an end of a 90 % interval then lies within a twelfth of its
+distance to the middle in two of three cases (binomial error of a 5 % quantile of a normal). No data."""
 
 
 _POOR = 0.25
-"""Part of the wanted draws below which users are warned: an end of a 90 % interval is then off by twice as much. The
-same part bounds R-hat. No data."""
+"""Users are warned if the effective draws are fewer than this part of the wanted ones: an end of a 90 % interval is
+then twice as uncertain. R-hat has a limit from the same part. No data."""
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,11 @@ import numpy as np
 from mixlaw.fit.posterior.convergence import Convergence, convergence
 
 _DEGREES = 5.0
-"""Of freedom of the Student t: heavier tails than a posterior's, so that no walker is stuck far out. No data."""
+"""Degrees of freedom of the Student t: its tails are heavier than a posterior's, so that no walker is stuck far out.
+No data."""
 
 _LOOKED_AT = 8_000
-"""States of all walkers that convergence is judged by, at most: evenly chosen. For speed. No data."""
+"""Largest number of states of all walkers, evenly chosen, from which convergence is judged. For speed. No data."""
 
 _JUMP, _LONG = 2.38, 0.1
 """Size of a difference move, over the root of twice the coordinates; share of those that have size 1 instead, and so

@@ -27,30 +27,31 @@ import numpy as np
 from mixlaw.fit.posterior.convergence import Convergence, convergence
 
 _CHAINS = 8
-"""As many as are compared two by two in four groups. No data."""
+"""Number of chains: two in each of four groups, which are compared. No data."""
 
 _WARM_UP = (20, 20, 40)
-"""Proposals of the three rounds of warming up; after the first two the metric is made anew. Chosen on: planted worlds
-of 12 and 64 domains (tuning seeds), where fewer left the metric behind."""
+"""Proposals in the three warm-up rounds; the metric is estimated again after the first two. Chosen on: planted
+worlds of 12 and 64 domains (tuning seeds), where fewer left the metric behind."""
 
 _FEWEST, _MORE = 48, 1.3
-"""Proposals of each chain before convergence is looked at, and by how many times more before it is again. No data."""
+"""Proposals of each chain before convergence is checked, and the factor until it is checked again. No data."""
 
 _MOST = 2000
-"""Proposals of each chain at the most. No data."""
+"""Largest number of proposals of each chain. No data."""
 
 _PATH, _LONGEST = 2.2, 30
-"""Mean length of a proposal's path, in standard deviations of the metric, and its steps at the most. Chosen on:
-planted worlds of 64 domains (tuning seeds), where an independent draw took 42, 37 and 37 evaluations at 1.5, 2.2 and 3,
-and with interference 140, 122 and 190."""
+"""Mean length of a proposal's path, in standard deviations of the metric, and its largest number of steps. Chosen
+on: planted worlds of 64 domains (tuning seeds), where an independent draw took 42, 37 and 37 evaluations at 1.5, 2.2
+and 3, and with interference 140, 122 and 190."""
 
 _ACCEPTED = 0.7
-"""Share of proposals that the step size is to have accepted. Source: .651 is optimal in many dimensions (Beskos et al.
-2013, Bernoulli 19:1501-1534); a little more where they are few. No data."""
+"""Share of accepted proposals to which the step size is adapted. Source: .651 is optimal in many dimensions (Beskos
+et al. 2013, Bernoulli 19:1501-1534); a little more where they are few. No data."""
 
 _FIRST_STEP, _SHRINKAGE, _DELAY, _DECAY = 0.5, 0.1, 5, 0.75
-"""Of dual averaging: the first step size, how strongly it is pulled, the delay, and the decay of its memory. Source:
-Hoffman and Gelman 2014, section 3.2.1. Differs: rounds are short, so the pull is weaker and the delay shorter."""
+"""Settings of dual averaging: the first step size, how strongly it is pulled, the delay, and the decay of its
+memory. Source: Hoffman and Gelman 2014, section 3.2.1. Differs: rounds are short, so the pull is weaker and the
+delay shorter."""
 
 _LEAST = 1e-9
 """Eigenvalues of the metric are at least this part of the largest. For safety. No data."""
