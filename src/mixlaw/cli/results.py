@@ -43,11 +43,7 @@ def export(
     ] = "auto",
     max_dropped: Annotated[
         float,
-        typer.Option(
-            help="Largest part of the rows that a tool may skip by its own rules; other rows replace them.",
-            min=0,
-            max=1,
-        ),
+        typer.Option(help="Largest part of the rows that a tool may skip by its own rules.", min=0, max=1),
     ] = 0.01,
     out: Annotated[Path | None, typer.Option(help="Output folder; default exports/<tool>-<id> in the study.")] = None,
     as_json: opt.AsJson = False,
