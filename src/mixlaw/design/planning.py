@@ -1,4 +1,4 @@
-"""From a configuration's wishes to a list of runs, within what the data hold."""
+"""From the options of a plan to a list of runs, within what the data hold."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a plan asks of its design; a design uses some of it (`KEYS`).
+    """Options of a plan; each design uses some of them (`KEYS`).
 
     Attributes:
-        levels: of `grid`: tokens of a domain over `base_tokens`.
-        run_tokens: of `simplex_lattice` its totals, of `dirichlet` the fewest and most tokens of a run, or one total.
-        min_share: of `simplex_lattice` and `dirichlet`: least share of every domain.
-        proxy_tokens: of `d_optimal`, `g_optimal` and `sequential`: most tokens of all runs together.
-        batch: of `sequential`: how many runs are chosen at a time; None: as many as domains, at least 3.
-        threshold: of `sequential`: it ends when the 95th percentile of the regret is below this share of the loss.
-        law: of `d_optimal` and `g_optimal`: whose parameters or predictions the runs should determine; `auto` is
-            `transfer`.
+        levels: for `grid`: tokens of a domain divided by `base_tokens`.
+        run_tokens: for `simplex_lattice` its totals; for `dirichlet` the fewest and most tokens of a run, or one total.
+        min_share: for `simplex_lattice` and `dirichlet`: smallest share of every domain.
+        proxy_tokens: for `d_optimal`, `g_optimal` and `sequential`: most tokens of all runs together.
+        batch: for `sequential`: how many runs are chosen at a time; None: as many as domains, at least 3.
+        threshold: for `sequential`: it ends when the 95th percentile of the regret is below this share of the loss.
+        law: for `d_optimal` and `g_optimal`: the law whose parameters or predictions the runs should determine; `auto`
+            is `transfer`.
     """
 
     levels: Sequence[float] | None = None
@@ -74,8 +74,8 @@ class Task:
         available: domain -> distinct training tokens there are.
         base_tokens: n, the tokens of every domain in the middle of the design.
         runs: how many are wanted.
-        seed: of whatever is random.
-        wishes: what is special to the design.
+        seed: seed of whatever is random.
+        wishes: options of the design.
         notes: sentences for the user; a design adds what it decides.
     """
 
@@ -113,21 +113,21 @@ def design_runs(
     replicates: int = 0,
     wishes: Wishes | None = None,
 ) -> tuple[list[PlannedRun], list[str]]:
-    """Return the proxy runs and sentences about what was decided and what it costs.
+    """Return the proxy runs, and sentences for the user about choices and costs.
 
     Args:
         design: a key of `DESIGNS` or of `ALIASES`.
         available_tokens: domain -> distinct training tokens there are.
         budget_tokens: the target budget.
-        base_tokens: n a domain; None: a tenth of a domain's equal share of the budget, within what the data hold.
-        runs: how many; None: 1 + 4 K, for `sequential` at most twice that. The published design has no other number.
-        seed: of whatever is random in the design.
-        replicates: how many further runs repeat the first mixture under other seeds, to measure the noise.
-        wishes: what is special to the design; None for its defaults.
+        base_tokens: n per domain; None: a tenth of a domain's equal share of the budget, within what the data hold.
+        runs: how many; None: 1 + 4 K, for `sequential` at most twice that. The published design has always 1 + 4 K.
+        seed: seed of whatever is random in the design.
+        replicates: how many further runs repeat the first mixture with other seeds, to measure the noise.
+        wishes: options of the design; None for its defaults.
 
     Raises:
-        DesignError: there is no such design, a wish is none of its own, a domain is too small for it, or the number of
-            runs does not fit it.
+        DesignError: there is no such design, an option is not one of its own, a domain is too small for it, or the
+            number of runs does not fit it.
     """
     wishes = wishes or Wishes()
     if design not in design_names():
@@ -170,19 +170,19 @@ def default_base_tokens(available_tokens: Mapping[str, int], budget_tokens: int)
 
 
 def design_names() -> list[str]:
-    """Return what `plan.design` may be, other names first."""
+    """Return the possible values of `plan.design`, other names first."""
     return [*ALIASES, *DESIGNS]
 
 
 def register(name: str, make: Callable[[Task], Mixtures]) -> None:
-    """Make a design known by its name, for this process: `plan: {design: NAME}`, `design_runs(NAME, ...)`.
+    """Register a design under a name, for this process: `plan: {design: NAME}`, `design_runs(NAME, ...)`.
 
     Args:
-        name: what the plan calls it.
-        make: from what the plan asks for to the mixtures, (name, {domain: tokens}); the first is the base mixture.
+        name: the name for `plan.design`.
+        make: function of a `Task` that returns the mixtures, (name, {domain: tokens}); the first is the base mixture.
 
     Raises:
-        DesignError: the name belongs to a design already.
+        DesignError: the name already belongs to a design.
     """
     if name in design_names():
         raise DesignError(f"The name '{name}' already belongs to a design.", "Give your design another name.")

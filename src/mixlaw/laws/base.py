@@ -2,10 +2,10 @@
 
 A law is a value without state, made for the domains and one target: `Pairwise(("chat", "math"), "math")`. Parameters
 travel as arrays whose last axis is P, in the order of `parameters`, so that one call evaluates one parameter vector or
-a thousand posterior draws. A law does not know how it is fitted. It says of each parameter its bounds, the scale on
+a thousand posterior draws. A law does not know how it is fitted. For each parameter it gives its bounds, the scale on
 which a step is natural, what is believed before any run and what it stands for; and it proposes starting points.
 
-What only some laws can say is optional, each a protocol of its own: where the loss is convex (`Convex`), that it
+What only some laws know is optional, each in its own protocol: where the loss is convex (`Convex`), that it
 depends on one weight alone (`Separable`), and in which coordinates its posterior is not curved (`PowerCurve`).
 
 A law counts tokens in any unit: `rescale` turns the parameters of one unit into those of another. Fits work in units of
@@ -54,7 +54,7 @@ class Parameter:
 
 
 def places(law: Law, role: str) -> np.ndarray:
-    """Return the places among a law's parameters of those with a role."""
+    """Return the positions of a law's parameters that have a role."""
     return np.array([p for p, parameter in enumerate(law.parameters) if parameter.role == role], int)
 
 
@@ -63,7 +63,7 @@ class Law(Protocol):
     """An equation for the loss of one target, nats per supervised token.
 
     Attributes:
-        name: what `--law` says.
+        name: the name for `--law`.
         domains: the K domains, in the order of the token columns.
         target: the validation set; for some laws it must be one of the domains.
         parameters: P of them.
@@ -111,7 +111,7 @@ class Law(Protocol):
         Args:
             tokens_RK: (R, K) in units of a typical run's total.
             losses_R: nats per supervised token.
-            count: how many are wanted.
+            count: how many to return.
         """
         ...
 
@@ -125,7 +125,7 @@ class Convex(Protocol):
         ...
 
     def falling(self, theta_SP: np.ndarray) -> bool:
-        """Return whether the loss rises with no domain's tokens, for all of these (S, P) parameters."""
+        """Return whether more tokens of any domain never raise the loss, for all of these (S, P) parameters."""
         ...
 
 
@@ -175,7 +175,7 @@ class Regressor(Protocol):
     """A predictor of one target's loss without an equation.
 
     Attributes:
-        name: what `--law` says.
+        name: the name for `--law`.
     """
 
     name: str
@@ -186,9 +186,9 @@ class Regressor(Protocol):
         Args:
             tokens_RK: (R, K) in units of a typical run's total.
             losses_R: nats per supervised token.
-            seed: of anything random inside.
+            seed: seed of anything random inside.
 
         Raises:
-            MissingExtra: a package that it needs is not installed.
+            MissingExtra: a package that the regressor needs is not installed.
         """
         ...

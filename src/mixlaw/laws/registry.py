@@ -1,4 +1,4 @@
-"""Laws by name: the built-in ones, those of installed packages, and the user's own.
+"""Laws by name: the built-in ones, those of installed packages, and your own.
 
 A law is a class (or a function) that is called with the domains and a target; a regressor is a class with `fit`
 (`mixlaw.laws.base`). Wherever a law is wanted, in Python, in mix.yaml and on the command line, these are the same:
@@ -53,7 +53,7 @@ class LawKind:
     """A law before it is made for domains and a target.
 
     Attributes:
-        name: what `--law` says.
+        name: the name for `--law`.
         law: (domains, target) -> the law; None for a regressor.
         regressor: () -> the regressor; None for a law.
     """
@@ -81,17 +81,17 @@ class LawKind:
 
 
 def register(law: Made, name: str | None = None) -> Made:
-    """Make a law or regressor known by its name, for this process; usable as a decorator.
+    """Register a law or regressor under its name, for this process; usable as a decorator.
 
     Args:
         law: a class, or a function of the domains and the target.
-        name: what `--law` says; None for the law's own `name`.
+        name: the name for `--law`; None for the law's own `name`.
 
     Returns:
         The same object.
 
     Raises:
-        ConfigError: it is neither, has no name, or the name belongs to a built-in law.
+        ConfigError: it is neither a law nor a regressor, has no name, or the name belongs to a built-in law.
     """
     kind = _kind_of(law)
     kind = dataclasses.replace(kind, name=name or kind.name)
@@ -107,11 +107,11 @@ def names() -> tuple[str, ...]:
 
 
 def find(law: Any, folder: Path | None = None) -> LawKind:
-    """Return the law that is meant.
+    """Return the law with a name, of a class, or like an instance.
 
     Args:
         law: a name, a class, an instance, or `package.module:Class` (see the module).
-        folder: where a module may lie that is not installed; None: the working directory.
+        folder: where to look for a module that is not installed; None: the working directory.
 
     Raises:
         ConfigError: there is no such law, or it cannot be imported.

@@ -33,22 +33,22 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class SolveWishes:
-    """What is asked of the best mixture.
+    """Objective and constraints of the best mixture.
 
     Attributes:
         objective: `mean` (every target counts 1), `weighted`, or `max` (the largest of the expected losses of the
             targets with a weight above 0). None: `weighted` where there are target weights, else `mean`.
-        target_weights: target -> g_j >= 0; targets left out count 0. None: every target counts 1.
+        target_weights: target -> g_j >= 0; targets without one count 0. None: every target counts 1.
         minimum: domain -> smallest share.
         maximum: domain -> largest share.
-        available: domain -> distinct training tokens there are; also gives the natural mixture and the epochs.
-        max_epochs: most passes over a domain; needs `available`.
+        available: domain -> distinct training tokens; also determines the natural mixture and the epochs.
+        max_epochs: largest number of passes over a domain; needs `available`.
         groups: further linear constraints on the shares, such as `code + math <= 0.5` (see
             `mixlaw.core.linear_constraint`).
-        ceilings: target -> nats that its expected loss must not exceed (`floor` in mix.yaml and on the command line).
-        no_worse: target -> percent: its expected loss must not exceed that of the reference by more.
-        reference: mixture of `no_worse`: `natural`, `equal` or domain -> share. None: natural where the available
-            tokens are known, else equal.
+        ceilings: target -> largest expected loss, nats (called `floor` in mix.yaml and on the command line).
+        no_worse: target -> percent by which its expected loss may exceed that of the reference at most.
+        reference: mixture that `no_worse` compares with: `natural`, `equal` or domain -> share. None: natural if the
+            available tokens are known, else equal.
         prior: a mixture, given likewise, towards which the weights are pulled: + strength KL(w || prior). A domain of
             which it has nothing gets the weight 0.
         prior_strength: nats.

@@ -33,7 +33,7 @@ def check_regressor(make: MakeRegressor, seed: int = 0) -> None:
 
     Args:
         make: makes the regressor, usually its class.
-        seed: of the runs drawn.
+        seed: seed of the runs drawn.
 
     Raises:
         AssertionError: a property does not hold; the message names the regressor, the property and the deviation.

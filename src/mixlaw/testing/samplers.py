@@ -37,7 +37,7 @@ def check_sampler(sample: Sampler, seed: int = 0) -> None:
 
     Args:
         sample: (log density, (S, P) walkers, generator, draws) -> (draws, P) draws and what they are worth.
-        seed: of walkers and draws.
+        seed: seed of walkers and draws.
 
     Raises:
         AssertionError: a property does not hold; the message names the property and the deviation.

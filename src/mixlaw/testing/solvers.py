@@ -50,7 +50,7 @@ def check_solver(solve: Solver, seed: int = 0) -> None:
 
     Args:
         solve: (fit, budget in tokens, fields of `SolveWishes` by name) -> `Solution`.
-        seed: of the mixtures that it is compared with.
+        seed: seed of the mixtures that it is compared with.
 
     Raises:
         AssertionError: a property does not hold; the message names the property and the deviation.
@@ -133,7 +133,7 @@ def degenerate_problems_have_their_only_answer(solve: Solver, seed: int = 0) -> 
 
 
 def what_cannot_be_met_is_refused(solve: Solver, seed: int = 0) -> None:
-    """Bounds that no mixture meets are Infeasible, and unknown domains or no budget a ConfigError: never a number."""
+    """Bounds that no mixture meets raise Infeasible, unknown domains or no budget raise ConfigError: never a number."""
     most = dict.fromkeys(_DOMAINS, 0.3)
     asked = (
         (Infeasible, _BUDGET, {"maximum": most}),

@@ -1,8 +1,8 @@
 """What must hold of a tokenizer with its chat template, one function per property; each raises AssertionError.
 
 The checks render conversations of a few words that occur nowhere else, and look for these words among the supervised
-tokens. They share no code with the masks. A conversation that the template cannot carry must be refused with an error,
-which is no failure: `template_cases` lists what is.
+tokens. They share no code with the masks. A conversation that the template cannot render must be refused with an error,
+which is not a failure: `template_cases` lists these.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def check_template(tokenizer: Any) -> None:
 
     Raises:
         AssertionError: a property does not hold; the message names the kind of conversation.
-        DataError: it has no chat template, or no fast version.
+        DataError: the tokenizer has no chat template, or no fast version.
     """
     for check in TEMPLATE_CHECKS:
         check(tokenizer)
@@ -92,7 +92,7 @@ def template_cases(tokenizer: Any, name: str = "the model") -> dict[str, str]:
         name: of the model, for the reasons.
 
     Raises:
-        DataError: it has no chat template, or no fast version.
+        DataError: the tokenizer has no chat template, or no fast version.
     """
     chat, found = ChatTokenizer(tokenizer, name), {}
     for kind, (conversation, _, _) in CASES.items():

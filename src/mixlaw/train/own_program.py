@@ -4,8 +4,8 @@
     ...                                         # train on spec["train_file"], save the model as transformers does
     write_result(spec, evaluate_model(spec, folder), steps=steps)
 
-A program needs none of this: the files are plain JSON (docs/trainers.md has their schemas). It saves an evaluation of
-one's own, and losses are then the same as those of the trainer `native`, token for token.
+A program can do without this: the files are plain JSON (docs/trainers.md has their schemas). But it saves writing an
+evaluation, and losses are then the same as those of the trainer `native`, token for token.
 """
 
 from __future__ import annotations

@@ -35,10 +35,10 @@ _registered: dict[str, type[Trainer]] = {}
 
 
 def register(trainer: TrainerClass) -> TrainerClass:
-    """Make a trainer known under its `name`, and return it: usable as a decorator.
+    """Register a trainer under its `name`, and return it: usable as a decorator.
 
     Raises:
-        ConfigError: it is no usable trainer, workers could not import it, or another one has its name.
+        ConfigError: it is not a usable trainer, workers could not import it, or another one has its name.
     """
     _require_usable(trainer)
     _importable(trainer)
@@ -57,10 +57,10 @@ def find_trainer(trainer: str | type[Trainer], folder: Path | None = None) -> ty
 
     Args:
         trainer: a name, `package.module:Class`, or a class.
-        folder: where a module may lie that is not installed: the working directory.
+        folder: where to look for a module that is not installed: the working directory.
 
     Raises:
-        ConfigError: there is none of that name, it cannot be imported, or it is no usable trainer.
+        ConfigError: there is no trainer of that name, it cannot be imported, or it is not a usable trainer.
     """
     if not isinstance(trainer, str):
         return _require_usable(trainer)

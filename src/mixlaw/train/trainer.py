@@ -32,19 +32,19 @@ class NoOptions:
 class Trainer(ABC):
     """Trains one run at a time and may keep the base model loaded between runs.
 
-    Contract: `run` returns the same record for the same spec in any process, whatever ran before. It may write
+    Contract: `run` returns the same record for the same spec in any process, whatever was trained before. It may write
     logs and curves into `folder`, never `record.json`. With `spec.keep_model` it leaves the trained model in
     `folder/model`, as transformers saves one, or raises RunFailed where it cannot. It raises RunFailed instead of
     returning a loss that is not finite. `mixlaw.testing.check_trainer` checks all of that.
 
-    Class attributes, which say what mixlaw has to know before it makes the trainer:
+    Class attributes, which mixlaw reads before it makes the trainer:
         name: what messages and `register` call it; the class's own name unless it is set.
         Options: a frozen dataclass of the keys that it alone reads under `train:`, of types that JSON has. Pydantic
             checks the values; `Annotated[float, Field(gt=0, description="what it is")]` says ranges and the meaning.
             Its `__post_init__` may raise ConfigError or ValueError.
         packages: packages that must be installed where it trains.
         extra: mixlaw's extra that brings them; empty for a trainer outside mixlaw.
-        reads_text: whether it needs the conversations as text beside the token rows (`mixlaw.data.texts`).
+        reads_text: whether it needs the conversations as text, too, not only as tokens (`mixlaw.data.texts`).
         working_directory: `used` where it starts programs or reads files in `folder`, `needed` where it cannot do
             without that folder on every machine, `unused` where it has no use for one. The key
             `train.working_directory` chooses the folder; without it, it is that of mix.yaml.
@@ -98,7 +98,7 @@ class Trainer(ABC):
 
     @classmethod
     def check(cls, options: Any, folder: Path) -> None:
-        """Say what will fail on this machine, before anything is tokenised; imports no large package.
+        """Raise what would fail on this machine, before anything is tokenised; imports no large package.
 
         Args:
             options: an instance of `Options`.
@@ -120,7 +120,7 @@ class Trainer(ABC):
     def inputs(cls, options: Any, folder: Path) -> Mapping[str, str]:
         """Return what else determines a run's result: name -> content hash, such as that of a file that it reads.
 
-        Model, settings, options and data are counted already. Where one of these changes, runs are trained anew.
+        Model, settings, options and data are included already. If any of these changes, runs are trained again.
         """
         return {}
 
@@ -130,7 +130,7 @@ class Trainer(ABC):
 
         Args:
             spec: the run.
-            folder: the run's own folder, for what the trainer wants to keep.
+            folder: the run's own folder, for files that the trainer keeps.
             progress: called after each optimiser step.
 
         Raises:
