@@ -46,7 +46,7 @@ DO = {
         "The runs are too much alike to tell the parameters of the law apart. Every domain needs at least three "
         "different amounts, and the amounts of the other domains must differ, too. `design: space_filling` does that."
     ),
-    "did_not_converge": "Look at the table: has a run diverged, are tokens given in millions, are columns swapped?",
+    "did_not_converge": "Look at the run table: has a run diverged, are tokens given in millions, are columns swapped?",
     "solve": "The message names the option. Weights need a fit of a law that has an equation.",
     "infeasible": "The message names the bounds that bind and the largest budget, cap or number of epochs that works.",
     "newer_format": (
@@ -59,12 +59,12 @@ DO = {
     ),
     "file": (
         "The message names the path, if the operating system gives it. If the disk is full, free some space. What is "
-        "done is kept, and the same command goes on where it stopped."
+        "done is kept, and the same command continues where it stopped."
     ),
     "usage": "There is no such command or option, or its value is missing: see `mixlaw COMMAND --help`. Exit code 2.",
     "interrupted": (
         "You pressed Ctrl-C, or the process was told to end (SIGTERM). Finished runs are kept; the same command, which "
-        "the message repeats, goes on from there. Exit code 130, or 143 after a SIGTERM."
+        "the message repeats, continues from there. Exit code 130, or 143 after a SIGTERM."
     ),
     "internal": "A bug in mixlaw. Please report it, with the traceback that `--debug` shows.",
 }
@@ -76,8 +76,8 @@ Written by `make docs` from `mixlaw.core.errors`; a test compares the two.
 
 An error states what is wrong, with the values, and what to do. On the command line it is one line on stderr; with
 `--json` it is `{"error": {"code", "message", "hint"}}` on stdout. The codes do not change between versions. In Python
-each code is a class of `mixlaw.core.errors`; all of them derive from `mixlaw.MixlawError`. The exit code is 1 where
-nothing else is written here. It is 3 where the command has done its work but some of the runs failed (`run`, `train`),
+each code is a class of `mixlaw.core.errors`; all of them derive from `mixlaw.MixlawError`. The exit code is 1 unless
+stated otherwise. It is 3 where the command has done its work but some of the runs failed (`run`, `train`),
 and with `runs_failed`; 130 after Ctrl-C and 143 after a SIGTERM.
 """
 

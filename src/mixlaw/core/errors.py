@@ -6,7 +6,7 @@
     ├── DesignError          the planned runs are impossible
     ├── StudyError           the study folder is in a state that forbids the step
     │   ├── RunFailed        one training run ended without a record
-    │   └── RunsFailed       so many of them that no law can be fitted to the others
+    │   └── RunsFailed       so many runs that no law can be fitted to the others
     ├── FitError             no law could be fitted
     │   ├── TooFewRuns
     │   ├── NotIdentifiable
@@ -132,7 +132,7 @@ class Infeasible(SolveError):
 
 
 class NewerFormat(MixlawError):
-    """A file was written by a newer version of mixlaw: it is not damaged, so nothing is done again in its place."""
+    """A file was written by a newer version of mixlaw; it is not damaged, and mixlaw does not replace it."""
 
     code = "newer_format"
 
