@@ -1,18 +1,22 @@
 """A Hugging Face causal language model as the trainer uses it: summed losses of packed batches, and a way back.
 
-Three things are checked on the loaded model rather than believed, on a dozen random tokens:
+Four things are checked on the loaded model rather than believed, on a dozen random tokens:
 that packed conversations don't see one another, that logits may be computed on the supervised positions only
-(hidden states, then the output layer; some architectures scale or cap logits after it), and that positions fit.
+(hidden states, then the output layer; some architectures scale or cap logits after it), that attention may be computed
+conversation by conversation (`mixlaw.train.conversation_attention`, on a CPU), and that positions fit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixlaw.core.errors import ConfigError, MissingExtra
+from mixlaw.train import head_loss
+from mixlaw.train.conversation_attention import NAME, CannotAttend, layout_of, register
 from mixlaw.train.packing import PackedBatch, collate
 from mixlaw.train.saving import save_model
 from mixlaw.train.settings import ModelSettings, TrainSettings
@@ -20,13 +24,12 @@ from mixlaw.train.settings import ModelSettings, TrainSettings
 if TYPE_CHECKING:
     import torch
 
-# Elements of one block of logits (rows x vocabulary); larger losses are computed in blocks, with the logits
-# computed again in the backward pass. 2**27 float32 are 512 MiB.
-_LOGITS_BLOCK = 2**27
 # On a CPU, rows up to this length are a sixth faster with plain matrix products than with sdpa's masked kernel;
 # from 512 on, sdpa is a sixth faster (1M parameters, bfloat16, one thread; tokens/s: 10,800 and 9,400 at 256,
-# 6,200 and 7,400 at 512).
+# 6,200 and 7,400 at 512). Only for models whose attention cannot be computed conversation by conversation.
 _EAGER_MAX_LENGTH = 256
+# Bytes of attention probabilities that are kept for the backward pass; of larger batches they are computed again.
+_KEPT_PROBABILITIES = 2**28
 
 
 class CausalLM:
@@ -53,7 +56,7 @@ class CausalLM:
         self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
         _check_length(self.network.config, train.max_length, model.name_or_path)
         self._origin = model
-        self._on_supervised_only = False
+        self._on_supervised_only = self._by_conversation = False
         self._probe(model, train)
 
     @staticmethod
@@ -74,7 +77,7 @@ class CausalLM:
         lm.attention = str(getattr(network.config, "_attn_implementation", "sdpa"))
         lm.vocabulary = network.get_input_embeddings().weight.shape[0]
         lm.parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        lm._base, lm._on_supervised_only, lm._origin = {}, False, model
+        lm._base, lm._on_supervised_only, lm._by_conversation, lm._origin = {}, False, False, model
         return lm
 
     def reset(self) -> None:
@@ -92,10 +95,12 @@ class CausalLM:
     def sum_nats(self, batch: PackedBatch) -> torch.Tensor:
         """Return the summed negative log-likelihood of the batch's supervised tokens, nats, float32, with gradient."""
         torch = _import_torch()
-        predict, labels = self._indices(batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            states, head = self._states(batch, predict)
-            block = max(1, _LOGITS_BLOCK // self.vocabulary)
+            states, head, labels = self._states(batch)
+            if head_loss.fits(head):
+                dtype = torch.bfloat16 if self.bfloat16 else states.dtype
+                return head_loss.sum_nats(head, states, labels, dtype)
+            block = self._rows_at_once
             if len(labels) <= block:
                 return _sum_nats(head, states, labels)
             from torch.utils.checkpoint import checkpoint
@@ -107,36 +112,40 @@ class CausalLM:
     def token_nats(self, batch: PackedBatch) -> torch.Tensor:
         """Return each supervised token's negative log-likelihood, nats, shape (S,), float32 logits, no gradient."""
         torch = _import_torch()
-        predict, labels = self._indices(batch)
-        with torch.no_grad():
+        with torch.inference_mode():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                states, head = self._states(batch, predict)
-            block = max(1, _LOGITS_BLOCK // self.vocabulary)
+                states, head, labels = self._states(batch)
             parts = [
                 torch.nn.functional.cross_entropy(head(h.float()).float(), y, reduction="none")
-                for h, y in zip(states.split(block), labels.split(block), strict=True)
+                for h, y in zip(states.split(self._rows_at_once), labels.split(self._rows_at_once), strict=True)
             ]
             return torch.cat(parts)
 
-    def _indices(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        torch = _import_torch()
-        return (
-            torch.from_numpy(batch.predict_S).to(self.device),
-            torch.from_numpy(batch.labels_S).to(self.device),
-        )
+    @property
+    def _rows_at_once(self) -> int:
+        return max(1, head_loss.LOGITS_AT_ONCE // self.vocabulary)
 
-    def _states(self, batch: PackedBatch, predict: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """Return states at the predicting positions and the function from states to logits."""
+    def _states(self, batch: PackedBatch) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """Return states at the predicting positions, the function from states to logits, and the labels."""
         torch = _import_torch()
-        inputs = {
-            "input_ids": torch.from_numpy(batch.input_ids_BT).to(self.device),
-            "position_ids": torch.from_numpy(batch.position_ids_BT).to(self.device),
-            "use_cache": False,
-        }
+        inputs: dict[str, Any] = {"use_cache": False}
+        if self._by_conversation:
+            batch = batch.in_one_row
+            inputs["layout"] = layout_of(batch.lengths_C, self._keeps_probabilities(batch))
+        inputs["input_ids"] = torch.from_numpy(batch.input_ids_BT).to(self.device)
+        inputs["position_ids"] = torch.from_numpy(batch.position_ids_BT).to(self.device)
+        predict = torch.from_numpy(batch.predict_S).to(self.device)
+        labels = torch.from_numpy(batch.labels_S).to(self.device)
         if self._on_supervised_only:
             states = self.network.base_model(**inputs).last_hidden_state
-            return states.flatten(0, 1).index_select(0, predict), self.network.get_output_embeddings()
-        return self.network(**inputs).logits.flatten(0, 1).index_select(0, predict), torch.nn.Identity()
+            return states.flatten(0, 1).index_select(0, predict), self.network.get_output_embeddings(), labels
+        return self.network(**inputs).logits.flatten(0, 1).index_select(0, predict), torch.nn.Identity(), labels
+
+    def _keeps_probabilities(self, batch: PackedBatch) -> bool:
+        config = self.network.config
+        pairs = float(np.square(batch.lengths_C, dtype=np.float64).sum())
+        layers, heads = (getattr(config, name, 1) or 1 for name in ("num_hidden_layers", "num_attention_heads"))
+        return pairs * layers * heads * (2 if self.bfloat16 else 4) <= _KEPT_PROBABILITIES
 
     def _probe(self, model: ModelSettings, train: TrainSettings) -> None:
         """Find out what the model's architecture allows."""
@@ -155,14 +164,37 @@ class CausalLM:
                     f"attend to one another: a token's loss changes by {np.abs(packed - alone).max():.2g} nats.",
                     "Set train.packing to false, or choose another model.attn_implementation.",
                 )
+
+        def same() -> bool:
+            try:
+                found = np.concatenate([self.token_nats(collate([[one]])).cpu().numpy() for one in pair])
+                packed = self.token_nats(collate([pair])).cpu().numpy() if train.packing else found
+            except (AttributeError, TypeError, RuntimeError, CannotAttend):
+                return False
+            return all(np.allclose(losses, alone, atol=tolerance, rtol=tolerance) for losses in (found, packed))
+
         if _has_body_and_head(self.network):
             self._on_supervised_only = True
-            try:
-                split = np.concatenate([self.token_nats(collate([[one]])).cpu().numpy() for one in pair])
-                self._on_supervised_only = bool(np.allclose(split, alone, atol=tolerance, rtol=tolerance))
-            except (AttributeError, TypeError, RuntimeError):
-                self._on_supervised_only = False
+            self._on_supervised_only = same()
+        if model.attn_implementation == "auto" and self.device.type == "cpu":
+            self._by_conversation = self._attend_by_conversation(train, same)
         self.bfloat16 = bfloat16
+
+    def _attend_by_conversation(self, train: TrainSettings, same: Callable[[], bool]) -> bool:
+        """Switch attention over, and back where the model's losses say that it computes another one."""
+        config = self.network.config
+        window = getattr(config, "sliding_window", None)
+        if (isinstance(window, int) and window < train.max_length) or getattr(config, "attention_dropout", 0):
+            return False
+        register()
+        before, self._by_conversation = self.attention, True
+        self.network.set_attn_implementation(NAME)
+        self.attention = "conversations"
+        if getattr(config, "_attn_implementation", "") == NAME and same():
+            return True
+        self.network.set_attn_implementation(before)
+        self.attention = before
+        return False
 
 
 def _sum_nats(head: Any, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,8 @@ class PackedBatch:
         predict_S: flat indices b * T + t whose output predicts a supervised token, the one at t + 1.
         labels_S: those tokens.
         tokens: real tokens, padding left out.
+        lengths_C: tokens of each conversation, row after row.
+        starts_C: flat index b * T + t at which each begins.
     """
 
     input_ids_BT: np.ndarray
@@ -37,6 +39,28 @@ class PackedBatch:
     predict_S: np.ndarray
     labels_S: np.ndarray
     tokens: int
+    lengths_C: np.ndarray
+    starts_C: np.ndarray
+
+    @property
+    def in_one_row(self) -> PackedBatch:
+        """The same conversations in one row without padding."""
+        if self.tokens == self.input_ids_BT.size:
+            kept = slice(None)
+            predict = self.predict_S
+        else:
+            begins = np.cumsum(self.lengths_C) - self.lengths_C
+            kept = np.repeat(self.starts_C - begins, self.lengths_C) + np.arange(self.tokens)
+            predict = np.searchsorted(kept, self.predict_S)
+        return PackedBatch(
+            self.input_ids_BT.reshape(1, -1)[:, kept],
+            self.position_ids_BT.reshape(1, -1)[:, kept],
+            predict,
+            self.labels_S,
+            self.tokens,
+            self.lengths_C,
+            np.cumsum(self.lengths_C) - self.lengths_C,
+        )
 
 
 def pack(lengths: Sequence[int] | np.ndarray, max_length: int) -> list[list[int]]:
@@ -92,12 +116,17 @@ def collate(conversations: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], le
     input_ids = np.zeros((len(conversations), width), np.int64)
     position_ids = np.zeros_like(input_ids)
     predict, labels = [], []
+    starts: list[int] = []
+    lengths: list[int] = []
     for b, row in enumerate(conversations):
         start = 0
         for ids, supervised in row:
             end = start + len(ids)
             input_ids[b, start:end] = ids
             position_ids[b, start:end] = np.arange(len(ids))
+            if len(ids):
+                starts.append(b * width + start)
+                lengths.append(len(ids))
             chosen = np.flatnonzero(supervised[1:])
             predict.append(b * width + start + chosen)
             labels.append(np.asarray(ids, np.int64)[chosen + 1])
@@ -110,4 +139,6 @@ def collate(conversations: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]], le
         np.concatenate(predict) if predict else empty,
         np.concatenate(labels) if labels else empty,
         sum(used),
+        np.array(lengths, np.int64),
+        np.array(starts, np.int64),
     )

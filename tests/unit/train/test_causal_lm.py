@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixlaw.core.errors import ConfigError
-from mixlaw.train import causal_lm
+from mixlaw.train import causal_lm, conversation_attention, head_loss
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.packing import collate
 from mixlaw.train.settings import ModelSettings
@@ -31,7 +31,7 @@ def test_a_packed_rows_losses_are_those_of_its_conversations_alone(tiny_llama, a
 def test_losses_on_supervised_positions_equal_those_from_all_logits(tiny_llama):
     import torch
 
-    lm = CausalLM(ModelSettings(str(tiny_llama), dtype="float32"), SETTINGS, "cpu")
+    lm = CausalLM(ModelSettings(str(tiny_llama), dtype="float32", attn_implementation="eager"), SETTINGS, "cpu")
     assert lm._on_supervised_only
     batch = collate([conversations()], 70)
     logits = lm.network(
@@ -47,8 +47,10 @@ def test_losses_on_supervised_positions_equal_those_from_all_logits(tiny_llama):
     assert lm.sum_nats(batch).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_a_loss_in_blocks_has_the_same_value_and_gradient(tiny_llama, monkeypatch):
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_loss_in_blocks_has_the_same_value_and_gradient(tiny_llama, monkeypatch, plain):
     lm = CausalLM(ModelSettings(str(tiny_llama), dtype="float32"), SETTINGS, "cpu")
+    monkeypatch.setattr(head_loss, "fits", lambda head: plain)
     batch = collate([conversations()], 70)
 
     def value_and_gradient():
@@ -58,10 +60,45 @@ def test_a_loss_in_blocks_has_the_same_value_and_gradient(tiny_llama, monkeypatc
         return loss.item(), lm.network.get_input_embeddings().weight.grad.clone()
 
     whole, gradient = value_and_gradient()
-    monkeypatch.setattr(causal_lm, "_LOGITS_BLOCK", 4 * VOCABULARY)
+    monkeypatch.setattr(head_loss, "LOGITS_AT_ONCE", 4 * VOCABULARY)
     blocks, gradient_in_blocks = value_and_gradient()
     assert blocks == pytest.approx(whole, rel=1e-6)
     assert (gradient - gradient_in_blocks).abs().max() < 1e-5
+
+
+def gradients_of(lm, batch):
+    lm.reset()
+    loss = lm.sum_nats(batch)
+    loss.backward()
+    return loss.item(), {name: p.grad.clone() for name, p in lm.network.named_parameters()}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_attention_by_conversation_changes_no_loss_and_no_gradient_beyond_rounding(tmp_path, monkeypatch, kept):
+    import torch
+
+    folder = save_tiny_llama(tmp_path / "grouped", num_attention_heads=4, num_key_value_heads=2)
+    plain = CausalLM(ModelSettings(str(folder), dtype="float32", attn_implementation="eager"), SETTINGS, "cpu")
+    ours = CausalLM(ModelSettings(str(folder), dtype="float32"), SETTINGS, "cpu")
+    monkeypatch.setattr(causal_lm, "_KEPT_PROBABILITIES", 2**28 if kept else 0)
+    monkeypatch.setattr(conversation_attention, "QUERIES", 5)
+    assert (plain.attention, ours.attention) == ("eager", "conversations")
+    batch = collate([conversations(), conversations(4, 1), conversations(3, 2)], 70)
+    (loss, gradient), (expected, known) = gradients_of(ours, batch), gradients_of(plain, batch)
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert all(torch.allclose(gradient[name], known[name], atol=1e-5, rtol=1e-4) for name in known)
+    assert np.abs(ours.token_nats(batch).numpy() - plain.token_nats(batch).numpy()).max() < 1e-5
+
+
+def test_a_window_shorter_than_a_row_keeps_the_models_own_attention(tmp_path):
+    from transformers import MistralConfig, MistralForCausalLM
+
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    for window, attention in ((8, "eager"), (64, "conversations")):
+        config = MistralConfig(vocab_size=VOCABULARY, num_key_value_heads=1, sliding_window=window, **sizes)
+        MistralForCausalLM(config).save_pretrained(tmp_path / str(window))
+        lm = CausalLM(ModelSettings(str(tmp_path / str(window)), dtype="float32"), SETTINGS, "cpu")
+        assert lm.attention == attention
 
 
 def test_reset_puts_every_weight_back(tiny_llama):
