@@ -83,11 +83,11 @@ _FIT |= {"scatter": {EACH: [float]}, "noise": {EACH: NOT_NEGATIVE}}
 _RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNTS) | {
     **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": COUNT, "parameters": COUNT}
 }
-_PREPARED = {"row_format": str, "rows_per_source": [COUNT]} | dict.fromkeys(
+_PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | dict.fromkeys(
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
 _MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
-_ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str}
+_ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str, "files?": _TEXTS}
 
 
 def _nested(key: str, shape: Any) -> dict[str, Any]:
@@ -128,6 +128,7 @@ KINDS = {
     ),
     # data: cached rows, and what is made of them
     "rows": Kind("cache/tokens/*/*/meta.json", _CACHE, _ROWS),
+    "texts": Kind("cache/tokens/*/text/meta.json", _CACHE, {"files": _TEXTS}),
     "prepared": Kind("cache/tokens/*/summary.json", _CACHE, _PREPARED, format=3, oldest=3),
     "census": Kind(
         "cache/collections/*.json", "Delete it; the tokens are then counted again.", {"rows": _COUNTS, "without": COUNT}
