@@ -87,6 +87,7 @@ _PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | 
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
 _MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
+_MODEL = {"id": str, "losses": {EACH: {"loss_nats": float}}, "files?": _TEXTS}
 _ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str, "files?": _TEXTS}
 
 
@@ -113,7 +114,7 @@ KINDS = {
     # one run
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),
     "lease": Kind("runs/*/lease.json", "Delete it if no process is training the run.", {"pid": COUNT, "token": str}),
-    "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": SECONDS}),
+    "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": SECONDS, "files?": _TEXTS}),
     "record": Kind("runs/*/record.json", _TRAIN, _RECORD),
     "error": Kind("runs/*/error.json", "Delete it; the run is then trained again.", {"message": str, "hint?": str}),
     "command_spec": Kind(
@@ -139,7 +140,7 @@ KINDS = {
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": COUNT}),
     "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),
-    "model": Kind("models/*/mixlaw.json", _PLACE, {"id": str, "losses": {EACH: {"loss_nats": float}}}),
+    "model": Kind("models/*/mixlaw.json", _PLACE, _MODEL),
 }
 """Name -> kind, of every JSON file that mixlaw writes. Files of other programs (a model's config.json) have none."""
 

@@ -1,8 +1,8 @@
 """The text of a domain's token rows, one JSON line a conversation, for programs that tokenise for themselves.
 
 A folder holds `train.jsonl` and `validation.jsonl`, in the order of the token rows, and `train.npy` and
-`validation.npy`: (R + 1,) byte offsets of the lines. It lies beside the token rows, whose content it shares. `meta.json`
-has the checksums of all four.
+`validation.npy`: (R + 1,) byte offsets of the lines; `meta.json` has the checksums of all four. The folder lies beside
+the token rows, whose content it shares.
 """
 
 from __future__ import annotations
