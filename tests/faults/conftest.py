@@ -12,6 +12,8 @@ from mixlaw.core.domain import Domain
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import prepare_domains
 from mixlaw.data.texts import write_texts
+from page_trainer import write_own_trainer
+from unit.cli.test_study_files import write_inputs
 
 BASE = Path(mixlaw.__file__).parent / "demo" / "tiny_base"
 
@@ -58,3 +60,19 @@ def sound_cache(prepare, tmp_path_factory) -> Path:
     cache = tmp_path_factory.mktemp("sound") / "tokens"
     prepare(cache)
     return cache
+
+
+@pytest.fixture(scope="session")
+def counted_study(tmp_path_factory) -> Path:
+    """A mix.yaml whose study is finished, by the trainer that counts: no test changes it, copy its folder."""
+    folder = tmp_path_factory.mktemp("counted")
+    write_own_trainer(folder)
+    config = write_inputs(folder)
+    text = config.read_text(encoding="utf-8")
+    text = (
+        text.replace("train: {", "train: {trainer: 'own_trainer:Bigram', ")
+        + "fit: {law: transfer, repetition: 'off'}\n"
+    )
+    config.write_text(text, encoding="utf-8")
+    mixlaw.run(config, workers=1)
+    return config

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,9 +83,9 @@ def test_ctrl_c_does_not_wait_for_the_pieces_that_workers_have_begun(tmp_path):
         start_new_session=True,
     )
     assert process.stdout.readline() == "begun\n"
-    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 30
-    while len(open(children).read().split()) < 3 and time.monotonic() < deadline:  # two workers and a resource tracker
+    while len(children.read_text().split()) < 3 and time.monotonic() < deadline:  # two workers and a resource tracker
         time.sleep(0.05)
     time.sleep(1.0)
     began = time.monotonic()
