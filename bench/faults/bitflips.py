@@ -28,6 +28,7 @@ from typing import Any
 
 from bench.faults.studies import finished
 from bench.record import stamp
+
 from mixlaw.api.project import Project
 from mixlaw.core import checksums
 from mixlaw.core.documents import read_document
