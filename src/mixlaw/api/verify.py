@@ -117,10 +117,7 @@ def verify(
     if retrain < 0:
         raise ConfigError(f"--retrain is {retrain}; it must be 0 or more.", "Correct it.")
     said = note or (lambda text: None)
-    project = source if isinstance(source, Project) else None
-    if project is None and not Path(source).is_dir():
-        project = Project.open(Path(source), note)
-    study = project.study if project is not None else Study(Path(str(source)))
+    project, study = _opened(source, note)
     if not is_study(study.folder):
         raise DataError(f"{study.folder} is no study folder: it has no plan.json.", "Name a study or a mix.yaml.")
     said(f"reading the files of {study.folder}")
@@ -137,6 +134,14 @@ def verify(
         return Verified(study.folder, checked, [], "No run is finished.")
     said(f"training {len(specs)} of the finished runs again: {', '.join(spec.name for spec in specs)}")
     return Verified(study.folder, checked, [_again(study, config, spec, on_event) for spec in specs])
+
+
+def _opened(source: str | Path | Project, note: Note | None) -> tuple[Project | None, Study]:
+    if not isinstance(source, Project):
+        if Path(source).is_dir():
+            return None, Study(source)
+        source = Project.open(source, note)
+    return source, source.study
 
 
 def _sample(study: Study, count: int, seed: int) -> list[RunSpec]:

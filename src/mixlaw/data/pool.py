@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mixlaw.core.errors import DataError
+from mixlaw.core.limits import limit, raised
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -59,6 +60,11 @@ def run_tasks(tasks: Sequence[Task], workers: int, common: Any = None) -> list[A
             with _no_main():
                 futures = [pool.submit(function, *arguments) for function, arguments in tasks]
             return [future.result() for future in futures]
+        except MemoryError:
+            raise DataError(
+                f"A process that reads data needs more than {limit('worker_bytes'):,} bytes of memory.",
+                f"Split long rows. {raised('worker_bytes')}",
+            ) from None
         except BrokenProcessPool:
             raise DataError(
                 f"One of {workers} worker processes was killed; memory may have run out.",
@@ -86,6 +92,11 @@ def _no_main() -> Iterator[None]:
 def _begin(parent: int, common: Any) -> None:
     """End this process soon after its parent: a worker that outlives it would write beside the next attempt."""
     _shared[0] = common
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        most = limit("worker_bytes")
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     gc.freeze()
