@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mixlaw.api.sweep import run as run
     from mixlaw.api.sweep import status as status
     from mixlaw.api.sweep import train as _train
+    from mixlaw.api.verify import verify as verify
     from mixlaw.core.errors import MixlawError as MixlawError
     from mixlaw.core.runtable import RunTable as RunTable
     from mixlaw.fit.result import Fit as Fit
@@ -68,6 +69,7 @@ _HOMES = {
     "run": "mixlaw.api.sweep",
     "status": "mixlaw.api.sweep",
     "train": "mixlaw.api.sweep",
+    "verify": "mixlaw.api.verify",
     "MixlawError": "mixlaw.core.errors",
     "RunTable": "mixlaw.core.runtable",
     "Fit": "mixlaw.fit.result",
@@ -101,6 +103,7 @@ __all__ = [
     "solve",
     "status",
     "train",
+    "verify",
 ]
 
 

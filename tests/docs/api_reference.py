@@ -10,19 +10,21 @@ import mixlaw
 from mixlaw.api.files import Check
 from mixlaw.api.mixture import MixtureFiles
 from mixlaw.api.sweep import Plan, RunResult
+from mixlaw.api.verify import Retrained, Verified
+from mixlaw.api.verify_files import Checked, Problem
 from mixlaw.fit.choosing.table import LawRow, LawTable
 from mixlaw.fit.prediction import Prediction
 from mixlaw.solve.solution import Certificate
 from mixlaw.study.status import RunEvent, RunStatus
 
 VERBS = (
-    *("init", "check", "plan", "train", "status", "adopt", "run", "demo"),
+    *("init", "check", "plan", "train", "status", "verify", "adopt", "run", "demo"),
     *("load_runs", "fit", "load_fit", "laws", "solve", "predict", "mix", "export", "compare", "final"),
     *("report", "citation"),
 )
 VALUES = (
     *(mixlaw.RunTable, mixlaw.Fit, Prediction, mixlaw.Solution, Certificate, LawTable, LawRow),
-    *(Plan, RunStatus, RunEvent, RunResult, Check, MixtureFiles),
+    *(Plan, RunStatus, RunEvent, RunResult, Check, MixtureFiles, Verified, Retrained, Checked, Problem),
 )
 SECTIONS = ("Args", "Returns", "Raises", "Attributes")
 

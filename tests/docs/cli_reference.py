@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 VERBS = (
-    *("init", "check", "run", "plan", "train", "status", "adopt"),
+    *("init", "check", "run", "plan", "train", "status", "verify", "adopt"),
     *("fit", "laws", "solve", "predict", "mix", "export", "compare", "final", "eval", "report", "demo"),
 )
 INTRODUCTION = """\

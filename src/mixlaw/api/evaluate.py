@@ -9,6 +9,7 @@ from typing import Any
 from mixlaw.api.compare import confirmation_study
 from mixlaw.api.final import FACTS
 from mixlaw.api.project import Note, Project
+from mixlaw.core.checksums import FILES, damage
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import StudyError
 from mixlaw.evaluate.agreement import Evaluated, agreement
@@ -24,6 +25,8 @@ def kept_models(study: Study) -> dict[str, tuple[Path, Path]]:
             if (model := part.model_folder(spec)) is not None:
                 found[spec.name] = (model, part.run_folder(spec) / EVALUATION)
     for facts in sorted((study.folder / "models").glob(f"*/{FACTS}")):
+        if problem := damage(facts.parent, read_document(facts, "model").get(FILES)):
+            raise StudyError(problem, f"Delete {facts.parent}, then train it again: mixlaw final mix.yaml.")
         found[facts.parent.name] = (facts.parent, facts.parent / EVALUATION)
     return found
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 
 from mixlaw.api.project import Project
+from mixlaw.config.executor import ExecutorNode
+from mixlaw.core.cores import usable_cores
 from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.core.run import RunSpec
 from mixlaw.study.status import RunEvent, RunStatus
@@ -104,3 +106,13 @@ def train_pending(
         from mixlaw.study.executor_local import run_pending
 
         return run_pending(study, project.trainer_config, most, follow, specs=specs, retry_failed=retry_failed)
+
+
+def estimated_s(statuses: Sequence[RunStatus], executor: ExecutorNode) -> float | None:
+    """Return the seconds until all runs are done, by the pace of those that are; None before the first."""
+    done = [s for s in statuses if s.wall_s is not None]
+    if not done or (executor.kind == "ray" and executor.workers is None):
+        return None  # how many runs a cluster holds is known only when it is asked
+    pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)
+    left = sum(s.tokens for s in statuses if s.state != "done")
+    return round(pace * left / (executor.workers or usable_cores()), 1)

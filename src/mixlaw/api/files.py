@@ -171,8 +171,6 @@ def report(
         StudyError: there is no solution yet, or its runs had another model, other settings or other data.
         FitError: no law can be fitted to the runs.
     """
-    from mixlaw.report import write_report
-
     project = source if isinstance(source, Project) else _project_of(Path(source))
     budget = None if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
     if project is None:
@@ -182,24 +180,30 @@ def report(
             f"{source} is a study, and its report shows the study's fit; a law or a procedure is for run tables.",
             "Set `fit: {law: ..., procedure: ...}` in mix.yaml and run `mixlaw run`.",
         )
-    runs = project.run_table()
-    folder = project.study.folder
+    with alone(project.study, project.note):
+        return _report_on_study(project, Path(out) if out else project.study.folder / "report", budget)
+
+
+def _report_on_study(project: Project, out: Path, budget: int | None) -> dict[str, Path]:
+    """Write the report on a study's fit and solution."""
+    from mixlaw.report import write_report
+
+    runs, folder = project.run_table(), project.study.folder
     if not (folder / "solution.json").exists():
         raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
     project.require_unchanged()
     fitted, solution = project.fit, read_document(folder / "solution.json", "solution", Solution.from_json)
     if budget is not None and budget != solution.budget_tokens:
         solution = project.solve(fitted, budget)
-    with alone(project.study, project.note):
-        return write_report(
-            Path(out) if out else folder / "report",
-            runs=runs,
-            fit=fitted,
-            solution=solution,
-            title=project.study.name,
-            study=_facts(project),
-            logs=project.study.training_logs(),
-        )
+    return write_report(
+        out,
+        runs=runs,
+        fit=fitted,
+        solution=solution,
+        title=project.study.name,
+        study=_facts(project),
+        logs=project.study.training_logs(),
+    )
 
 
 def _report_on_table(

@@ -13,6 +13,7 @@ from mixlaw.api.executor import train_pending
 from mixlaw.api.facts import versions
 from mixlaw.api.mixture import Wanted, wanted_mixture
 from mixlaw.api.project import Note, Project
+from mixlaw.core.checksums import FILES, checksums, damage
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.files import write_text
@@ -107,6 +108,8 @@ def _existing(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
     except DataError:
         facts = None
     if facts is not None and facts["id"] == spec.id:
+        if problem := damage(folder, facts.pop(FILES, None)):
+            raise StudyError(problem, f"Delete {folder}, and the command trains the model again.")
         return facts
     what = "other files" if facts is None else f"the model of run {facts['id'][:8]}"
     raise StudyError(
@@ -157,7 +160,8 @@ def _assemble(model: Path, folder: Path, facts: dict[str, Any], card: str) -> No
                 except OSError:
                     shutil.copyfile(file, temporary / file.name)
             write_text(temporary / "README.md", card)
-            write_document(temporary / FACTS, "model", facts)
+            files = checksums(temporary, sorted(file.name for file in temporary.iterdir()))
+            write_document(temporary / FACTS, "model", {**facts, FILES: files})
             temporary.chmod(0o755)
             if folder.exists():
                 folder.rmdir()

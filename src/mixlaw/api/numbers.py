@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -20,6 +22,8 @@ from mixlaw.fit.choosing.table import LawTable
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
 from mixlaw.solve.wishes import WishesByName, wishes_of, with_wishes
+
+_log = logging.getLogger(__name__)
 
 
 def load_runs(source: Any) -> RunTable:
@@ -88,9 +92,10 @@ def fit(
         repetition: how repeated tokens count: `auto`, `off`, or the decay R*.
         metrics: name of a `metric:` column -> `higher` or `lower`: further targets, `metric:<name>`.
     """
-    result = fit_law(with_metrics(load_runs(runs), metrics or {}), law, procedure, seed, repetition)
-    if out is not None:
-        result.save(out)
+    with waiting(runs, out):
+        result = fit_law(with_metrics(load_runs(runs), metrics or {}), law, procedure, seed, repetition)
+        if out is not None:
+            result.save(out)
     return result
 
 
@@ -133,6 +138,9 @@ def load_fit(source: Fit | str | Path, params: float | str | None = None, law: A
         DataError: the file is missing or malformed.
         FitError: a model size was asked for, and the runs are of one size.
     """
+    if not isinstance(source, Fit) and not Path(source).exists():
+        with waiting(source):  # another process may be making it
+            pass
     fit = source if isinstance(source, Fit) else Fit.load(source, law)
     return fit if params is None else fit.at_size(parse_tokens(params, "the model size"))
 
@@ -182,6 +190,30 @@ def predict(
 ) -> Prediction:
     """Return expected losses with their intervals; see `mixlaw.fit.result.Fit.predict`."""
     return load_fit(fit).predict(tokens, at=at, interval=interval)
+
+
+@contextlib.contextmanager
+def waiting(*sources: Any) -> Iterator[None]:
+    """Wait for other processes that are at work in the study that a source is, or that a file lies in."""
+    from mixlaw.api.facts import is_study
+    from mixlaw.study.alone import alone
+    from mixlaw.study.store import Study
+
+    paths = [Path(source) for source in sources if isinstance(source, (str, Path))]
+    folders = {_folder(path) for path in paths}
+    with contextlib.ExitStack() as held:
+        for folder in sorted(folders):
+            if is_study(folder):
+                held.enter_context(alone(Study(folder), _log.warning))
+        yield
+
+
+def _folder(path: Path) -> Path:
+    from mixlaw.api.project import Project
+
+    if path.suffix in (".yaml", ".yml") and not path.is_dir():
+        return Project.open(path).study.folder
+    return path if path.is_dir() else path.parent
 
 
 def _study_runs(path: Path) -> RunTable:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.changed_domains import save_added
+from mixlaw.api.changed_settings import runs_lost
 from mixlaw.api.data_health import checks_of_study
-from mixlaw.api.executor import require_cluster, require_extras, train_pending
+from mixlaw.api.executor import estimated_s, require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
-from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import FitError
 from mixlaw.core.notebook import Tabular, html_table, shares
@@ -157,13 +157,15 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     """
     project = Project.open(config, note)
     specs, notes = project.design
+    if lost := runs_lost(project, specs):
+        project.warn(lost)
     project.write_inputs()
     project.study.save_plan(specs)
     statuses = project.study.status(specs)
     measured = measured_noise(project.study)
     noise = NOISE_NATS if measured is None else measured
-    estimated_s, regret = _estimate(statuses, project.config.executor), _regret(project, specs, noise)
-    return Plan(specs, statuses, notes, estimated_s, regret, noise, measured is not None)
+    left_s, regret = estimated_s(statuses, project.config.executor), _regret(project, specs, noise)
+    return Plan(specs, statuses, notes, left_s, regret, noise, measured is not None)
 
 
 def train(
@@ -337,14 +339,3 @@ def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[f
     laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in specs]
     knowledge = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
     return regret_curve(knowledge, mixtures, project.config.budget_tokens)
-
-
-def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:
-    from mixlaw.core.cores import usable_cores
-
-    done = [s for s in statuses if s.wall_s is not None]
-    if not done or (executor.kind == "ray" and executor.workers is None):
-        return None  # how many runs a cluster holds is known only when it is asked
-    pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)
-    left = sum(s.tokens for s in statuses if s.state != "done")
-    return round(pace * left / (executor.workers or usable_cores()), 1)

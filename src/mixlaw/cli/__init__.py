@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from mixlaw.cli import files, numbers, results, sweep
+from mixlaw.cli import files, numbers, results, sweep, verify
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError, RunsFailed, file_error
@@ -43,6 +43,7 @@ for _verb in (
     sweep.plan,
     sweep.train,
     sweep.status,
+    verify.verify,
     sweep.adopt,
     numbers.fit,
     numbers.laws,

@@ -160,7 +160,7 @@ def solve(
         mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
         mixlaw solve fit.json --budget 20M --target-weight medical=1 --no-worse chat=1
     """
-    from mixlaw.api.numbers import load_fit
+    from mixlaw.api.numbers import load_fit, waiting
     from mixlaw.api.numbers import solve as solve_fit
     from mixlaw.core.documents import write_document
 
@@ -181,7 +181,8 @@ def solve(
         max_epochs=max_epochs,
     )
     if out is not None:
-        write_document(out, "solution", solution.to_json())
+        with waiting(out):
+            write_document(out, "solution", solution.to_json())
     if as_json:
         print_json(solution.to_json())
         return

@@ -83,11 +83,12 @@ _FIT |= {"scatter": {EACH: [float]}, "noise": {EACH: NOT_NEGATIVE}}
 _RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNTS) | {
     **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": COUNT, "parameters": COUNT}
 }
-_PREPARED = {"row_format": str, "rows_per_source": [COUNT]} | dict.fromkeys(
+_PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | dict.fromkeys(
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
 _MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
-_ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str}
+_MODEL = {"id": str, "losses": {EACH: {"loss_nats": float}}, "files?": _TEXTS}
+_ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str, "files?": _TEXTS}
 
 
 def _nested(key: str, shape: Any) -> dict[str, Any]:
@@ -113,7 +114,7 @@ KINDS = {
     # one run
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),
     "lease": Kind("runs/*/lease.json", "Delete it if no process is training the run.", {"pid": COUNT, "token": str}),
-    "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": SECONDS}),
+    "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": SECONDS, "files?": _TEXTS}),
     "record": Kind("runs/*/record.json", _TRAIN, _RECORD),
     "error": Kind("runs/*/error.json", "Delete it; the run is then trained again.", {"message": str, "hint?": str}),
     "command_spec": Kind(
@@ -128,6 +129,7 @@ KINDS = {
     ),
     # data: cached rows, and what is made of them
     "rows": Kind("cache/tokens/*/*/meta.json", _CACHE, _ROWS),
+    "texts": Kind("cache/tokens/*/text/meta.json", _CACHE, {"files": _TEXTS}),
     "prepared": Kind("cache/tokens/*/summary.json", _CACHE, _PREPARED, format=3, oldest=3),
     "census": Kind(
         "cache/collections/*.json", "Delete it; the tokens are then counted again.", {"rows": _COUNTS, "without": COUNT}
@@ -138,7 +140,7 @@ KINDS = {
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": COUNT}),
     "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),
-    "model": Kind("models/*/mixlaw.json", _PLACE, {"id": str, "losses": {EACH: {"loss_nats": float}}}),
+    "model": Kind("models/*/mixlaw.json", _PLACE, _MODEL),
 }
 """Name -> kind, of every JSON file that mixlaw writes. Files of other programs (a model's config.json) have none."""
 

@@ -1,7 +1,7 @@
 """YAML in which every key is a name and stands once, and which cannot be made to take hours or gigabytes.
 
-The limits are far beyond any file that a person writes: they stop text that is small and means much, such as aliases of
-aliases, whose few lines would be billions of values.
+The limits (`mixlaw.core.limits`) are far beyond any file that a person writes: they stop text that is small and means
+much, such as aliases of aliases, whose few lines would be billions of values.
 """
 
 from __future__ import annotations
@@ -13,18 +13,7 @@ from typing import Any
 import yaml
 
 from mixlaw.core.errors import ConfigError
-
-MOST_BYTES = 1_000_000
-"""Of a file. A configuration of a thousand domains has a tenth of that."""
-
-MOST_DEPTH = 50
-"""Levels of keys and lists inside one another."""
-
-MOST_VALUES = 100_000
-"""Values, keys included, those behind an alias counted as often as they are used."""
-
-MOST_DIGITS = 100
-"""Characters of a number."""
+from mixlaw.core.limits import limit, raised
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _SHOWN = 40
@@ -38,15 +27,15 @@ def read_yaml(path: str | Path, missing: str = "Check the path.") -> Any:
         missing: what to do where there is no such file, one sentence.
 
     Raises:
-        ConfigError: the file is missing, larger than `MOST_BYTES`, no UTF-8, no YAML, has a key twice, a number or
-            date that cannot be, or goes beyond a limit of this module; the message names the line.
+        ConfigError: the file is missing, too large, no UTF-8, no YAML, has a key twice, a number or
+            date that cannot be, or goes beyond a limit; the message names the line.
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if path.stat().st_size > limit("yaml_bytes"):
             raise ConfigError(
-                f"{path} has {path.stat().st_size:,} bytes; a YAML file may have {MOST_BYTES:,}.",
-                "Check the path, or shorten the file.",
+                f"{path} has {path.stat().st_size:,} bytes; a YAML file may have {limit('yaml_bytes'):,}.",
+                f"Check the path, or shorten the file. {raised('yaml_bytes')}",
             )
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -72,11 +61,12 @@ class UniqueKeys(yaml.SafeLoader):
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
         self._depth = 0
+        self._most = {name: limit(f"yaml_{name}") for name in ("depth", "values", "digits")}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
-        if self._depth > MOST_DEPTH:
-            raise _refused(f"more than {MOST_DEPTH} nested levels", self.peek_event())
+        if self._depth > self._most["depth"]:
+            raise _refused(f"more than {self._most['depth']} nested levels", self.peek_event())
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -84,14 +74,15 @@ class UniqueKeys(yaml.SafeLoader):
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
         if node is not None:
-            _count(node, {})
+            _count(node, {}, self._most["values"])
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if not isinstance(node, yaml.ScalarNode):
             return super().construct_object(node, deep)
-        if node.tag in _NUMBERS and len(node.value) > MOST_DIGITS:
-            raise _refused(f"a number of {len(node.value):,} characters; at most {MOST_DIGITS} are read", node)
+        if node.tag in _NUMBERS and len(node.value) > self._most["digits"]:
+            most = self._most["digits"]
+            raise _refused(f"a number of {len(node.value):,} characters; at most {most} are read", node)
         try:
             return super().construct_object(node, deep)
         except (ValueError, ArithmeticError, LookupError, AttributeError):  # 2024-13-45 looks like a date and is none
@@ -118,7 +109,7 @@ class UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _count(node: yaml.Node, known: dict[int, int]) -> int:
+def _count(node: yaml.Node, known: dict[int, int], most: int) -> int:
     """Return how many values a node stands for; raise where they are too many, or it holds itself."""
     if isinstance(node, yaml.ScalarNode):
         return 1
@@ -130,9 +121,9 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     inside = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
     total = 1
     for part in inside:
-        total += _count(part, known)
-        if total > MOST_VALUES:
-            raise _refused(f"more than {MOST_VALUES:,} values, counting those that aliases repeat", node)
+        total += _count(part, known, most)
+        if total > most:
+            raise _refused(f"more than {most:,} values, counting those that aliases repeat", node)
     known[id(node)] = total
     return total
 

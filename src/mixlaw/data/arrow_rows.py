@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import DataError
+from mixlaw.core.limits import limit
 from mixlaw.data.readers import Numbered, Tally, Wanted, arrow, no_column, value_text, without_nulls
+from mixlaw.data.streams import too_long
 
 _BATCH = 1024
 _STREAM_BYTES = 1 << 20
@@ -158,6 +160,10 @@ def _batch_rows(batch: Any, chosen: np.ndarray | None, file: Path, start: int, r
     if chosen is not None:
         kept = np.flatnonzero(chosen).tolist()
         batch = batch.take(pa.array(kept, pa.int64())) if len(kept) < len(batch) else batch
+    if batch.nbytes > limit("row_bytes"):
+        for k, i in enumerate(kept):
+            if batch.slice(k, 1).nbytes > limit("row_bytes"):
+                raise too_long(f"{file}, row {rows_before + start + i + 1}")
     try:
         rows = list(rows_of(batch))
     except UnicodeDecodeError as error:

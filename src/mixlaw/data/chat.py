@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mixlaw.data.conversations import Conversation
 from mixlaw.data.masks import Masks
 from mixlaw.data.skeleton import Skeletons, only_writes_contents
 from mixlaw.data.template import Template
+from mixlaw.data.template_probe import require_harmless, require_length, template_time
 from mixlaw.data.tokenised import Rendered, Tokenised, TokenisedBatch, Tokens, bytes_before, interleaved, marked
 from mixlaw.data.word_table import WordTable
 
@@ -101,7 +102,14 @@ class ChatTokenizer:
 
     def render_together(self, conversations: Sequence[tuple[Conversation, str]]) -> list[Rendered]:
         """Return what `render` does of (conversation, place) pairs; raise its error of the first bad one."""
-        return [self.render(conversation, place) for conversation, place in conversations]
+        with template_time(self.name) as begin:
+            return [self._within(begin, conversation, place) for conversation, place in conversations]
+
+    def _within(self, begin: Callable[[str], None], conversation: Conversation, place: str) -> Rendered:
+        begin(place)
+        rendered = self.render(conversation, place)
+        require_length(rendered[0], self.name, place)
+        return rendered
 
     def encode(self, rendered: Sequence[Rendered], max_length: int = _ANY) -> Iterator[Tokenised]:
         """Yield the tokens of rendered conversations, at most `max_length` of each."""
@@ -230,4 +238,7 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
             f"The tokenizer of '{name_or_path}' cannot be loaded: {reason}",
             "Check model.name_or_path, model.revision and the network.",
         ) from None
+    template = getattr(tokenizer, "chat_template", None)
+    if isinstance(template, str):  # of several named ones one is taken, or none
+        require_harmless(template, name_or_path)
     return ChatTokenizer(tokenizer, name_or_path)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mixlaw.core.errors import DataError
+from mixlaw.core.limits import limit
 from mixlaw.data.json_text import not_utf8
-from mixlaw.data.streams import file_errors, open_bytes
+from mixlaw.data.streams import file_errors, lines_of, open_bytes, too_long
 
 _DELIMITERS = ",\t;|"
-_LONGEST_CELL = (1 << 31) - 1
 _SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
 """A first line that spreadsheets write to say the delimiter."""
 
@@ -31,7 +31,7 @@ def csv_rows(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
         DataError: no header, a column name twice, a record of another length, quotation marks that do not match, or
             bytes that are not UTF-8.
     """
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(min(limit("row_bytes"), (1 << 31) - 1))
     lines = _Lines(file)
     with file_errors(file, lambda: f"line {lines.number}"), open_bytes(file) as stream:
         texts = lines.of(stream)
@@ -60,7 +60,8 @@ class _Lines:
         self._file, self.number = file, 0
 
     def of(self, stream: BinaryIO) -> Iterator[str]:
-        for self.number, raw in enumerate(stream, 1):
+        for number, raw in enumerate(lines_of(stream, self._file), 1):
+            self.number = number
             if self.number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             place = f"{self._file}, line {self.number}"
@@ -91,6 +92,8 @@ def _records(
                 yield start, cells
             start = lines.number + 1
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise too_long(f"{file}, line {start}") from None
         raise DataError(
             f"{file}, line {start}: not valid CSV ({error}).",
             'Write a quotation mark inside a cell as two (""), and put the cell in quotation marks.',

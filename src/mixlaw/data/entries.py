@@ -1,15 +1,25 @@
-"""Entries of a cache of folders: made whole or not at all, beside other processes that make the same."""
+"""Entries of a cache of folders: made whole or not at all, beside other processes that make the same.
+
+An entry is what `mixlaw.data.prepare` or `mixlaw.data.views` makes of a domain: summary.json, the token rows `train`
+and `validation`, and where it is a domain's own the hashes of their contents, whose checksums the summary has.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mixlaw.data.rows import replace_folder
+from mixlaw.core.checksums import FILES, damage
+from mixlaw.core.documents import read_document
+from mixlaw.core.errors import DataError
+from mixlaw.data.rows import TokenRows, replace_folder
+
+_log = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 """The file of an entry without which it counts as unfinished."""
@@ -52,3 +62,51 @@ def new_entry(folder: Path) -> Iterator[Path]:
                 replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_sound(folder: Path) -> bool:
+    """Return whether an entry is there and as it was written; a damaged one is put out of the way, and this is said."""
+    if not (folder / SUMMARY).exists():
+        return False
+    if _problem(folder) is None:
+        return True
+    with _cleaning(folder.parent):
+        # Looked at again: another process may have put it away meanwhile, and have made it anew.
+        if not (folder / SUMMARY).exists() or (problem := _problem(folder)) is None:
+            return (folder / SUMMARY).exists()
+        discard(folder, problem)
+    return False
+
+
+def discard(folder: Path, problem: str) -> None:
+    """Remove a folder of the cache that can be made again, and say so. Who has it open keeps what it has.
+
+    Args:
+        folder: which.
+        problem: why, a sentence.
+    """
+    _log.warning("%s It is made again.", problem)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(folder, aside / "old")
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _problem(folder: Path) -> str | None:
+    try:
+        summary = read_document(folder / SUMMARY, "prepared")
+        for part in ("train", "validation"):
+            TokenRows.open(folder / part)
+    except DataError as error:
+        return error.message
+    return damage(folder, summary.get(FILES))
+
+
+@contextlib.contextmanager
+def _cleaning(cache: Path) -> Iterator[None]:
+    """Hold the lock under which damaged entries are put away, one process at a time."""
+    import fcntl
+
+    with open(cache / ".damaged.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mixlaw.core.errors import DataError
+from mixlaw.core.limits import limit
 from mixlaw.data.json_text import DECODER, JsonProblem, json_error, not_utf8, require_text, surrogate_escape
-from mixlaw.data.streams import file_errors, open_bytes
+from mixlaw.data.streams import file_errors, open_bytes, too_long
 
 _READ = 1 << 20
 _LINE = 1 << 20
-_LONGEST = 1 << 29
-"""Characters of one value at most: a quote too many would have the rest of the file read as one text."""
-
 _NEAR = 16
 """An error so close to what has been read may be one of reading too little."""
 
@@ -60,7 +58,7 @@ def _first_line(stream: BinaryIO) -> bytes:
     while line.endswith(b"\n") and not line.strip():
         line = stream.readline(_LINE)
     if len(line) >= _LINE - len(codecs.BOM_UTF8) and not line.lstrip().startswith(b"["):
-        line += stream.readline(_LONGEST)
+        line += stream.readline(limit("row_bytes"))
     return line.strip()
 
 
@@ -142,11 +140,8 @@ class _Text:
         if self._ended:
             return False
         left = len(self._held) - self._at
-        if left > _LONGEST:
-            raise DataError(
-                f"{self._place(element, self._at)}: longer than {_LONGEST:,} characters.",
-                "Write the rows as JSONL, one object per line; or is there a quotation mark too many?",
-            )
+        if left > limit("row_bytes"):  # a quotation mark too many would have the rest of the file read as one text
+            raise too_long(self._place(element, self._at))
         # As much again as there is, so that a long value is not parsed from its start too often.
         raw = self._stream.read(max(_READ, left))
         self._ended = not raw
@@ -189,6 +184,8 @@ class _Text:
                 place = self._place(element, at)
                 hint = "Correct that element; a file holds one JSON array, or one object per line."
                 raise json_error(error, place, self._held[self._at : at + 1], hint) from None
+            if end - self._at > limit("row_bytes"):
+                raise too_long(self._place(element, self._at))
             if surrogate_escape(self._held, self._at, end):
                 require_text(value, self._place(element, self._at))
             self._at = end

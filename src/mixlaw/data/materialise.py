@@ -7,6 +7,7 @@ that was killed leaves it behind; the next one with the same wish goes on in it 
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.checksums import FILES, damage
 from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError, DataError, StudyError
 from mixlaw.core.files import naming_full_disk, write_text
 from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.core.mixture import Mixture
-from mixlaw.data.mixture_files import Origin, write_files, write_plan
+from mixlaw.data.mixture_files import DamagedStep, Origin, finished_step, write_files, write_plan
 from mixlaw.data.mixture_plan import MixturePlan, plan_mixture
 from mixlaw.data.prepare import DomainTokens, read_together, require_unchanged
 from mixlaw.data.reading import Source, workers_for
@@ -29,6 +31,8 @@ from mixlaw.data.rows import replace_folder
 FILE_FORMATS = ("jsonl", "parquet")
 CARD = "README.md"
 _VERSION = 2
+_PLAN = "plan.json"
+_log = logging.getLogger(__name__)
 
 Card = Callable[[Mapping[str, Any]], str]
 """Turns a manifest into the text of the mixture's README.md."""
@@ -91,15 +95,26 @@ def materialise(
         return existing
     origins = _origins({name: domains[name] for name in wanted}, prepared)
     plan = planned(prepared, mixture, seed, shards)
+    if workers is None:
+        workers = workers_for(sum(origin.source.bytes for origin in origins))
+    carried = frozenset(key for name in plan.samples for key in prepared[name].carried)
     with _working_folder(out_dir, identity) as folder:
-        if not (folder / "plan.json").exists():
-            write_plan(plan, dict(prepared), origins, folder)
-            step = {"id": identity, "rows": plan.rows, "shards": plan.shards}
-            write_document(folder / "plan.json", "mixture_step", step)
-        if workers is None:
-            workers = workers_for(sum(origin.source.bytes for origin in origins))
-        carried = frozenset(key for name in plan.samples for key in prepared[name].carried)
-        files = write_files(plan, origins, file_format, folder, workers, carried)
+        step = {"id": identity, "rows": plan.rows, "shards": plan.shards}
+
+        def write() -> list[dict[str, Any]]:
+            if (folder / _PLAN).exists():
+                _require_sound(folder)
+            else:
+                files = write_plan(plan, dict(prepared), origins, folder)
+                write_document(folder / _PLAN, "mixture_step", step | {FILES: files})
+            return write_files(plan, origins, file_format, folder, workers, carried)
+
+        try:
+            files = write()
+        except DamagedStep as error:
+            _log.warning("%s The mixture is written anew.", error.message)
+            _empty(folder)
+            files = write()
         manifest = document("mixture", _manifest(identity, mixture, prepared, plan, seed) | {"files": files})
         write_document(folder / "files" / "manifest.json", "mixture", manifest)
         _write_card(card, manifest, folder / "files")
@@ -160,6 +175,22 @@ def _working_folder(out_dir: Path, identity: str) -> Iterator[Path]:
                 shutil.rmtree(other, ignore_errors=True)
         with naming_full_disk(out_dir):
             yield folder
+
+
+def _require_sound(folder: Path) -> None:
+    """Raise DamagedStep where the plan in a working folder is not as it was written, or has no checksums."""
+    files = finished_step(folder / _PLAN).get(FILES)
+    problem = f"{folder} was begun by an earlier version." if files is None else damage(folder, files)
+    if problem:
+        raise DamagedStep(problem)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != "lock":
+            path.unlink(missing_ok=True)
 
 
 def _free(folder: Path) -> bool:

@@ -5,6 +5,9 @@ all of its domains), and every row's line goes to the end of the bucket of its p
 from its buckets, one in memory at a time, put into the order of the places. A step counts as done once its small JSON
 file is there, which is written last and atomically; an unfinished step is done again from its start. What a file holds
 depends on the places alone.
+
+The folder may have lain there for days when another process goes on in it, so it is verified like the cache: the plan
+and finished files by their SHA-256, the lines of buckets by their CRC-32 and their places.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import contextlib
 import os
 import shutil
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.checksums import checksums, damage
 from mixlaw.core.documents import read_document, write_document
+from mixlaw.core.errors import DataError
 from mixlaw.core.fingerprints import file_fingerprint
 from mixlaw.data.formats import converter
 from mixlaw.data.mixture_plan import MixturePlan, shard_names
@@ -32,7 +38,8 @@ from mixlaw.data.reading import Piece, Source
 from mixlaw.data.rows import TokenRows
 
 _BUFFER_BYTES = 32 << 20
-_HEAD = struct.Struct("<qi")
+_HEAD = struct.Struct("<qiI")
+"""Of a line in a bucket: its place, its bytes and its CRC-32."""
 PIECE_BYTES = 128 << 20
 """Bytes of a piece in the first pass, about: each leaves a file in every bucket."""
 
@@ -52,8 +59,27 @@ class Origin:
     form: str
 
 
-def write_plan(plan: MixturePlan, prepared: dict[str, DomainTokens], origins: Sequence[Origin], folder: Path) -> None:
-    """Write the plan into the working folder for the processes that work: rows by their number in the source."""
+class DamagedStep(DataError):
+    """What an earlier process has left in a working folder is not as it was written."""
+
+
+def finished_step(path: Path) -> dict[str, Any]:
+    """Return what a finished step has said; raise DamagedStep where it cannot be read."""
+    try:
+        return read_document(path, "mixture_step")
+    except DataError as error:
+        raise DamagedStep(error.message) from None
+
+
+def write_plan(
+    plan: MixturePlan, prepared: dict[str, DomainTokens], origins: Sequence[Origin], folder: Path
+) -> dict[str, str]:
+    """Write the plan into the working folder for the processes that work: rows by their number in the source.
+
+    Returns:
+        The checksums of its files.
+    """
+    names = ["buckets.npy"]
     np.save(folder / "buckets.npy", plan.bucket_starts)
     for o, origin in enumerate(origins):
         rows: list[TokenRows] = [prepared[name].train for name in origin.domains]
@@ -65,6 +91,8 @@ def write_plan(plan: MixturePlan, prepared: dict[str, DomainTokens], origins: Se
         order = np.argsort(numbers, kind="stable")
         for name, array in (("numbers", numbers), ("places", places), ("owners", owners.astype(np.int32))):
             np.save(folder / f"{name}-{o}.npy", array[order])
+            names.append(f"{name}-{o}.npy")
+    return checksums(folder, names)
 
 
 def scatter(o: int, p: int, piece: Piece, before: int, folder: Path) -> None:
@@ -98,7 +126,9 @@ def scatter(o: int, p: int, piece: Piece, before: int, folder: Path) -> None:
         conversation = convert(row.values, row.place)
         for k in range(at, at + count):
             line = conversation.line(origin.domains[int(owners[k])])
-            buffers.setdefault(buckets[k], bytearray()).extend(_HEAD.pack(places[k], len(line)) + line)
+            buffers.setdefault(buckets[k], bytearray()).extend(
+                _HEAD.pack(places[k], len(line), zlib.crc32(line)) + line
+            )
             held += len(line)
         at += count
         if held > _BUFFER_BYTES:
@@ -124,8 +154,10 @@ def assemble(
     shard: int, buckets: Sequence[int], name: str, parts: Sequence[str], carried: frozenset[str], folder: Path
 ) -> None:
     """Second pass over one file: put the rows of its buckets into order and write them; see `write_files`."""
-    done = folder / f"assembled-{shard}.json"
+    done, target = folder / f"assembled-{shard}.json", folder / "files" / name
     if done.exists():
+        if problem := damage(target.parent, {name: finished_step(done)["file_sha256"]}):
+            raise DamagedStep(problem)
         return
     rows = 0
 
@@ -141,7 +173,6 @@ def assemble(
         write_parquet(part, lines(), carried)
     else:
         _write_jsonl(part, lines())
-    target = folder / "files" / name
     os.replace(part, target)
     write_document(done, "mixture_step", {"name": name, "file_sha256": file_fingerprint(target), "rows": rows})
     for bucket in buckets:
@@ -150,14 +181,21 @@ def assemble(
 
 
 def _bucket(bucket: int, parts: Sequence[str], folder: Path) -> list[bytes]:
-    """Return the lines of a bucket in the order of their places."""
+    """Return the lines of a bucket in the order of their places; raise DamagedStep where they are not all there."""
     found: list[tuple[int, bytes]] = []
     for name in parts:
-        with contextlib.suppress(FileNotFoundError), open(folder / name / f"{bucket}.bin", "rb") as file:
+        path = folder / name / f"{bucket}.bin"
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
             while head := file.read(_HEAD.size):
-                place, length = _HEAD.unpack(head)
-                found.append((place, file.read(length)))
+                place, length, crc = _HEAD.unpack(head) if len(head) == _HEAD.size else (-1, 0, -1)
+                line = file.read(max(0, length))
+                if zlib.crc32(line) != crc:
+                    raise DamagedStep(f"{path} is not as it was written: a line does not fit its checksum.")
+                found.append((place, line))
     found.sort(key=lambda pair: pair[0])
+    first, last = np.load(folder / "buckets.npy", mmap_mode="r")[bucket : bucket + 2].tolist()
+    if [place for place, _ in found] != list(range(first, last)):
+        raise DamagedStep(f"Bucket {bucket} in {folder} has not the rows that it is for.")
     return [line for _, line in found]
 
 
@@ -198,7 +236,7 @@ def write_files(
         for s, name in enumerate(names)
     ]
     run_tasks(writing, workers)
-    steps = [read_document(folder / f"assembled-{s}.json", "mixture_step") for s in range(len(names))]
+    steps = [finished_step(folder / f"assembled-{s}.json") for s in range(len(names))]
     return [{"name": step["name"], "sha256": step["file_sha256"], "rows": step["rows"]} for step in steps]
 
 

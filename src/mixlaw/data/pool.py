@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mixlaw.core.errors import DataError
+from mixlaw.core.limits import limit, raised
 
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -49,21 +51,29 @@ def run_tasks(tasks: Sequence[Task], workers: int, common: Any = None) -> list[A
             gc.set_threshold(*often)
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
     # Spawned, not forked: a process that holds threads (of torch, of Arrow) cannot be forked safely.
-    context = get_context("spawn")
+    context, others = get_context("spawn"), set(active_children())
     with ProcessPoolExecutor(min(workers, len(tasks)), context, _begin, (os.getpid(), common)) as pool:
         try:
             with _no_main():
                 futures = [pool.submit(function, *arguments) for function, arguments in tasks]
             return [future.result() for future in futures]
+        except MemoryError:
+            raise DataError(
+                f"A process that reads data needs more than {limit('worker_bytes'):,} bytes of memory.",
+                f"Split long rows. {raised('worker_bytes')}",
+            ) from None
         except BrokenProcessPool:
             raise DataError(
                 f"One of {workers} worker processes was killed; memory may have run out.",
                 "Free some memory or use fewer cores, then run the command again.",
             ) from None
         except BaseException:
+            # A piece takes many seconds: who has pressed Ctrl-C, or has an error to read, does not wait for its end.
+            for process in set(active_children()) - others:
+                process.kill()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
@@ -82,7 +92,13 @@ def _no_main() -> Iterator[None]:
 def _begin(parent: int, common: Any) -> None:
     """End this process soon after its parent: a worker that outlives it would write beside the next attempt."""
     _shared[0] = common
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        most = limit("worker_bytes")
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers
     gc.freeze()
     gc.set_threshold(*_SELDOM)
 

@@ -23,7 +23,7 @@ from mixlaw.core.fingerprints import file_fingerprint, fingerprint
 from mixlaw.data.chat import ChatTokenizer
 from mixlaw.data.conversations import Conversation
 from mixlaw.data.detection import source_format
-from mixlaw.data.entries import SUMMARY, new_entry, parts_folder
+from mixlaw.data.entries import SUMMARY, is_sound, new_entry, parts_folder
 from mixlaw.data.formats import FORMATS, converter
 from mixlaw.data.pool import run_tasks
 from mixlaw.data.reading import RawRow, Source, read_rows, workers_for
@@ -155,7 +155,7 @@ def prepare_domains(
         sources = hashed_sources(domain, opened[place].files, hashes)
         key = _key(domain, sources, tokenizer, max_length, validation_rows)
         wanted.append(_Wanted(domain, opened[place], sources, Path(cache_dir) / key))
-    if missing := [w for w in wanted if not (w.folder / SUMMARY).exists()]:
+    if missing := [w for w in wanted if not is_sound(w.folder)]:
         with naming_full_disk(cache_dir):
             _tokenise(missing, tokenizer, validation_rows, max_length, workers)
     return without_held_out({w.domain.name: w.open() for w in wanted})

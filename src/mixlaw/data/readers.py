@@ -18,7 +18,7 @@ import numpy as np
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.data.json_text import DECODER, JsonProblem, json_error, require_text, surrogate_escape
-from mixlaw.data.streams import file_errors, open_bytes
+from mixlaw.data.streams import file_errors, lines_of, open_bytes
 
 Numbered = Iterator[tuple[int, int, dict[str, Any]]]
 
@@ -91,7 +91,7 @@ def json_lines(file: Path, first: int, last: int | None, lines_before: int, want
         with file_errors(file, lambda: f"line {line}"), open_bytes(file) as stream:
             if first:
                 stream.seek(first)
-            for line, raw in enumerate(stream, lines_before + 1):
+            for line, raw in enumerate(lines_of(stream, file, lines_before + 1), lines_before + 1):
                 if last is not None and at >= last:
                     break
                 start_of_file, at = at == 0, at + len(raw)

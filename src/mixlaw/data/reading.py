@@ -20,7 +20,7 @@ from mixlaw.data.arrow_rows import arrow_rows, parquet_rows, part_sizes
 from mixlaw.data.csv_rows import csv_rows
 from mixlaw.data.json_documents import document_rows, is_document
 from mixlaw.data.readers import Numbered, Tally, Wanted, chosen, hub_rows, is_blank, json_lines, load_hub
-from mixlaw.data.streams import compression, file_errors, open_bytes, text_bytes
+from mixlaw.data.streams import compression, file_errors, lines_of, open_bytes, text_bytes
 
 _ENDINGS = f"{', '.join(TEXT_SUFFIXES)} (compressed: {', '.join(COMPRESSED_SUFFIXES)}), {', '.join(ARROW_SUFFIXES)}"
 _NOT_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "manifest.json")
@@ -198,7 +198,7 @@ def _raw_lines(file: Path, first: int, last: int | None) -> Iterator[bytes]:
         if first:
             stream.seek(first)
         at = first
-        for raw in stream:
+        for raw in lines_of(stream, file):
             if last is not None and at >= last:
                 return
             at += len(raw)

@@ -18,12 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.checksums import FILES, checksums, damage, once
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError
 from mixlaw.core.seeds import generator
 
-_ARRAYS = ("ids", "supervised", "offsets", "source_rows", "supervised_bytes")
+_TYPES = {"ids": "<u4", "supervised": "|u1", "offsets": "<i8", "source_rows": "<i8", "supervised_bytes": "<i8"}
+_ARRAYS = tuple(_TYPES)
 _ROWS_AT_ONCE = 16_384
+_BYTES_AT_ONCE = 1 << 20
+_AGAIN = "Run the command again: what the cache held is made again. Or delete the folder."
 
 
 @dataclass(frozen=True)
@@ -89,19 +93,47 @@ class TokenRows:
 
     @staticmethod
     def open(folder: str | Path) -> TokenRows:
-        """Return the rows of a folder.
+        """Return the rows of a folder, verified: once in a process, and again where a file has changed.
 
         Raises:
-            DataError: the folder is missing or incomplete.
+            DataError: the folder is missing, incomplete, or not as it was written.
         """
         folder = Path(folder)
+        if not folder.is_dir():
+            raise DataError(f"{folder} does not hold rows of tokens: there is no such folder.", _AGAIN)
+        meta = read_document(folder / "meta.json", "rows")
+        if problem := damage(folder, meta.get(FILES)):
+            raise DataError(problem, _AGAIN)
         try:
             arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(
-                f"{folder} does not hold rows of tokens: {error}.", "Delete it and run the command again."
-            ) from None
-        return TokenRows(folder, **arrays, meta=read_document(folder / "meta.json", "rows"))
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            raise DataError(f"{folder} does not hold rows of tokens: {error}.", _AGAIN) from None
+        rows = TokenRows(folder, **arrays, meta=meta)
+        if problem := rows._problem():
+            raise DataError(f"{folder} is damaged: {problem}.", _AGAIN)
+        return rows
+
+    def _problem(self) -> str | None:
+        """Return what does not go together: the counts, and without checksums of files what `fingerprint` is of."""
+        counts = [self.meta["tokens"], self.meta["tokens"], *[self.meta["rows"] + n for n in (1, 0, 0)]]
+        for name, count in zip(_ARRAYS, counts, strict=True):
+            array = getattr(self, name)
+            if array.shape != (count,) or array.dtype != _TYPES[name]:
+                return f"{name}.npy has {array.dtype} of shape {array.shape}, not {_TYPES[name]} of ({count},)"
+        if FILES not in self.meta:
+            paths = [self.folder / f"{name}.npy" for name in _ARRAYS[:3]]
+            if once(paths, self._content) != self.fingerprint:
+                return "its ids, supervision and row bounds do not fit their fingerprint"
+        return None
+
+    def _content(self) -> str:
+        digest = hashlib.sha256()
+        for name in _ARRAYS[:3]:
+            with open(self.folder / f"{name}.npy", "rb") as file:
+                file.seek(getattr(self, name).offset)
+                while block := file.read(_BYTES_AT_ONCE):
+                    digest.update(block)
+        return digest.hexdigest()
 
     @staticmethod
     def write(
@@ -158,6 +190,7 @@ class TokenRows:
                 "tokens": int(offsets[-1]),
                 "supervised_tokens": count,
                 "fingerprint": digest.hexdigest(),
+                FILES: checksums(temporary, [f"{name}.npy" for name in _ARRAYS]),
             }
             write_document(temporary / "meta.json", "rows", meta)
             os.chmod(temporary, 0o755)

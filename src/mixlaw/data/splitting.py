@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.checksums import FILES, checksums
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data.hash_sets import is_in, later_copies
@@ -89,6 +90,7 @@ def merge(
         "copies": len(rows) - int(train.sum()) - len(first) - duplicates,
         "carried": dict(sum((c.carried for c in parts.counts), Counter())),
         "unused": dict(sum((c.unused for c in parts.counts), Counter())),
+        FILES: checksums(folder, (TRAIN, VALIDATION, ALL)),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import functools
 import gzip
 import io
 import lzma
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mixlaw.core.errors import DataError, MissingExtra
+from mixlaw.core.limits import limit, raised
 
 COMPRESSIONS = {".gz": ("gzip", 4), ".zst": ("Zstandard", 4), ".bz2": ("bzip2", 5), ".xz": ("xz", 5)}
 """Last part of a name -> what it is called, and about how many times as long the text is."""
 
 _STREAM_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 30
+"""A compressed file may hold so much text however small it is."""
 
 
 def compression(file: Path) -> str:
@@ -46,6 +50,40 @@ def open_bytes(file: Path) -> BinaryIO:
         return io.BufferedReader(stream, _STREAM_BYTES)
     opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(compression(file), open)
     return opener(file, "rb")
+
+
+def lines_of(stream: BinaryIO, file: Path, first: int = 1) -> Iterator[bytes]:
+    """Yield the lines of an open file, with their ends.
+
+    Args:
+        stream: from where reading goes on.
+        file: for messages.
+        first: number of the first line, for messages.
+
+    Raises:
+        DataError: a line, or what a small compressed file holds, is beyond the limits.
+    """
+    most, size, read = limit("row_bytes"), file.stat().st_size if compression(file) else None, 0
+    for number, raw in enumerate(iter(functools.partial(stream.readline, most + 1), b""), first):
+        if len(raw) > most:
+            raise too_long(f"{file}, line {number}")
+        if size is not None:
+            read += len(raw)
+            if read > _SMALL_BYTES and read > size * limit("expansion"):
+                raise DataError(
+                    f"{file}, line {number}: {size:,} compressed bytes hold more than {read:,} bytes of text.",
+                    f"Fetch the file again. {raised('expansion')}",
+                )
+        yield raw
+
+
+def too_long(place: str) -> DataError:
+    """Return the error of a row that is longer than the limit."""
+    return DataError(
+        f"{place}: longer than {limit('row_bytes'):,} bytes.",
+        f"Write one row a line, or split the row; is there a line break or a quotation mark missing? "
+        f"{raised('row_bytes')}",
+    )
 
 
 @contextlib.contextmanager

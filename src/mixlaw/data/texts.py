@@ -1,11 +1,13 @@
 """The text of a domain's token rows, one JSON line a conversation, for programs that tokenise for themselves.
 
 A folder holds `train.jsonl` and `validation.jsonl`, in the order of the token rows, and `train.npy` and
-`validation.npy`: (R + 1,) byte offsets of the lines. It lies beside the token rows, whose content it shares.
+`validation.npy`: (R + 1,) byte offsets of the lines; `meta.json` has the checksums of all four. The folder lies beside
+the token rows, whose content it shares.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mixlaw.core.checksums import checksums, damage
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
 from mixlaw.data.formats import converter
@@ -23,6 +27,8 @@ from mixlaw.data.reading import RawRow, Source
 from mixlaw.data.rows import TokenRows, replace_folder
 
 PARTS = ("train", "validation")
+_META = "meta.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,23 @@ class TextRows:
 
     @staticmethod
     def open(rows: TokenRows) -> TextRows:
-        """Return the text of token rows; raise DataError where it was not written (see `write_texts`)."""
+        """Return the text of token rows, verified: once in a process, and again where a file has changed.
+
+        Raises:
+            DataError: it was not written (see `write_texts`), is not as it was written, or is not of these rows.
+        """
         folder, part = text_folder(rows), rows.folder.name
+        again = "Plan the runs again: mixlaw plan mix.yaml."
+        names = {name: digest for name, digest in _checksums(folder).items() if name.startswith(f"{part}.")}
+        if problem := damage(folder, names):
+            raise DataError(problem, again)
         try:
-            return TextRows(folder / f"{part}.jsonl", np.load(folder / f"{part}.npy"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{folder} does not hold text: {error}.", "Plan the runs again.") from None
+            offsets = np.load(folder / f"{part}.npy", mmap_mode="r")
+        except (OSError, ValueError, EOFError, SyntaxError) as error:
+            raise DataError(f"{folder} does not hold text: {error}.", again) from None
+        if len(offsets) != len(rows) + 1:
+            raise DataError(f"{folder} holds {len(offsets) - 1} lines of {part}, not {len(rows)}.", again)
+        return TextRows(folder / f"{part}.jsonl", offsets)
 
     def lines(self, rows: Iterable[int]) -> Iterator[bytes]:
         """Yield the lines of the given rows, with their newlines."""
@@ -66,7 +83,9 @@ def text_folder(rows: TokenRows) -> Path:
 
 
 def write_texts(domain: Domain, prepared: DomainTokens, hashes: dict[str, str] | None = None) -> None:
-    """Write the text of a domain's training and validation rows beside them, where it is missing; whole or not at all.
+    """Write the text of a domain's training and validation rows beside them, whole or not at all.
+
+    Text that is there and as it was written is left as it is; damaged text is written again, and this is said.
 
     Args:
         domain: whose rows they are.
@@ -78,7 +97,9 @@ def write_texts(domain: Domain, prepared: DomainTokens, hashes: dict[str, str] |
     """
     folder = text_folder(prepared.train)
     if folder.is_dir():
-        return
+        if (problem := _damage(prepared)) is None:
+            return
+        _log.warning("%s It is made again.", problem)
     source = Source(domain)
     require_unchanged(domain, source.files, prepared, hashes)
     wanted = {part: rows.source_rows for part, rows in zip(PARTS, (prepared.train, prepared.validation), strict=True)}
@@ -89,6 +110,28 @@ def write_texts(domain: Domain, prepared: DomainTokens, hashes: dict[str, str] |
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return name -> checksum of the files of a folder of text; raise DataError where it has none."""
+    if not (folder / _META).is_file():
+        raise DataError(f"{folder} holds no text with checksums.", "Plan the runs again: mixlaw plan mix.yaml.")
+    return read_document(folder / _META, "texts")["files"]
+
+
+def _damage(prepared: DomainTokens) -> str | None:
+    try:
+        for rows in (prepared.train, prepared.validation):
+            TextRows.open(rows)
+    except DataError as error:
+        return error.message
+    return None
+
+
+def seal_texts(folder: Path) -> None:
+    """Write the checksums of a folder's texts beside them."""
+    names = [f"{part}.{suffix}" for part in PARTS for suffix in ("jsonl", "npy") if (folder / f"{part}.jsonl").exists()]
+    write_document(folder / _META, "texts", {"files": checksums(folder, names)})
 
 
 def _write(source: Source, form: str, wanted: dict[str, np.ndarray], folder: Path) -> None:
@@ -116,6 +159,7 @@ def _write(source: Source, form: str, wanted: dict[str, np.ndarray], folder: Pat
                 target.write(stream.read(length))
         (folder / f"{part}.stream").unlink()
         np.save(folder / f"{part}.npy", np.concatenate([[0], np.cumsum(mine[at])]).astype(np.int64))
+    seal_texts(folder)
 
 
 def _rows(source: Source, numbers: np.ndarray) -> Iterator[RawRow]:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixlaw.core.checksums import FILES
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError
 from mixlaw.core.files import naming_full_disk
 from mixlaw.core.fingerprints import fingerprint
-from mixlaw.data.entries import SUMMARY, new_entry
+from mixlaw.data.entries import SUMMARY, is_sound, new_entry
 from mixlaw.data.hash_sets import is_in
 from mixlaw.data.rows import TokenRows
 from mixlaw.data.splitting import TRAIN, VALIDATION, selected
@@ -63,7 +64,7 @@ def _without(domain: DomainTokens, every: np.ndarray, held: Mapping[str, np.ndar
         )
     left_out = fingerprint([domain.entry.name, "without", list(map(int, np.unique(hashes)))])[:24]
     folder = domain.entry.parent / left_out
-    if not (folder / SUMMARY).exists():
+    if not is_sound(folder):
         with naming_full_disk(folder.parent), new_entry(folder) as temporary:
             _write(domain, ~forbidden, temporary)
     train, validation = (TokenRows.open(folder / part) for part in ("train", "validation"))
@@ -81,7 +82,9 @@ def _write(domain: DomainTokens, kept: np.ndarray, folder: Path) -> None:
         np.asarray(train.supervised_bytes)[kept],
     )
     shutil.copytree(domain.validation.folder, folder / "validation", copy_function=_link)
-    write_document(folder / SUMMARY, "prepared", read_document(domain.entry / SUMMARY, "prepared"))
+    summary = read_document(domain.entry / SUMMARY, "prepared")
+    summary.pop(FILES, None)  # of the hashes of contents, which a view has none of
+    write_document(folder / SUMMARY, "prepared", summary)
 
 
 def _link(source: str, target: str) -> None:

@@ -49,6 +49,14 @@ def require_own(study: Study, file: Path, parts: Mapping[str, Any]) -> None:
         )
 
 
+def changed_keys(study: Study, parts: Mapping[str, Any]) -> list[str]:
+    """Return what the configuration has otherwise than when the study was planned last; see `differences`."""
+    try:
+        return differences(read_document(study.folder / _FILE, "origin")["parts"], json_ready(parts))
+    except DataError:
+        return []
+
+
 def save_origin(study: Study, file: Path, parts: Mapping[str, Any]) -> None:
     """Write which configuration the study belongs to."""
     relative = os.path.relpath(file.absolute(), study.folder.absolute())

@@ -11,6 +11,9 @@ from typing import Any
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.tokens import format_tokens
 
+METRICS = "metrics.jsonl"
+"""A run's training log, one line a step."""
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -103,7 +106,7 @@ class RunEvent:
 
 def last_metrics(folder: Path) -> dict[str, Any]:
     """Return step, steps, loss and eta_s of a running run, from the end of its metrics.jsonl."""
-    path = folder / "metrics.jsonl"
+    path = folder / METRICS
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - 4096))
@@ -126,7 +129,7 @@ def last_metrics(folder: Path) -> dict[str, Any]:
 def training_log(folder: Path) -> list[tuple[int, float]]:
     """Return (step, training loss in nats) of every step that metrics.jsonl has; empty where there is none."""
     try:
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     found = []

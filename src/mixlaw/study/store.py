@@ -17,11 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.checksums import FILES
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, MixlawError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
-from mixlaw.study.status import RunStatus, last_metrics, training_log
+from mixlaw.study.run_files import is_damaged, run_checksums
+from mixlaw.study.status import METRICS, RunStatus, last_metrics, training_log
 from mixlaw.train.trainer import MODEL
 from mixlaw.train.trainer_config import TrainerConfig
 
@@ -168,9 +170,11 @@ class Study:
         return None, problem
 
     def model_folder(self, spec: RunSpec) -> Path | None:
-        """Return where a finished run has kept its model, or None."""
+        """Return where a finished run has kept its model; None where it has not, or where the model is damaged."""
         folder = self.run_folder(spec) / MODEL
-        return folder if self.record(spec) is not None and (folder / "config.json").is_file() else None
+        if self.record(spec) is None or not (folder / "config.json").is_file():
+            return None
+        return None if is_damaged(folder.parent, MODEL) else folder
 
     def discard_without_model(self, spec: RunSpec) -> None:
         """Return a finished run that has kept no model to pending, so that it is trained again with one."""
@@ -199,7 +203,8 @@ class Study:
 
     def training_logs(self) -> dict[str, list[tuple[int, float]]]:
         """Return the training log of every finished run that has one, by the run's name; see `training_log`."""
-        logs = {r.spec.name: training_log(self.run_folder(r.spec)) for r in self.records()}
+        folders = {r.spec.name: self.run_folder(r.spec) for r in self.records()}
+        logs = {name: training_log(folder) for name, folder in folders.items() if not is_damaged(folder, METRICS)}
         return {name: log for name, log in logs.items() if log}
 
     def failure(self, spec: RunSpec) -> dict[str, Any] | None:
@@ -258,7 +263,7 @@ class Study:
             return create_lease(lease)
 
     def complete(self, spec: RunSpec, record: RunRecord, timing: Mapping[str, Any]) -> None:
-        """Write timing.json, then record.json: from here on the run is done.
+        """Write timing.json, with the checksums of the run's files, then record.json: from here on the run is done.
 
         Raises:
             StudyError: the record is of another run, or the folder cannot be written.
@@ -267,7 +272,7 @@ class Study:
             raise StudyError(f"The trainer returned the record of run {record.spec.id[:8]} for '{spec.name}'.")
         folder = self.run_folder(spec)
         with self._writing():
-            write_document(folder / "timing.json", "timing", timing)
+            write_document(folder / "timing.json", "timing", {**timing, FILES: run_checksums(folder)})
             write_document(folder / "record.json", "record", record.to_json())
             (folder / "error.json").unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ import numpy as np
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows
+from mixlaw.data.texts import seal_texts
 from mixlaw.train.settings import ModelSettings, TrainSettings
 from mixlaw.train.trainer import Progress, Trainer
 from mixlaw.train.trainer_config import TrainerConfig
@@ -59,6 +60,7 @@ def _write_text(folder: Path, domain: str) -> None:
     text.mkdir(exist_ok=True)
     (text / f"{folder.name}.jsonl").write_bytes(b"".join(lines))
     np.save(text / f"{folder.name}.npy", np.cumsum([0, *map(len, lines)]).astype(np.int64))
+    seal_texts(text)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.train import head_loss
 from mixlaw.train.conversation_attention import NAME, CannotAttend, layout_of, register
 from mixlaw.train.packing import PackedBatch, collate
-from mixlaw.train.saving import save_model
+from mixlaw.train.saving import damaged_weights, save_model
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -232,8 +232,10 @@ def _load(model: ModelSettings, attention: str, device: torch.device) -> Any:
             attn_implementation=attention,
             use_safetensors=True,
         )
-    except (OSError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except Exception as error:  # of transformers, of safetensors, of the network
+        if isinstance(error, (MemoryError, RuntimeError)) and "memory" in str(error):
+            raise
+        reason = damaged_weights(model.name_or_path) or " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(
             f"The model {model.name_or_path} (revision {model.revision or 'main'}) cannot be loaded: {reason}",
             "Check model.name_or_path and model.revision; weights must be safetensors.",

@@ -54,6 +54,19 @@ def save_model(network: Any, name_or_path: str, revision: str | None, folder: Pa
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def damaged_weights(name_or_path: str) -> str | None:
+    """Return a sentence about the first file of weights in a model's folder that cannot be read; None without one."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(Path(name_or_path).expanduser().glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np"):
+                pass
+        except (SafetensorError, OSError, ValueError) as error:
+            return f"{path} is no readable safetensors file ({error})."
+    return None
+
+
 def another_end(chat: ChatTokenizer, revision: str | None = None) -> list[str]:
     """Return a sentence if a base model stops at other tokens than those that its chat template ends answers with.
 

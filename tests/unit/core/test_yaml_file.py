@@ -5,9 +5,9 @@ import time
 import pytest
 
 from mixlaw.config import load_config
-from mixlaw.core import yaml_file
 from mixlaw.core.errors import ConfigError
-from mixlaw.core.yaml_file import MOST_BYTES, MOST_DEPTH, MOST_VALUES, read_yaml
+from mixlaw.core.limits import LIMITS
+from mixlaw.core.yaml_file import read_yaml
 
 START = "study: s\nmodel: {name_or_path: m}\nbudget_tokens: 1M\ndomains: {a: {path: a.jsonl}}\n"
 BOMB = "x0: &x0 [a, a, a, a, a, a, a, a, a]\n" + "".join(
@@ -17,10 +17,13 @@ HOSTILE = {
     "a date that is none": ("seed: 2024-13-45", "looks like a date but is not one"),
     "a long number": (f"seed: {'9' * 5000}", "a number of 5,000 characters"),
     "a long hexadecimal number": (f"seed: 0x{'f' * 5000}", "a number of 5,002 characters"),
-    "deep lists": ("seed: " + "[" * 20_000, f"more than {MOST_DEPTH} nested levels"),
-    "deep mappings": ("seed: " + "{a: " * 20_000, f"more than {MOST_DEPTH} nested levels"),
-    "an alias bomb": (BOMB, f"more than {MOST_VALUES:,} values"),
-    "an alias bomb as groups": (BOMB + "solve:\n  groups: *x8\n", f"more than {MOST_VALUES:,} values"),
+    "deep lists": ("seed: " + "[" * 20_000, f"more than {LIMITS['yaml_depth'].default} nested levels"),
+    "deep mappings": ("seed: " + "{a: " * 20_000, f"more than {LIMITS['yaml_depth'].default} nested levels"),
+    "an alias bomb": (BOMB, f"more than {LIMITS['yaml_values'].default:,} values"),
+    "an alias bomb as groups": (
+        BOMB + "solve:\n  groups: *x8\n",
+        f"more than {LIMITS['yaml_values'].default:,} values",
+    ),
     "a list that holds itself": ("solve: {groups: &g [*g]}", "a value that contains itself"),
     "a mapping merged with itself": ("solve: &s {<<: *s}", "a value that contains itself"),
     "binary that is none": ("seed: !!binary '*'", ""),
@@ -64,7 +67,7 @@ def test_a_number_that_can_be_no_seed_is_an_error_of_its_key(tmp_path, seed):
 def test_a_file_of_gigabytes_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "mix.yaml"
     with open(path, "wb") as file:
-        file.truncate(50 * MOST_BYTES)
+        file.truncate(50 * LIMITS["yaml_bytes"].default)
     with pytest.raises(ConfigError, match=r"50,000,000 bytes; a YAML file may have 1,000,000"):
         read_yaml(path)
 
@@ -75,4 +78,4 @@ def test_limits_do_not_meet_what_people_write(tmp_path):
         "d: &d {path: x.jsonl}\n" + "".join(f"domain-{i}: *d\n" for i in range(1000)) + "revision: 2024-01-02\n"
     )
     assert len(read_yaml(path)) == 1002
-    assert len(str(2**128)) < yaml_file.MOST_DIGITS
+    assert len(str(2**128)) < LIMITS["yaml_digits"].default

@@ -103,5 +103,5 @@ def test_what_is_wrong_is_named_by_element_and_line(tmp_path, text, fact):
 
 def test_a_quotation_mark_too_many_does_not_read_a_file_of_any_size(tmp_path, monkeypatch):
     monkeypatch.setattr(json_documents, "_READ", 100)
-    monkeypatch.setattr(json_documents, "_LONGEST", 1000)
-    assert "element 1 (line 1): longer than 1,000 characters" in fails(tmp_path / "a.json", '[{"a": "' + "x" * 50_000)
+    monkeypatch.setenv("MIXLAW_MAX_ROW_BYTES", "1000")
+    assert "element 1 (line 1): longer than 1,000 bytes" in fails(tmp_path / "a.json", '[{"a": "' + "x" * 50_000)
