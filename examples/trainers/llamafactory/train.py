@@ -37,6 +37,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True)
     spec = read_spec(parser.parse_args().spec)
+    if not spec["train_model"]:  # plan.base_model: the model as it is
+        write_result(spec, evaluate_model(spec))
+        return 0
     output = Path(spec["output_dir"])
     for name, text in files(spec).items():
         (output / name).write_text(text, encoding="utf-8")

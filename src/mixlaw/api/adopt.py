@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixlaw.api.base_model import base_spec
 from mixlaw.api.numbers import parquet_columns
 from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import DataError, StudyError
@@ -35,7 +36,8 @@ def adopt(
 ) -> RunStatuses:
     """Read the results of planned runs, and return the states of all runs. If one row is wrong, none is used.
 
-    A run that is already done is not changed. A row without any loss is a run that is not finished yet.
+    The run `base-model` may be among them: the losses of the model as it is, before any training. A run that is already
+    done is not changed. A row without any loss is a run that is not finished yet.
 
     Args:
         config: a mix.yaml or its project.
@@ -65,8 +67,8 @@ def adopt(
                 f"{source} has no column '{column}'; it has {has}.",
                 "Give the names of the columns with --run-column and --loss.",
             )
-    specs, _ = project.design
-    planned = {spec.name: spec for spec in specs}
+    specs, base = project.design[0], base_spec(project.config, project.trainer_config)
+    planned = {spec.name: spec for spec in (*specs, base)}
     if isinstance(table, str) and is_run_list(table):
         rows = _planned(rows, run_column, planned, source, project.note)
     records: dict[str, RunRecord] = {}
@@ -81,6 +83,8 @@ def adopt(
         if any(str(_cell(row, column)) for column in columns.values()):
             records[name] = _record(project, planned[name], row, columns, source)
     project.write_inputs()
+    if base.name in records or project.study.record(base) is not None:
+        specs = [*specs, base]
     project.study.save_plan(specs)
     taken = [_take(project, record, source) for record in records.values()]
     project.note(f"{sum(taken)} runs adopted; {len(taken) - sum(taken)} were already done.")

@@ -110,7 +110,7 @@ def train_pending(
 
 def estimated_s(statuses: Sequence[RunStatus], executor: ExecutorNode) -> float | None:
     """Return the seconds until all runs are done, by the pace of those that are; None before the first."""
-    done = [s for s in statuses if s.wall_s is not None]
+    done = [s for s in statuses if s.wall_s is not None and s.tokens]
     if not done or (executor.kind == "ray" and executor.workers is None):
         return None  # how many runs a cluster holds is known only when it is asked
     pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)

@@ -12,6 +12,7 @@ import numpy as np
 
 from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.core.errors import DataError
+from mixlaw.core.run import BASE
 from mixlaw.core.runtable import RunTable
 from mixlaw.evaluate.downstream import stored_metrics
 from mixlaw.study.store import Study
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTable:
     """Return a study's finished runs as a table, dropped domains last; raise DataError where there is none."""
-    records = [record for record in study.records() if record.spec.role == "proxy"]
-    if not records:
+    records = [record for record in study.records() if record.spec.role in ("proxy", BASE)]
+    if all(record.spec.untrained for record in records):
         raise DataError(f"The study {study.folder} has no finished runs.", "Train them: mixlaw train mix.yaml.")
     gone = sorted({name for r in records for name, n in r.tokens.items() if n > 0} - set(domains))
     table = RunTable.from_records(records, [*domains, *gone], targets)

@@ -82,14 +82,14 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     require_extras(project)
     unused = project.left_out
     examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
-    specs, notes = project.design
+    specs, notes = project.planned
     ends = another_end(project.tokenizer, project.config.model.revision)
     notes = [*project.tokenizer.warnings, *ends, *_not_carried(project), *([unused] if unused else []), *notes]
     data = data_facts(project, count=True)
     return Check(
         data["domains"],
         examples,
-        len(specs),
+        sum(not spec.untrained for spec in specs),
         sum(sum(spec.tokens.values()) for spec in specs),
         project.config.budget_tokens,
         notes,

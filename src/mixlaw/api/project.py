@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mixlaw.api.base_model import base_run
 from mixlaw.api.changed_domains import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
 from mixlaw.api.facts import records_table
@@ -225,6 +226,13 @@ class Project:
         more = [self._proxy(name, tokens, seed) for name, tokens in added.runs]
         specs += [spec for spec in more if spec.id not in there]
         return specs, [*notes, *added.reasons, *repetition_notes(specs)]
+
+    @property
+    def planned(self) -> tuple[list[RunSpec], list[str]]:
+        """All that a sweep does, the runs of `design` and the base model's, and the sentences."""
+        specs, notes = self.design
+        base, note = base_run(self.config, self.trainer_config, self.study)
+        return [*specs, *base], [*notes, *note]
 
     def _proxy(self, name: str, tokens: Mapping[str, int], seed: int) -> RunSpec:
         config, pools = self.config, {}

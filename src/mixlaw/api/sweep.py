@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,14 +14,14 @@ from mixlaw.api.executor import estimated_s, require_cluster, require_extras, tr
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
+from mixlaw.api.plan import Plan
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import FitError
-from mixlaw.core.notebook import Tabular, html_table, shares
+from mixlaw.core.notebook import html_table
 from mixlaw.core.run import RunSpec
-from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.knowledge import Knowledge, laws_for
@@ -39,80 +38,6 @@ _DOMAINS_OF_A_CURVE = 40
 """With more domains the expected regret of a plan takes longer than planning should."""
 
 OnEvent = Callable[[RunEvent], None]
-
-
-@dataclass(frozen=True, repr=False)
-class Plan(Tabular):
-    """The runs to do.
-
-    Attributes:
-        runs: their specs.
-        statuses: their states, in the same order.
-        notes: sentences about what was decided.
-        estimated_s: seconds until all are done, from the pace of the finished ones; None before the first.
-        regret_nats: expected regret at the budget after none, one, ... all of the runs, as estimated before
-            any is trained (`mixlaw.design.decision.regret_curve`).
-        noise_nats: standard deviation of a loss between runs of one mixture, which the expected regret rests on.
-        noise_measured: whether it was measured in finished runs of the study; otherwise it is an assumption.
-    """
-
-    runs: list[RunSpec]
-    statuses: list[RunStatus]
-    notes: list[str]
-    estimated_s: float | None
-    regret_nats: list[float] = field(default_factory=list)
-    noise_nats: float = NOISE_NATS
-    noise_measured: bool = False
-
-    def _drawn(self) -> tuple[Any, ...]:
-        title, columns, rows, notes = self.table()
-        return (
-            title,
-            [*columns, "mixture"],
-            [[*r, shares(run.tokens)] for r, run in zip(rows, self.runs, strict=True)],
-            notes,
-        )
-
-    def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
-        """Return title, columns, rows and notes, with one row per run."""
-        rows: list[list[Any]] = [
-            [run.name, *map(format_tokens, run.tokens.values()), format_tokens(status.tokens), status.state]
-            for run, status in zip(self.runs, self.statuses, strict=True)
-        ]
-        domains = list(self.runs[0].tokens) if self.runs else []
-        title = f"{len(rows)} runs, {format_tokens(self.spent[-1])} training tokens"
-        return title, ["run", *domains, "total", "state"], rows, self.notes
-
-    @property
-    def spent(self) -> list[int]:
-        """Training tokens of none, one, ... all of the runs."""
-        return [0, *itertools.accumulate(sum(run.tokens.values()) for run in self.runs)]
-
-    @property
-    def regret_title(self) -> str:
-        """What the expected regret rests on."""
-        scatter = f"scatter by {self.noise_nats:.2g} nats"
-        if self.noise_measured:
-            return f"Expected regret at the budget, with runs that {scatter} (measured)"
-        return f"Expected regret at the budget, if runs {scatter} (assumed)"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "runs": [
-                {"name": r.name, "id": r.id, "tokens": dict(r.tokens), "state": s.state}
-                for r, s in zip(self.runs, self.statuses, strict=True)
-            ],
-            "total_tokens": sum(s.tokens for s in self.statuses),
-            "pending": sum(s.state != "done" for s in self.statuses),
-            "estimated_s": self.estimated_s,
-            "expected_regret": [
-                {"runs": n, "tokens": tokens, "nats": regret}
-                for n, (tokens, regret) in enumerate(zip(self.spent, self.regret_nats, strict=False))
-            ],
-            "noise": {"nats": self.noise_nats, "measured": self.noise_measured},
-            "notes": self.notes,
-        }
 
 
 @dataclass(frozen=True)
@@ -156,7 +81,7 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
         ConfigError, DataError, DesignError, StudyError: a problem of mix.yaml, the data, the plan or the study folder.
     """
     project = Project.open(config, note)
-    specs, notes = project.design
+    specs, notes = project.planned
     if lost := runs_lost(project, specs):
         project.warn(lost)
     project.write_inputs()
@@ -191,10 +116,11 @@ def train(
     require_cluster(project, executor)
     specs = plan(project).runs
     if keep_models:
-        specs = [replace(spec, keep_model=True) for spec in specs]
+        specs = [spec if spec.untrained else replace(spec, keep_model=True) for spec in specs]
         project.study.save_plan(specs)
         for spec in specs:
-            project.study.discard_without_model(spec)
+            if spec.keep_model:
+                project.study.discard_without_model(spec)
     statuses = train_pending(
         project, project.study, executor=executor, workers=workers, on_event=on_event, retry_failed=retry_failed
     )
@@ -245,7 +171,7 @@ def run(
         # Another process may be doing the same: it is waited for, and what it has written is found.
         with alone(project.study, project.note):
             sequential = project.config.plan.design == "sequential"
-            if sequential and len(project.design[0]) > len(statuses):
+            if sequential and len(project.planned[0]) > len(statuses):
                 continue  # it has planned the next batch meanwhile
             fitted, solution = _fit_what_is_left(project, statuses)
             if sequential and extend(project, fitted, solution):
@@ -336,6 +262,7 @@ def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[f
     domains = list(project.config.domains)
     if not 2 <= len(domains) <= _DOMAINS_OF_A_CURVE:
         return []
-    laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in specs]
+    laws = laws_for("transfer", domains, domains)
+    mixtures = [spec.tokens for spec in specs if not spec.untrained]
     knowledge = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
     return regret_curve(knowledge, mixtures, project.config.budget_tokens)

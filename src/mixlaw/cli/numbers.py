@@ -11,6 +11,7 @@ from mixlaw.cli import completion
 from mixlaw.cli import options as opt
 from mixlaw.cli.output import finish, note, print_json, table, warn
 from mixlaw.core.tokens import format_tokens
+from mixlaw.solve.solution import BASE_COLUMNS
 
 
 def fit(
@@ -169,8 +170,8 @@ def solve(
         budget,
         objective=objective,
         ceilings=opt.pairs(floor, "--floor", opt.number("--floor")),
-        no_worse=opt.pairs(no_worse, "--no-worse", opt.number("--no-worse")),
-        reference=_mixture(reference, "--reference"),
+        no_worse=opt.pairs(no_worse, "--no-worse", opt.percent("--no-worse")),
+        reference=_mixture(reference, "--reference", "base"),
         groups=group or [],
         prior=_mixture(prior, "--prior"),
         prior_strength=prior_strength,
@@ -199,11 +200,11 @@ def _after_solve(solution: Any) -> str:
     return f"mixlaw mix mix.yaml --budget {format_tokens(solution.budget_tokens)} --weights {text}"
 
 
-def _mixture(texts: list[str] | None, option: str) -> str | dict[str, float] | None:
-    """Return a mixture given by name or by domain=share."""
+def _mixture(texts: list[str] | None, option: str, *more: str) -> str | dict[str, float] | None:
+    """Return a mixture given by name, of which an option may know more, or by domain=share."""
     if not texts:
         return None
-    if texts in (["natural"], ["equal"]):
+    if texts in [[name] for name in ("natural", "equal", *more)]:
         return texts[0]
     return opt.pairs(texts, option, opt.number(option))
 
@@ -230,7 +231,10 @@ def show_solution(solution: Any) -> None:
     if solution.objective == "max":
         counted = [target for target, weight in solution.target_weights.items() if weight > 0]
         totals = [max(part[target]["mean"] for target in counted) for part in parts]
-    table("Predicted loss, nats per supervised token", ["target", *names], [*losses, ["objective", *totals]])
+    rows, columns = [*losses, ["objective", *totals]], ["target", *names]
+    if solution.base:
+        columns, rows = [*columns, *BASE_COLUMNS], [[*row, *solution.against_base(row[0])] for row in rows]
+    table("Predicted loss, nats per supervised token", columns, rows)
     _show_trust(solution)
     warn(solution.warnings)
 

@@ -10,6 +10,7 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.percents import parse_percent
 from mixlaw.core.tokens import parse_tokens
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
@@ -69,15 +70,16 @@ Floor = Annotated[
 NoWorse = Annotated[
     list[str] | None,
     typer.Option(
-        help="target=percent: its loss may be at most this much above the loss with the --reference mixture.",
+        help="target=percent: its loss may be at most this much above the loss with --reference.",
         autocompletion=completion.targets_of_fit,
     ),
 ]
 Reference = Annotated[
     list[str] | None,
     typer.Option(
-        help="The mixture that --no-worse compares with: natural, equal, or domain=share,...",
-        autocompletion=completion.one_of("natural", "equal"),
+        help="What --no-worse compares with: base (the base model as it is), or a mixture: natural, equal, or "
+        "domain=share,...",
+        autocompletion=completion.one_of("base", "natural", "equal"),
     ),
 ]
 Group = Annotated[list[str] | None, typer.Option(help='A constraint on shares: "code + math <= 0.5"; may be repeated.')]
@@ -157,6 +159,11 @@ def number(option: str) -> Callable[[str], float]:
             raise ConfigError(f"{option}: {text!r} is not a number.", f"For example: {option} math=0.4") from None
 
     return read
+
+
+def percent(option: str) -> Callable[[str], float]:
+    """Return a reader of percentages that names the option in its error."""
+    return lambda text: parse_percent(text, option)
 
 
 def tokens(option: str) -> Callable[[str], int]:

@@ -107,7 +107,7 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
         return
     table(*result.table()[:3])
     if result.regret_nats:
-        last = len(result.runs)
+        last = len(result.trained)
         shown = sorted({0, *(round(last * part / 4) for part in (1, 2, 3, 4))})
         table(
             result.regret_title,

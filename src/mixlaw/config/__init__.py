@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -21,25 +20,11 @@ from mixlaw.config.executor import ExecutorNode
 from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
 from mixlaw.config.train import Train, TrainNode, train_keys, train_problem
+from mixlaw.config.values import Percent, Share, TokenList, Tokens
 from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
-from mixlaw.core.tokens import parse_tokens
 from mixlaw.core.yaml_file import read_yaml
-
-
-def _tokens(value: Any) -> int:
-    if not isinstance(value, (str, int, float)):
-        raise ValueError("not a number of tokens; write it like 20M, 1.5B, 660k or 2e7")
-    try:
-        return parse_tokens(value)
-    except ConfigError as error:
-        raise ValueError(f"{error.message.removeprefix('token count is ')} {error.hint}") from None
-
-
-Tokens = Annotated[int, BeforeValidator(_tokens)]
-TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 _LONGEST_SHOWN = 80
 """Characters of a value in a message."""
@@ -73,6 +58,7 @@ class PlanNode(Node):
     """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
 
     With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
+    With `base_model` the model is evaluated once as it is, a run of no tokens; `auto`: where the trainer can.
     """
 
     design: Annotated[str, AfterValidator(_known_design)] = "auto"
@@ -86,6 +72,7 @@ class PlanNode(Node):
     batch: Annotated[int, Field(ge=1)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     match_epochs: bool = True
+    base_model: bool | Literal["auto"] = "auto"
     seed: Annotated[int, Field(gt=-(2**63), lt=2**63)] = 0
 
 
@@ -114,14 +101,27 @@ class SolveNode(Node):
     objective: Literal["mean", "weighted", "max"] = "mean"
     target_weight: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     floor: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    no_worse: dict[str, Annotated[float, Field(gt=-100, allow_inf_nan=False)]] = Field(default_factory=dict)
-    reference: Literal["natural", "equal"] | dict[str, Share] | None = None
+    no_worse: dict[str, Percent] = Field(default_factory=dict)
+    reference: Literal["natural", "equal", "base"] | dict[str, Share] | None = None
     groups: list[str] = Field(default_factory=list)
     prior: Literal["natural", "equal"] | dict[str, Share] | None = None
     prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     min: dict[str, Share] = Field(default_factory=dict)
     max: dict[str, Share] = Field(default_factory=dict)
     max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 4.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_reference_beside_its_targets(cls, tree: Any) -> Any:
+        """Take `no_worse: {chat: 1 %, reference: base}` as `reference: base`, unless a number says it is a domain."""
+        targets = tree.get("no_worse") if isinstance(tree, Mapping) else None
+        if not isinstance(targets, Mapping) or tree.get("reference") is not None:
+            return tree
+        reference = targets.get("reference")
+        if not isinstance(reference, Mapping) and reference not in ("natural", "equal", "base"):
+            return tree
+        rest = {name: percent for name, percent in targets.items() if name != "reference"}
+        return {**tree, "no_worse": rest, "reference": reference}
 
 
 class Config(Node):
@@ -244,6 +244,8 @@ def _solve_problems(config: Config) -> list[str]:
         problems.append("solve.target_weight: objective 'mean' counts all targets the same; set objective: weighted")
     if wishes.reference is not None and not wishes.no_worse:
         problems.append("solve.reference: there is no target in solve.no_worse to compare with it")
+    if wishes.reference == "base" and config.plan.base_model is False:
+        problems.append("solve.reference: base needs the base model's losses; drop plan.base_model: false")
     if (wishes.prior is None) != (wishes.prior_strength is None):
         missing = "prior" if wishes.prior is None else "prior_strength"
         problems.append(f"solve.{missing}: missing; prior and prior_strength go together")

@@ -10,6 +10,9 @@ from mixlaw.core.errors import DataError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.shapes import MOST_LOSS_NATS
 
+BASE = "base"
+"""Role of the run that evaluates the base model as it is, before any training."""
+
 _MOST_OF_PLANNED = 10
 """Runs that another program trained may have another number of tokens than was planned, but not any."""
 
@@ -27,7 +30,8 @@ class RunSpec:
         seed: of the samples, their order and whatever is random in training.
         inputs: name -> content hash of everything else that determines the result: `model`, `train`
             (settings), `data:<domain>` and `validation:<target>`.
-        role: `proxy` (feeds the fit), `confirmation` or `final` (never do); not part of the identity.
+        role: `proxy` (feeds the fit), `base` (the model as it is, evaluated and not trained; feeds it too),
+            `confirmation` or `final` (never do); not part of the identity.
         keep_model: whether the trainer saves the trained model in the run's folder; not part of the identity.
         pools: domain -> distinct training tokens that the run may draw from, where these are fewer than there are.
     """
@@ -52,6 +56,11 @@ class RunSpec:
         pools = {name: int(n) for name, n in self.pools.items() if name in used}
         content = {"tokens": used, "seed": self.seed, "inputs": inputs}
         return fingerprint(content | ({"pools": pools} if pools else {}))
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the model is evaluated as it is: `role` is `base`."""
+        return self.role == BASE
 
     @property
     def folder(self) -> str:

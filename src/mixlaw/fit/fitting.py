@@ -11,6 +11,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError, FitError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.base_model import base_counts
 from mixlaw.fit.choosing.choice import Choice, choose
 from mixlaw.fit.choosing.held_out import Errors, errors_of, estimator_of, held_out, require_one_size
 from mixlaw.fit.choosing.repetition import counted, find_decay
@@ -54,7 +55,8 @@ def fit_law(
             `off` (in full), or the decay R* of `mixlaw.laws.repetition`.
 
     Returns:
-        The fit; each target has a status and a sentence.
+        The fit; each target has a status and a sentence. Runs of zero tokens are the base model as it is: laws that
+        know it take them, unless held-out runs are then predicted worse (`mixlaw.fit.choosing.base_model`).
 
     Raises:
         ConfigError: no such law or procedure; a law that knows one model size and runs of several.
@@ -67,17 +69,21 @@ def fit_law(
     """
     asked = _asked(law, procedure)
     _require_losses(runs)
-    choice, decay, fresh, note = Choice("transfer"), float("inf"), runs, ""
+    choice, decay, fresh, notes, uses_base = Choice("transfer"), float("inf"), runs, ["", ""], True
     if procedure == "joint":
         first = asked or find("transfer" if set(runs.targets) <= set(runs.domains) else "pairwise")
-        decay, note = find_decay(runs, first, repetition)
+        decay, notes[0] = find_decay(runs, first, repetition)
         fresh = counted(runs, decay)
-        choice = choose(fresh) if asked is None else Choice(asked.name)
-    kind = asked or find(choice.law)
+        uses_base, notes[1] = base_counts(fresh, asked or find("pairwise"))
+        choice = choose(fresh, uses_base) if asked is None else Choice(asked.name)
+    kind = replace(asked or find(choice.law), uses_base=uses_base)
+    if asked is None and uses_base and not kind.knows_base and (runs.totals_R == 0).any():
+        notes[1] = f"Law '{kind.name}' says nothing of the base model as it is: its losses are not fitted."
     require_one_size(runs, kind)
     targets = _targets(fresh, kind, seed, choice.checked) if procedure == "joint" else _by_curves(runs, procedure)
     if choice.alternative is not None:
-        others = _targets(fresh, find(choice.alternative.name), seed, choice.alternative)
+        other = replace(find(choice.alternative.name), uses_base=uses_base)
+        others = _targets(fresh, other, seed, choice.alternative)
         targets = {name: _believing_both(fitted, others[name]) for name, fitted in targets.items()}
     return Fit(
         kind.name,
@@ -85,10 +91,11 @@ def fit_law(
         runs.domains,
         targets,
         runs,
-        (*_warnings(targets), *_warnings_of_runs(runs, kind)),
-        f"{choice.reason} {note}".strip(),
+        (*_warnings(targets), *_warnings_of_runs(runs, kind, asked is not None and uses_base)),
+        " ".join(filter(None, [choice.reason, *notes])),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
+        uses_base,
     )
 
 
@@ -195,11 +202,11 @@ def _warnings(targets: dict[str, TargetFit]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _warnings_of_runs(runs: RunTable, kind: LawKind) -> tuple[str, ...]:
-    """Return sentences about runs and columns that are not what they seem."""
+def _warnings_of_runs(runs: RunTable, kind: LawKind, asked: bool) -> tuple[str, ...]:
+    """Return sentences about runs and columns that are not what they seem, to a law that was asked for or chosen."""
     said, bare = [], [d for d in runs.domains if d not in runs.targets]
     idle = [name for name, total in zip(runs.runs, runs.totals_R, strict=True) if total == 0]
-    if idle and not kind.knows_base:
+    if idle and asked and not kind.knows_base:
         said.append(
             f"{', '.join(idle)}: not used, because law '{kind.name}' cannot use a run without tokens (the base "
             "model). pairwise can, and rectified if there is one domain."

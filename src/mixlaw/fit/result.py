@@ -17,6 +17,7 @@ from mixlaw.core.errors import ConfigError, DataError, FitError
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
+from mixlaw.fit.base_model import base_losses
 from mixlaw.fit.curve import Belief, Curve
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.extrapolation import distance_beyond, size_factor
@@ -47,6 +48,7 @@ class Fit(Tabular):
         choice: why this law was chosen, if it was chosen by cross-validation.
         decay: R* of `mixlaw.laws.repetition`; infinite if repeated tokens count like new ones.
         params: model size that predictions are for, if the runs have several sizes; otherwise NaN.
+        fits_base: whether the runs without tokens were fitted; False if the law predicts held-out runs better without.
     """
 
     law: str
@@ -58,6 +60,7 @@ class Fit(Tabular):
     choice: str = ""
     decay: float = float("inf")
     params: float = float("nan")
+    fits_base: bool = True
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -84,7 +87,9 @@ class Fit(Tabular):
     def kind(self) -> LawKind:
         """The class (or object) of the law, before it is made for domains and a target."""
         law = self._first.law
-        return law.kind if isinstance(law, RegressorLaw) else replace(find(law), name=self.law)
+        return (
+            law.kind if isinstance(law, RegressorLaw) else replace(find(law), name=self.law, uses_base=self.fits_base)
+        )
 
     @property
     def alternative(self) -> str:
@@ -110,6 +115,12 @@ class Fit(Tabular):
     def largest_run(self) -> float:
         """Tokens of the largest run."""
         return float(self.runs.totals_R.max())
+
+    @property
+    def base(self) -> dict[str, float]:
+        """Target -> loss of the base model before any training, nats; targets without a run of zero tokens are left
+        out."""
+        return base_losses(self.runs, self.params)
 
     def belief(self, target: str, available: Mapping[str, float] | None = None) -> Belief:
         """Return the curves, with their posterior draws, that decisions about a target use.
@@ -251,14 +262,17 @@ class Fit(Tabular):
             )
         names, gone = tuple(self.domains[k] for k in kept), set(self.domains) - set(domains)
         targets = {name: fitted for name, fitted in self.targets.items() if name not in gone}
+        # A run on dropped domains alone would look like the base model, which has no tokens of any.
+        left = (self.runs.totals_R == 0) | (self.runs.tokens_RK[:, kept] > 0).any(axis=1)
+        runs = self.runs.take(left)
         runs = replace(
-            self.runs,
+            runs,
             domains=names,
             targets=tuple(targets),
-            tokens_RK=self.runs.tokens_RK[:, kept],
-            losses_RJ=self.runs.losses_RJ[:, [j for j, name in enumerate(self.targets) if name not in gone]],
+            tokens_RK=runs.tokens_RK[:, kept],
+            losses_RJ=runs.losses_RJ[:, [j for j, name in enumerate(self.targets) if name not in gone]],
             counts_RJ=None,
-            unique_RK=None if self.runs.unique_RK is None else self.runs.unique_RK[:, kept],
+            unique_RK=None if runs.unique_RK is None else runs.unique_RK[:, kept],
         )
         return replace(self, domains=names, targets={n: _of_domains(f, names) for n, f in targets.items()}, runs=runs)
 
@@ -278,6 +292,7 @@ class Fit(Tabular):
             "choice": self.choice,
             "repetition": number(self.decay),
             "params": number(self.params),
+            "fits_base": self.fits_base,
             "alternative": self.alternative or None,
             "warnings": list(self.warnings),
         }

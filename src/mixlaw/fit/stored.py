@@ -52,6 +52,7 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
             "choice": str(value["choice"]),
             "decay": float("inf") if value["repetition"] is None else float(value["repetition"]),
             "params": _float(value["params"]),
+            "fits_base": bool(value.get("fits_base", True)),
         }
     except ConfigError:
         raise DataError(

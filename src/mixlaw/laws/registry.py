@@ -56,11 +56,13 @@ class LawKind:
         name: the name for `--law`.
         law: (domains, target) -> the law; None for a regressor.
         regressor: () -> the regressor; None for a law.
+        uses_base: False where runs without tokens are left out, though the law would take them.
     """
 
     name: str
     law: Callable[..., Any] | None = None
     regressor: Callable[[], Any] | None = None
+    uses_base: bool = True
 
     @property
     def needs_own_domain(self) -> bool:
@@ -70,7 +72,7 @@ class LawKind:
     @property
     def knows_base(self) -> bool:
         """Whether the law takes runs without tokens: the base model as it is."""
-        return bool(getattr(self.law, "knows_base", False))
+        return self.uses_base and bool(getattr(self.law, "knows_base", False))
 
     @property
     def equation(self) -> str:

@@ -112,7 +112,18 @@ def losses_table(fit: Fit, solution: Solution) -> Table:
     columns = [("Target", False), *_numbers(*(f"{name}, nats" for name in mixtures))]
     columns += _numbers(*(f"{name}, perplexity" for name in mixtures))
     columns += _numbers("Change from equal") if changes else []
+    if solution.base:
+        columns += _numbers("Base model, nats", "Change from the base model")
+        rows = [[*row, *_against_base(solution, target)] for row, target in zip(rows, fit.targets, strict=True)]
+        last += [Cell(""), Cell("")]
     return Table("Predicted loss per supervised token with the law's 90 % band, and perplexity", columns, [*rows, last])
+
+
+def _against_base(solution: Solution, target: str) -> list[Cell]:
+    change = solution.change_from_base.get(target)
+    if change is None:
+        return [Cell(MISSING), Cell(MISSING)]
+    return [Cell(nats(solution.base[target])), Cell(percent(change / 100, 1, True))]
 
 
 def _change(change: Change) -> Cell:

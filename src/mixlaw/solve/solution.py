@@ -9,6 +9,9 @@ from typing import Any
 from mixlaw.core.notebook import bar, html_table, text_table
 from mixlaw.core.tokens import format_tokens
 
+BASE_COLUMNS = ["base model", "best against it"]
+"""Columns of a table of losses, where the base model was measured: its loss, and how much the best mixture changes."""
+
 _ROUNDING = 1e-6
 """By how much the sum of stored weights may miss 1. No data."""
 
@@ -60,6 +63,7 @@ class Solution:
         objective_value: what is minimised, expected over the posterior draws, without the pull towards a prior, nats.
         marginal_interval: domain -> {low, high, percent}: the 90 % interval of `marginal` over the draws, nats, and
             `marginal` in percent of `objective_value`.
+        base: target -> loss of the base model before any training, nats, where it was measured.
     """
 
     status: str
@@ -79,6 +83,13 @@ class Solution:
     objective: str = "weighted"
     objective_value: float = float("nan")
     marginal_interval: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    base: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def change_from_base(self) -> dict[str, float]:
+        """Target -> by how many percent its expected loss lies above the base model's: below 0 it learns, above 0 it
+        forgets."""
+        return {t: 100 * (self.predicted[t]["mean"] / loss - 1) for t, loss in self.base.items() if loss > 0}
 
     def __repr__(self) -> str:
         said = ", ".join(f"{name} {100 * weight:.1f} %" for name, weight in self.weights.items())
@@ -107,9 +118,18 @@ class Solution:
             [target, *(float(part[target]["mean"]) for part in parts)] for target in self.predicted
         ]
         rows.append(["total", self.total_loss, *(float(b["total_loss"]) for b in self.baselines.values())])
+        columns = ["target", "best", *self.baselines]
+        if self.base:
+            columns += BASE_COLUMNS
+            rows = [[*row, *self.against_base(row[0])] for row in rows]
         regret = "expected regret {mean:.4f} nats (95th percentile {p95:.4f})".format(**self.expected_regret)
         notes = [regret, *(f"warning: {text}" for text in self.warnings)]
-        return "Predicted loss, nats per supervised token", ["target", "best", *self.baselines], rows, notes
+        return "Predicted loss, nats per supervised token", columns, rows, notes
+
+    def against_base(self, target: str) -> list[Any]:
+        """Return the cells of `BASE_COLUMNS` for a row of a table of losses; empty where there is nothing to say."""
+        change = self.change_from_base.get(target)
+        return ["" if change is None else self.base[target], "" if change is None else f"{change:+.3g} %"]
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, the keys that `mixlaw solve --json` prints."""

@@ -154,7 +154,8 @@ def _solution(
     low, high = np.quantile(marginal_SK, _INTERVAL, axis=0)
     percent = 100 * marginal / best["objective_value"] if best["objective_value"] else np.full(len(marginal), np.nan)
     factor = mixture.budget_tokens / fit.largest_run
-    warnings = [*fit.warnings, *_far(factor, mixture.budget_tokens), *warnings]
+    base = fit.base
+    warnings = [*fit.warnings, *_far(factor, mixture.budget_tokens), *warnings, *_forgotten(base, best["predicted"])]
     return Solution(
         status="optimal",
         budget_tokens=mixture.budget_tokens,
@@ -176,6 +177,7 @@ def _solution(
             domain: {"low": float(low[i]), "high": float(high[i]), "percent": float(percent[i])}
             for i, domain in enumerate(fit.domains)
         },
+        base=base,
     )
 
 
@@ -211,6 +213,15 @@ def _epochs(mixture: Mixture, available: Mapping[str, float]) -> dict[str, float
     return {
         domain: tokens / available[domain] for domain, tokens in mixture.tokens.items() if available.get(domain, 0) > 0
     }
+
+
+def _forgotten(base: Mapping[str, float], predicted: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return a sentence on the targets that are expected to be worse than before the training."""
+    worse = {t: 100 * (predicted[t]["mean"] / loss - 1) for t, loss in base.items() if predicted[t]["mean"] > loss > 0}
+    if not worse:
+        return []
+    named = ", ".join(f"{target} {percent:.2g} %" for target, percent in worse.items())
+    return [f"Expected to be forgotten, loss above the base model's: {named}. no_worse with reference base caps that."]
 
 
 def _far(factor: float, budget_tokens: int) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.mixture import Mixture
+from mixlaw.core.percents import parse_percent
 from mixlaw.core.suggestions import suggest
 from mixlaw.fit.result import Fit
 from mixlaw.solve.constraints import Constraints
@@ -24,6 +25,9 @@ from mixlaw.solve.coupled_objective import Ceilings, Losses
 from mixlaw.solve.prior import Prior
 
 OBJECTIVES = ("mean", "weighted", "max")
+
+BASE = "base"
+"""As the reference of `no_worse`: the base model as it was before any training."""
 
 Shares = str | Mapping[str, float]
 """A mixture by name, `natural` or `equal`, or domain -> share with a sum of 1."""
@@ -46,9 +50,10 @@ class SolveWishes:
         groups: further linear constraints on the shares, such as `code + math <= 0.5` (see
             `mixlaw.core.linear_constraint`).
         ceilings: target -> largest expected loss, nats (called `floor` in mix.yaml and on the command line).
-        no_worse: target -> percent by which its expected loss may exceed that of the reference at most.
-        reference: mixture that `no_worse` compares with: `natural`, `equal` or domain -> share. None: natural if the
-            available tokens are known, else equal.
+        no_worse: target -> percent, 1 or "1 %", by which its expected loss may exceed that of the reference at most.
+        reference: what `no_worse` compares with: `base`, the measured losses of the base model (how much may be
+            forgotten), or a mixture: `natural`, `equal` or domain -> share. None: natural if the available tokens are
+            known, else equal.
         prior: a mixture, given likewise, towards which the weights are pulled: + strength KL(w || prior). A domain of
             which it has nothing gets the weight 0.
         prior_strength: nats.
@@ -62,7 +67,7 @@ class SolveWishes:
     max_epochs: float | None = None
     groups: Sequence[str | LinearConstraint] = ()
     ceilings: Mapping[str, float] | None = None
-    no_worse: Mapping[str, float] | None = None
+    no_worse: Mapping[str, float | str] | None = None
     reference: Shares | None = None
     prior: Shares | None = None
     prior_strength: float | None = None
@@ -100,7 +105,7 @@ class WishesByName(TypedDict, total=False):
     max_epochs: float | None
     groups: Sequence[str | LinearConstraint]
     ceilings: Mapping[str, float] | None
-    no_worse: Mapping[str, float] | None
+    no_worse: Mapping[str, float | str] | None
     reference: Shares | None
     prior: Shares | None
     prior_strength: float | None
@@ -242,9 +247,11 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
     """Return what expected losses may not exceed; None where nothing is said.
 
     Raises:
-        ConfigError: an unknown target, a value out of its range, or a reference without `no_worse`.
+        ConfigError: an unknown target, a value out of its range, a reference without `no_worse`, or the base model as
+            the reference of a target on which it was not measured.
     """
-    ceilings, no_worse, reference = dict(wishes.ceilings or {}), dict(wishes.no_worse or {}), wishes.reference
+    ceilings, reference = dict(wishes.ceilings or {}), wishes.reference
+    no_worse = {t: parse_percent(percent, f"no_worse of '{t}'") for t, percent in (wishes.no_worse or {}).items()}
     if reference is not None and not no_worse:
         raise ConfigError(
             "A reference is set, but no target that must be no worse than with it.", "Set no_worse, such as code=2."
@@ -266,14 +273,30 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
     if no_worse:
         natural = all(available.get(domain, 0) > 0 for domain in fit.domains)
         reference = reference or ("natural" if natural else "equal")
-        shares = shares_of(fit.domains, reference, available, "reference")
-        there = Losses.of(fit, list(no_worse), budget_tokens, available).mean(shares)
-        said = reference if isinstance(reference, str) else "the reference"
+        if reference == BASE:
+            there, said = _of_base(fit, list(no_worse)), "the base model"
+        else:
+            shares = shares_of(fit.domains, reference, available, "reference")
+            there = Losses.of(fit, list(no_worse), budget_tokens, available).mean(shares)
+            said = reference if isinstance(reference, str) else "the reference"
         for (target, percent), loss in zip(no_worse.items(), there, strict=True):
             values.append((1 + percent / 100) * float(loss))
             names.append(f"'{target}' at most {values[-1]:.4f} ({percent:g} % above {said})")
     losses = Losses.of(fit, [*ceilings, *no_worse], budget_tokens, available)
     return Ceilings(losses, np.array(values), tuple(names))
+
+
+def _of_base(fit: Fit, targets: list[str]) -> np.ndarray:
+    """Return the base model's measured losses; raise ConfigError where there is none of a target."""
+    base = fit.base
+    if missing := [target for target in targets if target not in base]:
+        size = "" if math.isnan(fit.params) else f" of {fit.params:.3g} parameters"
+        raise ConfigError(
+            f"The reference is base, but the base model{size} was not measured on {', '.join(map(repr, missing))}.",
+            "Add a run of zero tokens with its losses to the runs and fit again; `mixlaw run` makes one where the "
+            "trainer can.",
+        )
+    return np.array([base[target] for target in targets])
 
 
 def _require_target(fit: Fit, target: str, what: str) -> None:

@@ -169,6 +169,14 @@ class Study:
         _log.warning("%s is not used, so the run is trained again: %s", path, problem)
         return None, problem
 
+    def adopted(self, spec: RunSpec) -> bool:
+        """Return whether a run is done, and another program has trained it (`mixlaw adopt`)."""
+        try:
+            timing = read_document(self.run_folder(spec) / "timing.json", "timing")
+        except DataError:
+            return False
+        return "adopted_from" in timing and self.record(spec) is not None
+
     def model_folder(self, spec: RunSpec) -> Path | None:
         """Return where a finished run has kept its model; None where it has not, or where the model is damaged."""
         folder = self.run_folder(spec) / MODEL

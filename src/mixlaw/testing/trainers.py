@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from mixlaw.core.errors import MixlawError, RunFailed
-from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.core.run import BASE, RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows
 from mixlaw.testing._comparison import claim_that
 from mixlaw.testing._training_case import DOMAINS, TrainingCase, training_case
@@ -72,6 +72,7 @@ def says_what_it_needs(case: TrainingCase) -> None:
     config, kind = case.config, case.config.trainer_class
     _claim(bool(kind.name) and ":" not in kind.name, case, "has a name, without a colon")
     _claim(kind.working_directory in ("unused", "used", "needed"), case, "says how it uses the working directory")
+    _claim(kind.base_model in ("measured", "asked", "no"), case, "says whether it evaluates the base model as it is")
     try:
         _claim(json.loads(json.dumps(dict(config.options))) == config.options, case, "has options of JSON's types")
     except TypeError as error:
@@ -128,6 +129,21 @@ def answers_to_the_mixture(case: TrainingCase) -> None:
     built = case.config.build()
     losses = [_nats(case.run(built, case.spec(chat=chat, math=1000 - chat))) for chat in (100, 900)]
     _claim(losses[0] != losses[1], case, "has other losses where the mixture is another")
+
+
+@_on_a_case
+def evaluates_the_base_model_as_it_is(case: TrainingCase) -> None:
+    """A trainer that measures the base model has its losses without training, whatever it trained before."""
+    if case.config.trainer_class.base_model != "measured":
+        return
+    spec, built = case.spec("base-model", chat=0, math=0, role=BASE), case.config.build()
+    first = case.run(built, spec)
+    trained = case.run(built, case.spec())
+    again = case.run(built, spec)
+    _claim(not any(first.tokens.values()) and first.steps == 0, case, "trains nothing where the run is of no tokens")
+    _claim(set(first.losses) == set(DOMAINS), case, f"has a loss of the base model for each of {', '.join(DOMAINS)}")
+    _claim(first.to_json() == again.to_json(), case, "has the same losses of the base model after a run")
+    _claim(_nats(first) != _nats(trained), case, "has other losses of the base model than of a trained one")
 
 
 @_on_a_case
@@ -193,6 +209,7 @@ TRAINER_CHECKS: tuple[TrainerCheck, ...] = (
     leaves_the_studys_files_alone,
     counts_what_it_trained_on,
     answers_to_the_mixture,
+    evaluates_the_base_model_as_it_is,
     reports_its_progress_as_agreed,
     keeps_the_model_or_refuses,
     records_finite_losses_only,

@@ -94,6 +94,7 @@ class CommandTrainer(Trainer):
     Options = CommandOptions
     reads_text = True
     working_directory = "needed"
+    base_model = "asked"
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
@@ -159,6 +160,7 @@ class CommandTrainer(Trainer):
                 "id": spec.id,
                 "seed": spec.seed,
                 "tokens": dict(tokens),
+                "train_model": not spec.untrained,
                 "model": self.model.to_json(),
                 "train": self.settings.to_json(),
                 "train_file": str(train_file),

@@ -44,6 +44,7 @@ class NativeTrainer(Trainer):
     packages = ("torch", "transformers")
     extra = "train"
     working_directory = "unused"
+    base_model = "measured"
 
     def __init__(self, *given: Any, device: str | None = None, **more: Any) -> None:
         super().__init__(*given, **more)
@@ -64,7 +65,7 @@ class NativeTrainer(Trainer):
             sample = draw_sample(spec, self.train_rows, self.settings)
             self.lm.reset()
             with open(folder / "metrics.jsonl", "w", encoding="utf-8") as metrics:
-                steps = self._train(spec, sample, metrics, progress)
+                steps = 0 if spec.untrained else self._train(spec, sample, metrics, progress)
                 trained = time.perf_counter()
                 self.lm.network.eval()
                 losses = {name: target.evaluate(self.lm) for name, target in self.validation.items()}

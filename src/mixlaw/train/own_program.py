@@ -30,12 +30,13 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     return read_document(path, "command_spec")
 
 
-def evaluate_model(spec: Mapping[str, Any], folder: str | Path) -> dict[str, TargetLoss]:
+def evaluate_model(spec: Mapping[str, Any], folder: str | Path | None = None) -> dict[str, TargetLoss]:
     """Return the validation loss of every target, nats summed over the supervised tokens, of a saved model.
 
     Args:
         spec: of the run.
-        folder: the model, as `save_pretrained` leaves one; its tokens are those of the spec's model.
+        folder: the model, as `save_pretrained` leaves one; its tokens are those of the spec's model. None: the base
+            model as it is, for the run whose spec says `"train_model": false`.
 
     Raises:
         ConfigError: the model cannot be loaded.
@@ -46,7 +47,8 @@ def evaluate_model(spec: Mapping[str, Any], folder: str | Path) -> dict[str, Tar
     from mixlaw.train.evaluation import ValidationSet
 
     settings = TrainSettings.from_json(spec["train"])
-    model = ModelSettings.from_json({**spec["model"], "name_or_path": str(folder), "revision": None})
+    saved = {} if folder is None else {"name_or_path": str(folder), "revision": None}
+    model = ModelSettings.from_json({**spec["model"], **saved})
     lm = CausalLM(model, settings)
     lm.network.eval()
     files = spec["validation_files"].items()

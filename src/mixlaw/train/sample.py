@@ -39,7 +39,7 @@ def conversation(rows: TokenRows, row: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: TrainSettings) -> Sample:
-    """Return the rows that the run trains on and count their tokens, over all epochs.
+    """Return the rows that the run trains on and count their tokens, over all epochs; none of an untrained run.
 
     Raises:
         DataError: the spec asks for tokens of a domain that has no rows, or rows are longer than `max_length`.
@@ -66,7 +66,7 @@ def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: Tr
         tokens[name] = epochs * int(domain.row_tokens[chosen].sum())
         supervised[name] = epochs * int(_predicted_tokens(domain)[chosen].sum())
         unique[name] = int(domain.row_tokens[np.unique(chosen)].sum())
-    if not rows:
+    if not rows and not spec.untrained:
         raise DataError(f"Run '{spec.name}' has no tokens of any domain.", "Plan runs with at least one token.")
     return Sample(rows, tokens, supervised, unique)
 

@@ -48,6 +48,9 @@ class Trainer(ABC):
         working_directory: `used` where it starts programs or reads files in `folder`, `needed` where it cannot do
             without that folder on every machine, `unused` where it has no use for one. The key
             `train.working_directory` chooses the folder; without it, it is that of mix.yaml.
+        base_model: whether it can evaluate the base model as it is (`spec.untrained`, without tokens): `measured`
+            where every study does, `asked` where a study does that says `plan.base_model: true`, because not every
+            program can, `no` where it cannot.
 
     Args:
         model: the base model.
@@ -67,6 +70,7 @@ class Trainer(ABC):
     extra: ClassVar[str] = ""
     reads_text: ClassVar[bool] = False
     working_directory: ClassVar[Literal["unused", "used", "needed"]] = "used"
+    base_model: ClassVar[Literal["measured", "asked", "no"]] = "no"
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -126,7 +130,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
-        """Train and evaluate the run.
+        """Train and evaluate the run; evaluate it alone where `spec.untrained`.
 
         Args:
             spec: the run.

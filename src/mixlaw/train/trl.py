@@ -71,6 +71,7 @@ class TrlTrainer(Trainer):
     Options = TrlOptions
     packages = ("trl",)
     extra = "trl"
+    base_model = "measured"
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
@@ -94,7 +95,8 @@ class TrlTrainer(Trainer):
         given, output = empty_folders(folder)
         names = sorted(sample.rows)
         order = training_order(spec, sample, 0)
-        np.save(given / "order.npy", np.array([(names.index(name), row) for name, row in order], np.int64))
+        places = [(names.index(name), row) for name, row in order]
+        np.save(given / "order.npy", np.array(places, np.int64).reshape(-1, 2))
         epochs = self.settings.num_train_epochs
         write_document(
             given / "spec.json",
@@ -107,6 +109,7 @@ class TrlTrainer(Trainer):
                 "trl": asdict(self.options),
                 "train_rows": [str(self.train_rows[name].folder.resolve()) for name in names],
                 "validation_rows": {name: str(rows.folder.resolve()) for name, rows in self.validation_rows.items()},
+                "train_model": not spec.untrained,
                 "supervised_tokens": sum(sample.supervised_tokens.values()) // epochs,
                 "order": str((given / "order.npy").resolve()),
                 "output_dir": str(output.resolve()),

@@ -26,11 +26,23 @@ _NOT_OF_TRL = ("bf16", "warmup_ratio", "eval_rows", "per_device_eval_batch_size"
 """Settings that mixlaw sees to itself; the names of the others are those of SFTConfig."""
 
 
+_STEPPED_ON = 8
+"""Conversations on which a model that is not to be trained takes its one step, at the rate 0. No data."""
+
+
 def rows_of(spec: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
-    """Return the token ids and labels of a run's conversations, in training order."""
+    """Return the token ids and labels of a run's conversations, in training order.
+
+    Of a run that trains nothing, some of the validation rows: whatever spreads the model over processes does so when it
+    begins to train, so it takes one step of rate 0, which changes nothing.
+    """
     domains = [TokenRows.open(folder) for folder in spec["train_rows"]]
+    order = np.load(spec["order"])
+    if not spec["train_model"]:
+        domains = [TokenRows.open(folder) for folder in spec["validation_rows"].values()]
+        order = [(0, row) for row in range(min(len(domains[0].row_tokens), _STEPPED_ON))]
     ids, labels = [], []
-    for domain, row in np.load(spec["order"]):
+    for domain, row in order:
         rows = domains[domain]
         start, end = int(rows.offsets[row]), int(rows.offsets[row + 1])
         tokens = np.asarray(rows.ids[start:end], np.int64)
@@ -51,7 +63,7 @@ def train(spec: dict[str, Any]) -> None:
     model, settings = ModelSettings.from_json(spec["model"]), TrainSettings.from_json(spec["train"])
     options = spec["trl"]
     ids, labels = rows_of(spec)
-    counted = sum(label != _UNSUPERVISED for row in labels for label in row)
+    counted = sum(label != _UNSUPERVISED for row in labels for label in row) if spec["train_model"] else 0
     if counted != spec["supervised_tokens"]:
         raise SystemExit(f"{counted} supervised tokens, {spec['supervised_tokens']} were planned")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -65,14 +77,14 @@ def train(spec: dict[str, Any]) -> None:
         attn_implementation=attention,
         use_safetensors=True,
     )
-    trainer = _with_schedule(SFTTrainer, settings)(
+    trainer = _with_schedule(SFTTrainer, settings, 1.0 if spec["train_model"] else 0.0)(
         model=network,
         args=_config(spec, settings, bfloat16, device.type == "cpu"),
         train_dataset=Dataset.from_dict({"input_ids": ids, "labels": labels}),
         processing_class=AutoTokenizer.from_pretrained(model.name_or_path, revision=model.revision or "main"),
         peft_config=_lora(options["peft"]),
     )
-    steps = trainer.train().global_step
+    steps = trainer.train().global_step if spec["train_model"] else _at_rest(trainer)
     trained = trainer.model_wrapped if trainer.accelerator.num_processes > 1 else trainer.model
     trained.eval()
     lm = CausalLM.around(trained, model, settings, trainer.accelerator.device, bfloat16)
@@ -102,14 +114,24 @@ def _config(spec: dict[str, Any], settings: TrainSettings, bfloat16: bool, cpu: 
     )
 
 
-def _with_schedule(trainer: Any, settings: TrainSettings) -> Any:
-    """Return the trainer's class with the schedule of `native`: Hugging Face's first step of a warm-up has rate 0."""
+def _at_rest(trainer: Any) -> int:
+    """Let the trainer prepare its model without changing it; return the steps that it has been trained."""
+    trainer.args.max_steps = 1
+    trainer.train()
+    return 0
+
+
+def _with_schedule(trainer: Any, settings: TrainSettings, peak: float) -> Any:
+    """Return the trainer's class with the schedule of `native`: Hugging Face's first step of a warm-up has rate 0.
+
+    The peak is in parts of the learning rate: 1, or 0 where nothing is to be learnt.
+    """
     from torch.optim.lr_scheduler import LambdaLR
 
     class Scheduled(trainer):
         def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
             self.lr_scheduler = LambdaLR(
-                optimizer or self.optimizer, lambda step: rate_factor(step, num_training_steps, settings)
+                optimizer or self.optimizer, lambda step: peak * rate_factor(step, num_training_steps, settings)
             )
             return self.lr_scheduler
 

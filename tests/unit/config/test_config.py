@@ -213,3 +213,18 @@ def test_endless_epochs_are_said_with_null(tmp_path):
 )  # fmt: skip
 def test_a_key_of_another_shape_is_said_in_the_words_of_yaml(tmp_path, old, new, said):
     assert said in message(tmp_path, GOOD.replace(old, new))
+
+
+def test_percent_may_have_its_sign_and_the_reference_stand_beside_its_targets() -> None:
+    def solve(**wishes):
+        tree = {"study": "s", "model": {"name_or_path": "m"}, "domains": {"math": {"path": "m.jsonl"}}}
+        return parse_config({**tree, "budget_tokens": "1M", "solve": wishes}).solve
+
+    for text in (1, "1", "1 %", "1%"):
+        assert solve(no_worse={"math": text}).no_worse == {"math": 1.0}
+    together = solve(no_worse={"math": "1 %", "reference": "base"})
+    assert (together.no_worse, together.reference) == ({"math": 1.0}, "base")
+    with pytest.raises(ConfigError, match=r"solve\.no_worse\.math: 'one', which is not a number of percent"):
+        solve(no_worse={"math": "one"})
+    with pytest.raises(ConfigError, match=r"solve\.no_worse\.reference: no such domain"):
+        solve(no_worse={"math": 1, "reference": 2})

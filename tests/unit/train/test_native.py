@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mixlaw.core.errors import DataError, RunFailed
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.native import NativeTrainer, pack_epoch, rate_factor
 from mixlaw.train.packing import collate
@@ -63,6 +63,21 @@ def test_the_record_counts_real_tokens_steps_and_parameters(trainer, tiny_config
     assert not (tmp_path / "record.json").exists()
 
 
+def test_the_base_model_is_evaluated_as_it_is(trainer, tiny_config, tmp_path):
+    from mixlaw.train.evaluation import ValidationSet
+
+    spec = RunSpec("base-model", dict.fromkeys(tiny_config.train_rows, 0), 0, tiny_config.inputs, "base")
+    trainer.run(make_specs(tiny_config, (400,))[0], folder=tmp_path)
+    record = trainer.run(spec, folder=tmp_path)
+    fresh = tiny_config.build()
+    fresh.lm.network.eval()
+    for name, rows in fresh.validation_rows.items():
+        assert record.losses[name] == ValidationSet.of(name, rows, SETTINGS).evaluate(fresh.lm)
+    assert record.steps == 0 and not record.tokens and RunRecord.from_json(record.to_json()) == record
+    with pytest.raises(DataError, match="no tokens of any domain"):
+        trainer.run(dataclasses.replace(spec, role="proxy"), folder=tmp_path)
+
+
 def test_a_run_is_the_same_to_the_bit_whatever_the_process_did_before(trainer, tiny_config, tmp_path):
     first, other = make_specs(tiny_config, (400, 800))
     once = trainer.run(first, folder=tmp_path).to_json()
@@ -76,7 +91,7 @@ def test_a_run_is_the_same_to_the_bit_in_other_processes_with_one_or_two_threads
     (tmp_path / "trainer.json").write_text(json.dumps(config.to_json(tmp_path)))
     (tmp_path / "spec.json").write_text(json.dumps(spec.to_json()))
     script = (
-        "import json, sys, pathlib; from mixlaw.core.run import RunSpec;"
+        "import json, sys, pathlib; from mixlaw.core.run import RunRecord, RunSpec;"
         "from mixlaw.train.trainer_config import TrainerConfig; here = pathlib.Path(sys.argv[1]);"
         "config = TrainerConfig.from_json(json.loads((here / 'trainer.json').read_text()), here);"
         "spec = RunSpec.from_json(json.loads((here / 'spec.json').read_text()));"

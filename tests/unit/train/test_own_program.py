@@ -45,6 +45,8 @@ def test_a_saved_model_is_evaluated_on_the_supervised_tokens(tmp_path):
         "validation_files": {"code": str(tmp_path / "validation" / "text" / "code.jsonl")},
     }
     found = evaluate_model(json.loads(json.dumps(spec)), tmp_path / "model")["code"]
+    base = {**spec, "model": config.model.to_json()}
+    assert evaluate_model(base)["code"] == found  # as it is: the model that the spec names
     network = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32).eval()
     rows, nats, count = TokenRows.open(tmp_path / "validation" / "code"), 0.0, 0
     for start, end in zip(rows.offsets[:-1], rows.offsets[1:], strict=True):

@@ -50,7 +50,8 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
         )
     if samples < 2:
         raise ConfigError(f"{samples} bootstrap samples show no spread.", "Use 2 or more; 40 are usual.")
-    runs_RK = fit.counted_RK
+    fitted_R = np.ones(len(fit), bool) if fit.kind.knows_base else fit.runs.totals_R > 0
+    runs, runs_RK = fit.runs.take(fitted_R), fit.counted_RK[fitted_R]
     asked_RK = runs_RK if tokens_RK is None else tokens_RK / MILLION
     middle_RJ = np.column_stack([curve.losses(runs_RK) for curve in curves])
     spread_RJ = np.column_stack([curve.scatter.at(middle_RJ[:, j]) for j, curve in enumerate(curves)])
@@ -58,8 +59,8 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
     predicted = np.empty((samples, len(asked_RK), len(curves)))
     for b in range(samples):
         losses_RJ = middle_RJ + spread_RJ * rng.standard_normal(middle_RJ.shape)
-        losses_RJ = np.where(np.isfinite(fit.runs.losses_RJ), losses_RJ, np.nan)
-        drawn = replace(fit.runs, tokens_RK=runs_RK * MILLION, losses_RJ=losses_RJ)
+        losses_RJ = np.where(np.isfinite(runs.losses_RJ), losses_RJ, np.nan)
+        drawn = replace(runs, tokens_RK=runs_RK * MILLION, losses_RJ=losses_RJ)
         for j, one in enumerate(estimator.fit(drawn, 0, 0)):
             predicted[b, :, j] = one.curve.losses(asked_RK)
     posterior_J = np.array(

@@ -7,7 +7,7 @@ on runs that it has not seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.estimating.estimator import trained
 from mixlaw.fit.estimating.transfer import require_identifiable
 from mixlaw.fit.size import log_sizes
+from mixlaw.laws import LawKind, find
 
 CANDIDATES = ("transfer", "pairwise")
 """What `auto` chooses from, the simplest first: laws that hold at other budgets and that `solve` solves."""
@@ -54,8 +55,12 @@ class Choice:
     alternative: LawRow | None = None
 
 
-def choose(runs: RunTable) -> Choice:
+def choose(runs: RunTable, uses_base: bool = True) -> Choice:
     """Return the law that held-out mixtures choose, and the alternative where they do not tell the two apart.
+
+    Args:
+        runs: the runs.
+        uses_base: whether laws that take runs without tokens get them (`mixlaw.fit.choosing.base_model`).
 
     Raises:
         NotIdentifiable: the runs leave a parameter of `transfer` open.
@@ -65,14 +70,14 @@ def choose(runs: RunTable) -> Choice:
     if log_sizes(runs) is not None:
         return Choice("pairwise", "Law 'pairwise' was chosen, because the runs have several model sizes.")
     if K < 2:
-        return _for_one_domain(runs)
+        return _for_one_domain(runs, uses_base)
     if not set(runs.targets) <= set(runs.domains):
         return Choice("pairwise", "Law 'pairwise' was chosen, because some targets are not domains.")
     few = len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE
     if not few:
         # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
         require_identifiable(trained(runs))
-    transfer, pairwise = rows = [held_out(runs, name) for name in CANDIDATES]
+    transfer, pairwise = rows = [held_out(runs, _kind(name, uses_base)) for name in CANDIDATES]
     usable = [row for row in rows if np.isfinite(row.mre)]
     if few or not usable:
         reason = "Law 'transfer' was chosen, because there are too few different mixtures to hold some out."
@@ -85,7 +90,11 @@ def choose(runs: RunTable) -> Choice:
     return Choice(name, reason, chosen, other)
 
 
-def _for_one_domain(runs: RunTable) -> Choice:
+def _kind(name: str, uses_base: bool) -> LawKind:
+    return replace(find(name), uses_base=uses_base)
+
+
+def _for_one_domain(runs: RunTable, uses_base: bool) -> Choice:
     """Return the law that predicts the largest runs best from the smaller ones: one domain's runs differ in size alone,
     and what is asked of them lies beyond the largest."""
     held = largest(runs, _LARGEST, _KEPT)
@@ -95,7 +104,7 @@ def _for_one_domain(runs: RunTable) -> Choice:
             name,
             f"Law '{name}' was chosen, because there is only one domain, and too few sizes to hold the largest out.",
         )
-    rows = [figures_of(runs, name, [held]) for name in ALONE]
+    rows = [figures_of(runs, _kind(name, uses_base), [held]) for name in ALONE]
     usable = [row for row in rows if np.isfinite(row.mre)]
     if not usable:
         return Choice("pairwise")

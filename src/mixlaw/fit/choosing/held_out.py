@@ -33,13 +33,13 @@ _FOLDS = 10
 
 def estimator_of(kind: LawKind) -> Estimator:
     """Return what fits a law: the one made for it, or the one for any law."""
-    if kind.law is Pairwise:
-        return PairwiseEstimator()
     if kind.regressor is not None:
-        return OfTrainedRuns(RegressorEstimator(kind))
-    if kind.law is Transfer:
-        return OfTrainedRuns(TransferEstimator())
-    return LawEstimator(kind) if kind.knows_base else OfTrainedRuns(LawEstimator(kind))
+        found: Estimator = RegressorEstimator(kind)
+    elif kind.law is Pairwise:
+        found = PairwiseEstimator()
+    else:
+        found = TransferEstimator() if kind.law is Transfer else LawEstimator(kind)
+    return found if kind.knows_base else OfTrainedRuns(found)
 
 
 def compare_laws(runs: RunTable, laws: Sequence[Any] | None = None) -> LawTable:
@@ -85,6 +85,15 @@ def figures_of(runs: RunTable, law: Any, parts: list[np.ndarray]) -> LawRow:
         float(np.nanmean(residual)),
         seconds,
     )
+
+
+def errors_by_run(runs: RunTable, law: Any) -> np.ndarray:
+    """Return (R,) relative errors of held-out runs by a law, means over targets; NaN where none could be made."""
+    predicted = held_out(runs, law).predicted_RJ
+    some = np.isfinite(predicted) & np.isfinite(runs.losses_RJ)
+    errors = np.where(some, np.abs(predicted - runs.losses_RJ) / np.abs(runs.losses_RJ), 0.0)
+    with np.errstate(invalid="ignore"):
+        return errors.sum(axis=1) / some.sum(axis=1)
 
 
 def folds(runs: RunTable) -> list[np.ndarray]:

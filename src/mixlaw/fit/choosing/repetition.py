@@ -8,7 +8,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.choosing.held_out import held_out
+from mixlaw.fit.choosing.held_out import errors_by_run
 from mixlaw.laws import LawKind
 from mixlaw.laws.repetition import count_tokens
 
@@ -57,8 +57,8 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
         return float(wish), ""
     if wish == "off" or not _repeats(runs):
         return float("inf"), ""
-    plain = _errors(runs, law)
-    found = {decay: _errors(counted(runs, decay), law) for decay in DECAYS}
+    plain = errors_by_run(runs, law)
+    found = {decay: errors_by_run(counted(runs, decay), law) for decay in DECAYS}
     best = min(DECAYS, key=lambda decay: _mean(found[decay]))
     gain = plain - found[best]
     gain = gain[np.isfinite(gain)]
@@ -81,12 +81,3 @@ def _repeats(runs: RunTable) -> bool:
         return False
     some = (runs.tokens_RK > 0) & (runs.unique_RK > 0)
     return bool((runs.tokens_RK[some] > _REPEATED * runs.unique_RK[some]).any())
-
-
-def _errors(runs: RunTable, law: LawKind) -> np.ndarray:
-    """Return (R,) relative errors of held-out runs, means over targets; NaN where none could be made."""
-    predicted = held_out(runs, law).predicted_RJ
-    some = np.isfinite(predicted) & np.isfinite(runs.losses_RJ)
-    errors = np.where(some, np.abs(predicted - runs.losses_RJ) / np.abs(runs.losses_RJ), 0.0)
-    with np.errstate(invalid="ignore"):
-        return errors.sum(axis=1) / some.sum(axis=1)

@@ -102,7 +102,7 @@ class PairwiseEstimator:
 def _fitted(runs: RunTable, interference: bool | None) -> list[Target]:
     """Return the fitted targets, with interference where it is asked for or pays.
 
-    The last answer is kept: holding runs out and fitting both start from it.
+    The last answers are kept: holding runs out and fitting both start from it.
     """
     _require_runs(runs)
     return _fitted_once(_Same(runs), interference)
@@ -124,7 +124,7 @@ class _Same:
         return hash(self.key)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
     runs = same.runs
     unit = typical_total(runs.tokens_RK)

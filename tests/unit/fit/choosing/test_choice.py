@@ -83,7 +83,7 @@ def judged(monkeypatch: pytest.MonkeyPatch):
 
     def choose_with(transfer: float, pairwise: float, runs: RunTable = RUNS) -> Choice:
         errors = {"transfer": transfer, "pairwise": pairwise}
-        monkeypatch.setattr(choice, "held_out", lambda runs, name: figures(name, errors[name], runs))
+        monkeypatch.setattr(choice, "held_out", lambda runs, law: figures(law.name, errors[law.name], runs))
         return choose(runs)
 
     return choose_with

@@ -1,0 +1,93 @@
+"""What `plan` shows: the runs to do, their states, and what they promise."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+from mixlaw.core.notebook import Tabular, shares
+from mixlaw.core.run import RunSpec
+from mixlaw.core.tokens import format_tokens
+from mixlaw.design.information import NOISE_NATS
+from mixlaw.study.status import RunStatus
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Tabular):
+    """The runs to do.
+
+    Attributes:
+        runs: their specs; the base model's, which trains nothing, is the last.
+        statuses: their states, in the same order.
+        notes: sentences about what was decided.
+        estimated_s: seconds until all are done, from the pace of the finished ones; None before the first.
+        regret_nats: expected regret at the budget after none, one, ... all of the runs, as estimated before
+            any is trained (`mixlaw.design.decision.regret_curve`).
+        noise_nats: standard deviation of a loss between runs of one mixture, which the expected regret rests on.
+        noise_measured: whether it was measured in finished runs of the study; otherwise it is an assumption.
+    """
+
+    runs: list[RunSpec]
+    statuses: list[RunStatus]
+    notes: list[str]
+    estimated_s: float | None
+    regret_nats: list[float] = field(default_factory=list)
+    noise_nats: float = NOISE_NATS
+    noise_measured: bool = False
+
+    def _drawn(self) -> tuple[Any, ...]:
+        title, columns, rows, notes = self.table()
+        return (
+            title,
+            [*columns, "mixture"],
+            [[*r, shares(run.tokens)] for r, run in zip(rows, self.runs, strict=True)],
+            notes,
+        )
+
+    def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
+        """Return title, columns, rows and notes, with one row per run."""
+        rows: list[list[Any]] = [
+            [run.name, *map(format_tokens, run.tokens.values()), format_tokens(status.tokens), status.state]
+            for run, status in zip(self.runs, self.statuses, strict=True)
+        ]
+        domains = list(self.runs[0].tokens) if self.runs else []
+        base = " and the base model" if len(self.trained) < len(rows) else ""
+        title = f"{len(self.trained)} runs{base}, {format_tokens(self.spent[-1])} training tokens"
+        return title, ["run", *domains, "total", "state"], rows, self.notes
+
+    @property
+    def spent(self) -> list[int]:
+        """Training tokens of none, one, ... all of the runs."""
+        return [0, *itertools.accumulate(sum(run.tokens.values()) for run in self.trained)]
+
+    @property
+    def trained(self) -> list[RunSpec]:
+        """The runs that train: all but the base model's."""
+        return [run for run in self.runs if not run.untrained]
+
+    @property
+    def regret_title(self) -> str:
+        """What the expected regret rests on."""
+        scatter = f"scatter by {self.noise_nats:.2g} nats"
+        if self.noise_measured:
+            return f"Expected regret at the budget, with runs that {scatter} (measured)"
+        return f"Expected regret at the budget, if runs {scatter} (assumed)"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "runs": [
+                {"name": r.name, "id": r.id, "tokens": dict(r.tokens), "state": s.state}
+                for r, s in zip(self.runs, self.statuses, strict=True)
+            ],
+            "total_tokens": sum(s.tokens for s in self.statuses),
+            "pending": sum(s.state != "done" for s in self.statuses),
+            "estimated_s": self.estimated_s,
+            "expected_regret": [
+                {"runs": n, "tokens": tokens, "nats": regret}
+                for n, (tokens, regret) in enumerate(zip(self.spent, self.regret_nats, strict=False))
+            ],
+            "noise": {"nats": self.noise_nats, "measured": self.noise_measured},
+            "notes": self.notes,
+        }

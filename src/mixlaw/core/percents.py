@@ -1,0 +1,27 @@
+"""Percent as people write it: 1, "1 %", "0.5%"."""
+
+from __future__ import annotations
+
+import re
+
+from mixlaw.core.errors import ConfigError
+
+_PATTERN = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*%?\s*")
+
+
+def parse_percent(value: str | float, what: str = "percentage") -> float:
+    """Return a number of percent: 1.0 for 1, "1" and "1 %". A number is percent, not a share: 0.01 is 0.01 %.
+
+    Args:
+        value: a number, or one as text with or without a percent sign.
+        what: the name of the quantity, for the message.
+
+    Raises:
+        ConfigError: not a number.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _PATTERN.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ConfigError(f"{what} is {value!r}, which is not a number of percent.", "Write it like 1, or 1 %.")
+    return float(match[1])
