@@ -10,14 +10,14 @@ from typing import Any
 
 from mixlaw.api.changed_domains import save_added
 from mixlaw.api.data_health import checks_of_study
-from mixlaw.api.executor import require_cluster, require_extras, train_pending
+from mixlaw.api.executor import estimated_s, require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
-from mixlaw.config.executor import ExecutorNode
+from mixlaw.api.workers import study_of, workers_of
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import FitError
 from mixlaw.core.notebook import Tabular, html_table, shares
@@ -33,7 +33,6 @@ from mixlaw.solve import Solution
 from mixlaw.study.alone import alone
 from mixlaw.study.failures import failure_list, too_many_failed
 from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
-from mixlaw.study.store import Study
 
 _DOMAINS_OF_A_CURVE = 40
 """With more domains the expected regret of a plan takes longer than planning should."""
@@ -162,8 +161,8 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     statuses = project.study.status(specs)
     measured = measured_noise(project.study)
     noise = NOISE_NATS if measured is None else measured
-    estimated_s, regret = _estimate(statuses, project.config.executor), _regret(project, specs, noise)
-    return Plan(specs, statuses, notes, estimated_s, regret, noise, measured is not None)
+    left_s, regret = estimated_s(statuses, project.config.executor), _regret(project, specs, noise)
+    return Plan(specs, statuses, notes, left_s, regret, noise, measured is not None)
 
 
 def train(
@@ -179,7 +178,7 @@ def train(
     """Train the planned runs that are missing, and return the states of all.
 
     With `keep_models` each run keeps its model for `mixlaw eval`; finished runs without one are trained again. The
-    executor is the configuration's, or `local` or `ray` where it is given.
+    executor is the configuration's, or `local`, `ray` or `slurm` where it is given.
 
     Raises:
         ConfigError, DataError, DesignError, StudyError, MissingExtra: see the parts; a failed run is no exception.
@@ -200,12 +199,13 @@ def train(
 
 
 def status(config: str | Path) -> RunStatuses:
-    """Return the states of a study's planned runs; needs no tokenizer and no model.
+    """Return the states of a study's planned runs, and which Slurm job trains each; needs no tokenizer and no model.
 
     Args:
         config: a mix.yaml or a study folder.
     """
-    return RunStatuses(_study_of(config).status())
+    where = {run: place for workers in workers_of(config) for run, place in workers.of_run.items()}
+    return RunStatuses(replace(s, where=where.get(s.name, "")) for s in study_of(config).status())
 
 
 def data_checks(config: str | Path) -> list[Check]:
@@ -214,12 +214,7 @@ def data_checks(config: str | Path) -> list[Check]:
     Args:
         config: a mix.yaml or a study folder.
     """
-    return checks_of_study(_study_of(config))
-
-
-def _study_of(config: str | Path) -> Study:
-    path = Path(config)
-    return Study(path) if path.is_dir() else Project.open(path).study
+    return checks_of_study(study_of(config))
 
 
 def run(
@@ -337,14 +332,3 @@ def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[f
     laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in specs]
     knowledge = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
     return regret_curve(knowledge, mixtures, project.config.budget_tokens)
-
-
-def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:
-    from mixlaw.core.cores import usable_cores
-
-    done = [s for s in statuses if s.wall_s is not None]
-    if not done or (executor.kind == "ray" and executor.workers is None):
-        return None  # how many runs a cluster holds is known only when it is asked
-    pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)
-    left = sum(s.tokens for s in statuses if s.state != "done")
-    return round(pace * left / (executor.workers or usable_cores()), 1)

@@ -43,6 +43,7 @@ for _verb in (
     sweep.plan,
     sweep.train,
     sweep.status,
+    sweep.cancel,
     sweep.adopt,
     numbers.fit,
     numbers.laws,

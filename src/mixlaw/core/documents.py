@@ -57,6 +57,7 @@ class Kind:
 
 _PLAN = "Delete it and run `mixlaw plan mix.yaml`, which writes it again."
 _TRAIN = "Delete the run's folder and train it again: mixlaw train mix.yaml."
+_WORKERS = "Delete it once no worker of the study is left (squeue), then run the command again."
 _CACHE = "Delete its folder: what it held is made again."
 _PLACE = "Name another folder with --out, or move this one away."
 _NUMBERS, _TEXTS = {EACH: float}, {EACH: str}
@@ -108,6 +109,8 @@ KINDS = {
     "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
     "comparison": Kind("confirmation/comparison-*.json", "Run `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
     "reported": Kind("trackers/reported.json", "Delete it: all is reported again.", **_nested("trackers", _TEXTS)),
+    "slurm_arrays": Kind("slurm/arrays.json", _WORKERS, {"arrays": [{"name": str, "number": str, "threads": SOME}]}),
+    "slurm_task": Kind("slurm/*/*.json", _WORKERS, {"task": str, "node": str, "restart": COUNT, "clock": SECONDS}),
     # one run
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),
     "lease": Kind("runs/*/lease.json", "Delete it where no process trains the run.", {"pid": COUNT, "token": str}),
