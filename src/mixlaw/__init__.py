@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mixlaw.api.sweep import status as status
     from mixlaw.api.sweep import train as _train
     from mixlaw.api.verify import verify as verify
+    from mixlaw.api.workers import cancel as cancel
     from mixlaw.core.errors import MixlawError as MixlawError
     from mixlaw.core.runtable import RunTable as RunTable
     from mixlaw.fit.result import Fit as Fit
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 # Imported on first use: `import mixlaw` loads neither SciPy nor torch.
 _HOMES = {
     "adopt": "mixlaw.api.adopt",
+    "cancel": "mixlaw.api.workers",
     "check": "mixlaw.api.files",
     "compare": "mixlaw.api.compare",
     "export": "mixlaw.api.export",
@@ -84,6 +86,7 @@ __all__ = [
     "Solution",
     "__version__",
     "adopt",
+    "cancel",
     "check",
     "citation",
     "compare",

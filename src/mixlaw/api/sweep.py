@@ -18,6 +18,7 @@ from mixlaw.api.plan import Plan
 from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
+from mixlaw.api.workers import study_of, workers_of
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import FitError
 from mixlaw.core.notebook import html_table
@@ -32,7 +33,6 @@ from mixlaw.solve import Solution
 from mixlaw.study.alone import alone
 from mixlaw.study.failures import failure_list, too_many_failed
 from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
-from mixlaw.study.store import Study
 
 _DOMAINS_OF_A_CURVE = 40
 """With more domains the expected regret of a plan takes longer than planning should."""
@@ -106,10 +106,10 @@ def train(
     """Train the planned runs that are missing, and return the states of all.
 
     With `keep_models` each run keeps its model for `mixlaw eval`; finished runs without one are trained again. The
-    executor is the configuration's, or `local` or `ray` where it is given.
+    executor is the configuration's, or `local`, `ray` or `slurm` where it is given.
 
     Raises:
-        ConfigError, DataError, DesignError, StudyError, MissingExtra: see `check` and `plan`; a failed run: nothing.
+        ConfigError, DataError, DesignError, StudyError, MissingExtra: see `check` and `plan`. A failed run is no error.
     """
     project = Project.open(config, note)
     require_extras(project, executor)
@@ -128,12 +128,13 @@ def train(
 
 
 def status(config: str | Path) -> RunStatuses:
-    """Return the states of a study's planned runs; needs no tokenizer and no model.
+    """Return the states of a study's planned runs, and which Slurm job trains each; needs no tokenizer and no model.
 
     Args:
         config: a mix.yaml or a study folder.
     """
-    return RunStatuses(_study_of(config).status())
+    where = {run: place for workers in workers_of(config) for run, place in workers.of_run.items()}
+    return RunStatuses(replace(s, where=where.get(s.name, "")) for s in study_of(config).status())
 
 
 def data_checks(config: str | Path) -> list[Check]:
@@ -142,12 +143,7 @@ def data_checks(config: str | Path) -> list[Check]:
     Args:
         config: a mix.yaml or a study folder.
     """
-    return checks_of_study(_study_of(config))
-
-
-def _study_of(config: str | Path) -> Study:
-    path = Path(config)
-    return Study(path) if path.is_dir() else Project.open(path).study
+    return checks_of_study(study_of(config))
 
 
 def run(

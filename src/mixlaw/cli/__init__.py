@@ -44,6 +44,7 @@ for _verb in (
     sweep.train,
     sweep.status,
     verify.verify,
+    sweep.cancel,
     sweep.adopt,
     numbers.fit,
     numbers.laws,

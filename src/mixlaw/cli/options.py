@@ -116,8 +116,8 @@ MaxEpochs = Annotated[
 Executor = Annotated[
     str | None,
     typer.Option(
-        help="Where to train: local (this machine) or ray (a cluster); default executor.kind of mix.yaml.",
-        autocompletion=completion.one_of("local", "ray"),
+        help="Where to train: local (this machine), ray or slurm (a cluster); default executor.kind of mix.yaml.",
+        autocompletion=completion.one_of("local", "ray", "slurm"),
     ),
 ]
 Workers = Annotated[

@@ -57,6 +57,8 @@ class SweepLine:
         """Show one event."""
         if self._silent:
             return
+        if event.kind in ("workers", "waiting", "left") and event.reason:
+            self._console.print(escape(event.reason), style="yellow" if event.kind == "left" else "dim")
         if event.kind in ("failed", "retry"):
             colour = "red" if event.kind == "failed" else "yellow"
             self._console.print(f"[{colour}]{event.kind}[/] {escape(event.run)}: {escape(event.reason)}")

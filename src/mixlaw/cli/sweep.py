@@ -1,4 +1,4 @@
-"""Verbs that train: run, plan, train, status, demo."""
+"""Verbs that train: run, plan, train, status, cancel, demo."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def train(
 
     Examples:
         mixlaw train mix.yaml --workers 2
-        mixlaw train mix.yaml --executor ray
+        mixlaw train mix.yaml --executor slurm
         mixlaw train mix.yaml --retry-failed
     """
     from mixlaw.api.project import Project
@@ -217,6 +217,7 @@ def status(
     """
     from mixlaw.api.sweep import data_checks
     from mixlaw.api.sweep import status as states
+    from mixlaw.api.workers import workers_of
 
     statuses = states(config)
     if watch and not as_json and is_live(stdout()):
@@ -225,14 +226,36 @@ def status(
         while not _settled(statuses):
             time.sleep(_WATCH_EVERY_S)
             statuses = states(config)
-    checks = data_checks(config)
+    checks, clusters = data_checks(config), workers_of(config)
     if as_json:
+        facts = {key: value for workers in clusters for key, value in workers.facts.items()}
         data = [asdict(check) for check in checks]
-        print_json({"runs": [status.to_json() for status in statuses], "data_checks": data})
+        print_json({"runs": [status.to_json() for status in statuses], "data_checks": data, "workers": facts})
         return
     table(*_states(statuses))
+    for text in (text for workers in clusters for text in workers.notes):
+        note(text)
     show_checks(checks)
     finish({}, _after_status(config, statuses))
+
+
+def cancel(
+    config: Annotated[Path, typer.Argument(help="The mix.yaml or its study folder.", show_default=False)],
+    as_json: opt.AsJson = False,
+) -> None:
+    """End a study's workers on Slurm, those that wait too. Finished runs stay; the others can be trained later.
+
+    Examples:
+        mixlaw cancel mix.yaml
+    """
+    from mixlaw.api.workers import cancel as end_workers
+
+    ended = end_workers(config)
+    if as_json:
+        print_json({"cancelled": ended})
+        return
+    note(f"{ended} Slurm jobs cancelled" if ended else "no Slurm job of the study waits or runs; nothing to cancel")
+    finish({}, f"mixlaw status {config}")
 
 
 def _watch(states: Callable[[], list[Any]], statuses: list[Any]) -> list[Any]:
@@ -272,6 +295,8 @@ def _states(statuses: list[Any]) -> tuple[str, list[str], list[list[Any]]]:
         detail = s.reason
         if s.state == "running" and s.steps:
             detail = f"step {s.step}/{s.steps}, loss {s.loss:.3f}, {duration(s.eta_s or 0)} left"
+        if s.state == "running" and s.where:
+            detail = ", ".join(filter(None, (detail, s.where)))
         rows.append(
             [s.name, s.state, format_tokens(s.tokens), duration(s.wall_s) if s.wall_s is not None else "", detail]
         )

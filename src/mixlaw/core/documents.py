@@ -57,6 +57,7 @@ class Kind:
 
 _PLAN = "Delete it and run `mixlaw plan mix.yaml`, which writes it again."
 _TRAIN = "Delete the run's folder and train it again: mixlaw train mix.yaml."
+_WORKERS = "Delete it once no worker of the study is left (squeue), then run the command again."
 _CACHE = "Delete its folder; mixlaw makes its contents again."
 _PLACE = "Give another folder with --out, or move this one away."
 _NUMBERS, _TEXTS = {EACH: float}, {EACH: str}
@@ -111,6 +112,8 @@ KINDS = {
     "reported": Kind(
         "trackers/reported.json", "Delete it; everything is then reported again.", **_nested("trackers", _TEXTS)
     ),
+    "slurm_arrays": Kind("slurm/arrays.json", _WORKERS, {"arrays": [{"name": str, "number": str, "threads": SOME}]}),
+    "slurm_task": Kind("slurm/*/*.json", _WORKERS, {"task": str, "node": str, "restart": COUNT, "clock": SECONDS}),
     # one run
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),
     "lease": Kind("runs/*/lease.json", "Delete it if no process is training the run.", {"pid": COUNT, "token": str}),

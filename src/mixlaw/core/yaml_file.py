@@ -80,6 +80,8 @@ class UniqueKeys(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if not isinstance(node, yaml.ScalarNode):
             return super().construct_object(node, deep)
+        if node.tag in _NUMBERS and ":" in node.value:
+            return node.value  # a time, such as 4:00:00, and not a number of base 60
         if node.tag in _NUMBERS and len(node.value) > self._most["digits"]:
             most = self._most["digits"]
             raise _refused(f"a number of {len(node.value):,} characters; at most {most} are read", node)

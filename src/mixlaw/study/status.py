@@ -30,6 +30,7 @@ class RunStatus:
         steps: its steps in total; 0 where unknown.
         loss: its last training loss, nats per supervised token.
         eta_s: seconds until it will have trained, from its pace so far; None where unknown.
+        where: the job that trains it, on a cluster that tells; else empty.
     """
 
     name: str
@@ -42,6 +43,7 @@ class RunStatus:
     steps: int = 0
     loss: float | None = None
     eta_s: float | None = None
+    where: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -75,10 +77,11 @@ class RunEvent:
 
     Attributes:
         kind: `workers` (they are starting), `started`, `progress`, `finished`, `failed`, `retry` (a worker died,
-            its run is pending again), or `waiting` (only runs of other processes are left).
-        run: the run's name; empty for `workers` and `waiting`.
+            its run is pending again), `waiting` (only runs of other processes are left, or the workers wait for a
+            cluster), or `left` (the command ends, its workers go on).
+        run: the run's name; empty for `workers`, `waiting` and `left`.
         step, steps, loss: the run's training so far; loss in nats per supervised token.
-        reason: why it failed or is tried again.
+        reason: why it failed or is tried again; what the workers wait for.
         losses: validation losses of a finished run, nats per supervised token.
         runs_done, runs_failed, runs_total: over the whole sweep, runs that were done before included.
         running: names of the runs at work in this sweep.

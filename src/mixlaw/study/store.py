@@ -124,7 +124,7 @@ class Study:
             if self.trainer_path.exists():
                 if self._has_trainer(value):
                     return
-                if busy := [path.parent.name for path in self._leases() if is_live(path, self._now())]:
+                if busy := [path.parent.name for path in self._leases() if is_live(path, self.now())]:
                     raise StudyError(
                         f"Another process is training '{busy[0]}' in {self.folder} with other settings or data.",
                         "Wait for it, stop it, or use another study folder.",
@@ -263,7 +263,7 @@ class Study:
             folder.mkdir(parents=True, exist_ok=True)
             lease = folder / "lease.json"
             # {}: claims are made under this lock, so an unfinished lease has an owner that died.
-            if read_lease(lease) != {} and is_live(lease, self._now()):
+            if read_lease(lease) != {} and is_live(lease, self.now()):
                 return None
             for leftover in (lease, *folder.glob(".*.tmp")):
                 leftover.unlink(missing_ok=True)
@@ -314,7 +314,7 @@ class Study:
         """Remove the leases whose owners are gone, so that `status` shows their runs as pending at once."""
         with contextlib.suppress(StudyError), self.locked(), self._writing():
             for path in self._leases():
-                if not is_live(path, self._now()):
+                if not is_live(path, self.now()):
                     path.unlink(missing_ok=True)
 
     def owner(self, spec: RunSpec) -> int | None:
@@ -324,8 +324,8 @@ class Study:
     def _leases(self) -> list[Path]:
         return sorted(self.runs_folder.glob("*/lease.json"))
 
-    def _now(self) -> float:
-        """The file system's time: on shared storage, machines' clocks differ from its and from each other."""
+    def now(self) -> float:
+        """Return the file system's time: on shared storage, machines' clocks differ from its and from each other."""
         os.utime(self.lock_path)
         return self.lock_path.stat().st_mtime
 

@@ -26,8 +26,34 @@ def test_without_ray_the_line_names_the_install_command_before_anything_is_writt
 
 def test_an_unknown_executor_is_refused_with_those_that_there_are(tmp_path, capsys):
     config = write_small_demo(tmp_path)
-    assert main(["train", str(config), "--executor", "slurm"]) == 1
-    assert "The executor is 'slurm'; it must be one of local, ray." in capsys.readouterr().err.replace("\n", " ")
+    assert main(["train", str(config), "--executor", "cloud"]) == 1
+    assert "The executor is 'cloud'; it must be one of local, ray, slurm." in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("verb", ["train", "run", "check"])
+def test_without_slurm_the_line_says_where_to_go_before_anything_is_written(tmp_path, monkeypatch, capsys, verb):
+    config = write_small_demo(tmp_path)
+    config.write_text(config.read_text(encoding="utf-8") + "\nexecutor: {kind: slurm}\n", encoding="utf-8")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main([verb, str(config)]) == 1
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "this machine has no command sbatch." in said and "login node" in said and "Traceback" not in said
+    assert not (tmp_path / "study").exists()
+
+
+def test_gpus_that_the_trainer_would_not_use_are_refused(tmp_path, capsys):
+    config = write_small_demo(tmp_path)
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text + "\nexecutor: {kind: slurm, gpus_per_run: 4}\n", encoding="utf-8")
+    assert main(["train", str(config)]) == 1
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "asks for 4 GPUs" in said and "the trainer native uses one GPU" in said
+
+
+def test_a_study_without_workers_of_its_own_has_nothing_to_cancel(tmp_path, capsys):
+    config = write_small_demo(tmp_path)
+    assert main(["cancel", str(config)]) == 1
+    assert "press Ctrl-C there" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_cluster_that_does_not_answer_is_one_line_and_the_study_goes_on_without_it(tmp_path, capsys):
