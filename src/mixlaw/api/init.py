@@ -155,7 +155,7 @@ def _renames(paths: Sequence[str], columns: Mapping[str, str]) -> list[dict[str,
         if standard not in COLUMNS:
             raise ConfigError(
                 f"--columns: no format uses a column '{standard}'{close if close.endswith('?') else close + '.'}",
-                "Write the standard name, =, and the name in the file: messages=chat.",
+                "Write messages=chat if the file has a column chat with the messages.",
             )
     if not columns:
         return [{} for _ in paths]
