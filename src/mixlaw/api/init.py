@@ -200,7 +200,7 @@ def _token_counter(folder: Path) -> Callable[[str], float]:
 
 
 def _base_tokens(found: Sequence[Found], budget: int) -> int:
-    """Return tokens a domain of the base run: the design's default, but not fewer than show a difference."""
+    """Return tokens per domain of the base run: the design's default, but not fewer than show a difference."""
     from mixlaw.design.planning import default_base_tokens
     from mixlaw.design.ranges import SPAN
 
