@@ -22,7 +22,7 @@ def test_batches_follow_the_fit_and_a_second_run_trains_nothing(tmp_path: Path) 
     result = run(config, workers=1, note=said.append)
     assert [status.state for status in result.statuses] == ["done"] * 9
     assert [status.name for status in result.statuses][7:] == ["next-1", "next-2"]
-    assert any("2 more" in line for line in said) and any("runs are spent" in line for line in said)
+    assert any("next batch: 2" in line for line in said) and any("No more runs" in line for line in said)
 
     trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")}
     again = run(config)

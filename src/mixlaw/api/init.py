@@ -155,7 +155,7 @@ def _renames(paths: Sequence[str], columns: Mapping[str, str]) -> list[dict[str,
         if standard not in COLUMNS:
             raise ConfigError(
                 f"--columns: no format uses a column '{standard}'{close if close.endswith('?') else close + '.'}",
-                "Write the standard name, =, and the name in the file: messages=chat.",
+                "Write messages=chat if the file has a column chat with the messages.",
             )
     if not columns:
         return [{} for _ in paths]
@@ -200,7 +200,7 @@ def _token_counter(folder: Path) -> Callable[[str], float]:
 
 
 def _base_tokens(found: Sequence[Found], budget: int) -> int:
-    """Return tokens a domain of the base run: the design's default, but not fewer than show a difference."""
+    """Return tokens per domain of the base run: the design's default, but not fewer than show a difference."""
     from mixlaw.design.planning import default_base_tokens
     from mixlaw.design.ranges import SPAN
 

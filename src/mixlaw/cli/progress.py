@@ -1,4 +1,4 @@
-"""The progress of a sweep: on a terminal a bar and one line a worker, elsewhere plain lines now and then."""
+"""The progress of a sweep: on a terminal a bar and one line per worker, elsewhere plain lines now and then."""
 
 from __future__ import annotations
 

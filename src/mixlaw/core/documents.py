@@ -135,10 +135,10 @@ KINDS = {
     "texts": Kind("cache/tokens/*/text/meta.json", _CACHE, {"files": _TEXTS}),
     "prepared": Kind("cache/tokens/*/summary.json", _CACHE, _PREPARED, format=3, oldest=3),
     "census": Kind(
-        "cache/collections/*.json", "Delete it; the tokens are then counted again.", {"rows": _COUNTS, "without": COUNT}
+        "cache/collections/*.json", "Delete it; mixlaw then counts again.", {"rows": _COUNTS, "without": COUNT}
     ),
     "likeness": Kind(
-        "cache/likeness/*.json", "Delete it; the tokens are then counted again.", {"domains": {EACH: {EACH: COUNT}}}
+        "cache/likeness/*.json", "Delete it; mixlaw then counts again.", {"domains": {EACH: {EACH: COUNT}}}
     ),
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": COUNT}),
@@ -208,8 +208,7 @@ def read_document(path: str | Path, kind: str, make: Callable[[dict[str, Any]], 
     if seal is not None and seal != _fingerprint(whole):
         raise DataError(
             f"{path} has changed since it was written: its contents do not match its checksum ('{SEAL}'). It was "
-            "damaged or "
-            "edited by hand.",
+            "damaged or edited by hand.",
             known.remedy,
         )
     try:

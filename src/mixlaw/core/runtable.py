@@ -1,4 +1,4 @@
-"""The run table: tokens of every domain in, losses of every target out, one row a run.
+"""The run table: tokens of every domain in, losses of every target out, one row per run.
 
 Shape letters: R runs, K domains, J targets.
 

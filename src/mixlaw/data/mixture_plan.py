@@ -4,7 +4,7 @@ A domain's rows are its sample of w_i N tokens: whole passes in new orders, then
 that every row appears p or p + 1 times. All rows of all domains are then put into one random order, which is cut into
 files (shards) and those into buckets that fit in memory. Nothing here depends on how many processes write.
 
-Memory: 24 bytes a row of the mixture, however long the conversations are.
+Memory: 24 bytes per row of the mixture, however long the conversations are.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ is in a training row of any domain. Words are those of the normal form, so syste
 
 One pass reads the validation rows, another the training rows, in pieces and by any number of processes. Each row leaves
 16 hashes of bands of its signature, by which near copies find each other, and 128 bytes of it to judge a pair by.
-Memory: about 200 bytes a row of the largest domain, most of them in files that are mapped.
+Memory: about 200 bytes per row of the largest domain, most of them in files that are mapped.
 
 Source: J. Leskovec, A. Rajaraman, J. Ullman, "Mining of Massive Datasets", section 3.4: with b bands of r values a pair
 of similarity s is compared with a probability of 1 - (1 - s^r)^b; here 0.95 at s = 0.8, and 0.06 at s = 0.5. The

@@ -4,7 +4,7 @@ The held-out rows are those with the smallest hashes of all of a domain's rows. 
 case, white space or the system prompt trains nowhere, and of exact copies only the first does: a copy is a repeat of
 its row, and how often a row is repeated is for the budget to say, not for the file.
 
-Memory: about 80 bytes a row of one domain, however long the conversations are.
+Memory: about 80 bytes per row of one domain, however long the conversations are.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The published design: a base mixture, and each domain alone scaled by 1/3, 1/2, 2 and 3.
 
-Source: Li, Liu, Xing 2025, arXiv 2508.11953, Algorithm 1 (n = 660,000 tokens a domain there).
+Source: Li, Liu, Xing 2025, arXiv 2508.11953, Algorithm 1 (n = 660,000 tokens per domain there).
 """
 
 from __future__ import annotations

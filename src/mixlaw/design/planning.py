@@ -253,9 +253,8 @@ def _sequential(task: Task) -> Mixtures:
     limit = sequential_tokens(task.domains, task.base_tokens, task.runs, task.wishes.proxy_tokens, task.caps)
     batch = first_batch(task.domains, task.base_tokens, task.runs, limit, task.seed, task.caps)
     task.notes.append(
-        f"sequential: these {len(batch)} runs first, then batches where the fit is least certain, at most "
-        f"{task.runs} runs and "
-        f"{format_tokens(limit)} tokens in total."
+        f"sequential: these {len(batch)} runs first, then batches where the fit is least certain, at most {task.runs} "
+        f"runs and {format_tokens(limit)} tokens in total."
     )
     return batch
 

@@ -28,7 +28,7 @@ _LEAST_TOKENS = 10_000
 
 
 def amounts(base_tokens: float) -> list[float]:
-    """Return the tokens a domain that the candidates of later batches are around.
+    """Return the tokens per domain that the candidates of later batches are around.
 
     The base amount, a third and a ninth of it; the last only where it is 10,000 or more: a run of a few steps follows
     no law.

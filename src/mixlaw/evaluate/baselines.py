@@ -3,7 +3,7 @@
 | name | shares |
 |---|---|
 | `equal` | 1 / K |
-| `equal_rows` | the same number of conversations of every domain: w_i in proportion to its tokens a row |
+| `equal_rows` | the same number of conversations of every domain: w_i in proportion to its tokens per row |
 | `natural` | in proportion to the available tokens U_i |
 | `unimax` | as equal as a limit on epochs allows: domains fill up from the smallest (Chung 2023, arXiv 2304.09151) |
 | `temperature_0.5` | w_i in proportion to U_i^0.5 (multilingual BERT's exponential smoothing) |

@@ -214,9 +214,8 @@ def _warnings_of_runs(runs: RunTable, kind: LawKind, asked: bool) -> tuple[str, 
     for target in (t for t in runs.targets if t not in runs.domains):
         if near := get_close_matches(target, bare, 1, _ALIKE):
             said.append(
-                f"'{target}' is fitted as a target that is not a domain, and domain '{near[0]}' has no loss: if "
-                "they are "
-                f"the same, rename the column loss:{target}."
+                f"'{target}' is fitted as a target that is not a domain, and domain '{near[0]}' has no loss: if they "
+                f"are the same, rename the column loss:{target}."
             )
     return tuple(said)
 

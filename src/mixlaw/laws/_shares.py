@@ -87,8 +87,7 @@ class MixtureLaw(ABC):
         if self.target not in self.domains:
             raise FitError(
                 f"The target '{self.target}' is not one of the domains {', '.join(self.domains)}; the law "
-                f"'{self.name}' "
-                "takes the loss of a domain's own validation set.",
+                f"'{self.name}' takes the loss of a domain's own validation set.",
                 "Name a domain as the target, or choose a law for any target, such as 'exponential' or 'additive'.",
             )
         return self.domains.index(self.target)

@@ -146,10 +146,10 @@ def model_card(
 def _predictions(law: str | None, predicted: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not predicted:
         return []
-    lines = [
-        f"Losses that the law `{law}` predicts for a model trained on it, nats per supervised token (90 % interval):",
-        "",
-    ]
+    heading = (
+        f"Losses after training that the law `{law}` predicts, nats per supervised token (90 % interval of a run):"
+    )
+    lines = [heading, ""]
     lines += ["| target | loss | low | high | perplexity |", "|---|---:|---:|---:|---:|"]
     for target, p in predicted.items():
         cells = [nats(p["mean"]), nats(p["low"]), nats(p["high"]), perplexity(p["mean"])]

@@ -93,8 +93,7 @@ def data_checks(
 
 ROWS_LEGEND = (
     "dropped: no answer to learn within max_length; cut: tokens beyond max_length; copies: of another row of the "
-    "domain; "
-    "alike: same as a held-out row; elsewhere: held out in another domain; near: near copies, which are kept"
+    "domain; alike: same as a held-out row; elsewhere: held out in another domain; near: near copies, which are kept"
 )
 
 
@@ -216,7 +215,7 @@ def _validation(domains: Mapping[str, Mapping[str, Any]]) -> Check:
     nats = told_nats(rows[worst])
     text = (
         f"Smallest: {rows[worst]:,} rows of {worst}, enough to tell apart mixtures that differ by "
-        f"{significant(nats, 2)} nats or more (if the differences of conversations scatter by {ROW_SPREAD_NATS} nats)."
+        f"{significant(nats, 2)} nats or more (if conversations differ by {ROW_SPREAD_NATS} nats, standard deviation)."
     )
     if nats <= _TELLS_NATS * (1 + 1e-9):
         return Check(PASS, "Validation rows", text)
@@ -230,8 +229,7 @@ def _near(domains: Mapping[str, Mapping[str, Any]], likeness: Mapping[str, Mappi
     rows = sum(counts["train"]["rows"] for counts in domains.values())
     text = (
         f"{own:,} of {rows:,} training rows are near copies of another row of their domain, and {held:,} of a "
-        "validation "
-        "row of any domain. They are kept."
+        "validation row of any domain. They are kept."
     )
     if held <= 0.001 * rows and own <= 0.1 * rows:
         return Check(PASS, "Near copies", text)

@@ -19,8 +19,7 @@ def downstream_markdown(study: Mapping[str, Any] | None) -> str:
         "## Downstream",
         "",
         "Rank correlation of falling validation loss with the metric, over the evaluated models (1: the lower the "
-        "loss, "
-        "the higher the metric).",
+        "loss, the higher the metric).",
         "",
         "| task | models | lowest | highest | total loss | best single target |",
         "|---|---:|---:|---:|---:|---|",

@@ -1,4 +1,4 @@
-"""Figures with one row a domain or target: weights, changes of the losses, marginal values."""
+"""Figures with one row per domain or target: weights, changes of the losses, marginal values."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class RunStatuses(Tabular, list[RunStatus]):
         return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
     def table(self) -> tuple[str, list[str], list[list[Any]]]:
-        """Return title, columns and rows: a row a run."""
+        """Return title, columns and rows, with one row per run."""
         rows = [
             [s.name, s.state, format_tokens(s.tokens), float("nan") if s.wall_s is None else s.wall_s, s.reason]
             for s in self

@@ -196,7 +196,7 @@ def test_epoch_caps_that_cannot_be_met_name_the_binding_domains_and_the_remedy(m
 
 def test_domains_that_have_nothing_at_all_are_infeasible(mixlaw, fit_json):
     options = ("--budget", "40M", "--available", "chat=0,math=0,code=0", "--max-epochs", "4")
-    assert_one_error(mixlaw("solve", fit_json, *options), "supply 0", "must have tokens")
+    assert_one_error(mixlaw("solve", fit_json, *options), "supply 0", "more available tokens")
 
 
 def test_laws_refuses_an_empty_list_of_names(mixlaw, runs_csv):

@@ -116,7 +116,7 @@ def test_a_users_own_design_is_planned_by_its_name(monkeypatch):
     tree = {"study": "s", "model": {"name_or_path": "m"}, "domains": {"a": {"path": "a.jsonl"}}, "budget_tokens": "10M"}
     assert parse_config(tree | {"plan": {"design": "mine"}}).plan.design == "mine"
     for taken in ("mine", "grid", "auto"):
-        with pytest.raises(DesignError, match=f"The name '{taken}' belongs to a design already"):
+        with pytest.raises(DesignError, match=f"The name '{taken}' already belongs to a design"):
             register(taken, lambda task: [])
 
 

@@ -111,7 +111,7 @@ def test_a_loss_that_is_written_as_nan_is_no_empty_cell(tmp_path: Path) -> None:
 
 def test_json_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "runs.json"
-    for text, message in (("{", "not readable as JSON"), ("3", "no run table"), ('{"a": [1], "b": []}', "lengths")):
+    for text, message in (("{", "not readable as JSON"), ("3", "not a run table"), ('{"a": [1], "b": []}', "lengths")):
         path.write_text(text)
         with pytest.raises(DataError, match=message):
             load_runs(path)

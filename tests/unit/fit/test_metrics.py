@@ -45,7 +45,7 @@ def test_errors() -> None:
     runs = runs_with_accuracy()
     with pytest.raises(ConfigError, match="no metric 'gsm8k'; known: 'mmlu'"):
         with_metrics(runs, {"gsm8k": "higher"})
-    with pytest.raises(ConfigError, match="better direction"):
+    with pytest.raises(ConfigError, match="direction of metric"):
         with_metrics(runs, {"mmlu": "up"})
     for value, words in ((-1.0, "needs values >= 0"), (250.0, "ceiling")):
         with pytest.raises(DataError, match=words):

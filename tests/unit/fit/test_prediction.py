@@ -76,7 +76,7 @@ def test_tokens_are_read_from_tables_names_and_arrays_in_the_fits_order() -> Non
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (TOKENS, "lacks the domains"),
+        (TOKENS, "no tokens of the domains"),
         ({"z": 1.0}, "no domain 'z'"),
         (np.ones((2, 3, 1)), "shape"),
         (np.ones(2), "shape"),

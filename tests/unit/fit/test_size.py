@@ -90,11 +90,11 @@ def test_the_file_keeps_the_sizes(tmp_path) -> None:
 
 def test_laws_of_one_size_refuse() -> None:
     runs = runs_of_sizes(SIZES)
-    with pytest.raises(ConfigError, match="1e\\+08 to 1e\\+09 parameters; law 'transfer' knows one size"):
+    with pytest.raises(ConfigError, match="1e\\+08 to 1e\\+09 parameters; law 'transfer' can use only one size"):
         fit_law(runs, law="transfer")
     rows = {row.name: row for row in compare_laws(runs, ["pairwise", "transfer"])}
     assert np.isnan(rows["transfer"].mre)
-    assert "knows one size" in rows["transfer"].note
+    assert "can use only one size" in rows["transfer"].note
     assert rows["pairwise"].mre < 0.3 * rows["mean"].mre
 
 

@@ -46,7 +46,7 @@ def test_mixtures_by_name_and_by_shares() -> None:
         ("natural", {"code": 3e6}, "the available tokens of 'math' are not known"),
         ("natural", {}, "the available tokens of 'code', 'math' are not known"),
         ("natural", {"code": 0.0, "math": 0.0}, "the available tokens of any domain are not known"),
-        ("nature", {}, "The prior is 'nature', which is no mixture"),
+        ("nature", {}, "The prior is 'nature', which is not a mixture"),
         ({"maths": 1.0}, {}, "prior: there is no domain 'maths'; did you mean 'math'"),
         ({"math": 0.7}, {}, "prior: "),
         ({"math": 1.5, "code": -0.5}, {}, "prior: "),
@@ -80,7 +80,7 @@ def test_the_importance_of_targets() -> None:
         (None, {"law": 1}, "no target 'law'"),
         (None, {"code": -0.1}, "must be >= 0"),
         (None, {"code": float("inf")}, "must be >= 0"),
-        (None, {"code": 0, "math": 0}, "nothing is to be minimised"),
+        (None, {"code": 0, "math": 0}, "nothing to minimise"),
     ],
 )
 def test_weights_that_make_no_sense_are_refused(objective, weights, words: str) -> None:

@@ -84,7 +84,7 @@ def test_without_a_cluster_on_this_machine_auto_says_so(monkeypatch):
 
 def test_an_address_of_the_jobs_api_in_the_environment_is_explained(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
-    with pytest.raises(ConfigError, match=r"RAY_ADDRESS is http://127.0.0.1:8265: .*Unset it"):
+    with pytest.raises(ConfigError, match=r"RAY_ADDRESS is http://127.0.0.1:8265, .*Unset it"):
         ray_cluster._require_answer("auto")
 
 

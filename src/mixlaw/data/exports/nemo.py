@@ -2,7 +2,7 @@
 
 AutoModel reads OpenAI messages as they are and has no weights. The Megatron recipes blend files by
 `concat_sampling_probabilities`, the probability that a row comes from a file: p_i in proportion to w_i / m_i, m_i
-tokens a row. Rows are drawn until the run ends, so small domains repeat by themselves; the budget is said in steps.
+tokens per row. Rows are drawn until the run ends, so small domains repeat by themselves; the budget is said in steps.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What an exporter gets and returns, and how weights in tokens become a tool's own unit.
 
-By reference, domain i of w_i N tokens becomes n_i = w_i N / m_i rows, m_i its measured tokens a row. The tokens of n_i
+By reference, domain i of w_i N tokens becomes n_i = w_i N / m_i rows, m_i its measured tokens per row. The tokens of n_i
 rows vary: by s_i sqrt(n (1 - n / R_i)) for n rows of R_i drawn without replacement (whole passes are exact), by
 s_i sqrt(n) with replacement, s_i the standard deviation of a row's tokens. The stated drift of a share is three
 standard deviations and the rounding to whole rows; it takes the order of the source for random.
@@ -37,7 +37,7 @@ class Source:
         format: how its rows are written: `messages`, `prompt_completion`, `sharegpt` or `alpaca`.
         columns: renames of columns, standard name -> name in the file.
         rows: rows of the source, held-out ones included.
-        mean_tokens: tokens a row, as the model's tokenizer and chat template count them.
+        mean_tokens: tokens per row, as the model's tokenizer and chat template count them.
         sd_tokens: their standard deviation.
         tokens: w_i N, training tokens wanted.
         keys: what the source calls its column of turns, and their role and content.

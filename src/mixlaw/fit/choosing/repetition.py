@@ -65,9 +65,8 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
     if len(gain) < 2 or not gain.mean() > _PAYS * gain.std(ddof=1) / np.sqrt(len(gain)):
         return float("inf"), "Repeated tokens count like new ones: held-out mixtures show nothing else."
     return best, (
-        f"Repeated tokens count less than new ones (decay R* = {best:g} epochs): the error on held-out mixtures "
-        "falls from "
-        f"{100 * _mean(plain):.3g} to {100 * _mean(found[best]):.3g} %."
+        f"Repeated tokens count less than new ones (decay R* = {best:g} epochs): the error on held-out mixtures falls "
+        f"from {100 * _mean(plain):.3g} to {100 * _mean(found[best]):.3g} %."
     )
 
 

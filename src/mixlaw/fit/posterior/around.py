@@ -30,8 +30,9 @@ _MOST_SWEEPS, _FEWEST_SWEEPS = 2000, 100
 No data."""
 
 _PULLED, _AGREE = 0.5, 0.1
-"""The normal approximation's draws are pulled towards the point by this factor until the mean of their losses lies
-within so many standard deviations of the noise of the point's, root mean square over the runs. No data."""
+"""The normal approximation's draws are pulled towards the point by this factor, until the mean of their losses
+differs from the losses of the point by less than the second number of standard deviations of the noise (root mean
+square over the runs). No data."""
 
 _ROOM = 0.02
 """Standard deviation of a coordinate at its bound, in widths of its range. No data."""

@@ -44,7 +44,7 @@ def test_decisions_hedge_where_held_out_mixtures_do_not_tell_the_laws_apart() ->
     runs = run_table(Transfer, TRANSFER, 14, 0.02)
     fit = fit_law(runs)
     assert {fit.law, fit.alternative} == {"transfer", "pairwise"}
-    assert "hedge between both" in fit.choice
+    assert "decisions average both" in fit.choice
     assert fit.summary()["alternative"] == fit.alternative
     asked, belief, distance = np.array([[20.0, 10.0, 20.0]]), fit.belief("a"), float(fit.distance(50e6))
     assert [curve.law.name for curve in belief.curves] == [fit.law, fit.alternative]

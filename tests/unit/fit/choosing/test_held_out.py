@@ -97,7 +97,7 @@ def test_a_law_of_one_size_is_refused_runs_of_several_with_the_sizes() -> None:
     sized = replace(runs, params_R=np.tile([1e8, 1e9], 8))
     note = held_out(sized, "transfer").note
     assert "1e+08 to 1e+09 parameters" in note
-    assert "'transfer' knows one size" in note
+    assert "'transfer' can use only one size" in note
     assert held_out(sized, "pairwise").note == ""
     assert held_out(replace(runs, params_R=np.full(16, 1e9)), "transfer").note == ""
 

@@ -71,7 +71,7 @@ def test_it_has_the_members_of_a_law_without_parameters() -> None:
     assert law.predict(np.zeros(0), tokens).shape == (3,)
     assert law.predict(np.zeros((4, 0)), tokens).shape == (4, 3)
     assert law.rescale(np.zeros((4, 0)), 10.0).shape == (4, 0)
-    with pytest.raises(FitError, match="'middle' predicts without an equation"):
+    with pytest.raises(FitError, match="'middle' has no equation"):
         law.gradient(np.zeros(0), tokens)
 
 
