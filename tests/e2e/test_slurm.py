@@ -186,7 +186,6 @@ def test_two_arrays_share_a_study_and_a_drained_node_only_makes_it_slower(cluste
     [
         ({"partition": "nowhere"}, "invalid partition specified: nowhere", "Set executor.partition"),
         ({"gpus_per_run": 1}, "Invalid generic resource", "executor.gpus_per_run"),
-        ({"cpus_per_run": 64}, "CPU count per node can not be satisfied", "executor.cpus_per_run"),
         ({"sbatch": {"no-such-option": "1"}}, "unrecognized option", "Correct executor.sbatch"),
     ],
 )
