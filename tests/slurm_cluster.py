@@ -6,6 +6,7 @@ It needs the programs of Debian's slurm-wlm and munge, and to be root: slurmd st
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from pathlib import Path
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol")
 _UP_WITHIN_S = 20.0
 _END_WAIT_S = 3.0
+_PR_SET_PDEATHSIG = 1
 
 _CONFIG = """
 ClusterName=test
@@ -72,6 +74,7 @@ class Cluster:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a socket lies in it: a long path is too long for it
         self.conf = self.folder / "slurm.conf"
+        self._daemons: list[subprocess.Popen[bytes]] = []
         self._before = os.environ.get("SLURM_CONF")
 
     def __enter__(self) -> Cluster:
@@ -87,10 +90,16 @@ class Cluster:
         try:
             files = {"socket": "munge.socket", "key-file": "munge.key", "log-file": "munged.log"}
             files |= {"pid-file": "munged.pid", "seed-file": "munged.seed"}
-            self._start("munged", "--force", *(f"--{option}={self.folder / name}" for option, name in files.items()))
-            self._start("slurmctld", "-f", str(self.conf))
+            self._start(
+                "munged",
+                "--foreground",
+                "--force",
+                *(f"--{option}={self.folder / name}" for option, name in files.items()),
+            )
+            self.wait_for(lambda: (self.folder / "munge.socket").exists())
+            self._start("slurmctld", "-D", "-f", str(self.conf))
             for node in ("n1", "n2"):
-                self._start("slurmd", "-N", node, "-f", str(self.conf))
+                self._start("slurmd", "-D", "-N", node, "-f", str(self.conf))
             self.wait_for(lambda: self.ask("sinfo", "-h", "-p", "main", "-o", "%T %D").strip() == "idle 2")
         except BaseException:
             self.close()
@@ -115,30 +124,38 @@ class Cluster:
             time.sleep(0.1)
 
     def close(self) -> None:
-        """End everything, the controller last, and remove the folder."""
-        self.ask("scancel", "--full", "--user=root", "--signal=KILL")
-        for name in ("slurmd-n1", "slurmd-n2", "slurmctld", "munged"):
-            with contextlib.suppress(OSError, ValueError):
-                _end(int((self.folder / f"{name}.pid").read_text()))
+        """End everything, the nodes first, and remove the folder."""
+        self.clear()
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+            try:
+                daemon.wait(_END_WAIT_S)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
         if self._before is None:
             os.environ.pop("SLURM_CONF", None)
         else:
             os.environ["SLURM_CONF"] = self._before
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def clear(self) -> None:
+        """End all jobs, and make both nodes take others."""
+        self.ask("scancel", "--user=root")
+        with contextlib.suppress(TimeoutError):
+            self.wait_for(lambda: not self.ask("squeue", "-h").strip())
+        self.ask("scontrol", "update", "NodeName=n1,n2", "State=RESUME")
+
     def _start(self, program: str, *options: str) -> None:
-        done = subprocess.run([str(shutil.which(program, path=_path())), *options], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{program} did not start: {done.stderr[-500:]}")
+        """Start a daemon that ends with this process, however that ends."""
+        command = [str(shutil.which(program, path=_path())), *options]
+        log = open(self.folder / f"{program}-start.log", "ab")  # noqa: SIM115 - the daemon's from here on
+        with log:
+            self._daemons.append(subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_end_with_parent))
 
 
-def _end(pid: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        os.kill(pid, number)
-        deadline = time.monotonic() + _END_WAIT_S
-        while time.monotonic() < deadline:
-            os.kill(pid, 0)  # an OSError: it has ended
-            time.sleep(0.05)
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -254,7 +254,11 @@ def cancel(
     if as_json:
         print_json({"cancelled": ended})
         return
-    note(f"{ended} Slurm jobs cancelled" if ended else "no Slurm job of the study waits or runs; nothing to cancel")
+    note(
+        f"{ended} Slurm job{'' if ended == 1 else 's'} cancelled"
+        if ended
+        else "no Slurm job of the study waits or runs; nothing to cancel"
+    )
     finish({}, f"mixlaw status {config}")
 
 

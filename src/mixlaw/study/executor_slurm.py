@@ -178,10 +178,10 @@ class _Sweep:
         return [spec for spec in pending if self.study.status([spec])[0].state == "pending"]
 
     def _joined(self, array: Array) -> None:
-        if self.array is None:
-            self.on_event(self.progress.event("workers", reason=f"following Slurm array {array.number}"))
+        first, self.array = self.array is None, array
+        if first:
             self.done_before = self.ended
-        self.array = array
+            self.on_event(self.progress.event("workers", reason=f"following Slurm array {array.number}"))
 
     def _submit(self, pending: list[RunSpec], tasks: list[Task]) -> None:
         if not pending:

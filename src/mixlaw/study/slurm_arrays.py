@@ -171,7 +171,7 @@ class Arrays:
         """
         arrays = self.all()
         try:
-            living = [task for task in self.tasks(arrays) if task.lives]
+            living = [task for task in self.tasks(arrays) if task.lives and task.state != "COMPLETING"]
         except slurm_commands.NoAnswer as error:
             raise StudyError(f"Slurm does not answer: {error}", slurm_commands.remedy_for(str(error))) from None
         if living:

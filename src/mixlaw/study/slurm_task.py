@@ -26,9 +26,9 @@ from mixlaw.core.errors import MixlawError, RunFailed
 from mixlaw.core.run import RunSpec
 from mixlaw.study import slurm_commands
 from mixlaw.study.executing import error_json, training_environment
-from mixlaw.study.leases import BEAT_EVERY_S, STALE_AFTER_S
 from mixlaw.study.slurm_arrays import DEATHS_ALLOWED, Arrays, deaths, note_start, starts
 from mixlaw.study.store import Study
+from mixlaw.study.take import LOOK_EVERY_S, some_unattended
 from mixlaw.study.worker import read_events
 
 IDLE_ROUNDS_ALLOWED = 3
@@ -42,8 +42,6 @@ data: Slurm warns up to a minute early, which counts only where the limit is a f
 LIMITS_ALLOWED = 2
 """How often a run that began with its job may meet the time limit before that, or where the limit is not known."""
 
-_UNATTENDED_AFTER_S = 3 * BEAT_EVERY_S
-_LOOK_EVERY_S = 5.0
 _SIGNALS_WITHIN_S = 1.0
 
 
@@ -116,8 +114,8 @@ class SlurmTask:
                 if idle > IDLE_ROUNDS_ALLOWED or crashes > DEATHS_ALLOWED:
                     self._say({"fatal": _startless(self.id)})
                     return 1
-            elif self._some_unattended(specs):
-                self._wake.wait(_LOOK_EVERY_S)
+            elif some_unattended(self.study, specs):
+                self._wake.wait(LOOK_EVERY_S)
             else:
                 return 0
         return self._leave(specs)
@@ -204,16 +202,6 @@ class SlurmTask:
             error = RunFailed(f"Run '{spec.name}' was lost {count} times: its worker ended without a word.", hint)
             self.study.fail(spec, error, retry=True)
             lease.release()
-
-    def _some_unattended(self, specs: Sequence[RunSpec]) -> bool:
-        """Whether a run is claimed by somebody who has not been heard of for some beats and may be dead."""
-        now = self.study.now()
-        for spec in specs:
-            with contextlib.suppress(OSError):
-                age = now - (self.study.run_folder(spec) / "lease.json").stat().st_mtime
-                if _UNATTENDED_AFTER_S < age <= STALE_AFTER_S + _LOOK_EVERY_S and self.study.record(spec) is None:
-                    return True
-        return False
 
     def _note(self, run: str, event: str, **facts: Any) -> None:
         note_start(self.study.run_folder(self.specs[run]), task=self.id, event=event, **facts)

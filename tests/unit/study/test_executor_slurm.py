@@ -8,7 +8,7 @@ import pytest
 
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import MissingExtra, StudyError
-from mixlaw.study import executor_slurm, slurm_arrays, slurm_commands, slurm_task
+from mixlaw.study import executor_slurm, slurm_arrays, slurm_commands
 from mixlaw.study.executor_slurm import run_pending
 from mixlaw.study.executors import EXECUTORS, cancel_workers, find_executor, states_of
 from mixlaw.study.slurm_arrays import Arrays, deaths, note_start, starts, task_of
@@ -17,6 +17,7 @@ from mixlaw.study.slurm_script import SlurmOptions
 from mixlaw.study.slurm_state import sentence
 from mixlaw.study.slurm_task import SlurmTask
 from mixlaw.study.store import Study
+from mixlaw.study.take import UNATTENDED_AFTER_S, some_unattended
 from tiny_training import make_config, make_specs
 
 
@@ -193,18 +194,17 @@ def test_a_job_that_is_ended_for_good_after_its_warning_does_not_ask_for_another
     assert job._leave(specs) == 1
 
 
-def test_a_job_waits_for_a_lease_that_nobody_has_touched_for_a_while(slurm, study, monkeypatch):
+def test_a_worker_waits_for_a_lease_that_nobody_has_touched_for_a_while(study):
     spec = study.load_plan()[0]
     lease = study.claim(spec)
     assert lease is not None
-    job = SlurmTask(study, "mixlaw-x")
-    assert not job._some_unattended([spec])
-    quiet = study.now() - slurm_task._UNATTENDED_AFTER_S - 5
+    assert not some_unattended(study, [spec])
+    quiet = study.now() - UNATTENDED_AFTER_S - 5
     os.utime(lease.path, (quiet, quiet))
-    assert job._some_unattended([spec])
+    assert some_unattended(study, [spec])
     long_gone = study.now() - 3600
     os.utime(lease.path, (long_gone, long_gone))
-    assert not job._some_unattended([spec])  # it is stale: its run is pending
+    assert not some_unattended(study, [spec])  # it is stale: its run is pending
 
 
 def test_the_states_of_jobs_are_one_sentence_with_the_remedy_of_those_that_will_never_start(slurm, study, config):
