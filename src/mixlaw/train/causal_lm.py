@@ -8,7 +8,8 @@ conversation by conversation (`mixlaw.train.conversation_attention`, on a CPU), 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.train import head_loss
+from mixlaw.train.base_weights import BaseWeights
 from mixlaw.train.conversation_attention import NAME, CannotAttend, layout_of, register
+from mixlaw.train.lora import adapted
 from mixlaw.train.packing import PackedBatch, collate
 from mixlaw.train.saving import damaged_weights, save_model
 from mixlaw.train.settings import ModelSettings, TrainSettings
@@ -31,6 +34,11 @@ _EAGER_MAX_LENGTH = 256
 # Bytes of attention probabilities that are kept for the backward pass; of larger batches they are computed again.
 _KEPT_PROBABILITIES = 2**28
 
+ACTIVATIONS = 2**29
+"""Bytes of activations that a CPU keeps for one backward pass, about; larger batches are taken in parts.
+
+No data: a bound on memory. One core is as fast with 512 tokens as with 2,048."""
+
 
 class CausalLM:
     """The base model on its device, with float32 weights.
@@ -39,25 +47,43 @@ class CausalLM:
         model: which model, in which precision.
         train: for the row length, packing and bf16.
         device: a torch device; None for the first GPU, or the CPU where there is none.
+        peft: keys of PEFT's LoraConfig, to train an adapter; None to train all weights.
+        checkpointing: compute activations again in the backward pass instead of keeping them.
 
     Raises:
-        MissingExtra: torch or transformers is not installed.
+        MissingExtra: torch, transformers or PEFT is not installed.
         ConfigError: the model cannot be loaded, is too short for `max_length`, or mixes packed conversations.
     """
 
-    def __init__(self, model: ModelSettings, train: TrainSettings, device: str | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelSettings,
+        train: TrainSettings,
+        device: str | None = None,
+        *,
+        peft: Mapping[str, Any] | None = None,
+        checkpointing: bool = False,
+    ) -> None:
         torch = _import_torch()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.bfloat16 = uses_bfloat16(model, train, self.device)
         self.attention = _attention(model, train, self.device)
         self.network: Any = _load(model, self.attention, self.device)
-        self._base = {name: tensor.detach().clone() for name, tensor in _tensors(self.network)}
-        self.parameters = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+        self._base = BaseWeights(self.network, model)
+        self._peft, self._adapted, self._changed = peft, None, False
         self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
         _check_length(self.network.config, train.max_length, model.name_or_path)
         self._origin = model
-        self._on_supervised_only = self._by_conversation = False
+        self._on_supervised_only = self._by_conversation = self._checkpointing = False
         self._probe(model, train)
+        self._checkpointing = checkpointing
+        self.rows_at_once = _rows_at_once(self.network.config, train.max_length, self.device)
+        if checkpointing:
+            self.rows_at_once = sys.maxsize
+            _enable_checkpointing(self.network)
+        if peft is not None:
+            self.reset()
+        self.parameters = sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
     @staticmethod
     def around(
@@ -77,20 +103,40 @@ class CausalLM:
         lm.attention = str(getattr(network.config, "_attn_implementation", "sdpa"))
         lm.vocabulary = network.get_input_embeddings().weight.shape[0]
         lm.parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        lm._base, lm._on_supervised_only, lm._by_conversation, lm._origin = {}, False, False, model
+        lm._on_supervised_only = lm._by_conversation = lm._checkpointing = False
+        lm._origin, lm._peft, lm._adapted = model, None, None
         return lm
 
-    def reset(self) -> None:
-        """Put the base model's weights back."""
-        torch = _import_torch()
-        with torch.no_grad():
-            for name, tensor in _tensors(self.network):
-                tensor.copy_(self._base[name])
+    def reset(self, seed: int = 0) -> None:
+        """Put the base model's weights back, with a new adapter where one is trained.
+
+        Args:
+            seed: of the adapter's weights.
+        """
+        if self._peft is None:
+            self._base.restore(self.network)
+        else:
+            if self._adapted is not None:
+                self._adapted.unload()
+            if self._changed:
+                self._base.restore(self.network)
+                self._changed = False
+            self._adapted = adapted(self.network, self._peft, seed)
         self.network.zero_grad(set_to_none=True)
 
     def save(self, folder: Path) -> None:
-        """Save the model and its tokenizer as they are now, whole or not at all, in the base model's precision."""
-        save_model(self.network, self._origin.name_or_path, self._origin.revision, folder)
+        """Save the model and its tokenizer as they are now, whole or not at all, in the base model's precision.
+
+        An adapter is merged into the base, which is put back by the next `reset`; the adapter alone is saved beside the
+        folder, as `adapter`, for those who merge it themselves.
+        """
+        network = self.network
+        if self._adapted is not None:
+            self._adapted.save_pretrained(folder.parent / "adapter")
+            network, self._changed = self._adapted, True
+        save_model(network, self._origin.name_or_path, self._origin.revision, folder)
+        if self._adapted is not None:
+            self._adapted = None  # merged
 
     def sum_nats(self, batch: PackedBatch) -> torch.Tensor:
         """Return the summed negative log-likelihood of the batch's supervised tokens, nats, float32, with gradient."""
@@ -100,7 +146,7 @@ class CausalLM:
             if head_loss.fits(head):
                 dtype = torch.bfloat16 if self.bfloat16 else states.dtype
                 return head_loss.sum_nats(head, states, labels, dtype)
-            block = self._rows_at_once
+            block = self._labels_at_once
             if len(labels) <= block:
                 return _sum_nats(head, states, labels)
             from torch.utils.checkpoint import checkpoint
@@ -115,14 +161,15 @@ class CausalLM:
         with torch.inference_mode():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 states, head, labels = self._states(batch)
+            block = self._labels_at_once
             parts = [
                 torch.nn.functional.cross_entropy(head(h.float()).float(), y, reduction="none")
-                for h, y in zip(states.split(self._rows_at_once), labels.split(self._rows_at_once), strict=True)
+                for h, y in zip(states.split(block), labels.split(block), strict=True)
             ]
             return torch.cat(parts)
 
     @property
-    def _rows_at_once(self) -> int:
+    def _labels_at_once(self) -> int:
         return max(1, head_loss.LOGITS_AT_ONCE // self.vocabulary)
 
     def _states(self, batch: PackedBatch) -> tuple[torch.Tensor, Any, torch.Tensor]:
@@ -142,6 +189,8 @@ class CausalLM:
         return self.network(**inputs).logits.flatten(0, 1).index_select(0, predict), torch.nn.Identity(), labels
 
     def _keeps_probabilities(self, batch: PackedBatch) -> bool:
+        if self._checkpointing:
+            return False  # the layer is computed again anyway
         config = self.network.config
         pairs = float(np.square(batch.lengths_C, dtype=np.float64).sum())
         layers, heads = (getattr(config, name, 1) or 1 for name in ("num_hidden_layers", "num_attention_heads"))
@@ -202,10 +251,6 @@ def _sum_nats(head: Any, states: torch.Tensor, labels: torch.Tensor) -> torch.Te
     return torch.nn.functional.cross_entropy(head(states).float(), labels, reduction="sum")
 
 
-def _tensors(network: Any) -> list[tuple[str, torch.Tensor]]:
-    return [*network.named_parameters(), *network.named_buffers()]
-
-
 def _has_body_and_head(network: Any) -> bool:
     return network.base_model is not network and network.get_output_embeddings() is not None
 
@@ -255,6 +300,27 @@ def _check_length(config: Any, max_length: int, name: str) -> None:
             f"train.max_length is {max_length}, but the model {name} has {longest} positions.",
             f"Set train.max_length to at most {longest}.",
         )
+
+
+def _enable_checkpointing(network: Any) -> None:
+    enable = getattr(network, "activation_checkpointing_enable", None)  # transformers' newer name
+    if enable is not None:
+        enable({"use_reentrant": False})
+    else:
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+def _rows_at_once(config: Any, max_length: int, device: torch.device) -> int:
+    """Return how many rows of a batch a CPU takes at once; the others follow, and the step is the same.
+
+    A token keeps about ten float32 values a unit of width and five bfloat16 a unit of the feed-forward part, a layer.
+    """
+    width, layers = getattr(config, "hidden_size", None), getattr(config, "num_hidden_layers", None)
+    if device.type != "cpu" or not isinstance(width, int) or not isinstance(layers, int):
+        return sys.maxsize
+    inner = getattr(config, "intermediate_size", None)
+    token = layers * (40 * width + 10 * (inner if isinstance(inner, int) else 4 * width))
+    return max(1, ACTIVATIONS // (token * max_length))
 
 
 def _attention(model: ModelSettings, train: TrainSettings, device: torch.device) -> str:

@@ -188,8 +188,9 @@ def _function() -> Any:
 
             @staticmethod
             def backward(ctx: Any, *gradient: Any) -> Any:
-                gradient_NHD = gradient[0][0].to(ctx.saved_tensors[0].dtype).contiguous()
-                found = _backward(ctx.saved_tensors, gradient_NHD, ctx.layout, ctx.scaling, ctx.kept)
+                given = ctx.saved_tensors  # to be unpacked once
+                gradient_NHD = gradient[0][0].to(given[0].dtype).contiguous()
+                found = _backward(given, gradient_NHD, ctx.layout, ctx.scaling, ctx.kept)
                 ctx.kept = None
                 grads = [g.to(dtype).transpose(0, 1)[None] for g, dtype in zip(found, ctx.dtypes, strict=True)]
                 return (*grads, None, None, None)

@@ -15,8 +15,11 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from mixlaw.core.errors import DataError, RunFailed
 from mixlaw.core.run import RunRecord, RunSpec
@@ -24,6 +27,7 @@ from mixlaw.core.seeds import seed_from
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
+from mixlaw.train.lora import check_keys
 from mixlaw.train.packing import PackedBatch, collate, pack
 from mixlaw.train.sample import Sample, conversation, draw_sample, training_order
 from mixlaw.train.settings import TrainSettings
@@ -31,6 +35,28 @@ from mixlaw.train.trainer import MODEL, Progress, Trainer
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class NativeOptions:
+    """What the native trainer is told beyond `TrainSettings`; part of a run's identity.
+
+    Attributes:
+        peft: keys of PEFT's LoraConfig, such as `{"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}`; None
+            for full fine-tuning.
+        gradient_checkpointing: keep no activations for the backward pass but compute them again: a third more time for
+            a fraction of the memory.
+
+    Raises:
+        ConfigError: a key of `peft` that would change the base model.
+    """
+
+    peft: Annotated[dict[str, Any] | None, Field(description="keys of PEFT's LoraConfig")] = None
+    gradient_checkpointing: Annotated[bool, Field(description="compute activations again, to save memory")] = False
+
+    def __post_init__(self) -> None:
+        if self.peft is not None:
+            check_keys(self.peft)
 
 
 class NativeTrainer(Trainer):
@@ -41,6 +67,7 @@ class NativeTrainer(Trainer):
     """
 
     name = "native"
+    Options = NativeOptions
     packages = ("torch", "transformers")
     extra = "train"
     working_directory = "unused"
@@ -50,8 +77,16 @@ class NativeTrainer(Trainer):
         super().__init__(*given, **more)
         rows, settings = self.validation_rows, self.settings
         self.validation = {name: ValidationSet.of(name, rows[name], settings) for name in rows}
-        self.lm = CausalLM(self.model, settings, device)
+        options: NativeOptions = self.options
+        self.lm = CausalLM(
+            self.model, settings, device, peft=options.peft, checkpointing=options.gradient_checkpointing
+        )
         self._check_ids()
+
+    @classmethod
+    def needs(cls, options: NativeOptions) -> tuple[str, ...]:
+        """Return torch and transformers, and `peft` where LoRA is asked for."""
+        return cls.packages if options.peft is None else (*cls.packages, "peft")
 
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
         """Train and evaluate the run; `folder/metrics.jsonl` receives one line a step.
@@ -63,7 +98,7 @@ class NativeTrainer(Trainer):
         with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
             began = time.perf_counter()
             sample = draw_sample(spec, self.train_rows, self.settings)
-            self.lm.reset()
+            self.lm.reset(seed_from("adapter", spec.seed))
             with open(folder / "metrics.jsonl", "w", encoding="utf-8") as metrics:
                 steps = 0 if spec.untrained else self._train(spec, sample, metrics, progress)
                 trained = time.perf_counter()
@@ -106,12 +141,13 @@ class NativeTrainer(Trainer):
         ]
         size, accumulate = settings.per_device_train_batch_size, settings.gradient_accumulation_steps
         plan = [rows[i : i + size * accumulate] for rows in epochs for i in range(0, len(rows), size * accumulate)]
+        at_once = min(size, self.lm.rows_at_once)
         optimiser = _optimiser(self.lm.network, settings)
         self.lm.network.train()
         for step, rows in enumerate(plan):
             batches = [
-                self._batch(rows[i : i + size], settings.max_length if settings.packing else None)
-                for i in range(0, len(rows), size)
+                self._batch(rows[i : i + at_once], settings.max_length if settings.packing else None)
+                for i in range(0, len(rows), at_once)
             ]
             rate = settings.learning_rate * rate_factor(step, len(plan), settings)
             loss = self._step(spec, optimiser, batches, rate)

@@ -62,7 +62,8 @@ class TrainerConfig:
         kind, address = find_trainer(trainer, folder), address_of(trainer)
         chosen = _options(kind, options or {})
         how = train.fingerprint
-        if address != DEFAULT:
+        # The default trainer without options of its own counts as it always did: finished runs keep their identity.
+        if address != DEFAULT or chosen != kind.Options():
             how = fingerprint({"settings": train.to_json(), "trainer": address, "options": asdict(chosen)})
         inputs = {"model": model_fingerprint(model), "train": how}
         inputs |= {f"trainer:{name}": value for name, value in kind.inputs(chosen, folder).items()}

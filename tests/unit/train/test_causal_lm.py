@@ -5,6 +5,7 @@ import pytest
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.train import causal_lm, conversation_attention, head_loss
+from mixlaw.train.base_weights import BaseWeights
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.packing import collate
 from mixlaw.train.settings import ModelSettings
@@ -111,6 +112,25 @@ def test_reset_puts_every_weight_back(tiny_llama):
             p.add_(1)
     lm.reset()
     assert all(torch.equal(p, before[name]) for name, p in lm.network.named_parameters())
+    assert "model.norm.weight" in lm._base.places and not any("weight" in name for name in lm._base.copies)
+
+
+def test_weights_that_the_files_hold_otherwise_are_kept_as_a_copy(tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = save_tiny_llama(tmp_path / "renamed")
+    stored = load_file(folder / "model.safetensors")
+    lm = CausalLM(ModelSettings(str(folder)), SETTINGS, "cpu")
+    stored["model.norm.weight"] = stored["model.norm.weight"] + 1  # as if transformers had changed it on its way
+    save_file(stored, folder / "model.safetensors", {"format": "pt"})
+    base = BaseWeights(lm.network, ModelSettings(str(folder)))
+    assert "model.norm.weight" in base.copies and "model.norm.weight" not in base.places
+    before = lm.network.model.norm.weight.detach().clone()
+    with torch.no_grad():
+        lm.network.model.norm.weight.zero_()
+    base.restore(lm.network)
+    assert torch.equal(lm.network.model.norm.weight, before)
 
 
 def test_a_model_that_ignores_positions_is_refused_for_packing_and_accepted_without(tmp_path):
