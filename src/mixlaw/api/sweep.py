@@ -12,6 +12,7 @@ from mixlaw.api.changed_settings import runs_lost
 from mixlaw.api.data_health import checks_of_study
 from mixlaw.api.executor import estimated_s, require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
+from mixlaw.api.fitting import fit_and_solve
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.plan import Plan
@@ -19,7 +20,6 @@ from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import THRESHOLD, propose
 from mixlaw.api.tracked import solution_values
 from mixlaw.api.workers import study_of, workers_of
-from mixlaw.core.documents import write_document
 from mixlaw.core.errors import FitError
 from mixlaw.core.notebook import html_table
 from mixlaw.core.run import RunSpec
@@ -27,7 +27,7 @@ from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.knowledge import Knowledge, laws_for
 from mixlaw.design.sequential import most_runs, sequential_tokens
-from mixlaw.fit import Fit, fit_law
+from mixlaw.fit import Fit
 from mixlaw.report.verdicts import Check
 from mixlaw.solve import Solution
 from mixlaw.study.alone import alone
@@ -218,16 +218,6 @@ def _fit_what_is_left(project: Project, statuses: list[RunStatus]) -> tuple[Fit,
         if failures:
             raise too_many_failed(statuses, error) from error
         raise
-
-
-def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
-    """Fit the study's runs, solve at its budget, write fit.json and solution.json, and return both."""
-    wish = project.config.fit
-    fitted = fit_law(project.run_table(), wish.law, wish.procedure, repetition=wish.repetition)
-    project.keep_fit(fitted)
-    solution = project.solve(fitted)
-    write_document(project.study.folder / "solution.json", "solution", solution.to_json())
-    return fitted, solution
 
 
 def extend(project: Project, fitted: Fit, solution: Solution) -> bool:

@@ -106,6 +106,7 @@ KINDS = {
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
     "added": Kind("added.json", "Delete it; the runs are then chosen again.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
+    "fit_inputs": Kind("fit_inputs.json", "Delete it; the runs are then fitted again.", {"inputs": str, "fit": str}),
     "solution": Kind("solution.json", "Run `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 3, 2),
     "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
     "comparison": Kind("confirmation/comparison-*.json", "Run `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
