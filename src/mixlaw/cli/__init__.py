@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import logging
@@ -9,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from typing import Annotated
 
@@ -169,11 +171,18 @@ def entry() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal must not end a run
     signal.signal(signal.SIGTERM, _terminate)
-    code = main()
-    if code in (_INTERRUPTED, _TERMINATED):
-        # All is cleaned up and said; to take down the libraries that were loaded would cost seconds more.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
+    _end(main())
+
+
+def _end(code: int) -> None:
+    """End the process with an exit code as soon as all is written: what libraries registered for the end is done, but
+    to take down torch, SciPy and the others object by object would cost seconds more."""
+    others = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    if (others and code not in (_INTERRUPTED, _TERMINATED)) or sys.gettrace() or sys.getprofile():
+        sys.exit(code)  # somebody's thread is at work, or a debugger or profiler has something to write
+    if code not in (_INTERRUPTED, _TERMINATED):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -81,7 +81,7 @@ def training_environment(threads: int) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TQDM_DISABLE": "1",
         "MALLOC_MMAP_THRESHOLD_": str(2**25),
-        "MALLOC_TRIM_THRESHOLD_": str(2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(2**28),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
 

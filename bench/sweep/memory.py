@@ -1,0 +1,109 @@
+"""Peak memory of one worker that fine-tunes a model of 135M parameters, now and before.
+
+    python bench/sweep/memory.py [--arms now,before,...] [--before COMMIT]
+
+The shape is SmolLM2-135M's (30 layers of width 576, 9 heads on 3, vocabulary 49,152, tied), its weights are random: for
+memory and seconds they do not matter. Two steps of four full rows of 512 tokens, half of them supervised, bfloat16,
+one thread, then the evaluation of eight conversations; each arm in a process of its own.
+
+before          the code of an earlier commit
+now             the code of this checkout
+checkpointing   the same with gradient_checkpointing
+lora            the same with an adapter of rank 16 on all linear layers
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.record import ROOT, stamp
+
+HERE = Path(__file__).parent
+ARMS = ("before", "now", "checkpointing", "lora")
+BEFORE = "9f954eb"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "checkpointing": {"gradient_checkpointing": True},
+    "lora": {"peft": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}},
+}
+CHILD = """
+import json, resource, sys, tempfile, time
+from pathlib import Path
+import numpy as np
+from mixlaw.core.run import RunSpec
+from mixlaw.testing._training_case import write_rows
+from mixlaw.train.settings import ModelSettings, TrainSettings
+from mixlaw.train.trainer_config import TrainerConfig
+model, options, folder = sys.argv[1], json.loads(sys.argv[2]), Path(tempfile.mkdtemp())
+settings = TrainSettings(learning_rate=1e-5, max_length=512, per_device_train_batch_size=4, bf16=True)
+rows = {"math": write_rows(folder / "train", 400, 0, shortest=100, longest=512)}
+validation = {"math": write_rows(folder / "validation", 8, 1, shortest=100, longest=512)}
+config = TrainerConfig.of(ModelSettings(model), settings, rows, validation, options=options)
+trainer = config.build()
+began = time.process_time()
+record = trainer.run(RunSpec("one", {"math": 2 * 4 * 512}, 0, dict(config.inputs)), folder=folder)
+peak = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")][0].split()[1]
+print(json.dumps({"peak_gb": round(int(peak) / 1e6, 2), "cpu_s": round(time.process_time() - began, 1),
+                  "tokens": sum(record.tokens.values()), "loss": record.losses["math"].loss_nats}))
+"""
+
+
+def save_model(folder: Path) -> None:
+    """Save a random model of SmolLM2-135M's shape, in bfloat16."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49_152,
+        hidden_size=576,
+        intermediate_size=1_536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=2_048,
+        tie_word_embeddings=True,
+        rope_parameters={"rope_theta": 100_000.0, "rope_type": "default"},
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+
+
+def main() -> None:
+    """Measure and write memory.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--before", default=BEFORE, help="the earlier commit")
+    parser.add_argument("--out", type=Path, default=HERE / "memory.json")
+    options = parser.parse_args()
+    found = json.loads(options.out.read_text())["arms"] if options.out.exists() else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        model, old = Path(scratch) / "model", Path(scratch) / "old"
+        save_model(model)
+        subprocess.run(["git", "worktree", "add", "--detach", "-q", str(old), options.before], cwd=ROOT, check=True)
+        try:
+            for arm in options.arms.split(","):
+                source = old / "src" if arm == "before" else ROOT / "src"
+                environment = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1", "TMPDIR": scratch}
+                environment |= {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
+                if arm == "before":
+                    environment = {name: value for name, value in environment.items() if "MALLOC" not in name}
+                command = [sys.executable, "-c", CHILD, str(model), json.dumps(OPTIONS.get(arm, {}))]
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise SystemExit(done.stderr[-3000:])
+                found[arm] = json.loads(done.stdout.strip().splitlines()[-1])
+                sys.stderr.write(f"{arm}: {found[arm]}\n")
+                text = json.dumps(stamp("reporting", "0", {}) | {"before": options.before, "arms": found}, indent=1)
+                options.out.write_text(text + "\n")
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(old)], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
