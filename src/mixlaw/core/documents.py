@@ -119,6 +119,11 @@ KINDS = {
     "spec": Kind("runs/*/spec.json", _TRAIN, _SPEC),
     "lease": Kind("runs/*/lease.json", "Delete it if no process is training the run.", {"pid": COUNT, "token": str}),
     "timing": Kind("runs/*/timing.json", _TRAIN, {"wall_s?": SECONDS, "files?": _TEXTS}),
+    "checkpoint": Kind(
+        "runs/*/checkpoint.json",
+        "Delete it: the run begins anew.",
+        {"identity": dict, "step": COUNT, "files": _TEXTS},
+    ),
     "record": Kind("runs/*/record.json", _TRAIN, _RECORD),
     "error": Kind("runs/*/error.json", "Delete it; the run is then trained again.", {"message": str, "hint?": str}),
     "command_spec": Kind(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -265,14 +266,26 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
             raise DataError(
                 f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Correct that line."
             )
-    columns: dict[str, list[str]] = {name: [row[i].strip() for _, row in body] for i, name in enumerate(header)}
+    columns: dict[str, list[str]] = {name: [_text(row[i]) for _, row in body] for i, name in enumerate(header)}
     if len(columns) != len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or delete one of them.")
     return columns, [number for number, _ in body]
 
 
+def _text(cell: str) -> str:
+    """Return a cell's text, without the apostrophe that `_cell` puts before what looks like a formula."""
+    cell = cell.strip()
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""The start of a text that a spreadsheet would take for a formula."""
+
+
 def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value}" if _FORMULA.match(value) else value
     if isinstance(value, (float, np.floating)):
         if math.isnan(value):
             return ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -27,14 +28,18 @@ from mixlaw.core.seeds import seed_from
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
+from mixlaw.train.gpu_memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.lora import check_keys
 from mixlaw.train.packing import PackedBatch, collate, pack
+from mixlaw.train.resuming import Checkpoints, keep_lines, remove_checkpoints
 from mixlaw.train.sample import Sample, conversation, draw_sample, training_order
 from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import MODEL, Progress, Trainer
 
 if TYPE_CHECKING:
     import torch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class NativeTrainer(Trainer):
         self.lm = CausalLM(
             self.model, settings, device, peft=options.peft, checkpointing=options.gradient_checkpointing
         )
+        self.rows_at_once = self._most_rows
         self._check_ids()
 
     @classmethod
@@ -98,17 +104,17 @@ class NativeTrainer(Trainer):
         with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
             began = time.perf_counter()
             sample = draw_sample(spec, self.train_rows, self.settings)
-            self.lm.reset(seed_from("adapter", spec.seed))
-            with open(folder / "metrics.jsonl", "w", encoding="utf-8") as metrics:
-                steps = 0 if spec.untrained else self._train(spec, sample, metrics, progress)
-                trained = time.perf_counter()
-                self.lm.network.eval()
+            steps = self._train_in_memory(spec, sample, folder, progress)
+            trained = time.perf_counter()
+            self.lm.network.eval()
+            with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
                 losses = {name: target.evaluate(self.lm) for name, target in self.validation.items()}
                 line = {"step": steps, "validation": {name: loss.loss_nats for name, loss in losses.items()}}
                 metrics.write(json.dumps(line) + "\n")
             ended = time.perf_counter()
             if spec.keep_model:
                 self.lm.save(folder / MODEL)
+            remove_checkpoints(folder)
         for target, loss in losses.items():
             if not math.isfinite(loss.nats):
                 raise _not_finite(spec, f"the validation loss of '{target}'", loss.nats, self.settings)
@@ -130,30 +136,58 @@ class NativeTrainer(Trainer):
             "precision": "bfloat16" if self.lm.bfloat16 else "float32",
             "attention": self.lm.attention,
             "threads": torch.get_num_threads(),
+            "rows_at_once": self.rows_at_once,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
 
-    def _train(self, spec: RunSpec, sample: Sample, metrics: Any, progress: Progress | None) -> int:
-        settings = self.settings
+    @property
+    def _most_rows(self) -> int:
+        """Rows of a batch that are computed at once, unless a GPU's memory runs out."""
+        return min(self.settings.per_device_train_batch_size, self.lm.rows_at_once)
+
+    def _train_in_memory(self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None) -> int:
+        """Train the run; where a GPU's memory runs out, from its start with half as many rows at once.
+
+        The batch of a step stays what it was. Every run begins with all rows, so that it depends on no other.
+        """
+        size = self._most_rows
+        while True:
+            self.rows_at_once = size
+            self.lm.reset(seed_from("adapter", spec.seed))
+            try:
+                return 0 if spec.untrained else self._train(spec, sample, folder, progress)
+            except Exception as error:
+                if size == 1 or not is_out_of_gpu_memory(error):
+                    raise
+            size = (size + 1) // 2
+            _log.warning("%s", f"Run '{spec.name}' ran out of GPU memory. It begins again with {size} rows at once.")
+            free_gpu_memory(self.lm.network)
+
+    def _train(self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None) -> int:
+        settings, size = self.settings, self.rows_at_once
         epochs = [
             pack_epoch(spec, sample, self.train_rows, settings, epoch) for epoch in range(settings.num_train_epochs)
         ]
-        size, accumulate = settings.per_device_train_batch_size, settings.gradient_accumulation_steps
-        plan = [rows[i : i + size * accumulate] for rows in epochs for i in range(0, len(rows), size * accumulate)]
-        at_once = min(size, self.lm.rows_at_once)
+        whole = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+        plan = [rows[i : i + whole] for rows in epochs for i in range(0, len(rows), whole)]
         optimiser = _optimiser(self.lm.network, settings)
         self.lm.network.train()
-        for step, rows in enumerate(plan):
+        identity = {"run": spec.id, **self.environment()}
+        checkpoints = Checkpoints(folder, identity, self.lm.network, optimiser)
+        begin = checkpoints.restore()
+        keep_lines(folder / "metrics.jsonl", begin)
+        for step, rows in enumerate(plan[begin:], begin):
             batches = [
-                self._batch(rows[i : i + at_once], settings.max_length if settings.packing else None)
-                for i in range(0, len(rows), at_once)
+                self._batch(rows[i : i + size], settings.max_length if settings.packing else None)
+                for i in range(0, len(rows), size)
             ]
             rate = settings.learning_rate * rate_factor(step, len(plan), settings)
             loss = self._step(spec, optimiser, batches, rate)
             line = {"step": step + 1, "steps": len(plan), "loss": loss, "learning_rate": rate}
-            metrics.write(json.dumps(line) + "\n")
-            metrics.flush()
+            with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
+                metrics.write(json.dumps(line) + "\n")
+            checkpoints.save_if_due(step + 1)
             if progress:
                 progress(step + 1, len(plan), loss)
         return len(plan)
