@@ -88,7 +88,7 @@ def test_a_change_is_seen_in_a_process_that_has_verified_the_file_before(sound_c
     TokenRows.open(folder)
     flip(folder / "ids.npy", 4000)
     os.utime(folder / "ids.npy")
-    with pytest.raises(DataError, match=r"ids.npy is not as it was written") as caught:
+    with pytest.raises(DataError, match=r"ids.npy has changed since it was written") as caught:
         TokenRows.open(folder)
     assert "made again" in caught.value.hint
 
@@ -125,7 +125,7 @@ def test_a_mixture_takes_no_row_from_a_damaged_array(domains, cache, prepare, tm
     folder = prepared["first"].train.folder
     numbers = np.load(folder / "source_rows.npy")
     np.save(folder / "source_rows.npy", numbers[::-1])
-    with pytest.raises(DataError, match=r"source_rows.npy is not as it was written"):
+    with pytest.raises(DataError, match=r"source_rows.npy has changed since it was written"):
         TokenRows.open(folder)
     again = prepare(cache)["first"].train
     assert np.array_equal(again.source_rows, numbers)

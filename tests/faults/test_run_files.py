@@ -43,14 +43,14 @@ def test_a_damaged_training_log_is_not_shown_and_this_is_said(study, caplog):
     path = study.run_folder(SPEC) / "metrics.jsonl"
     path.write_text(path.read_text().replace("3.0", "9.0"))
     assert study.training_logs() == {}
-    assert f"{path} is not as it was written" in caplog.text
+    assert f"{path} has changed since it was written" in caplog.text
     assert study.status()[0].state == "done" and study.model_folder(SPEC) is not None
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_damaged_model_counts_as_not_kept_and_is_trained_again(study, name, caplog):
     damage(study.run_folder(SPEC) / "model" / name)
-    assert study.model_folder(SPEC) is None and f"{name} is not as it was written" in caplog.text
+    assert study.model_folder(SPEC) is None and f"{name} has changed since it was written" in caplog.text
     study.discard_without_model(SPEC)
     assert study.status()[0].state == "pending"
 
@@ -61,4 +61,4 @@ def test_with_a_damaged_timing_file_the_run_stays_done_but_its_files_are_not_use
     (status,) = study.status()
     assert status.state == "done" and status.wall_s is None
     assert study.training_logs() == {} and study.model_folder(SPEC) is None
-    assert "does not fit its checksum" in caplog.text
+    assert "do not match its checksum" in caplog.text

@@ -1,4 +1,4 @@
-"""`mixlaw verify` finds every file that is not as it was written, and trains runs again, bit for bit."""
+"""`mixlaw verify` finds every file that has changed since it was written, and trains runs again, bit for bit."""
 
 import json
 import shutil

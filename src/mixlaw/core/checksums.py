@@ -42,7 +42,7 @@ def damage(folder: str | Path, expected: Any) -> str | None:
         except OSError as error:
             return f"{path} cannot be read: {error.strerror or error}."
         if found != digest:
-            return f"{path} is not as it was written: its bytes do not fit their checksum."
+            return f"{path} has changed since it was written: its contents do not match its checksum."
     return None
 
 

@@ -190,7 +190,7 @@ def _bucket(bucket: int, parts: Sequence[str], folder: Path) -> list[bytes]:
                 place, length, crc = _HEAD.unpack(head) if len(head) == _HEAD.size else (-1, 0, -1)
                 line = file.read(max(0, length))
                 if zlib.crc32(line) != crc:
-                    raise DamagedStep(f"{path} is not as it was written: a line does not fit its checksum.")
+                    raise DamagedStep(f"{path} has changed since it was written: a line does not match its checksum.")
                 found.append((place, line))
     found.sort(key=lambda pair: pair[0])
     first, last = np.load(folder / "buckets.npy", mmap_mode="r")[bucket : bucket + 2].tolist()

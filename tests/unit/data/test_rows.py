@@ -43,7 +43,7 @@ def test_a_missing_or_damaged_folder_is_one_error(tmp_path, damage):
         file.unlink()
     else:
         file.write_bytes(b"" if damage == "empty" else b"garbage")
-    with pytest.raises(DataError, match=r"ids\.npy (cannot be read|is not as it was written)"):
+    with pytest.raises(DataError, match=r"ids\.npy (cannot be read|has changed since it was written)"):
         TokenRows.open(tmp_path / "a")
     with pytest.raises(DataError, match="does not hold rows of tokens"):
         TokenRows.open(tmp_path / "b")
