@@ -24,7 +24,7 @@ def config(tmp_path: Path) -> Path:
 def results(config: Path) -> list[dict[str, object]]:
     """Return what some tracker would export: its own column names, a row a run."""
     rows = []
-    for spec in mixlaw.plan(config).runs:
+    for spec in mixlaw.plan(config).trained:
         total = sum(spec.tokens.values())
         row: dict[str, object] = {"Name": spec.name, "State": "finished"}
         for i, domain in enumerate(DOMAINS):
@@ -62,6 +62,11 @@ def test_a_trackers_export_becomes_the_studys_records(config: Path, tmp_path: Pa
     assert len(result.fit) == 13
     runs = mixlaw.load_runs(config)
     assert runs.losses_RJ[0, 0] == pytest.approx(rows[0]["eval/instruction_loss"], rel=1e-12)
+    # Only the same program can measure the base model so that its losses compare.
+    told = {"Name": ["base-model"], **{column: [4.0] for column in LOSSES.values()}}
+    mixlaw.adopt(config, told, run_column="Name", losses=LOSSES)
+    base = mixlaw.load_runs(config)
+    assert base.runs[-1] == "base-model" and base.totals_R[-1] == 0 and len(base) == 14
 
 
 @pytest.mark.parametrize(

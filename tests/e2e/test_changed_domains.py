@@ -18,20 +18,21 @@ def test_a_domain_is_added_and_another_dropped(tmp_path: Path) -> None:
 
     config.write_text(without("code"), encoding="utf-8")
     # One worker: to start a second takes longer than the runs.
-    assert [status.state for status in train(config, workers=1)] == ["done"] * 9
+    assert [status.state for status in train(config, workers=1)] == ["done"] * 10
 
     config.write_text(everything, encoding="utf-8")
     wished = plan(config)
     new = [spec for spec, status in zip(wished.runs, wished.statuses, strict=True) if status.state != "done"]
     assert len(wished.runs) - len(new) == 9
+    assert new.pop().untrained  # with another target it is evaluated again
     assert len(new) == 5 and all(spec.tokens["code"] > 0 for spec in new)
     second = run(config, workers=1)
-    assert second.fit.domains == ("instruction", "math", "code") and len(second.fit) == 14
+    assert second.fit.domains == ("instruction", "math", "code") and len(second.fit) == 15 and len(second.fit.base) == 3
     assert [spec.id for spec in plan(config).runs if spec.tokens.get("code")] == [spec.id for spec in new]
 
     config.write_text(without("instruction"), encoding="utf-8")
     third = run(config)
-    assert {status.state for status in third.statuses} == {"done"} and len(third.statuses) == 14
+    assert {status.state for status in third.statuses} == {"done"} and len(third.statuses) == 15
     assert set(third.solution.weights) == {"math", "code"} and set(third.fit.targets) == {"math", "code"}
     table = Project.open(config).run_table()
     assert table.domains == ("math", "code", "instruction")

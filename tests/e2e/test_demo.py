@@ -44,7 +44,7 @@ def test_the_study_folder_holds_what_the_design_says(demo):
     study = demo[0] / "study"
     for name in ("config.resolved.json", "domains.json", "plan.json", "fit.json", "solution.json"):
         assert (study / name).is_file(), name
-    assert len(list((study / "runs").glob("*/record.json"))) == 13
+    assert len(list((study / "runs").glob("*/record.json"))) == 14
     assert {path.name for path in (study / "report").iterdir()} == {
         "report.html",
         "report.md",
@@ -58,7 +58,7 @@ def test_the_run_ends_with_what_was_written_and_the_next_step(demo):
     assert "Best mixture at 30k tokens" in done.stdout
     assert f"wrote report.html: {folder / 'study' / 'report' / 'report.html'}" in done.stdout
     assert "next" in done.stdout.splitlines()[-1]
-    assert "13/13 runs" in done.stderr and "Traceback" not in done.stderr
+    assert "14/14 runs" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_the_report_gives_the_time_of_the_runs_for_what_it_is(demo):
@@ -103,7 +103,7 @@ def test_a_second_run_is_quick_changes_nothing_and_prints_one_json_object(demo, 
     assert time.monotonic() - began < 60  # a machine at rest needs 5 s; a retraining needs more than this
     assert contents(folder) == before
     value = json.loads(capsys.readouterr().out)
-    assert [run["state"] for run in value["runs"]] == ["done"] * 13
+    assert [run["state"] for run in value["runs"]] == ["done"] * 14
     assert value["solution"]["status"] == "optimal"
     assert sum(value["solution"]["weights"].values()) == pytest.approx(1)
     assert set(value["fit"]["targets"]) == {"instruction", "math", "code"}
@@ -117,7 +117,7 @@ def test_status_says_that_all_is_done(demo, capsys):
 def test_the_python_verbs_work_on_the_study(demo):
     folder = demo[0]
     runs = mixlaw.load_runs(folder / "study")
-    assert runs.domains == ("instruction", "math", "code") and len(runs) == 13
+    assert runs.domains == ("instruction", "math", "code") and len(runs) == 14
     best = mixlaw.solve(mixlaw.fit(runs), budget_tokens=30e3)
     assert sum(best.weights.values()) == pytest.approx(1)
 

@@ -21,7 +21,7 @@ def test_a_study_is_shown_whole_and_once(tmp_path, capsys):
     config.write_text(config.read_text(encoding="utf-8") + "report_to: tensorboard\n", encoding="utf-8")
     study = config.parent / "study"
     place_runs(study)
-    (base,) = (study / "runs").glob("base-*")
+    (base,) = (study / "runs").glob("base-[0-9a-f]*")
     lines = [json.dumps({"step": i, "steps": 40, "loss": 5 - i / 20}) for i in range(1, 41)]
     (base / "metrics.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     before = files_of(study)
@@ -29,7 +29,7 @@ def test_a_study_is_shown_whole_and_once(tmp_path, capsys):
     assert main(["run", str(config), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     shown = study / "trackers" / "tensorboard"
-    assert len(list(shown.iterdir())) == 14
+    assert len(list(shown.iterdir())) == 15
     events = EventAccumulator(str(shown / base.name)).Reload()
     record = json.loads((base / "record.json").read_text(encoding="utf-8"))
     assert len(events.Scalars("train/loss")) == 40 and events.Scalars("train/loss")[-1].value == 3.0

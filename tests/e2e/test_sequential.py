@@ -14,14 +14,14 @@ def test_batches_follow_the_fit_and_a_second_run_trains_nothing(tmp_path: Path) 
     wished = "  design: sequential\n  runs: 9\n  threshold: 1e-6"
     config.write_text(f"{text[:start]}{wished}{text[end:]}\nfit: {{law: transfer}}\n", encoding="utf-8")
     first = plan(config)
-    assert len(first.runs) == 7
+    assert len(first.trained) == 7 and first.runs[-1].name == "base-model"
     assert first.regret_nats[-1] < first.regret_nats[0]
 
     said: list[str] = []
     # One worker: to start a second, in every batch, takes longer than the runs.
     result = run(config, workers=1, note=said.append)
-    assert [status.state for status in result.statuses] == ["done"] * 9
-    assert [status.name for status in result.statuses][7:] == ["next-1", "next-2"]
+    assert [status.state for status in result.statuses] == ["done"] * 10
+    assert [status.name for status in result.statuses][7:] == ["next-1", "next-2", "base-model"]
     assert any("next batch: 2" in line for line in said) and any("No more runs" in line for line in said)
 
     trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")}

@@ -23,6 +23,7 @@ Shape letters: R runs, K domains, M domains other than the target's own, P param
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -123,7 +124,7 @@ class Pairwise:
         """The place of the target's own domain; None where it has none."""
         return self.domains.index(self.target) if self.target in self.domains else None
 
-    @property
+    @cached_property
     def others(self) -> list[int]:
         """The places of the M other domains."""
         return [i for i, domain in enumerate(self.domains) if domain != self.target]

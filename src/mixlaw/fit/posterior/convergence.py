@@ -74,11 +74,13 @@ class Convergence:
         return Convergence(float(value["effective_draws"]), float(value["rhat"]))
 
 
-def convergence(chains_mnP: np.ndarray) -> Convergence:
+def convergence(chains_mnP: np.ndarray, least: float = 0.0) -> Convergence:
     """Return what draws are worth.
 
     Args:
         chains_mnP: (m, n, P) draws, n at least 4; coordinates that never move are left out.
+        least: where they are worth fewer independent ones, R-hat is that of the draws alone, without the one of their
+            distances from the median: they do not suffice anyhow.
     """
     moving = np.ptp(chains_mnP, axis=(0, 1)) > 0
     if not moving.any():
@@ -87,18 +89,32 @@ def convergence(chains_mnP: np.ndarray) -> Convergence:
     half = chains_mnP.shape[1] // 2
     halves = np.concatenate([chains_mnP[:, :half], chains_mnP[:, -half:]])
     scores = _normal_scores(halves)
-    folded = _normal_scores(np.abs(halves - np.median(halves, axis=(0, 1))))
-    rhat = max(float(_rhat(x).max()) for x in (scores, folded))
-    return Convergence(float(_effective(scores).min()), rhat)
+    effective, rhat = float(_effective(scores).min()), float(_rhat(scores).max())
+    if effective >= least:
+        folded = _normal_scores(np.abs(halves - np.median(halves, axis=(0, 1))))
+        rhat = max(rhat, float(_rhat(folded).max()))
+    return Convergence(effective, rhat)
 
 
 def _normal_scores(chains_mnP: np.ndarray) -> np.ndarray:
+    """Return the normal scores of each coordinate's average ranks, those of `scipy.stats.rankdata`, in a third of its
+    time: sorting places is much faster than sorting them stably, and equal values, as of a rejected proposal, have one
+    rank in whatever order they come."""
     from scipy.special import ndtri
-    from scipy.stats import rankdata
 
     m, n, P = chains_mnP.shape
-    ranks = rankdata(chains_mnP.reshape(m * n, P), axis=0)
-    return ndtri((ranks - 0.375) / (m * n + 0.25)).reshape(m, n, P)
+    values_PR = np.ascontiguousarray(chains_mnP.reshape(m * n, P).T)
+    order, place = np.argsort(values_PR, axis=1), np.arange(m * n)
+    ordered, edge = np.take_along_axis(values_PR, order, axis=1), np.ones((P, 1), bool)
+    different = ordered[:, 1:] != ordered[:, :-1]
+    first = np.maximum.accumulate(np.where(np.hstack([edge, different]), place, 0), axis=1)
+    last = np.where(np.hstack([different, edge]), place, m * n)[:, ::-1]
+    last = np.minimum.accumulate(last, axis=1)[:, ::-1]
+    # Of the average rank 1 + (first + last) / 2.
+    scores = ndtri((1 + np.arange(2 * m * n - 1) / 2 - 0.375) / (m * n + 0.25))
+    found_PR = np.empty(values_PR.shape)
+    np.put_along_axis(found_PR, order, scores[first + last], axis=1)
+    return np.ascontiguousarray(found_PR.T).reshape(m, n, P)
 
 
 def _variances(chains_mnP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

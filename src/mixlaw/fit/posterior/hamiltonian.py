@@ -24,7 +24,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mixlaw.fit.posterior.convergence import Convergence, convergence
+from mixlaw.fit.posterior.convergence import EFFECTIVE, Convergence, convergence
 
 _CHAINS = 8
 """Number of chains: two in each of four groups, which are compared. No data."""
@@ -93,7 +93,7 @@ def sample_by_gradient(
         while len(states) < look and not spent:
             states.append(chains.step().copy())
             spent = len(states) >= _MOST or (chains.evaluations >= most and len(states) >= 8)
-        found = convergence(np.array(states).transpose(1, 0, 2))
+        found = convergence(np.array(states).transpose(1, 0, 2), 0.0 if spent else EFFECTIVE)
         if found.enough or spent:
             break
         look = int(_MORE * look)
