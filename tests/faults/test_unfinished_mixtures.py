@@ -64,6 +64,15 @@ def test_no_flipped_bit_in_an_unfinished_mixture_reaches_its_files(
     assert said >= len(files) / 2  # the notes of the first pass say nothing but that it is done
 
 
+def test_a_damaged_file_of_a_finished_mixture_is_written_anew_and_this_is_said(domains, prepared, tmp_path, caplog):
+    manifest = materialise(domains, prepared, MIXTURE, tmp_path / "mix", workers=1)
+    path = tmp_path / "mix" / manifest["files"][0]["name"]
+    sound = path.read_bytes()
+    path.write_bytes(sound.replace(b"say", b"sax", 1))
+    assert materialise(domains, prepared, MIXTURE, tmp_path / "mix", workers=1) == manifest
+    assert path.read_bytes() == sound and f"{path} has changed since it was written" in caplog.text
+
+
 def test_an_undamaged_one_is_gone_on_with(begun, domains, prepared, tmp_path, monkeypatch, caplog):
     calls = []
     real = mixture_files.write_plan

@@ -20,7 +20,7 @@ from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import ConfigError, DataError, StudyError
 from mixlaw.core.files import naming_full_disk, write_text
-from mixlaw.core.fingerprints import file_fingerprint, fingerprint
+from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.data.mixture_files import DamagedStep, Origin, finished_step, write_files, write_plan
 from mixlaw.data.mixture_plan import MixturePlan, plan_mixture
@@ -223,8 +223,10 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
             f"{out_dir} exists and is not a mixture that mixlaw wrote. {error.message}", error.hint
         ) from None
     paths = {out_dir / file["name"]: file["sha256"] for file in manifest["files"]}
-    if manifest["id"] == identity and all(p.is_file() and file_fingerprint(p) == sha for p, sha in paths.items()):
-        return manifest
+    if manifest["id"] == identity:
+        if (problem := damage(out_dir, {path.name: digest for path, digest in paths.items()})) is None:
+            return manifest
+        _log.warning("%s The mixture is written anew.", problem)
     # The whole folder is replaced, so it must hold nothing but the mixture.
     own = {*paths, out_dir / "manifest.json", out_dir / CARD}
     if others := sorted(path.name for path in out_dir.iterdir() if path not in own):
