@@ -23,7 +23,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, SolveError
 from mixlaw.core.mixture import Mixture
-from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.reach import outside
 from mixlaw.fit.result import Fit
 from mixlaw.solve.engines import Engine, engine_for
 from mixlaw.solve.polytope import Polytope
@@ -38,9 +38,6 @@ from mixlaw.solve.wishes import (
     wishes_of,
     with_wishes,
 )
-
-_FAR = 1.5
-"""Budgets more than this many times the largest run get a warning. No data."""
 
 _MET = 1e-9
 """How far weights may miss a constraint and still count as meeting it. No data."""
@@ -154,7 +151,8 @@ def _solution(
     low, high = np.quantile(marginal_SK, _INTERVAL, axis=0)
     percent = 100 * marginal / best["objective_value"] if best["objective_value"] else np.full(len(marginal), np.nan)
     factor = mixture.budget_tokens / fit.largest_run
-    warnings = [*fit.warnings, *_far(factor, mixture.budget_tokens), *warnings]
+    far = outside(np.array([float(mixture.budget_tokens)]), fit.runs.totals_R, "The budget")
+    warnings = [*fit.warnings, *far, *warnings]
     return Solution(
         status="optimal",
         budget_tokens=mixture.budget_tokens,
@@ -211,12 +209,3 @@ def _epochs(mixture: Mixture, available: Mapping[str, float]) -> dict[str, float
     return {
         domain: tokens / available[domain] for domain, tokens in mixture.tokens.items() if available.get(domain, 0) > 0
     }
-
-
-def _far(factor: float, budget_tokens: int) -> list[str]:
-    if factor <= _FAR:
-        return []
-    return [
-        f"The budget of {format_tokens(budget_tokens)} is {factor:.1f} times the largest run of the fit, so the law "
-        "is extrapolated that far."
-    ]
