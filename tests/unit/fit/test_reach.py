@@ -15,7 +15,12 @@ RUNS = np.array([0.0, 2e6, 3e6, 4e6])
 
 @pytest.mark.parametrize(
     ("total", "said"),
-    [(2e6, ""), (5.9e6, ""), (6.1e6, "1.5 times the largest run"), (1.9e6, "smaller than the smallest run of the fit (2M)")],
+    [
+        (2e6, ""),
+        (5.9e6, ""),
+        (6.1e6, "1.5 times the largest run"),
+        (1.9e6, "smaller than the smallest run of the fit (2M)"),
+    ],
 )
 def test_the_ends_of_the_runs_are_what_is_warned_of(total: float, said: str) -> None:
     found = outside(np.array([total]), RUNS, "The budget")
