@@ -130,6 +130,7 @@ def explorer_data(
         "budget_text": format_tokens(solution.budget_tokens),
         "budgets": budgets,
         "largest_run": float(runs.totals_R.max()),
+        "smallest_run": float(runs.totals_R[runs.totals_R > 0].min(initial=runs.totals_R.max())),
         "mixtures": mixtures,
         "path": [
             {"budget": s.budget_tokens, "text": format_tokens(s.budget_tokens), "weights": _shares(s.weights, domains)}
