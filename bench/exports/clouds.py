@@ -28,7 +28,8 @@ def write(folder: Path) -> None:
     for storage in ("shared", "s3://bucket/study", "gs://bucket/study"):
         for gpus in ("", "H100:1"):
             for image in ("", "org/mixlaw:1"):
-                name = f"sky {storage.partition(':')[0]} {gpus.partition(':')[0] or 'no'}-gpu {'image' if image else 'pip'}"
+                where, which = storage.partition(":")[0], gpus.partition(":")[0] or "no"
+                name = f"sky {where} {which}-gpu {'image' if image else 'pip'}"
                 text = skypilot_task(Containers("demo", 4, storage, gpus, 2, image), environment)
                 (folder / f"{name.replace(' ', '_')}.yaml").write_text(text, encoding="utf-8")
     for gpus in ("", "2"):

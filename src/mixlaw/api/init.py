@@ -307,7 +307,7 @@ plan:                              # the proxy runs: {runs} of them, about {spen
                                    # | d_optimal | g_optimal | sequential (batches until the decision is sure)
 {base} # tokens of each domain in the base run; other runs have from a third to 3 times
   {more} # default: 1 + 4 per domain; for sequential the maximum, default twice that
-  # replicates: 2                  # repeats of the base run with other seeds, to measure the noise
+  # replicates: 2                  # repeats with other seeds: the base run and one-sided ones
   seed: 0
 
 train:                             # named as in Hugging Face transformers

@@ -286,10 +286,12 @@ def predict(
 
     fitted = load_fit(fit_file, params, law)
     mixture = opt.pairs(tokens, "--tokens", opt.tokens("--tokens"))
-    predicted = fitted.predict(mixture).of_mixture()
+    found = fitted.predict(mixture)
+    predicted = found.of_mixture()
     if as_json:
-        print_json({"predicted": predicted})
+        print_json({"predicted": predicted, "warnings": list(found.warnings)})
         return
     rows = [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()]
     table("Predicted loss, nats per supervised token (90 % interval of a run)", ["target", "mean", "low", "high"], rows)
+    warn(found.warnings)
     finish({}, f"mixlaw solve {fit_file} --budget {format_tokens(sum(mixture.values()))}")

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mixlaw.core.errors import DesignError
+from mixlaw.core.lean import lean
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.grid import grid_design
@@ -122,7 +123,7 @@ def design_runs(
         base_tokens: n per domain; None: a tenth of a domain's equal share of the budget, within what the data hold.
         runs: how many; None: 1 + 4 K, for `sequential` at most twice that. The published design has always 1 + 4 K.
         seed: seed of whatever is random in the design.
-        replicates: how many further runs repeat the first mixture with other seeds, to measure the noise.
+        replicates: how many further runs repeat others with other seeds, to measure the noise (`repeated`).
         wishes: options of the design; None for its defaults.
 
     Raises:
@@ -149,18 +150,40 @@ def design_runs(
     task = Task(available_tokens, base_tokens, runs, seed, wishes, notes)
     mixtures = DESIGNS[design](task)
     planned = [PlannedRun(name, tokens) for name, tokens in mixtures]
-    first = planned[0]
-    planned += [PlannedRun(f"{first.name}-again-{i}", first.tokens, i) for i in range(1, replicates + 1)]
+    again = repeated(planned, replicates)
+    planned += again
     if design != "perturbation":
         for name in domains:
             if available_tokens[name] < SPAN * base_tokens:
                 has = format_tokens(available_tokens[name])
                 notes.append(f"'{name}' has {has} tokens, so the runs use at most that many.")
     if replicates:
-        notes.append(f"replicates: {replicates} more runs of '{first.name}' with other seeds, to measure the noise.")
+        which = ", ".join(f"'{run.name}'" for run in again)
+        notes.append(f"replicates: {which}, with other seeds, to measure the noise.")
     spent = total_tokens([(run.name, run.tokens) for run in planned])
     notes.append(f"design: {design}, {len(planned)} runs, {format_tokens(spent)} tokens in total.")
     return planned, notes
+
+
+def repeated(planned: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
+    """Return `count` further runs of planned mixtures under other seeds, where they tell most of the noise.
+
+    The logarithm of the noise is taken to grow linearly as a mixture leans on few domains (`mixlaw.fit.curve.Scatter`).
+    Half of the runs at either end of its range tell a line best (D-optimal), so repeats alternate: the first mixture,
+    which is the base mixture, and the one that leans most. Of those that lean most on different domains each has its
+    turn, since noise belongs to the domain as well.
+
+    Source: Atkinson and Cook 1995, J. Am. Stat. Assoc. 90:204-212, optimum designs for a log-linear variance.
+    """
+    leaning_R = lean(np.array([list(run.tokens.values()) for run in planned], float))
+    favourite_R = [max(run.tokens, key=lambda d: (run.tokens[d], d)) for run in planned]
+    rims: dict[str, PlannedRun] = {}
+    for r in np.argsort(-np.round(leaning_R, 9), kind="stable"):
+        if leaning_R[r] > leaning_R[0]:
+            rims.setdefault(favourite_R[r], planned[r])
+    ends = list(rims.values()) or [planned[0]]
+    places = [planned[0] if i % 2 else ends[(i // 2 - 1) % len(ends)] for i in range(1, count + 1)]
+    return [PlannedRun(f"{run.name}-again-{i}", run.tokens, i) for i, run in enumerate(places, start=1)]
 
 
 def default_base_tokens(available_tokens: Mapping[str, int], budget_tokens: int) -> int:

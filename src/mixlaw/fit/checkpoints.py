@@ -1,6 +1,10 @@
-"""Checkpoints along runs as data: what they share, and how much the early ones say.
+"""What runs of one batch share, and checkpoints along runs as data: how much the early ones say.
 
-    L = law + u_b      u_b ~ N(0, tau^2 (last / now)^6)      b: checkpoints of one model size after as many tokens
+    L = law + u_b      u_b ~ N(0, tau^2 (last / now)^6)      b: rows of one model size after as many tokens
+
+Runs of one size and one total have the same steps and schedule: what these do to a loss is no matter of the mixture,
+and no law of tokens says it. Where a table has several such levels, each with enough mixtures to tell, their shocks are
+fitted (last = now).
 
 Checkpoints after as many tokens were taken at one learning rate and one point of its schedule, in every run alike: that
 shock is theirs together. The law is of runs that have ended; a checkpoint at a share of its run is allowed to lie
@@ -29,6 +33,10 @@ a fifth to five times as much changes little."""
 TAU_BATCHES = 2.0
 """How many batches of runs count as much as the prior `TAU`. Few, so a weak prior. No data."""
 
+LEVEL = 8
+"""A level of runs that have ended has a shock where it has so many different mixtures: with fewer their noise hides it.
+No data."""
+
 _SAME = 0.05
 """Totals closer than this (in natural logarithm) belong to one batch. No data."""
 
@@ -40,37 +48,56 @@ class Batches:
     Attributes:
         member_RB: 1 where a row is of a batch.
         early_B: standard deviation of each batch's shock over that of ended runs.
+        checkpoints: whether rows are checkpoints of one run.
     """
 
     member_RB: np.ndarray
     early_B: np.ndarray
+    checkpoints: bool = True
 
     def __len__(self) -> int:
         return len(self.early_B)
 
     @staticmethod
     def of(runs: RunTable) -> Batches | None:
-        """Return the batches of a table; None where no row is a checkpoint of another's run."""
+        """Return the batches of a table; None where no rows are checkpoints of one run, and no two levels of ended runs
+        have enough mixtures."""
         if not has_checkpoints(runs):
-            return None
+            return Batches._levels(runs)
         totals_R = np.maximum(runs.totals_R, 1.0)
         last = {name: totals_R[rows].max() for name, rows in rows_by_run(runs).items()}
         ages_R = np.array([last[name] for name in runs.checkpoint_of]) / totals_R
-        sizes_R = np.zeros(len(runs)) if runs.params_R is None else np.log(np.maximum(runs.params_R, 1.0))
-        keys = np.unique(np.round(np.column_stack([sizes_R, np.log(totals_R)]) / _SAME), axis=0, return_inverse=True)[1]
-        member_RB = np.eye(keys.max() + 1)[keys.ravel()]
+        member_RB = np.eye(len(runs))[batch_of(runs)]
+        member_RB = member_RB[:, member_RB.any(axis=0)]
         early_B = np.array([np.median(ages_R[rows > 0]) for rows in member_RB.T]) ** EARLY
         return Batches(member_RB, early_B)
 
+    @staticmethod
+    def _levels(runs: RunTable) -> Batches | None:
+        batch_R = batch_of(runs)
+        mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel()
+        some = [b for b in np.unique(batch_R[runs.totals_R > 0]) if len(np.unique(mixtures[batch_R == b])) >= LEVEL]
+        if len(some) < 2:
+            return None
+        return Batches((batch_R[:, None] == np.array(some)).astype(float), np.ones(len(some)), checkpoints=False)
+
     def take(self, rows: np.ndarray) -> Batches:
         """Return the batches of some rows; those without a row stay, at their prior."""
-        return Batches(self.member_RB[rows], self.early_B)
+        return Batches(self.member_RB[rows], self.early_B, self.checkpoints)
 
     def tau(self, shocks_B: np.ndarray, loss: float) -> np.ndarray:
         """Return (B,) standard deviations of the shocks, nats, from what they are; `loss` is a typical one."""
         known = self.member_RB.any(axis=0)
         squares = ((shocks_B / self.early_B)[known] ** 2).sum() + TAU_BATCHES * (TAU * loss) ** 2
         return np.sqrt(squares / (known.sum() + TAU_BATCHES)) * self.early_B
+
+
+def batch_of(runs: RunTable) -> np.ndarray:
+    """Return (R,) numbers that are the same for runs of one model size and one total of tokens."""
+    totals_R = np.log(np.maximum(runs.totals_R, 1.0))
+    sizes_R = np.zeros(len(runs)) if runs.params_R is None else np.log(np.nan_to_num(np.maximum(runs.params_R, 1.0)))
+    keys_R2 = np.round(np.column_stack([sizes_R, totals_R]) / _SAME)
+    return np.unique(keys_R2, axis=0, return_inverse=True)[1].ravel()
 
 
 def has_checkpoints(runs: RunTable) -> bool:

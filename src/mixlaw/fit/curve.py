@@ -10,11 +10,11 @@ Tokens are in millions. Shape letters: R mixtures, K domains, P parameters, S dr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mixlaw.fit.posterior.extrapolation import losses_beyond, parameters_beyond, size_factor
+from mixlaw.fit.posterior.extrapolation import Beyond, losses_beyond, parameters_beyond, size_factor
 from mixlaw.fit.size import SIZE, at_size
 from mixlaw.laws import find
 from mixlaw.laws.base import Convex, Law, places
@@ -26,29 +26,40 @@ No data."""
 
 @dataclass(frozen=True)
 class Scatter:
-    """How far runs lie from the law: a standard deviation that may grow with the loss.
+    """How far runs lie from the law: a standard deviation that may grow with the loss and as the mixture leans.
 
-        sd(L) = sd_nats ((max(L - base, 0) / span + 0.1) / 0.6)^power
+        sd(L, w) = sd_nats ((max(L - base, 0) / span + 0.1) / 0.6)^power exp(tilt (lean(w) - middle))
 
     Runs that have seen almost nothing of a domain scatter more than those that have: their loss depends on what little
-    transfer there is.
+    transfer there is. And so do, in some studies, runs with one domain and little else. The amount of tokens acts
+    through the loss.
 
     Attributes:
-        sd_nats: standard deviation in the middle of the measured losses.
+        sd_nats: standard deviation in the middle of the measured losses, at the runs' mean lean.
         power: 0 where the scatter is the same everywhere.
         base: smallest measured loss, nats.
         span: largest minus smallest measured loss, nats.
+        tilt: logarithm of the scatter of a run of one domain over that of the equal mixture.
+        middle: mean lean of the runs.
     """
 
     sd_nats: float
     power: float = 0.0
     base: float = 0.0
     span: float = 1.0
+    tilt: float = 0.0
+    middle: float = 0.0
 
-    def at(self, losses: np.ndarray) -> np.ndarray:
-        """Return the standard deviation of a run's loss where the law says `losses`, nats; any shape."""
+    def at(self, losses: np.ndarray, lean_R: np.ndarray | None = None) -> np.ndarray:
+        """Return the standard deviation of a run's loss, nats.
+
+        Args:
+            losses: (..., R) nats, as the law says.
+            lean_R: of the mixtures (`lean`); None: as the runs lean on average.
+        """
         height = (np.maximum(losses - self.base, 0) / max(self.span, 1e-300) + _LOWEST) / _MIDDLE
-        return self.sd_nats * height**self.power
+        sd = self.sd_nats * height**self.power
+        return sd if lean_R is None or not self.tilt else sd * np.exp(self.tilt * (lean_R - self.middle))
 
 
 @dataclass(frozen=True)
@@ -101,14 +112,16 @@ class Curve:
     def losses_by_draw(
         self,
         tokens_RK: np.ndarray,
-        normals_S: np.ndarray,
-        distance_R: np.ndarray,
+        normals_S: np.ndarray | None = None,
+        bend_R: np.ndarray | None = None,
         log_sizes_R: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return (S, R) losses in every draw, nats; beyond the largest run as `mixlaw.fit.posterior.extrapolation`."""
+        """Return (S, R) losses in every draw, nats; where curves bend as `mixlaw.fit.posterior.extrapolation` says."""
+        if normals_S is None or bend_R is None:
+            normals_S, bend_R = np.zeros(len(self.draws_SP)), np.zeros(len(tokens_RK))
         losses_SR = np.empty((len(self.draws_SP), len(tokens_RK)))
         for rows, curve in self._by_size(tokens_RK, log_sizes_R):
-            args = (curve.law, curve.draws_SP, normals_S, tokens_RK[rows], distance_R[rows])
+            args = (curve.law, curve.draws_SP, normals_S, tokens_RK[rows], bend_R[rows])
             losses_SR[:, rows] = losses_beyond(*args)
         return losses_SR
 
@@ -154,10 +167,12 @@ class Belief:
         curves: the reported law's first; a second one where held-out mixtures do not tell its law from the first. Of n
             curves with S draws, each gives every n-th, so that together they have S.
         normals_S: a standard normal for each draw: how its curve bends beyond the largest run.
+        beyond: how much it bends, and what else is not known where there are no runs.
     """
 
     curves: tuple[Curve, ...]
     normals_S: np.ndarray
+    beyond: Beyond = field(default_factory=Beyond)
 
     @property
     def curve(self) -> Curve:
@@ -175,18 +190,23 @@ class Belief:
             log_size: of the factor.
             distance: by how much more than now they lie beyond the largest size, in powers of e.
         """
-        factor_S1 = size_factor(self.normals_S, np.array([distance]))
+        factor_S1 = self.size_factor(np.array([distance]))
         return replace(self, curves=tuple(c.at_size(log_size).times(factor_S1) for c in self.curves))
+
+    def size_factor(self, distance_R: np.ndarray) -> np.ndarray:
+        """Return (S, R) factors of the losses of models that lie so far beyond the largest size, in powers of e."""
+        return size_factor(self.normals_S, self.beyond.size, distance_R)
 
     def take(self, draws: np.ndarray) -> Belief:
         """Return the belief with some draws of each curve."""
-        return Belief(tuple(curve.take(draws) for curve in self.curves), self.normals_S[draws])
+        curves = tuple(curve.take(draws) for curve in self.curves)
+        return replace(self, curves=curves, normals_S=self.normals_S[draws])
 
     def drawn(self, distance: float = 0.0) -> Drawn:
         """Return the draws for mixtures that lie so far beyond the largest run, in powers of e."""
-        n = len(self.curves)
+        n, bend = len(self.curves), float(self.beyond.bend(np.array(distance)))
         parts = [
-            (curve.law, parameters_beyond(curve.law, curve.draws_SP, self.normals_S, distance)[i::n])
+            (curve.law, parameters_beyond(curve.law, curve.draws_SP, self.normals_S, bend)[i::n])
             for i, curve in enumerate(self.curves)
         ]
         return Drawn(tuple(parts))
@@ -195,8 +215,9 @@ class Belief:
         self, tokens_RK: np.ndarray, distance_R: np.ndarray, log_sizes_R: np.ndarray | None = None
     ) -> list[np.ndarray]:
         """Return each curve's (S / n, R) losses in its draws, nats."""
+        bend_R = self.beyond.bend(distance_R)
         return [
-            curve.losses_by_draw(tokens_RK, self.normals_S, distance_R, log_sizes_R)[i :: len(self.curves)]
+            curve.losses_by_draw(tokens_RK, self.normals_S, bend_R, log_sizes_R)[i :: len(self.curves)]
             for i, curve in enumerate(self.curves)
         ]
 

@@ -12,6 +12,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, DataError, FitError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.choosing.base_model import base_counts
+from mixlaw.fit.choosing.beyond import measured
 from mixlaw.fit.choosing.choice import Choice, choose
 from mixlaw.fit.choosing.held_out import Errors, errors_of, estimator_of, held_out, require_one_size
 from mixlaw.fit.choosing.repetition import counted, find_decay
@@ -22,7 +23,7 @@ from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
 from mixlaw.fit.posterior.convergence import EFFECTIVE
-from mixlaw.fit.posterior.extrapolation import standard_normals
+from mixlaw.fit.posterior.extrapolation import Beyond, standard_normals
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.fit.size import largest_size, log_sizes
 from mixlaw.fit.units import MILLION
@@ -137,20 +138,21 @@ def _targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None) -
     checked = checked or held_out(runs, kind)
     if checked.note and kind.law is None:
         raise DataError(checked.note, "Choose another law.")
-    return {target: _judged(runs, j, estimates[j], checked) for j, target in enumerate(runs.targets)}
+    beyond = measured(runs, kind, estimates, checked)
+    return {target: _judged(runs, j, estimates[j], checked, beyond[j]) for j, target in enumerate(runs.targets)}
 
 
-def _judged(runs: RunTable, j: int, one: Estimated, checked: LawRow) -> TargetFit:
+def _judged(runs: RunTable, j: int, one: Estimated, checked: LawRow, beyond: Beyond) -> TargetFit:
     """Return a target's fit with its errors on held-out mixtures and a verdict."""
     errors = errors_of(checked.predicted_RJ[:, j], runs.losses_RJ[:, j], runs.tokens_RK)
     status, message = _verdict(one, errors, checked.note)
     return TargetFit(
-        _belief(runs, j, one.curve), status, message, one.at_bound, *errors, one.information, one.convergence
+        _belief(runs, j, one.curve, beyond), status, message, one.at_bound, *errors, one.information, one.convergence
     )
 
 
-def _belief(runs: RunTable, j: int, *curves: Curve) -> Belief:
-    return Belief(curves, standard_normals(runs.losses_RJ, j, len(curves[0].draws_SP)))
+def _belief(runs: RunTable, j: int, curve: Curve, beyond: Beyond) -> Belief:
+    return Belief((curve,), standard_normals(runs.losses_RJ, j, len(curve.draws_SP)), beyond)
 
 
 def _believing_both(fitted: TargetFit, other: TargetFit) -> TargetFit:
@@ -235,7 +237,7 @@ def _by_curves(runs: RunTable, procedure: str) -> dict[str, TargetFit]:
         fit = _published if procedure == "published" else TransferEstimator(informed=False).fit
         (estimated,) = fit(one)
         found[target] = TargetFit(
-            _belief(runs, j, estimated.curve), "not_identifiable", _BY_CURVES[procedure], estimated.at_bound
+            _belief(runs, j, estimated.curve, Beyond()), "not_identifiable", _BY_CURVES[procedure], estimated.at_bound
         )
     return found
 

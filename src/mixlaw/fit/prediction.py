@@ -5,7 +5,7 @@ Shape letters: R mixtures, J targets, S posterior draws.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ class Prediction(Tabular):
         draws: (S, R, J) losses in the posterior draws, without the scatter of runs.
         targets: names, J of them.
         interval: which of the two the table shows: `run` or `law`.
+        warnings: sentences, where mixtures lie outside the range of the runs.
     """
 
     mean: np.ndarray
@@ -49,16 +50,22 @@ class Prediction(Tabular):
     draws: np.ndarray
     targets: tuple[str, ...] = ()
     interval: Literal["run", "law"] = "run"
+    warnings: tuple[str, ...] = ()
 
     @staticmethod
     def of(
-        columns: Sequence[tuple[np.ndarray, ...]], targets: tuple[str, ...], interval: Literal["run", "law"] = "run"
+        columns: Sequence[tuple[np.ndarray, ...]],
+        targets: tuple[str, ...],
+        interval: Literal["run", "law"] = "run",
+        warnings: tuple[str, ...] = (),
     ) -> Prediction:
         """Return the prediction from each target's (R,) mean, low, high, mean_low, mean_high and (S, R) draws."""
         *parts, draws = zip(*columns, strict=True)
         size = min(map(len, draws))
         cube = np.stack([drawn_SR[:size] for drawn_SR in draws], axis=-1)
-        return Prediction(*map(np.column_stack, parts), draws=cube, targets=targets, interval=interval)
+        return Prediction(
+            *map(np.column_stack, parts), draws=cube, targets=targets, interval=interval, warnings=warnings
+        )
 
     def of_mixture(self, row: int = 0) -> dict[str, dict[str, float]]:
         """Return one mixture as in all JSON files: target -> mean, low, high (a run), mean_low, mean_high (the law)."""
@@ -93,7 +100,11 @@ class Prediction(Tabular):
 
 
 def band(
-    mean_R: np.ndarray | None, drawn: Sequence[tuple[Scatter, np.ndarray]], measured: np.ndarray
+    mean_R: np.ndarray | None,
+    drawn: Sequence[tuple[Scatter, np.ndarray]],
+    measured: np.ndarray,
+    lean_R: np.ndarray | None = None,
+    besides: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Return (R,) mean, low, high, mean_low, mean_high and (S, R) draws of one target (see `Prediction`).
 
@@ -101,12 +112,16 @@ def band(
         mean_R: the law at the reported parameters; None: the mean over the draws.
         drawn: of each law that is believed, how its runs scatter and its (S, R) losses in the posterior draws.
         measured: the losses of the fit's runs, which say what can be believed.
+        lean_R: how much the mixtures lean on few domains; None: as the runs do on average.
+        besides: from (S, R) losses to the standard deviation that runs have besides their scatter; None for none.
     """
     ceiling = CEILING * float(np.nanmax(np.abs(measured)))
     scatters, parts = zip(*((scatter, _held(losses_SR, ceiling)) for scatter, losses_SR in drawn), strict=True)
     drawn_SR = np.vstack(parts)
     mean = drawn_SR.mean(axis=0) if mean_R is None else _held(mean_R, ceiling)
-    sd_SR = np.vstack([scatter.at(part) for scatter, part in zip(scatters, parts, strict=True)])
+    sd_SR = np.vstack([scatter.at(part, lean_R) for scatter, part in zip(scatters, parts, strict=True)])
+    if besides is not None:
+        sd_SR = np.hypot(sd_SR, besides(drawn_SR))
     runs = drawn_SR[:, None] + sd_SR[:, None] * np.array(_NORMAL)[:, None]
     low, high = np.quantile(runs.reshape(-1, len(mean)), BAND_ENDS, axis=0)
     mean_low, mean_high = np.quantile(drawn_SR, BAND_ENDS, axis=0)

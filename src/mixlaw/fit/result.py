@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +15,16 @@ import numpy as np
 
 from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, FitError
+from mixlaw.core.lean import lean
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
 from mixlaw.fit.base_model import base_losses
 from mixlaw.fit.curve import Belief, Curve
 from mixlaw.fit.estimating.regressor import RegressorLaw
-from mixlaw.fit.posterior.extrapolation import distance_beyond, size_factor
+from mixlaw.fit.posterior.extrapolation import distance_apart, distance_beyond, distance_outside
 from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
+from mixlaw.fit.reach import outside
 from mixlaw.fit.size import largest_size, log_sizes_over
 from mixlaw.fit.target_fit import TargetFit, number
 from mixlaw.fit.units import MILLION
@@ -170,7 +173,9 @@ class Fit(Tabular):
         if log_sizes_R is not None:
             sizes_R = self.params * np.exp(log_sizes_R)
             beyond_R = self._beyond_largest(sizes_R) - self._beyond_largest(self.params)
-        distance_R = self.distance(token_array(tokens, self.domains).sum(axis=1))
+        asked_RK = token_array(tokens, self.domains)
+        distance_R, outside_R = self.distance(asked_RK.sum(axis=1)), self._outside(asked_RK, beyond_R)
+        apart_R = distance_apart(asked_RK, self.runs.tokens_RK)
         columns = []
         for j, target in enumerate(self.targets):
             belief, mean_R = self.belief(target, available), None
@@ -179,11 +184,23 @@ class Fit(Tabular):
                 mean_R = belief.curve.losses(tokens_RK, log_sizes_R)
             drawn = belief.losses_by_draw(tokens_RK, distance_R, log_sizes_R)
             if beyond_R is not None:
-                factor_SR, n = size_factor(belief.normals_S, beyond_R), len(drawn)
+                factor_SR, n = belief.size_factor(beyond_R), len(drawn)
                 drawn = [losses_SR * factor_SR[i::n] for i, losses_SR in enumerate(drawn)]
             parts = [(curve.scatter, losses_SR) for curve, losses_SR in zip(belief.curves, drawn, strict=True)]
-            columns.append(band(mean_R, parts, self.runs.losses_RJ[:, j]))
-        return Prediction.of(columns, tuple(self.targets), interval)
+            losses_R = self.runs.losses_RJ[:, j]
+            spread = partial(
+                belief.beyond.spread, outside_R=outside_R, apart_R=apart_R, varied=float(np.nanstd(losses_R))
+            )
+            columns.append(band(mean_R, parts, losses_R, lean(asked_RK), spread))
+        said = outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture")
+        return Prediction.of(columns, tuple(self.targets), interval, said)
+
+    def _outside(self, tokens_RK: np.ndarray, beyond_R: np.ndarray | None) -> np.ndarray:
+        """Return (R,) how far mixtures lie from the runs in total tokens and model size, in powers of e."""
+        outside_R = distance_outside(tokens_RK.sum(axis=1), self.runs.totals_R)
+        if np.isfinite(self.params):
+            outside_R = outside_R + self._beyond_largest(self.params) + (0.0 if beyond_R is None else beyond_R)
+        return outside_R
 
     def _asked(
         self, tokens: Tokens, available: Mapping[str, float] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.information import Information
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.convergence import Convergence
-from mixlaw.fit.posterior.extrapolation import standard_normals
+from mixlaw.fit.posterior.extrapolation import Beyond, standard_normals
 from mixlaw.fit.size import SIZE
 from mixlaw.fit.target_fit import CHECKED, TargetFit, number
 from mixlaw.laws import LawKind, find
@@ -26,6 +27,7 @@ def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]
     return {
         **{key: part for key, part in reported.items() if key != "law"},
         "alternative_curves": _curves_json(others) if others else None,
+        "beyond": {name: asdict(fitted.belief.beyond) for name, fitted in targets.items()},
         "run_names": list(runs.runs),
         "tokens": runs.tokens_RK.tolist(),
         "unique": None if runs.unique_RK is None else runs.unique_RK.tolist(),
@@ -64,7 +66,10 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
 
 
 def _curves_json(curves: Mapping[str, Curve]) -> dict[str, Any]:
-    shapes = {name: (c.scatter.power, c.scatter.base, c.scatter.span) for name, c in curves.items()}
+    shapes = {
+        name: (c.scatter.power, c.scatter.base, c.scatter.span, c.scatter.tilt, c.scatter.middle)
+        for name, c in curves.items()
+    }
     found = {
         "parameters": {name: curve.parameters for name, curve in curves.items()},
         "draws": {name: {p: v.tolist() for p, v in curve.draws.items()} for name, curve in curves.items()},
@@ -100,7 +105,7 @@ def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> 
         curves.append(_curve(others, find(others["law"]), runs, name))
     information, convergence = diagnostics["information"], diagnostics["convergence"]
     return TargetFit(
-        Belief(tuple(curves), standard_normals(runs.losses_RJ, j, len(curves[0].draws_SP))),
+        Belief(tuple(curves), standard_normals(runs.losses_RJ, j, len(curves[0].draws_SP)), _beyond(value, name)),
         str(value["status"][name]),
         str(value["messages"][name]),
         tuple(map(str, diagnostics["at_bound"])),
@@ -110,9 +115,15 @@ def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> 
     )
 
 
+def _beyond(value: Mapping[str, Any], name: str) -> Beyond:
+    # Files of earlier versions have none: what is believed before any larger run is held out.
+    said = value["beyond"][name] if "beyond" in value else asdict(Beyond())
+    return Beyond(**{key: float(said[key]) for key in asdict(Beyond())})
+
+
 def _curve(value: Mapping[str, Any], kind: LawKind, runs: RunTable, name: str) -> Curve:
-    power, base, span = map(float, value["scatter"][name])
-    scatter = Scatter(float(value["noise"][name]), power, base, span)
+    power, base, span, *leaning = map(float, value["scatter"][name])  # earlier versions have no tilt
+    scatter = Scatter(float(value["noise"][name]), power, base, span, *leaning)
     if kind.law is None:
         return Curve(RegressorLaw.of(kind, runs, name), np.zeros(0), np.zeros((1, 0)), scatter)
     law, parameters = kind.law(runs.domains, name), value["parameters"][name]

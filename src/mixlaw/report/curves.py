@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.prediction import BAND_ENDS
 from mixlaw.fit.result import Fit
-from mixlaw.report.comparison import LEVEL, base_level, curve
+from mixlaw.report.comparison import LEVEL, available_of, base_level, curve, losses_by_draw
 from mixlaw.report.numbers import nats, percent, shortened, significant
 from mixlaw.report.palette import series_of
 from mixlaw.report.svg import (
@@ -163,6 +165,53 @@ def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) ->
     said = "; ".join(f"{d} {percent(path[0].weights[d])} to {percent(path[-1].weights[d])}" for d in domains)
     span = f"{format_tokens(path[0].budget_tokens)} to {format_tokens(path[-1].budget_tokens)}"
     return Figure("Best weights at each budget", f"From {span}: {said}.", joined([axes, *marks, *names]), width, height)
+
+
+def budget_figure(fit: Fit, path: Sequence[Solution], budget_tokens: float | None = None) -> Figure:
+    """Draw the predicted loss of the best weights over the budget, with its 90 % band.
+
+    The loss is the weighted total that was minimised. Outside the range of the runs' total tokens the line is broken:
+    the band widens there with the distance.
+
+    Args:
+        fit: the fit.
+        path: solutions at different budgets, 2 or more.
+        budget_tokens: a budget to mark.
+    """
+    path = sorted(path, key=lambda solution: solution.budget_tokens)
+    bands = []
+    for s in path:
+        g_J = np.array([s.target_weights.get(target, 1.0) for target in fit.targets])
+        drawn_S = losses_by_draw(fit, s.tokens, available_of(s)) @ g_J
+        bands.append((drawn_S.mean(), *np.quantile(drawn_S, BAND_ENDS)))
+    budgets = np.array([float(s.budget_tokens) for s in path])
+    grid = np.geomspace(budgets[0], budgets[-1], 72)
+    mean, low, high = (np.interp(np.log(grid), np.log(budgets), part) for part in np.array(bands).T)
+    totals_R = fit.runs.totals_R[fit.runs.totals_R > 0]
+    smallest, largest = (float(totals_R.min()), fit.largest_run) if len(totals_R) else (grid[0], grid[-1])
+    x, y = _token_scale(budgets.tolist(), room=1.0), Scale(*padded([*low, *high]), HEIGHT - _BOTTOM, _TOP)
+    px, inside = [x(g) for g in grid], (grid >= smallest * 0.999) & (grid <= largest * 1.001)
+    marks = [ribbon(px, map(y, low), map(y, high), "band series-0")]
+    # A piece begins where the one before it ends, so that the line has no gaps.
+    cuts = [0, *(np.flatnonzero(np.diff(inside.astype(int))) + 1), len(grid) - 1]
+    for first, last in pairwise(cuts):
+        piece = slice(max(first - 1, 0), last + 1)
+        style = "curve series-0" if inside[first] else "curve beyond series-0"
+        marks.append(polyline(zip(px[piece], map(y, mean[piece]), strict=True), style))
+    ends = [end for end in (smallest, largest) if budgets[0] <= end <= budgets[-1]]
+    marks += [line(x(end), y.start, x(end), y.end, "edge") for end in ends]
+    for s, (value, lower, upper) in zip(path, bands, strict=True):
+        ends_ = f"{significant(float(lower), 4)} to {significant(float(upper), 4)}"
+        tip = f"{format_tokens(s.budget_tokens)}: {nats(float(value))} ({ends_}) nats"
+        asked = budget_tokens is not None and abs(s.budget_tokens - budget_tokens) <= 0.5
+        marks.append(_dot(x(s.budget_tokens), y(value), f"{'full' if asked else 'hollow'} series-0", tip))
+    body = joined([frame(Axis(x, "budget, tokens", format_tokens, 5), Axis(y, "loss, nats")), window(x, y, *marks)])
+    wide = [significant(float(part[2] - part[1]), 2) for part in (bands[0], bands[-1])]
+    said = (
+        f"The runs have {format_tokens(smallest)} to {format_tokens(largest)} tokens. The 90 % band is {wide[0]} nats "
+        f"wide at {format_tokens(budgets[0])} and {wide[1]} at {format_tokens(budgets[-1])}."
+    )
+    return Figure("Predicted loss over the budget", said, body, WIDTH, HEIGHT, "with the best weights of each budget")
 
 
 def _token_scale(tokens: Sequence[float], room: float, end: float = WIDTH - _RIGHT) -> Scale:

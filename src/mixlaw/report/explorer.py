@@ -108,7 +108,6 @@ def explorer_data(
         how = {
             "decay": None if np.isinf(fit.decay) else fit.decay,
             "beyond": {
-                "sigma": SIGMA,
                 "largest": fit.largest_run,
                 "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
             },
@@ -131,6 +130,7 @@ def explorer_data(
         "budget_text": format_tokens(solution.budget_tokens),
         "budgets": budgets,
         "largest_run": float(runs.totals_R.max()),
+        "smallest_run": float(runs.totals_R[runs.totals_R > 0].min(initial=runs.totals_R.max())),
         "mixtures": mixtures,
         "path": [
             {"budget": s.budget_tokens, "text": format_tokens(s.budget_tokens), "weights": _shares(s.weights, domains)}
@@ -157,6 +157,7 @@ def _drawn(fit: Fit, target: str) -> dict[str, Any]:
         "draws": [[v[0] if np.ptp(v) == 0 else v.tolist() for v in theta_SP.T] for theta_SP in draws],
         "counts": [len(theta_SP) for theta_SP in draws],
         "normals": [belief.normals_S.tolist() for _ in draws],
+        "bend": [belief.beyond.tokens, belief.beyond.tried, max(belief.beyond.tokens, SIGMA)],
     }
 
 

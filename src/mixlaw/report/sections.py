@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import loss_name
-from mixlaw.report.curves import curve_figure, parity_figure, path_figure
+from mixlaw.report.curves import budget_figure, curve_figure, parity_figure, path_figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
 from mixlaw.report.health import Check
 from mixlaw.report.logs import Log, run_logs
@@ -107,7 +108,7 @@ def build_sections(
         sections.append(_losses(fit, solution))
     sections.append(_health(fit, checks, solution))
     if path:
-        sections.append(_path(path, solution))
+        sections.append(_path(fit, path, solution))
     sections.append(_curves(fit, few, solution, series))
     if matrix:
         sections.append(_matrix(matrix))
@@ -208,15 +209,19 @@ def _curves(fit: Fit, runs: RunTable, solution: Solution | None, series: Mapping
     return Section("curves", "Fitted curves", lead, figures, (), legend, notes, short="Curves", layout="panels")
 
 
-def _path(path: Sequence[Solution], solution: Solution | None) -> Section:
-    ordered = sorted(path, key=lambda s: s.budget_tokens)
+def _path(fit: Fit, path: Sequence[Solution], solution: Solution | None) -> Section:
+    ordered, asked = sorted(path, key=lambda s: s.budget_tokens), solution.budget_tokens if solution else None
     return Section(
         "budget",
         "Best weights at each budget",
         "The best weights depend on the budget; each budget is solved separately.",
-        [path_figure(ordered, solution.budget_tokens if solution else None)],
+        [figure(ordered, asked) for figure in (path_figure, partial(budget_figure, fit))],
         [path_table(ordered)],
-        [("edge", "the budget of this report")] if solution else [],
+        [("beyond", "outside the range of the runs"), *([("full", "the budget of this report")] if solution else [])],
+        [
+            "Vertical lines: in the first figure the budget of this report, in the second one the smallest and the "
+            "largest run. The band of the loss widens outside that range."
+        ],
         short="Budgets",
         layout="stacked",
     )

@@ -23,7 +23,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, SolveError
 from mixlaw.core.mixture import Mixture
-from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.reach import outside
 from mixlaw.fit.result import Fit
 from mixlaw.solve.engines import Engine, engine_for
 from mixlaw.solve.polytope import Polytope
@@ -38,9 +38,6 @@ from mixlaw.solve.wishes import (
     wishes_of,
     with_wishes,
 )
-
-_FAR = 1.5
-"""Budgets more than this many times the largest run get a warning. No data."""
 
 _MET = 1e-9
 """How far weights may miss a constraint and still count as meeting it. No data."""
@@ -155,7 +152,8 @@ def _solution(
     percent = 100 * marginal / best["objective_value"] if best["objective_value"] else np.full(len(marginal), np.nan)
     factor = mixture.budget_tokens / fit.largest_run
     base = fit.base
-    warnings = [*fit.warnings, *_far(factor, mixture.budget_tokens), *warnings, *_forgotten(base, best["predicted"])]
+    far = outside(np.array([float(mixture.budget_tokens)]), fit.runs.totals_R, "The budget")
+    warnings = [*fit.warnings, *far, *warnings, *_forgotten(base, best["predicted"])]
     return Solution(
         status="optimal",
         budget_tokens=mixture.budget_tokens,
@@ -222,12 +220,3 @@ def _forgotten(base: Mapping[str, float], predicted: Mapping[str, Mapping[str, f
         return []
     named = ", ".join(f"{target} {percent:.2g} %" for target, percent in worse.items())
     return [f"Expected to be forgotten, loss above the base model's: {named}. no_worse with reference base caps that."]
-
-
-def _far(factor: float, budget_tokens: int) -> list[str]:
-    if factor <= _FAR:
-        return []
-    return [
-        f"The budget of {format_tokens(budget_tokens)} is {factor:.1f} times the largest run of the fit, so the law "
-        "is extrapolated that far."
-    ]

@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from mixlaw.api import init
 from mixlaw.config import parse_config
 from mixlaw.core.errors import ConfigError, DesignError
+from mixlaw.core.lean import lean
 from mixlaw.design import DESIGNS, Wishes, design_runs, planning, register, space_filling_design
 from mixlaw.design.planning import ALIASES
 
@@ -36,13 +38,23 @@ def test_published_is_another_name_of_the_perturbation_design():
     assert design_runs("published", AVAILABLE, 10**7)[0] == design_runs("perturbation", AVAILABLE, 10**7)[0]
 
 
-def test_replicates_repeat_the_first_mixture_under_other_seeds():
+def test_replicates_repeat_the_middle_and_the_rim_under_other_seeds():
     plain, _ = design_runs("auto", AVAILABLE, 10**7)
-    runs, notes = design_runs("auto", AVAILABLE, 10**7, replicates=2)
-    assert runs[:13] == plain
-    assert [(run.name, run.replicate) for run in runs[13:]] == [("base-again-1", 1), ("base-again-2", 2)]
-    assert all(run.tokens == runs[0].tokens for run in runs[13:]) and {run.replicate for run in plain} == {0}
-    assert "replicates: 2 more of 'base'" in notes[-2]
+    runs, notes = design_runs("auto", AVAILABLE, 10**7, replicates=4)
+    assert runs[:13] == plain and {run.replicate for run in plain} == {0}
+    again = runs[13:]
+    assert [run.replicate for run in again] == [1, 2, 3, 4] and len({run.name for run in again}) == 4
+    assert again[0].tokens == again[2].tokens == plain[0].tokens and again[0].name == "base-again-1"
+    rims, leaning = [again[1].tokens, again[3].tokens], [lean(np.array([list(r.tokens.values())]))[0] for r in plain]
+    # One domain leads in the run that leans most, another one in the next that is repeated.
+    assert lean(np.array([list(rims[0].values())]))[0] == max(leaning)
+    assert max(rims[0], key=rims[0].get) != max(rims[1], key=rims[1].get)
+    assert all(f"'{run.name}'" in notes[-2] for run in again)
+
+
+def test_one_domain_has_no_rim_and_repeats_its_base_run():
+    runs, _ = design_runs("auto", {"only": 10**7}, 10**7, replicates=2)
+    assert [run.tokens for run in runs[-2:]] == [runs[0].tokens] * 2
 
 
 @pytest.mark.parametrize("design", ["d_optimal", "g_optimal"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.checkpoints import EARLY, Batches, repeats
+from mixlaw.fit.checkpoints import EARLY, LEVEL, TAU, Batches, repeats
+from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 
 TOTALS = np.array([2e6, 4e6, 8e6, 16e6])
 
@@ -64,3 +67,42 @@ def test_tables_and_fits_keep_the_run_of_a_checkpoint(tmp_path) -> None:
 def test_an_empty_cell_is_a_run_of_its_own() -> None:
     columns = {"run": ["x", "y"], "tokens:a": [1, 2], "loss:a": [2.0, 1.0], "checkpoint_of": ["", "r"]}
     assert RunTable.from_columns(columns).checkpoint_of == ("x", "r")
+
+
+def levels(mixtures: int, shock: float, seed: int = 0) -> RunTable:
+    """Runs of two domains that have ended, at four totals; those of the second lie `shock` nats above the law."""
+    rng = np.random.default_rng(seed)
+    shares = rng.uniform(0.1, 0.9, (4, mixtures))
+    tokens = np.array([[w * n, (1 - w) * n] for n, row in zip(TOTALS, shares, strict=True) for w in row])
+    losses = 1.6 + 0.5 * (tokens / 1e6) ** -0.3 + 0.002 * rng.standard_normal(tokens.shape)
+    losses[mixtures : 2 * mixtures] += shock
+    return RunTable(tuple(f"r{i}" for i in range(len(tokens))), ("a", "b"), ("a", "b"), tokens, losses)
+
+
+def test_levels_of_runs_with_enough_mixtures_are_batches_and_smaller_ones_are_none() -> None:
+    runs = levels(LEVEL, 0.0)
+    batches = Batches.of(runs)
+    assert batches is not None and not batches.checkpoints
+    assert batches.member_RB.sum(axis=0).tolist() == [LEVEL] * 4 and batches.early_B.tolist() == [1.0] * 4
+    assert Batches.of(levels(LEVEL - 1, 0.0)) is None
+    alone = np.r_[0:LEVEL, LEVEL : 2 * LEVEL - 1]
+    assert Batches.of(runs.take(alone)) is None
+
+
+def test_levels_are_of_one_model_size_and_one_total() -> None:
+    runs = levels(2 * LEVEL, 0.0)
+    params = np.tile([1e8, 2e8], len(runs) // 2)
+    batches = Batches.of(replace(runs, params_R=params))
+    assert batches is not None and batches.member_RB.sum(axis=0).tolist() == [LEVEL] * 8
+
+
+def test_a_shock_that_a_level_shares_is_told_from_the_law_and_believed_of_others() -> None:
+    calm, shaken = ([one.shock for one in PairwiseEstimator(False).fit(levels(10, s), 0, 0)] for s in (0.0, 0.05))
+    assert all(before is not None and before < 1.5 * TAU for before in calm)
+    assert all(after is not None and after > 3 * TAU for after in shaken)
+    asked = np.array([[3e6, 3e6]])
+    truth = 1.6 + 0.5 * 3**-0.3
+    found = [one.curve.losses(asked / 1e6)[0] for one in PairwiseEstimator(False).fit(levels(10, 0.05), 0, 0)]
+    assert np.abs(np.array(found) - truth).max() < 0.02
+    few = PairwiseEstimator(False).fit(levels(4, 0.05), 0, 0)
+    assert [one.shock for one in few] == [None, None]

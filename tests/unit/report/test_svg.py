@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from mixlaw.report import changes_figure, curve_figure, marginal_figure, parity_figure, path_figure, weights_figure
+from mixlaw.report import (
+    budget_figure,
+    changes_figure,
+    curve_figure,
+    marginal_figure,
+    parity_figure,
+    path_figure,
+    weights_figure,
+)
 from mixlaw.report.palette import series_of
 from mixlaw.report.svg import Scale, decimals, element
 from mixlaw.solve.solving import solve_mixture
@@ -55,12 +65,33 @@ def test_every_figure_alone_is_well_formed_described_and_inert(K):
         curve_figure(fit, runs, HOSTILE, solution),
         parity_figure(fit, runs, HOSTILE),
         path_figure([solution, solve_mixture(fit, 5e7)], 5e6),
+        budget_figure(fit, [solution, solve_mixture(fit, 5e7)], 5e6),
     ]
     for figure in figures:
         text = figure.standalone()
         tree = ElementTree.fromstring(text)
         assert tree.attrib["role"] == "img" and len(tree.attrib["aria-label"]) > 20
         assert "<img" not in text and "nan" not in text.lower()
+
+
+def test_the_band_of_the_loss_widens_along_the_budget_and_the_range_of_the_runs_is_marked():
+    _, fit = example(["a", "b"])
+    smallest, largest = fit.runs.totals_R.min(), fit.largest_run
+    path = [
+        solve_mixture(fit, budget) for budget in (smallest / 4, (smallest * largest) ** 0.5, 4 * largest, 16 * largest)
+    ]
+    figure = budget_figure(fit, path)
+    tree = ElementTree.fromstring(figure.standalone())
+    lines = [e for e in tree.iter() if e.attrib.get("class", "") == "edge"]
+    assert len(lines) == 2
+    styles = [e.attrib.get("class", "") for e in tree.iter() if e.tag.endswith(("polyline", "path"))]
+    assert sum(s.startswith("curve beyond") for s in styles) == 2 and styles.count("curve series-0") == 1
+    tips = [re.search(r"\((.*) to (.*)\)", e.attrib["data-tip"]) for e in tree.iter() if "data-tip" in e.attrib]
+    widths = [float(tip[2]) - float(tip[1]) for tip in tips if tip]
+    assert len(widths) == 4 and widths[1] < widths[2] < widths[3]
+    # Within the runs no line is broken.
+    inside = budget_figure(fit, [solve_mixture(fit, b) for b in np.linspace(smallest * 1.01, largest * 0.99, 3)])
+    assert "curve beyond" not in inside.standalone() and "edge" not in inside.standalone().split("</style>")[-1]
 
 
 def test_a_run_without_the_domain_stands_at_a_zero_of_its_own():

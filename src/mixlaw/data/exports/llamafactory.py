@@ -3,8 +3,8 @@
 It knows a file's type by its suffix, so compressed files cannot be meant by reference. `num_samples` takes so many
 rows at random, and beyond the rows that there are draws the others with replacement.
 
-`neat_packing` keeps packed conversations apart with every attention; with `fa2` it wants one row per batch. Rows that are
-tokens already (`tokenized_path`) it does not pack.
+`neat_packing` keeps packed conversations apart with every attention; with `fa2` it wants one row per batch. Rows that
+are tokens already (`tokenized_path`) it does not pack.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an exporter gets and returns, and how weights in tokens become a tool's own unit.
 
-By reference, domain i of w_i N tokens becomes n_i = w_i N / m_i rows, m_i its measured tokens per row. The tokens of n_i
-rows vary: by s_i sqrt(n (1 - n / R_i)) for n rows of R_i drawn without replacement (whole passes are exact), by
+By reference, domain i of w_i N tokens becomes n_i = w_i N / m_i rows, m_i its measured tokens per row. The tokens of
+n_i rows vary: by s_i sqrt(n (1 - n / R_i)) for n rows of R_i drawn without replacement (whole passes are exact), by
 s_i sqrt(n) with replacement, s_i the standard deviation of a row's tokens. The stated drift of a share is three
 standard deviations and the rounding to whole rows; it takes the order of the source for random.
 """

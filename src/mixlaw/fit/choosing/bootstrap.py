@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.lean import lean
 from mixlaw.core.seeds import generator
 from mixlaw.fit.choosing.held_out import estimator_of
 from mixlaw.fit.estimating.estimator import Estimator
@@ -54,7 +55,7 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
     runs, runs_RK = fit.runs.take(fitted_R), fit.counted_RK[fitted_R]
     asked_RK = runs_RK if tokens_RK is None else tokens_RK / MILLION
     middle_RJ = np.column_stack([curve.losses(runs_RK) for curve in curves])
-    spread_RJ = np.column_stack([curve.scatter.at(middle_RJ[:, j]) for j, curve in enumerate(curves)])
+    spread_RJ = np.column_stack([curve.scatter.at(middle_RJ[:, j], lean(runs_RK)) for j, curve in enumerate(curves)])
     estimator, rng = _estimator(fit), generator("bootstrap", seed)
     predicted = np.empty((samples, len(asked_RK), len(curves)))
     for b in range(samples):

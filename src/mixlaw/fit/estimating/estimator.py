@@ -28,12 +28,15 @@ class Estimated:
         at_bound: names of parameters that ended at a bound.
         information: what the runs say about the parameters.
         convergence: whether the draws suffice; None where there are none.
+        shock: standard deviation of what runs of a batch have in common, over a typical loss; None where that was not
+            asked, or the runs have no batches.
     """
 
     curve: Curve
     at_bound: tuple[str, ...] = ()
     information: Information | None = None
     convergence: Convergence | None = None
+    shock: float | None = None
 
 
 class Estimator(Protocol):

@@ -12,7 +12,7 @@ Shape letters: R runs, K domains, J targets, P coordinates, S draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.checkpoints import Batches
-from mixlaw.fit.curve import Curve, Scatter
+from mixlaw.fit.curve import Curve
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.gauss_newton import minimise
 from mixlaw.fit.estimating.information import Information, information
@@ -169,7 +169,7 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
         around = Around(
             problem.losses,
             problem.losses_R,
-            fit.weights_R / fit.scatter.at(problem.losses(z_SP)[0]) ** 2,
+            fit.weights_R / fit.scatter.at(problem.losses(z_SP)[0], problem.lean_R) ** 2,
             fit.z_P,
             fit.covariance_PP,
             fit.mean_P,
@@ -189,16 +189,8 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
         at_bound,
         _known(fit),
         found,
+        fit.shock,
     )
-
-
-def _of_ended_runs(fit: Target) -> Scatter:
-    """Return the scatter of a run that has ended: that of the rows, and the shock of its batch, which is a new one."""
-    problem = fit.problem
-    if problem.batches is None:
-        return fit.scatter
-    tau_B = np.diag(fit.precision_PP)[problem.shocks] ** -0.5 / problem.batches.early_B
-    return replace(fit.scatter, sd_nats=float(np.hypot(fit.scatter.sd_nats, np.median(tau_B))))
 
 
 def _drawn(problem: PairwiseProblem, around: Around, seed: int, draws: int) -> tuple[np.ndarray, Convergence]:
@@ -265,7 +257,7 @@ def _without(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.nd
     z = fit.z_P
     for _ in range(2):
         predicted = kept.losses(z[None])[0]
-        sd = fit.scatter.at(predicted)
+        sd = fit.scatter.at(predicted, kept.lean_R)
         weights = np.minimum(1.0, BEND * sd / np.maximum(np.abs(predicted - kept.losses_R), 1e-300))
         scale = np.sqrt(weights) / sd
         z = minimise(kept.losses_and_jacobian, kept.losses_R, scale, z, fit.mean_P, fit.precision_PP, lower, upper).z_P

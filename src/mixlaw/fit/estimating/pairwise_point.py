@@ -27,6 +27,16 @@ _POWER_SD = 0.5
 """Prior standard deviation of the power by which the scatter grows with the loss: weak.
 Chosen on: RegMix, before the split."""
 
+_TILT_SD = 1.0
+"""Prior standard deviation of the logarithm of the scatter of one domain alone over that of the equal mixture. A real
+swarm had 3.2 (25 times). No data."""
+
+_PULLED = 0.9
+"""A run pulls the law to itself by at most this part of its distance. For safety. No data."""
+
+_POWERS, _TILTS = (-0.5, 2.0), (-1.0, 4.0)
+"""Bounds of the power and the tilt. For safety. No data."""
+
 _GAMMAS = ((0.1, 0.2), (0.0, 0.1), (0.0, 0.1))
 """Prior mean and standard deviation of gamma, gamma_E and gamma_beta. Source: fine-tuning exponents of size in Zhang et
 al. 2024, sec. 4, where floor and exponent do not move: they are believed to move little."""
@@ -64,6 +74,14 @@ class Target:
         """Of the target."""
         return self.problem.law
 
+    @property
+    def shock(self) -> float | None:
+        """Standard deviation of what ended runs of a batch share, over a typical loss; None without batches."""
+        if self.problem.batches is None:
+            return None
+        tau_B = np.diag(self.precision_PP)[self.problem.shocks] ** -0.5 / self.problem.batches.early_B
+        return float(np.median(tau_B) / max(np.median(np.abs(self.problem.losses_R)), 1e-300))
+
 
 def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequence[int] | None = None) -> list[Target]:
     """Return the fitted targets.
@@ -75,7 +93,8 @@ def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequenc
         targets: places of those wanted; None for all.
     """
     tokens_RK, sizes_R, batches, fits = runs.tokens_RK / unit, log_sizes(runs), Batches.of(runs), []
-    groups_R = np.unique(runs.checkpoint_of, return_inverse=True)[1] if batches is not None else None
+    along = batches is not None and batches.checkpoints
+    groups_R = np.unique(runs.checkpoint_of, return_inverse=True)[1] if along else None
     for j in range(len(runs.targets)) if targets is None else targets:
         law, losses_R = Pairwise(runs.domains, runs.targets[j]), runs.losses_RJ[:, j]
         measured = np.flatnonzero(np.isfinite(losses_R))
@@ -101,9 +120,9 @@ def _prior(problem: PairwiseProblem) -> tuple[np.ndarray, np.ndarray]:
     if problem.log_sizes_R is not None:
         mean[problem.exponents], sds = zip(*_GAMMAS, strict=True)
         precision[problem.exponents, problem.exponents] = np.diag(np.array(sds) ** -2)
-    if problem.batches is not None:
+    if problem.batches is not None and problem.batches.checkpoints:
         mean[E], precision[E, E] = _FLOOR[0] * problem.losses_R.min(), (_FLOOR[1] * problem.losses_R.min()) ** -2
-        _believe_shocks(problem, mean, precision)
+    _believe_shocks(problem, mean, precision)
     return mean, precision
 
 
@@ -129,7 +148,7 @@ def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None) -> Target:
         starts = [best.z_P]
         _set_noise(fit, best, groups_R)
         _believe_shocks(problem, best.z_P, precision_PP)
-        scale = np.sqrt(fit.weights_R) / fit.scatter.at(best.losses_R)
+        scale = np.sqrt(fit.weights_R) / fit.scatter.at(best.losses_R, problem.lean_R)
     fit.z_P = starts[0]
     return fit
 
@@ -160,18 +179,33 @@ def _set_noise(fit: Target, best: Minimum, groups_R: np.ndarray | None) -> None:
     fit.degrees = max(count - used, _FEWEST_DEGREES * count)
     size = np.abs(best.residuals_R)
     height = np.log(Scatter(1.0, 1.0, sd.base, sd.span).at(best.losses_R))
-    centred = height - height.mean()
-    logs = np.log(size + 0.1 * np.median(size) + 1e-300)
-    # The logarithm of a standard normal's size has variance pi^2 / 8.
-    power = float(np.clip(centred @ (logs - logs.mean()) / (centred @ centred + np.pi**2 / 8 / _POWER_SD**2), -0.5, 2))
-    scaled = size / np.exp(power * height)
+    middle = float(problem.lean_R.mean())
+    causes_R2 = np.column_stack([height, problem.lean_R])
+    jacobian_RP = problem.losses_and_jacobian(best.z_P)[1][:, free] / sd.at(best.losses_R, problem.lean_R)[:, None]
+    pulled_R = fit.weights_R * ((jacobian_RP @ posterior) * jacobian_RP).sum(axis=1)
+    power, tilt = _growth(size / np.sqrt(1 - np.minimum(pulled_R, _PULLED)), causes_R2)
+    shape = np.exp(power * height + tilt * (problem.lean_R - middle))
+    scaled = size / shape
     floor = 1e-8 * float(np.abs(problem.losses_R).max()) + 1e-300
     noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * 1.4826, floor)
-    fit.scatter = Scatter(noise, power, sd.base, sd.span)
+    fit.scatter = Scatter(noise, power, sd.base, sd.span, tilt, middle)
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))
-    fit.weights_R /= repeats(best.residuals_R / np.exp(power * height), groups_R)
+    fit.weights_R /= repeats(best.residuals_R / shape, groups_R)
     fit.covariance_PP = np.zeros_like(fit.precision_PP)
     fit.covariance_PP[np.ix_(free, free)] = posterior
+
+
+def _growth(sizes_R: np.ndarray, causes_R2: np.ndarray) -> tuple[float, float]:
+    """Return the power of the loss's height and the tilt with which residuals grow, both shrunk towards none.
+
+    By least squares of the logarithms of their sizes, under normal priors: the logarithm of a standard normal's size
+    has variance pi^2 / 8.
+    """
+    centred_R2 = causes_R2 - causes_R2.mean(axis=0)
+    logs = np.log(sizes_R + 0.1 * np.median(sizes_R) + 1e-300)
+    held_22 = np.diag(np.pi**2 / 8 / np.array([_POWER_SD, _TILT_SD]) ** 2)
+    power, tilt = np.linalg.solve(centred_R2.T @ centred_R2 + held_22, centred_R2.T @ (logs - logs.mean()))
+    return float(np.clip(power, *_POWERS)), float(np.clip(tilt, *_TILTS))
 
 
 def _inverse(information_PP: np.ndarray) -> np.ndarray:

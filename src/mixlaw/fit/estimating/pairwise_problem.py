@@ -12,9 +12,11 @@ Shape letters: R runs, M other domains, P coordinates, S draws, B batches.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from mixlaw.core.lean import lean
 from mixlaw.fit.checkpoints import Batches
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.fit.size import SIZE
@@ -46,6 +48,11 @@ class PairwiseProblem:
     interference: bool
     log_sizes_R: np.ndarray | None = None
     batches: Batches | None = None
+
+    @cached_property
+    def lean_R(self) -> np.ndarray:
+        """How much the runs' mixtures lean on few domains."""
+        return lean(self.mixtures.tokens_RK)
 
     @property
     def sources(self) -> int:

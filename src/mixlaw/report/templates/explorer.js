@@ -197,7 +197,8 @@
     const times = state.budget / data.largest_run;
     document.getElementById("explorer-budget-value").textContent = `${tokens(state.budget)} tokens`;
     const far = document.getElementById("explorer-far");
-    far.textContent = times > 1.005 ? `${Number(times.toPrecision(2))} times the largest run${times > 10 ? ": far outside what was measured" : ""}` : "within the range of the runs";
+    const below = state.budget < 0.99 * data.smallest_run;
+    far.textContent = below ? "smaller than any run" : times > 1.005 ? `${Number(times.toPrecision(2))} times the largest run${times > 10 ? ": far outside what was measured" : ""}` : "within the range of the runs";
     far.classList.toggle("over", times > 10);
     budgetSlider.setAttribute("aria-valuetext", `${tokens(state.budget)} tokens, ${far.textContent}`);
     for (const { button, mixture } of buttons) {

@@ -111,14 +111,16 @@ const mixlaw = (() => {
   }
 
   /* A target's draws of one law among n, whose first is the i-th of all draws: `loss(s, N, distance)` in nats. */
-  function member(data, { own, draws, normals: drawn, counts }, i) {
+  function member(data, { own, draws, normals: drawn, bend: [tokens, tried, further], counts }, i) {
     const law = laws[data.laws[i]], n = data.laws.length, normals = drawn[i];
     const rows = Array.from({ length: counts[i] }, (_, s) => draws[i].map((c) => (Array.isArray(c) ? c[s] : c)));
     /* Every draw's parameters at a distance beyond the largest run: amplitudes move (src/mixlaw/fit/posterior/extrapolation.py). */
     let near = { distance: 0, rows };
     const rowsAt = (distance) => {
       if (distance !== near.distance) {
-        const factors = normals.map((z) => Math.exp(data.beyond.sigma * z * distance));
+        const within = Math.min(distance, tried);
+        const bend = Math.sqrt((tokens * within) ** 2 + further ** 2 * (distance ** 2 - within ** 2));
+        const factors = normals.map((z) => Math.exp(z * bend));
         const mean = sum(factors) / factors.length;
         near = { distance, rows: rows.map((theta, s) => {
           const moved = theta.slice();

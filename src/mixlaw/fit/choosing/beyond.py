@@ -1,0 +1,269 @@
+"""What a law misses where there are no runs, learnt from runs that are held out.
+
+The largest runs are held out and predicted from the others: by totals of tokens, and by model sizes. Where their
+losses L lie off the predictions p by more than noise and parameters explain, the drift of `mixlaw.fit.posterior.
+extrapolation` does, and its scale follows:
+
+    L - p ~ N(0, N + S + tokens^2 u u')    u = x f    x distance beyond the largest run kept, f what tokens lower of p
+
+Several groups, the runs above one, two and three levels, tell together as much as one of them: they are nested.
+
+N is the noise of runs with the shocks of batches, S the covariance of the predictions without the held-out runs: of
+the draws' covariance V, which has seen them, it is V (1 - N^-1 V)^-1, as where all is normal. Between mixtures the same
+is done with the folds of held-out mixtures, one run at a time:
+
+    L - p ~ N(0, N + S + (apart d V)^2)    d distance of the shares from the nearest run's that was kept
+
+Every scale has a log-normal prior. Targets of one study tell each other what is usual there: each scale is log-normal
+around a common one, which has the prior. The posterior is computed on a grid. Where nothing larger is held out, as
+where all totals are alike, the prior's scale stays as it is.
+
+Shape letters: R runs, K domains, J targets, S draws, H held-out runs, G points of the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixlaw.core.errors import MixlawError
+from mixlaw.core.lean import lean
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit.checkpoints import batch_of, has_checkpoints
+from mixlaw.fit.choosing.held_out import estimator_of, folds
+from mixlaw.fit.choosing.table import LawRow
+from mixlaw.fit.curve import Curve
+from mixlaw.fit.estimating.estimator import Estimated
+from mixlaw.fit.posterior.extrapolation import (
+    APART,
+    SHOCK,
+    SIGMA,
+    SIZE_SIGMA,
+    Beyond,
+    distance_apart,
+    distance_beyond,
+)
+from mixlaw.fit.size import log_sizes
+from mixlaw.fit.units import MILLION
+from mixlaw.laws import LawKind
+from mixlaw.laws.base import places
+
+_GAP = 0.2
+"""Totals or sizes further apart than this, in powers of e, are different levels. No data."""
+
+_CUTS = 3
+"""At most so many times are the largest levels held out: one, two and three of them. No data."""
+
+_KEPT = 2
+"""Levels that must be kept, and half of the runs. No data."""
+
+_COMMON_SD, _TARGET_SD = 0.6, 0.4
+"""Standard deviations of the logarithms of a study's scale around the prior's and of a target's around the study's.
+Chosen on: the tuning half of the fine-tuning curves and the fine-tuning swarm's mixtures at 180k and 360k tokens: with
+.5 and .3 intervals of the first hold too much, with .7 and .5 those of the second too little (docs/lab.md)."""
+
+_ALIKE = 0.5
+"""Correlation of the targets' errors: J targets tell as much of what is common as J / (1 + (J - 1) / 2). Chosen on:
+RegMix's runs, whose targets' errors correlate by .3 to .6 (docs/lab.md)."""
+
+_SEEN = 0.9
+"""Part of a held-out run's variance that the draws can have learnt from it at the most. For safety. No data."""
+
+_DEGREES = 4.0
+"""Degrees of freedom of Student's t for errors between mixtures: single runs may be outliers. No data."""
+
+_SPAN, _STEPS = 4.0, 41
+"""The grid of a scale: so far on both sides of the prior's, in powers of e, and its points. No data."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Held-out runs of one target: errors, what explains them, and the shape of what is sought."""
+
+    error_H: np.ndarray
+    covariance_HH: np.ndarray
+    shape_H: np.ndarray
+
+    def log_likelihood(self, scale_G: np.ndarray) -> np.ndarray:
+        """Return (G,) log-likelihoods of the scale of a shift common to all, up to a constant."""
+        inverse = np.linalg.inv(self.covariance_HH)
+        information = float(self.shape_H @ inverse @ self.shape_H)
+        pull = float(self.shape_H @ inverse @ self.error_H)
+        variance_G = scale_G**2
+        return 0.5 * (variance_G * pull**2 / (1 + variance_G * information) - np.log1p(variance_G * information))
+
+
+def measured(runs: RunTable, kind: LawKind, estimates: Sequence[Estimated], checked: LawRow) -> list[Beyond]:
+    """Return each target's `Beyond`.
+
+    Args:
+        runs: that were fitted, with repeated tokens counted.
+        kind: the law.
+        estimates: of the targets, in their order.
+        checked: losses predicted while mixtures were held out.
+    """
+    some_R, sizes_R = runs.totals_R > 0, log_sizes(runs)
+    (drift, tried), tokens_G = _drift(runs, kind, estimates, _largest(runs.totals_R, some_R)), _grid(SIGMA)
+    levels = [] if sizes_R is None else _largest(np.exp(sizes_R), some_R)
+    (by_size, _), size_G = _drift(runs, kind, estimates, levels, by_size=True), _grid(SIZE_SIGMA)
+    apart_G = _grid(APART)
+    apart = np.array([_apart(runs, j, one.curve, checked, apart_G) for j, one in enumerate(estimates)])
+    scales = (_scales(log_JG, scale_G) for log_JG, scale_G in ((drift, tokens_G), (by_size, size_G), (apart, apart_G)))
+    found = zip(*scales, map(_shock, estimates), strict=True)
+    return [Beyond(float(a), tried, float(b), shock, float(c)) for a, b, c, shock in found]
+
+
+def _shock(one: Estimated) -> float:
+    return SHOCK if one.shock is None else one.shock
+
+
+def _drift(
+    runs: RunTable, kind: LawKind, estimates: Sequence[Estimated], groups: list[np.ndarray], *, by_size: bool = False
+) -> tuple[np.ndarray, float]:
+    """Return (J, G) log-likelihoods of the scales of the drift, and the distance up to which they say something."""
+    scale_G = _grid(SIZE_SIGMA if by_size else SIGMA)
+    found = [_evidence(runs, kind, estimates, held, scale_G, by_size=by_size) for held in groups]
+    found = [(log_JG, distance) for log_JG, distance in found if log_JG.any()]
+    if not found:
+        return np.zeros((len(estimates), _STEPS)), 0.0
+    return np.mean([log_JG for log_JG, _ in found], axis=0), max(distance for _, distance in found)
+
+
+def _grid(prior: float) -> np.ndarray:
+    return prior * np.exp(np.linspace(-_SPAN, _SPAN, _STEPS))
+
+
+def _scales(log_JG: np.ndarray, scale_G: np.ndarray) -> np.ndarray:
+    """Return (J,) root mean squares of each target's scale given all targets' log-likelihoods; the prior's where none
+    says anything."""
+    J, step_G = len(log_JG), np.log(scale_G / scale_G[len(scale_G) // 2])
+    if not log_JG.any():
+        return np.full(J, scale_G[len(scale_G) // 2])
+    # Rows: the common scale; columns: a target's.
+    given_GG = np.exp(-0.5 * ((step_G[:, None] - step_G) / _TARGET_SD) ** 2)
+    given_GG /= given_GG.sum(axis=1, keepdims=True)
+    each_JG = np.exp(log_JG - log_JG.max(axis=1, keepdims=True))
+    known_JG = np.log(np.maximum(each_JG @ given_GG.T, 1e-300))
+    weight = 1 / (1 + (J - 1) * _ALIKE)
+    prior_G = -0.5 * (step_G / _COMMON_SD) ** 2
+    found = np.empty(J)
+    for j in range(J):
+        # A target's own evidence counts in full, that of the others as of fewer.
+        log_G = prior_G + weight * (known_JG.sum(axis=0) - known_JG[j])
+        common_G = np.exp(log_G - log_G.max())
+        own_G = (common_G @ given_GG) * each_JG[j]
+        found[j] = np.sqrt((own_G * scale_G**2).sum() / own_G.sum())
+    # Without evidence the root mean square of the prior itself would be larger than the scale it stands for.
+    none_G = np.exp(prior_G) @ given_GG
+    return found * scale_G[len(scale_G) // 2] / np.sqrt((none_G * scale_G**2).sum() / none_G.sum())
+
+
+def _largest(values_R: np.ndarray, some_R: np.ndarray) -> list[np.ndarray]:
+    """Return masks (R,) of the runs above one, two and three of the highest gaps between levels."""
+    logs = np.log(np.maximum(values_R, 1e-300))
+    sorted_ = np.unique(logs[some_R])
+    edges = sorted_[1:][np.diff(sorted_) > _GAP][::-1]
+    cuts = [some_R & (logs >= edge - 1e-9) for edge in edges[:_CUTS]]
+    return [held for i, held in enumerate(cuts) if 2 * held.sum() <= some_R.sum() and len(edges) - i >= _KEPT]
+
+
+def _evidence(
+    runs: RunTable,
+    kind: LawKind,
+    estimates: Sequence[Estimated],
+    held: np.ndarray,
+    scale_G: np.ndarray,
+    *,
+    by_size: bool,
+) -> tuple[np.ndarray, float]:
+    """Return (J, G) log-likelihoods of the drift's scales from one group of held-out runs, zeros where it says nothing,
+    and how far it lies beyond the others."""
+    none = np.zeros((len(estimates), len(scale_G))), 0.0
+    if not all(len(places(one.curve.law, "amplitude")) for one in estimates):
+        return none
+    sizes_R = log_sizes(runs)
+    along_R = np.exp(sizes_R) if by_size and sizes_R is not None else runs.totals_R
+    largest = float(along_R[~held].max())
+    distance_R = distance_beyond(along_R, largest)
+    try:
+        predicted_RJ = _predicted(runs, kind, held)
+    except MixlawError:
+        return none
+    found, batch_R = none[0].copy(), batch_of(runs)
+    for j, one in enumerate(estimates):
+        curve = one.curve
+        rows = np.flatnonzero(held & np.isfinite(runs.losses_RJ[:, j]) & np.isfinite(predicted_RJ[:, j]))
+        if len(rows):
+            tokens_HK = runs.tokens_RK[rows] / MILLION
+            sizes_H = None if sizes_R is None else sizes_R[rows]
+            loss_H = predicted_RJ[rows, j]
+            shape_H = distance_R[rows] * (loss_H if by_size else loss_H - _unlowered(curve, tokens_HK, sizes_H))
+            covariance_HH = _unseen(curve, tokens_HK, sizes_H, loss_H)
+            shock_H, together_HH = _shock(one) * loss_H, batch_R[rows, None] == batch_R[rows]
+            covariance_HH += np.outer(shock_H, shock_H) * together_HH
+            error_H = runs.losses_RJ[rows, j] - loss_H
+            found[j] = _Held(error_H, covariance_HH, shape_H).log_likelihood(scale_G)
+    return found, float(distance_R.max())
+
+
+def _predicted(runs: RunTable, kind: LawKind, held: np.ndarray) -> np.ndarray:
+    """Return (R, J) losses of the held-out runs, predicted from those that are kept."""
+    estimator = estimator_of(kind)
+    if not has_checkpoints(runs):
+        return estimator.held_out(runs, [held])
+    # How early a checkpoint is depends on the last one that is known of its run.
+    predicted_RJ, kept = np.full(runs.losses_RJ.shape, np.nan), runs.take(~held)
+    top, sizes_R = log_sizes(kept), log_sizes(runs)
+    shift = 0.0 if sizes_R is None or top is None else float(sizes_R[~held].max())
+    for j, one in enumerate(estimator.fit(kept, 0, 0)):
+        sizes_H = None if sizes_R is None or one.curve.sizes is None else sizes_R[held] - shift
+        predicted_RJ[held, j] = one.curve.losses(runs.tokens_RK[held] / MILLION, sizes_H)
+    return predicted_RJ
+
+
+def _unlowered(curve: Curve, tokens_HK: np.ndarray, sizes_H: np.ndarray | None) -> np.ndarray:
+    """Return (H,) the part of the losses that no tokens lower, nats."""
+    flat = curve.theta_P.copy()
+    flat[places(curve.law, "amplitude")] = 0.0
+    still = Curve(curve.law, flat, flat[None], curve.scatter, curve.sizes)
+    return still.losses(tokens_HK, sizes_H)
+
+
+def _unseen(curve: Curve, tokens_HK: np.ndarray, sizes_H: np.ndarray | None, loss_H: np.ndarray) -> np.ndarray:
+    """Return the (H, H) covariance of new runs of held-out mixtures around predictions that have not seen them."""
+    drawn_SH = curve.losses_by_draw(tokens_HK, log_sizes_R=sizes_H)
+    noise_H = np.maximum(curve.scatter.at(loss_H, lean(tokens_HK)), 1e-12)
+    away_SH = (drawn_SH - drawn_SH.mean(axis=0)) / noise_H / np.sqrt(max(len(drawn_SH) - 1, 1))
+    _, values, rows = np.linalg.svd(np.nan_to_num(away_SH), full_matrices=False)
+    seen = np.minimum(values**2, _SEEN)
+    unseen = (rows.T * (seen / (1 - seen))) @ rows
+    return (unseen + np.eye(len(noise_H))) * np.outer(noise_H, noise_H)
+
+
+def _apart(runs: RunTable, j: int, curve: Curve, checked: LawRow, scale_G: np.ndarray) -> np.ndarray:
+    """Return (G,) log-likelihoods of a target's error at mixtures unlike any run's."""
+    losses_R, predicted_R = runs.losses_RJ[:, j], checked.predicted_RJ[:, j]
+    rows = np.flatnonzero(np.isfinite(losses_R) & np.isfinite(predicted_R))
+    far_R = _distance_when_held(runs)
+    if len(runs.domains) < 2 or not len(rows) or not far_R[rows].any():
+        return np.zeros(len(scale_G))
+    sizes_R = log_sizes(runs)
+    sizes_H = None if sizes_R is None else sizes_R[rows]
+    drawn_SH = curve.losses_by_draw(runs.tokens_RK[rows] / MILLION, log_sizes_R=sizes_H)
+    noise_H = np.maximum(curve.scatter.at(predicted_R[rows], lean(runs.tokens_RK[rows])), 1e-12)
+    seen_H = np.minimum(drawn_SH.var(axis=0) / noise_H**2, _SEEN)
+    known_H = noise_H**2 / (1 - seen_H)
+    variance_GH = known_H + (scale_G[:, None] * far_R[rows] * np.nanstd(losses_R)) ** 2
+    squares_GH = (losses_R[rows] - predicted_R[rows]) ** 2 / variance_GH
+    log_GH = -0.5 * np.log(variance_GH) - 0.5 * (_DEGREES + 1) * np.log1p(squares_GH / _DEGREES)
+    return log_GH.sum(axis=1)
+
+
+def _distance_when_held(runs: RunTable) -> np.ndarray:
+    """Return (R,) how far each run's mixture lies from the nearest one that is kept when it is held out."""
+    far_R = np.zeros(len(runs))
+    for held in folds(runs):
+        far_R[held] = distance_apart(runs.tokens_RK[held], runs.tokens_RK[~held])
+    return far_R

@@ -1,0 +1,39 @@
+"""Whether mixtures lie outside the runs' range of total tokens, as sentences for users."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixlaw.core.tokens import format_tokens
+
+FAR = 1.5
+"""Totals this many times beyond the largest run earn a warning. No data."""
+
+BELOW = 0.99
+"""Totals below this part of the smallest run earn one. No data."""
+
+
+def outside(totals_R: np.ndarray, runs_R: np.ndarray, what: str) -> tuple[str, ...]:
+    """Return a sentence on totals far beyond the largest run, and one on totals below the smallest.
+
+    Args:
+        totals_R: total tokens of what is asked.
+        runs_R: of the runs; those without tokens, the base model, are no end of their range.
+        what: the totals in words, such as `The budget`.
+    """
+    known_R, asked_R = runs_R[runs_R > 0], totals_R[totals_R > 0]
+    if not len(known_R) or not len(asked_R):
+        return ()
+    said, most, least = [], float(asked_R.max()), float(asked_R.min())
+    largest, smallest = float(known_R.max()), float(known_R.min())
+    if most > FAR * largest:
+        said.append(
+            f"{what} of {format_tokens(most)} is {most / largest:.1f} times the largest run of the fit, so the law is "
+            "extrapolated that far."
+        )
+    if least < BELOW * smallest:
+        said.append(
+            f"{what} of {format_tokens(least)} is smaller than the smallest run of the fit ({format_tokens(smallest)}),"
+            " so the law is extrapolated. Add a run or two of that size."
+        )
+    return tuple(said)
