@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mixlaw.api.changed_domains import save_added
+from mixlaw.api.cost_curve import CostCurve, cost_curve
+from mixlaw.api.costs import Spent, spent_of
 from mixlaw.api.data_health import checks_of_study
 from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.project import Note, Project
-from mixlaw.api.sequential import THRESHOLD, propose
+from mixlaw.api.sequential import extend
 from mixlaw.api.tracked import solution_values
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.documents import write_document
@@ -26,7 +27,6 @@ from mixlaw.core.tokens import format_tokens
 from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.knowledge import Knowledge, laws_for
-from mixlaw.design.sequential import most_runs, sequential_tokens
 from mixlaw.fit import Fit, fit_law
 from mixlaw.report.verdicts import Check
 from mixlaw.solve import Solution
@@ -54,6 +54,8 @@ class Plan(Tabular):
             any is trained (`mixlaw.design.decision.regret_curve`).
         noise_nats: standard deviation of a loss between runs of one mixture, which the expected regret rests on.
         noise_measured: whether it was measured in finished runs of the study; otherwise it is an assumption.
+        cost: of the runs, as a share of the final run.
+        curve: cost against expected regret, where number and size of the runs follow from what they may cost.
     """
 
     runs: list[RunSpec]
@@ -63,6 +65,8 @@ class Plan(Tabular):
     regret_nats: list[float] = field(default_factory=list)
     noise_nats: float = NOISE_NATS
     noise_measured: bool = False
+    cost: Spent | None = None
+    curve: CostCurve | None = None
 
     def _drawn(self) -> tuple[Any, ...]:
         title, columns, rows, notes = self.table()
@@ -81,6 +85,8 @@ class Plan(Tabular):
         ]
         domains = list(self.runs[0].tokens) if self.runs else []
         title = f"{len(rows)} runs, {format_tokens(self.spent[-1])} training tokens"
+        if self.cost is not None:
+            title += f": {self.cost.total}"
         return title, ["run", *domains, "total", "state"], rows, self.notes
 
     @property
@@ -106,6 +112,8 @@ class Plan(Tabular):
             "total_tokens": sum(s.tokens for s in self.statuses),
             "pending": sum(s.state != "done" for s in self.statuses),
             "estimated_s": self.estimated_s,
+            "cost": self.cost and self.cost.to_json(),
+            "cost_curve": self.curve and self.curve.to_json(),
             "expected_regret": [
                 {"runs": n, "tokens": tokens, "nats": regret}
                 for n, (tokens, regret) in enumerate(zip(self.spent, self.regret_nats, strict=False))
@@ -163,7 +171,9 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     measured = measured_noise(project.study)
     noise = NOISE_NATS if measured is None else measured
     estimated_s, regret = _estimate(statuses, project.config.executor), _regret(project, specs, noise)
-    return Plan(specs, statuses, notes, estimated_s, regret, noise, measured is not None)
+    cost = spent_of(project.prices, project.study, statuses)
+    curve = cost_curve(project)
+    return Plan(specs, statuses, notes, estimated_s, regret, noise, measured is not None, cost, curve)
 
 
 def train(
@@ -242,7 +252,7 @@ def run(
         statuses = train(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=on_event)
         # Another process may be doing the same: it is waited for, and what it has written is found.
         with alone(project.study, project.note):
-            sequential = project.config.plan.design == "sequential"
+            sequential = project.is_sequential
             if sequential and len(project.design[0]) > len(statuses):
                 continue  # it has planned the next batch meanwhile
             fitted, solution = _fit_what_is_left(project, statuses)
@@ -304,30 +314,6 @@ def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
     solution = project.solve(fitted)
     write_document(project.study.folder / "solution.json", "solution", solution.to_json())
     return fitted, solution
-
-
-def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
-    """Plan the next batch of a sequential design; return whether there is one."""
-    wishes, plan, runs = project.wishes, project.config.plan, project.design[0]
-    domains = project.available_tokens
-    most = plan.runs or most_runs(len(domains))
-    caps = list(map(float, domains.values()))
-    limit = sequential_tokens(list(domains), project.base_tokens, most, wishes.proxy_tokens, caps)
-    proposal = propose(
-        fitted.of_domains(list(domains)),
-        solution,
-        project.base_tokens,
-        min(wishes.batch or max(3, len(domains)), most - len(runs)),
-        available=domains,
-        most_tokens=limit - sum(sum(run.tokens.values()) for run in runs),
-        runs_left=most - len(runs),
-        threshold=wishes.threshold or THRESHOLD,
-        seed=plan.seed,
-    )
-    project.note(proposal.reason)
-    if proposal.mixtures:
-        save_added(project.study, project.added.and_then(proposal.mixtures, proposal.reason))
-    return bool(proposal.mixtures)
 
 
 def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[float]:

@@ -106,7 +106,9 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
         print_json(result.to_json())
         return
     table(*result.table()[:3])
-    if result.regret_nats:
+    if result.curve is not None:
+        table(*result.curve.table())
+    elif result.regret_nats:
         last = len(result.runs)
         shown = sorted({0, *(round(last * part / 4) for part in (1, 2, 3, 4))})
         table(

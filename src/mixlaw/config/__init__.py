@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -18,28 +17,14 @@ from pydantic import (
 
 from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
+from mixlaw.config.plan import PlanNode, Share, Tokens
 from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
 from mixlaw.config.train import Train, TrainNode, train_keys, train_problem
 from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
-from mixlaw.core.tokens import parse_tokens
 from mixlaw.core.yaml_file import read_yaml
-
-
-def _tokens(value: Any) -> int:
-    if not isinstance(value, (str, int, float)):
-        raise ValueError("not a number of tokens; write it like 20M, 1.5B, 660k or 2e7")
-    try:
-        return parse_tokens(value)
-    except ConfigError as error:
-        raise ValueError(f"{error.message.removeprefix('token count is ')} {error.hint}") from None
-
-
-Tokens = Annotated[int, BeforeValidator(_tokens)]
-TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 _LONGEST_SHOWN = 80
 """Characters of a value in a message."""
@@ -58,35 +43,6 @@ class ValidationNode(Node):
     """What the losses are measured on: rows held out of each domain."""
 
     rows: Annotated[int, Field(ge=1)] = 500
-
-
-def _known_design(value: str) -> str:
-    from mixlaw.design.planning import design_names
-
-    if value not in design_names():
-        *others, last = map(repr, design_names())
-        raise ValueError(f"Input should be {', '.join(others)} or {last}")
-    return value
-
-
-class PlanNode(Node):
-    """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
-
-    With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
-    """
-
-    design: Annotated[str, AfterValidator(_known_design)] = "auto"
-    runs: Annotated[int, Field(ge=1)] | None = None
-    base_tokens: Tokens | None = None
-    replicates: Annotated[int, Field(ge=0)] = 0
-    levels: list[Annotated[float, Field(gt=0)]] | None = None
-    run_tokens: TokenList | None = None
-    min_share: Share | None = None
-    proxy_tokens: Tokens | None = None
-    batch: Annotated[int, Field(ge=1)] | None = None
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    match_epochs: bool = True
-    seed: Annotated[int, Field(gt=-(2**63), lt=2**63)] = 0
 
 
 def _known_law(value: str, info: ValidationInfo) -> str:
@@ -129,6 +85,7 @@ class Config(Node):
 
     study: Path_
     model: ModelNode
+    final_model: ModelNode | None = None
     collection: CollectionNode | None = None
     domains: dict[str, DomainNode]
     validation: ValidationNode = ValidationNode()
@@ -326,5 +283,15 @@ def _resolved(config: Config, folder: Path) -> Config:
     train = config.train
     if train.trainer_class.working_directory != "unused":
         train = train.model_copy(update={"working_directory": str((folder / train.folder.expanduser()).resolve())})
-    resolved = {"collection": collection, "domains": domains, "model": model, "study": study, "train": train}
+    final = config.final_model
+    if final is not None:
+        final = final.model_copy(update={"name_or_path": local(final.name_or_path)})
+    resolved = {
+        "final_model": final,
+        "collection": collection,
+        "domains": domains,
+        "model": model,
+        "study": study,
+        "train": train,
+    }
     return config.model_copy(update=resolved)
