@@ -118,8 +118,6 @@ def test_init_writes_a_configuration_that_check_accepts(mixlaw, mix_yaml):
     assert training < value["proxy_flop"] == value["cost"]["flop"] < 2 * training
     share = value["proxy_flop"] / (6 * value["parameters"] * value["budget_tokens"])
     assert value["cost"]["share_of_final_run"] == pytest.approx(share)
-        6 * value["parameters"] * value["budget_tokens"]
-    )
     parts = value["examples"]["chat"]
     assert any(part["supervised"] and "It is 0." in part["text"] for part in parts)
     assert not any(part["supervised"] and "chat 0?" in part["text"] for part in parts)
