@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlaw.api.facts import stored_parameters
 from mixlaw.core.cost import Cost, MostCost, Prices, percent
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import ConfigError, DesignError
 from mixlaw.core.run import RunSpec
 from mixlaw.design.affordable import DEFAULT_SHARE, FIRST_PART, Spending
@@ -21,6 +22,8 @@ from mixlaw.train.settings import ModelSettings
 if TYPE_CHECKING:
     from mixlaw.api.project import Project
     from mixlaw.config.plan import PlanNode
+
+_FILE = "prices.json"
 
 
 @dataclass(frozen=True)
@@ -188,3 +191,16 @@ def said_of_final(project: Project) -> list[str]:
         f"{project.final_settings.name_or_path}. That mixtures rank alike for both is not known; predicted losses are "
         "those of the proxies' model."
     ]
+
+
+def save_prices(project: Project) -> None:
+    """Write prices.json, from which the cost of a study is known without its tokenizer and its model."""
+    write_document(project.study.folder / _FILE, "prices", asdict(project.prices))
+
+
+def spent_in(study: Study) -> Spent | None:
+    """Return what the planned runs of a study cost; None before they were planned with a price."""
+    path = study.folder / _FILE
+    if not path.is_file():
+        return None
+    return spent_of(read_document(path, "prices", lambda value: Prices(**value)), study, study.status())

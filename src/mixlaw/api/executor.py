@@ -10,6 +10,7 @@ from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.core.run import RunSpec
 from mixlaw.study.status import RunEvent, RunStatus
 from mixlaw.study.store import Study
+from mixlaw.train.trainer_config import TrainerConfig
 
 KINDS = ("local", "ray")
 
@@ -68,6 +69,7 @@ def train_pending(
     on_event: Callable[[RunEvent], None] | None = None,
     specs: Iterable[RunSpec] | None = None,
     retry_failed: bool = False,
+    trainer: TrainerConfig | None = None,
 ) -> list[RunStatus]:
     """Train the runs of a study that have no record, tell the trackers, and return the status of all.
 
@@ -79,11 +81,12 @@ def train_pending(
         on_event: called for everything that happens.
         specs: the runs; None for the whole plan.
         retry_failed: try every failed run again.
+        trainer: how; None for the project's.
 
     Raises:
         ConfigError, StudyError, DataError, MissingExtra: see `executor_kind`, and the executors.
     """
-    node = project.config.executor
+    node, trainer = project.config.executor, trainer or project.trainer_config
     most = workers or node.workers
     runs = study.load_plan() if specs is None else list(specs)
     with project.reporter.following(study, runs, on_event) as follow:
@@ -94,7 +97,7 @@ def train_pending(
             options = RayOptions(**node.ray_options())
             return on_ray(
                 study,
-                project.trainer_config,
+                trainer,
                 most,
                 follow,
                 options=options,
@@ -103,4 +106,4 @@ def train_pending(
             )
         from mixlaw.study.executor_local import run_pending
 
-        return run_pending(study, project.trainer_config, most, follow, specs=specs, retry_failed=retry_failed)
+        return run_pending(study, trainer, most, follow, specs=specs, retry_failed=retry_failed)

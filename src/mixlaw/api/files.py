@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mixlaw.api.costs import spent_in
 from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
 from mixlaw.api.facts import study_facts
@@ -235,7 +236,9 @@ def _facts(project: Project) -> dict[str, Any]:
     from mixlaw.api.evaluate import study_agreement
 
     found = study_agreement(project.study)
-    return study_facts(project) | ({"downstream": found} if found["models"] else {})
+    cost = spent_in(project.study)
+    facts = study_facts(project) | ({"cost": cost.to_json()} if cost else {})
+    return facts | ({"downstream": found} if found["models"] else {})
 
 
 def _project_of(path: Path) -> Project | None:

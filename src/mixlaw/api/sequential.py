@@ -86,8 +86,12 @@ def propose(
     decision = _decision(fit, solution, base_tokens, tokens_NK, seed)
     mixtures, regret = next_runs(decision, count, most_tokens, runs_left)
     if not mixtures:
-        return Proposal([], regret, "The tokens that may be spent are spent.")
-    return Proposal(mixtures, regret, f"The 95th percentile of the regret is {100 * p95:.2g} %: {len(mixtures)} more.")
+        return Proposal([], regret, "All tokens that the proxy runs may use are spent.")
+    return Proposal(
+        mixtures,
+        regret,
+        f"The 95th percentile of the regret is {100 * p95:.2g} %. Runs in the next batch: {len(mixtures)}.",
+    )
 
 
 @dataclass(frozen=True)
@@ -129,19 +133,19 @@ def propose_within(fit: Fit, solution: Solution, spending: Spending, terms: Term
     if terms.threshold is not None and (said := _sure_enough(solution, terms.threshold)):
         return Proposal([], [], said)
     if expected <= 0 or terms.count < 1:
-        what = "nothing is to be gained" if expected <= 0 else "the runs are spent"
+        what = "there is nothing to gain" if expected <= 0 else "no more runs are allowed"
         return Proposal([], [], f"The expected regret is {expected:.2g} nats; {what}.")
     found = further_runs(fit, solution, spending, terms)
     worth = f"The expected regret of {expected:.2g} nats is worth {percent(found.worth(expected))} of the final run"
     if not found.mixtures:
-        return Proposal([], found.regret_nats, f"{worth}; what may be spent is spent.")
+        return Proposal([], found.regret_nats, f"{worth}, but the limit of cost is reached.")
     gains = [found.worth(fall) for fall in found.falls]
     costs = [spending.cost(found.mixtures[:n]) / spending.final_tokens for n in range(1, len(found.mixtures) + 1)]
     best = int(np.argmax(np.subtract(gains, costs)))
     runs = f"{best + 1} more run{'s' if best else ''} for {percent(costs[best])}"
     if gains[best] <= costs[best]:
-        return Proposal([], found.regret_nats, f"{worth}; {runs} would take {percent(gains[best])} of that away.")
-    taken = f"{worth}; {runs} should take {percent(gains[best])} of that away."
+        return Proposal([], found.regret_nats, f"{worth}. Not worth it: {runs} would save {percent(gains[best])}.")
+    taken = f"{worth}. Worth it: {runs} should save {percent(gains[best])}."
     return Proposal(found.mixtures[: best + 1], found.regret_nats[: best + 2], taken)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.cost_curve import CostCurve, cost_curve
-from mixlaw.api.costs import Spent, spent_of
+from mixlaw.api.costs import Spent, save_prices, spent_in, spent_of
 from mixlaw.api.data_health import checks_of_study
 from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
@@ -166,6 +166,7 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     project = Project.open(config, note)
     specs, notes = project.design
     project.write_inputs()
+    save_prices(project)
     project.study.save_plan(specs)
     statuses = project.study.status(specs)
     measured = measured_noise(project.study)
@@ -216,6 +217,15 @@ def status(config: str | Path) -> RunStatuses:
         config: a mix.yaml or a study folder.
     """
     return RunStatuses(_study_of(config).status())
+
+
+def spent(config: str | Path) -> Spent | None:
+    """Return what a study's runs cost, as a share of the final run; None before they were planned.
+
+    Args:
+        config: a mix.yaml or a study folder.
+    """
+    return spent_in(_study_of(config))
 
 
 def data_checks(config: str | Path) -> list[Check]:

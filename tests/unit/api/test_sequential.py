@@ -99,24 +99,24 @@ def test_a_batch_is_trained_where_it_is_worth_more_than_it_costs(noisy) -> None:
     fit, solution = noisy
     regretted = replace(solution, expected_regret={"mean": 0.1, "p95": 0.3})
     proposal = propose_within(fit, regretted, SPENDING, TERMS)
-    assert proposal.mixtures and "should take" in proposal.reason
+    assert proposal.mixtures and "Worth it" in proposal.reason
     assert SPENDING.cost(proposal.mixtures) <= SPENDING.most_tokens
     # None is smaller than the base mixture of the first batch.
     assert min(sum(mixture.values()) for mixture in proposal.mixtures) >= 3 * 100_000 - 3
     # The same regret is not worth a run where the final run is a thousandth as large.
     cheap = replace(SPENDING, final_tokens=20_000)
     assert propose_within(fit, regretted, cheap, TERMS).mixtures == []
-    assert "would take" in propose_within(fit, regretted, cheap, TERMS).reason
+    assert "Not worth it" in propose_within(fit, regretted, cheap, TERMS).reason
 
 
 def test_batches_end_at_the_limit_and_where_nothing_is_left_to_gain(noisy) -> None:
     fit, solution = noisy
     regretted = replace(solution, expected_regret={"mean": 0.1, "p95": 0.3})
     spent = replace(SPENDING, most_tokens=10_000)
-    assert "what may be spent is spent" in propose_within(fit, regretted, spent, TERMS).reason
+    assert "the limit of cost is reached" in propose_within(fit, regretted, spent, TERMS).reason
     sure = replace(solution, expected_regret={"mean": 0.0, "p95": 0.0})
-    assert "nothing is to be gained" in propose_within(fit, sure, SPENDING, TERMS).reason
-    assert "runs are spent" in propose_within(fit, regretted, SPENDING, replace(TERMS, count=0)).reason
+    assert "nothing to gain" in propose_within(fit, sure, SPENDING, TERMS).reason
+    assert "no more runs are allowed" in propose_within(fit, regretted, SPENDING, replace(TERMS, count=0)).reason
     enough = replace(TERMS, threshold=0.5)
     assert "below 50 %" in propose_within(fit, regretted, SPENDING, enough).reason
     unknown = replace(solution, expected_regret={"mean": float("nan"), "p95": float("nan")})
