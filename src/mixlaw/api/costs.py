@@ -114,7 +114,9 @@ def spending_of(project: Project) -> Spending:
         )
     fit = project.config.fit
     # Further batches rest on draws of the law's parameters.
-    alone = fit.procedure != "joint" or (fit.law != "auto" and find(fit.law).law is None)
+    alone = fit.procedure != "joint" or (
+        fit.law != "auto" and find(fit.law, project.file and project.file.parent).law is None
+    )
     return Spending(
         prices.tokens_for(share),
         prices.evaluation_as_tokens,
