@@ -1,8 +1,10 @@
 """The sequential design with real training: it plans, trains, looks at the fit, trains more, and stops."""
 
+import json
 from pathlib import Path
 
-from mixlaw.api.sweep import plan, run
+from mixlaw.api.sweep import plan, run, spent
+from mixlaw.design import affordable
 from small_demo import write_small_demo
 
 
@@ -22,9 +24,31 @@ def test_batches_follow_the_fit_and_a_second_run_trains_nothing(tmp_path: Path) 
     result = run(config, workers=1, note=said.append)
     assert [status.state for status in result.statuses] == ["done"] * 10
     assert [status.name for status in result.statuses][7:] == ["next-1", "next-2", "base-model"]
-    assert any("next batch: 2" in line for line in said) and any("No more runs" in line for line in said)
+    assert any("next batch: 2" in line for line in said) and any("No more runs are allowed" in line for line in said)
 
     trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")}
     again = run(config)
     assert again.solution.weights == result.solution.weights
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")} == trained
+
+
+def test_the_default_design_trains_batches_within_its_limit_and_says_what_they_cost(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(affordable, "LEAST_RUN_TOKENS", 1_500)
+    config = write_small_demo(tmp_path / "demo")
+    text = config.read_text(encoding="utf-8")
+    start, end = text.index("  design: "), text.index("\n\ntrain:")
+    wished = "  design: auto\n  max_cost: 150%\n  seed: 0"
+    config.write_text(f"{text[:start]}{wished}{text[end:]}\nfit: {{law: transfer}}\n", encoding="utf-8")
+    said: list[str] = []
+    result = run(config, workers=1, note=said.append)
+    cost = spent(config)
+    assert cost is not None and cost.left.share == 0 and 0.9 < cost.done.share < 1.5
+    assert len(result.statuses) >= 9 and all(status.state == "done" for status in result.statuses)
+    assert sum("is worth" in line or "nothing to gain" in line for line in said) >= 1
+    # The last word is why no further run was trained.
+    assert any("Not worth it" in line or "limit of cost is reached" in line for line in said)
+    after = plan(config).curve
+    assert after is None or (after.measured and after.points[0].runs == len(result.statuses))
+    assert json.loads(result.written["report.json"].read_text())["cost"]["share_of_final_run"] == cost.done.share

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from mixlaw.api.noise import measured_noise
 from mixlaw.core.documents import read_document, write_document
+from mixlaw.core.errors import StudyError
 from mixlaw.core.run import RunRecord
+from mixlaw.design.extend import extend_design
+from mixlaw.design.information import NOISE_NATS
 from mixlaw.study.store import Study
+
+if TYPE_CHECKING:
+    from mixlaw.api.project import Project
 
 _FILE = "added.json"
 
@@ -99,3 +107,41 @@ def changed_domains(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> 
     """Whether some of the runs were made when the study had other domains."""
     now = {key for key in inputs if key.startswith("validation:")}
     return any({key for key in record.spec.inputs if key.startswith("validation:")} != now for record in records)
+
+
+def added_runs(project: Project) -> Added:
+    """Return a project's runs beyond its design; chosen and kept the first time that the domains are others."""
+    domains, kept = list(project.config.domains), project.kept
+    earlier, none = load_added(project.study, domains), Added(tuple(sorted(domains)))
+    if earlier is not None:
+        return earlier
+    if not changed_domains(kept, project.trainer_config.inputs):
+        return none
+    designed, _ = project.designed
+    if len(kept) < len(designed) / 2:
+        runs = tuple((f"new-{run.name}", dict(run.tokens)) for run in designed)
+        reason = f"{len(kept)} finished runs are too few to build on, so a whole design of the new domains is planned."
+    else:
+        done, seed = [record.tokens for record in kept], project.config.plan.seed
+        law = project.config.fit.law
+        noise = measured_noise(project.study) or NOISE_NATS
+        found = extend_design(
+            domains, done, project.available_tokens, project.base_tokens, law=law, seed=seed, noise_nats=noise
+        )
+        runs, reason = tuple(found.runs), found.message
+    added = Added(none.domains, True, runs, (reason,))
+    save_added(project.study, added)
+    return added
+
+
+def require_same_inputs(project: Project) -> None:
+    """Raise StudyError where the planned runs were made with another model, other settings or other data."""
+    now = project.trainer_config.inputs
+    for spec in project.study.load_plan():
+        changed = sorted(key for key, value in spec.inputs.items() if now.get(key, value) != value)
+        if changed:
+            raise StudyError(
+                f"The runs of {project.study.folder} were planned with another {', '.join(changed)} than the "
+                "configuration has now.",
+                "Run `mixlaw run` to train with the new configuration, or undo the change.",
+            )

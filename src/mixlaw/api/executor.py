@@ -10,6 +10,7 @@ from mixlaw.core.run import RunSpec
 from mixlaw.study.executors import Executor, Sweep, find_executor
 from mixlaw.study.status import RunEvent, RunStatus
 from mixlaw.study.store import Study
+from mixlaw.train.trainer_config import TrainerConfig
 
 
 def executor_of(project: Project, executor: str | None = None) -> Executor:
@@ -60,6 +61,7 @@ def train_pending(
     on_event: Callable[[RunEvent], None] | None = None,
     specs: Iterable[RunSpec] | None = None,
     retry_failed: bool = False,
+    trainer: TrainerConfig | None = None,
 ) -> list[RunStatus]:
     """Train the runs of a study that have no record, tell the trackers, and return the status of all.
 
@@ -71,14 +73,16 @@ def train_pending(
         on_event: called for everything that happens.
         specs: the runs; None for the whole plan.
         retry_failed: try every failed run again.
+        trainer: how; None for the project's.
 
     Raises:
         ConfigError, StudyError, DataError, MissingExtra: see `executor_of`, and the executors.
     """
+    trainer = trainer or project.trainer_config
     most = workers or project.config.executor.workers
     runs = study.load_plan() if specs is None else list(specs)
     with project.reporter.following(study, runs, on_event) as follow:
-        sweep = Sweep(study, project.trainer_config, most, follow, specs, retry_failed)
+        sweep = Sweep(study, trainer, most, follow, specs, retry_failed)
         return executor_of(project, executor).train(sweep)
 
 

@@ -166,12 +166,13 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _common(project: Project) -> dict[str, Any]:
     config = project.config
+    model = config.final_model or config.model
     return {
-        "model": config.model.name_or_path,
-        "revision": config.model.revision,
+        "model": model.name_or_path,
+        "revision": model.revision,
         "train": config.train.model_dump(),
         "seed": config.plan.seed,
-        "attention": config.model.attn_implementation,
+        "attention": model.attn_implementation,
     }
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mixlaw.api.costs import spent_in
 from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
-from mixlaw.api.facts import stored_parameters, study_facts
+from mixlaw.api.facts import study_facts
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
+from mixlaw.core.cost import Cost
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
 from mixlaw.core.notebook import Tabular
@@ -40,6 +42,7 @@ class Check(Tabular):
         checks: of the data, the failed ones first: PASS, WARN or FAIL with the remedy.
         overlap: which conversations domains have in common.
         likeness: name -> counts of near copies and phrases shared with validation (`mixlaw.data.near_copies`).
+        cost: of the runs, evaluations included, as a share of the final run.
     """
 
     domains: dict[str, Any]
@@ -52,6 +55,7 @@ class Check(Tabular):
     checks: list[HealthCheck] = field(default_factory=list)
     overlap: Overlap | None = None
     likeness: dict[str, dict[str, int]] = field(default_factory=dict)
+    cost: Cost | None = None
 
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
         """Return title, columns, rows and notes, with one row per domain."""
@@ -62,11 +66,6 @@ class Check(Tabular):
         title = f"{len(rows)} domains; {self.proxy_runs} proxy runs of {format_tokens(self.proxy_tokens)} tokens in all"
         said = [f"{c.status} {c.name}: {c.finding} {c.next_step}" for c in failing(self.checks)]
         return title, ["domain", "format", "rows", "tokens", "held out"], rows, [*said, *self.notes]
-
-    @property
-    def proxy_flop(self) -> float | None:
-        """Floating-point operations of all proxy runs, 6 per parameter and token."""
-        return None if self.parameters is None else 6.0 * self.parameters * self.proxy_tokens
 
 
 def check(config: str | Path, note: Note | None = None) -> Check:
@@ -93,10 +92,11 @@ def check(config: str | Path, note: Note | None = None) -> Check:
         sum(sum(spec.tokens.values()) for spec in specs),
         project.config.budget_tokens,
         notes,
-        stored_parameters(Path(project.config.model.name_or_path)),
+        project.prices.parameters,
         checks_of(data),
         Overlap.from_json(data["overlap"]),
         data["likeness"],
+        project.prices.runs([sum(spec.tokens.values()) for spec in specs]),
     )
 
 
@@ -240,7 +240,9 @@ def _facts(project: Project) -> dict[str, Any]:
     from mixlaw.api.evaluate import study_agreement
 
     found = study_agreement(project.study)
-    return study_facts(project) | ({"downstream": found} if found["models"] else {})
+    cost = spent_in(project.study)
+    facts = study_facts(project) | ({"cost": cost.to_json()} if cost else {})
+    return facts | ({"downstream": found} if found["models"] else {})
 
 
 def _project_of(path: Path) -> Project | None:

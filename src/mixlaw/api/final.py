@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mixlaw.api.executor import train_pending
 from mixlaw.api.facts import versions
 from mixlaw.api.mixture import Wanted, wanted_mixture
 from mixlaw.api.project import Note, Project
+from mixlaw.config import ModelNode
 from mixlaw.core.checksums import FILES, checksums, damage
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, StudyError
@@ -21,6 +22,8 @@ from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.report.cards import model_card
 from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
+from mixlaw.train.settings import model_fingerprint
+from mixlaw.train.trainer_config import TrainerConfig
 
 FACTS = "mixlaw.json"
 """In a model's folder: which run it is, what it has seen, its losses."""
@@ -79,24 +82,40 @@ def final(
     project = Project.open(config, note)
     wanted = wanted_mixture(project, budget_tokens, weights)
     seed = project.config.plan.seed if seed is None else seed
-    spec = RunSpec(
-        f"final-{wanted.name}", wanted.mixture.tokens, seed, project.trainer_config.inputs, "final", keep_model=True
-    )
+    trainer = _trainer(project)
+    spec = RunSpec(f"final-{wanted.name}", wanted.mixture.tokens, seed, trainer.inputs, "final", keep_model=True)
     folder = Path(out) if out is not None else project.study.folder / "models" / f"{wanted.name}-{spec.id[:8]}"
     if (there := _existing(folder, spec)) is not None:
         return Final(folder, there, False)
     study = final_study(project.study)
     study.add_to_plan([spec])
-    (status,) = train_pending(project, study, workers=1, on_event=on_event, specs=[spec], retry_failed=retry_failed)
+    (status,) = train_pending(
+        project, study, workers=1, on_event=on_event, specs=[spec], retry_failed=retry_failed, trainer=trainer
+    )
     record, model = study.record(spec), study.model_folder(spec)
     if record is None or model is None:
         raise StudyError(
             f"The final training failed: {status.reason}",
             "Fix the cause, then run the command again with --retry-failed.",
         )
+    if project.final_settings is not None:
+        wanted = replace(wanted, predicted={})  # those losses are of the proxies' model
     facts = _facts(project, wanted, record)
     _assemble(model, folder, facts, _card(project, wanted, record))
     return Final(folder, facts, True)
+
+
+def _model(project: Project) -> ModelNode:
+    """Return the model that is trained: the final one where it is another than the proxies'."""
+    return project.config.final_model or project.config.model
+
+
+def _trainer(project: Project) -> TrainerConfig:
+    """Return how it is trained: as the proxies are, from the final model."""
+    config, final = project.trainer_config, project.final_settings
+    if final is None:
+        return config
+    return replace(config, model=final, inputs={**config.inputs, "model": model_fingerprint(final)})
 
 
 def _existing(folder: Path, spec: RunSpec) -> dict[str, Any] | None:
@@ -121,7 +140,7 @@ def _facts(project: Project, wanted: Wanted, record: RunRecord) -> dict[str, Any
     return {
         "run": record.spec.name,
         "id": record.spec.id,
-        "base_model": Path(project.config.model.name_or_path).name,
+        "base_model": Path(_model(project).name_or_path).name,
         "trainer": project.config.train.trainer,
         "budget_tokens": wanted.mixture.budget_tokens,
         "weights": dict(wanted.mixture.weights),
@@ -137,7 +156,7 @@ def _facts(project: Project, wanted: Wanted, record: RunRecord) -> dict[str, Any
 def _card(project: Project, wanted: Wanted, record: RunRecord) -> str:
     weights = ",".join(f"{name}={share!r}" for name, share in wanted.mixture.weights.items())
     return model_card(
-        project.config,
+        project.config.model_copy(update={"model": _model(project)}),
         record.tokens,
         {target: loss.loss_nats for target, loss in record.losses.items()},
         wanted.predicted,

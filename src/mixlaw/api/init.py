@@ -20,15 +20,15 @@ from mixlaw.core.tokens import format_tokens, parse_tokens
 
 Note = Callable[[str], None]
 
-BASE_TOKENS = 30_000
-"""Of each domain in the base run, where the data allow: with fewer, seeds differ as much as mixtures (docs/lab.md)."""
+_MOST_EVALUATED, _FEWEST_EVALUATED = 200, 32
+"""Validation rows of each domain after each run: the first where that costs at most a third of the run. No data."""
 
 _SAMPLE_ROWS = 200
+_SURELY = 0.8
+"""Of the limit: a plan that should cost no more will keep to it, though tokens are only estimated here. No data."""
+
 _COMMENT = 34
 """Where comments begin."""
-
-_MEAN_RUN = 1.2
-"""Mean of a domain's tokens over base_tokens, where they are spread evenly in their logarithm from a third to 3."""
 
 _CHARACTERS_A_TOKEN = 4.0
 _TOKENS_A_TURN = 6
@@ -109,10 +109,9 @@ def init(
     if len(found) == 1:
         note("There is only one domain, so there is nothing to mix. Give one path for each domain.")
     budget = _round(sum(f.training_tokens for f in found)) if budget_tokens is None else parse_tokens(budget_tokens)
-    base = _base_tokens(found, budget)
     if model is None:
         _copy_model(bundled, out.parent / "tiny_base", force)
-    write_text(out, _text(found, out, model, budget, base))
+    write_text(out, _text(found, out, model, budget))
     return out
 
 
@@ -199,14 +198,26 @@ def _token_counter(folder: Path) -> Callable[[str], float]:
     return lambda text: len(tokenizer.encode(text).ids)
 
 
-def _base_tokens(found: Sequence[Found], budget: int) -> int:
-    """Return tokens per domain of the base run: the design's default, but not fewer than show a difference."""
-    from mixlaw.design.planning import default_base_tokens
-    from mixlaw.design.ranges import SPAN
+def _plan_lines(found: Sequence[Found], budget: int) -> dict[str, str]:
+    """Return what the template says of the plan and of evaluations: what they cost follows from the budget."""
+    from mixlaw.core.cost import percent
+    from mixlaw.design.affordable import DEFAULT_SHARE, LEAST_RUN_TOKENS, Planner, Spending, fewest_runs
 
     available = {f.name: max(1, int(f.training_tokens)) for f in found}
-    room = min(budget / len(found), min(available.values())) / SPAN
-    return _round(max(default_base_tokens(available, budget), min(BASE_TOKENS, room)))
+    row_tokens = sum(f.tokens / f.rows for f in found)
+    runs = fewest_runs(len(found))
+    # An evaluation of as many tokens as the run costs a third of it, so this much leaves three quarters for training.
+    size = max(0.75 * DEFAULT_SHARE * budget / runs, LEAST_RUN_TOKENS)
+    rows = int(min(max(size / row_tokens, _FEWEST_EVALUATED), _MOST_EVALUATED))
+    evaluation = rows * row_tokens / 3
+    start = Planner(available, budget, Spending(DEFAULT_SHARE * budget, evaluation, budget)).start()
+    cost = sum(sum(tokens.values()) + evaluation for _, tokens in start.mixtures) / budget
+    limit = f"  max_cost: {100 * DEFAULT_SHARE:g}%"
+    return {
+        "spent": f"{len(start.mixtures)} at first, about {percent(cost)} of the final run",
+        "limit": (limit if cost <= _SURELY * DEFAULT_SHARE else f"  # {limit.strip()}").ljust(_COMMENT),
+        "rows": f"  eval_rows: {rows}".ljust(_COMMENT),
+    }
 
 
 def _round(tokens: float) -> int:
@@ -230,7 +241,7 @@ def _copy_model(bundled: Path, folder: Path, force: bool) -> None:
         shutil.copyfile(source, target)
 
 
-def _text(found: Sequence[Found], out: Path, model: str | None, budget: int, base: int) -> str:
+def _text(found: Sequence[Found], out: Path, model: str | None, budget: int) -> str:
     lines, folder = [], out.parent
     for f in found:
         # Paths in a mix.yaml are relative to its folder.
@@ -246,18 +257,14 @@ def _text(found: Sequence[Found], out: Path, model: str | None, budget: int, bas
         if Path(model).is_dir() and not local.startswith("."):
             local = f"./{local}"
         named = _MODEL_GIVEN.format(model=_yaml_text(local))
-    runs = 1 + 4 * len(found)
     return _TEMPLATE.format(
         # Named after the file, so that two files in one folder have two studies.
         study=f"study: {_yaml_text(f'studies/{out.stem}')}".ljust(_COMMENT),
         model=named,
         domains="\n".join(lines),
         budget=f"budget_tokens: {format_tokens(budget)}".ljust(_COMMENT),
-        base=f"  base_tokens: {format_tokens(base)}".ljust(_COMMENT),
-        more=f"# runs: {runs}".ljust(_COMMENT - 2),
-        runs=runs,
-        spent=format_tokens(runs * len(found) * base * _MEAN_RUN),
         train=_TRAIN_BUNDLED if model is None else _TRAIN_GIVEN,
+        **_plan_lines(found, budget),
     )
 
 
@@ -302,18 +309,19 @@ domains:                           # JSONL, JSON, CSV, Parquet, folders of them,
 validation: {{rows: 500}}            # rows of each domain held out for validation; at most a fifth of the domain
 {budget} # training tokens of the final run; `mixlaw solve` also answers for others
 
-plan:                              # the proxy runs: {runs} of them, about {spent} tokens in all
-  design: auto                     # auto | perturbation | space_filling | grid | simplex_lattice | dirichlet
-                                   # | d_optimal | g_optimal | sequential (batches until the decision is sure)
-{base} # tokens of each domain in the base run; other runs have from a third to 3 times
-  {more} # default: 1 + 4 per domain; for sequential the maximum, default twice that
+plan:                              # the proxy runs: {spent}
+  design: auto                     # auto (by max_cost) | perturbation | space_filling | grid | simplex_lattice
+                                   # | dirichlet | d_optimal | g_optimal | sequential
+{limit} # of the final run's cost: the most that all runs may cost, evaluations included
+  # base_tokens: 30k               # instead of max_cost: tokens of each domain in the base run; other runs have from
+                                   # a third to 3 times that. And runs: how many, by default 1 + 4 per domain
   # replicates: 2                  # repeats with other seeds: the base run and one-sided ones
   seed: 0
 
 train:                             # named as in Hugging Face transformers
 {train}
   num_train_epochs: 1
-  eval_rows: 200                   # validation rows per domain after each run
+{rows} # validation rows per domain after each run; they cost, too
 
 solve:
   objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}

@@ -6,6 +6,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
+from mixlaw.api.cost_curve import CostCurve
+from mixlaw.api.costs import Spent
 from mixlaw.core.notebook import Tabular, shares
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
@@ -26,6 +28,8 @@ class Plan(Tabular):
             any is trained (`mixlaw.design.decision.regret_curve`).
         noise_nats: standard deviation of a loss between runs of one mixture, which the expected regret rests on.
         noise_measured: whether it was measured in finished runs of the study; otherwise it is an assumption.
+        cost: of the runs, as a share of the final run.
+        curve: cost against expected regret, where number and size of the runs follow from what they may cost.
     """
 
     runs: list[RunSpec]
@@ -35,6 +39,8 @@ class Plan(Tabular):
     regret_nats: list[float] = field(default_factory=list)
     noise_nats: float = NOISE_NATS
     noise_measured: bool = False
+    cost: Spent | None = None
+    curve: CostCurve | None = None
 
     def _drawn(self) -> tuple[Any, ...]:
         title, columns, rows, notes = self.table()
@@ -54,6 +60,8 @@ class Plan(Tabular):
         domains = list(self.runs[0].tokens) if self.runs else []
         base = " and the base model" if len(self.trained) < len(rows) else ""
         title = f"{len(self.trained)} runs{base}, {format_tokens(self.spent[-1])} training tokens"
+        if self.cost is not None:
+            title += f": {self.cost.total}"
         return title, ["run", *domains, "total", "state"], rows, self.notes
 
     @property
@@ -84,6 +92,8 @@ class Plan(Tabular):
             "total_tokens": sum(s.tokens for s in self.statuses),
             "pending": sum(s.state != "done" for s in self.statuses),
             "estimated_s": self.estimated_s,
+            "cost": self.cost and self.cost.to_json(),
+            "cost_curve": self.curve and self.curve.to_json(),
             "expected_regret": [
                 {"runs": n, "tokens": tokens, "nats": regret}
                 for n, (tokens, regret) in enumerate(zip(self.spent, self.regret_nats, strict=False))

@@ -9,23 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.base_model import base_run
-from mixlaw.api.changed_domains import Added, changed_domains, comparable, load_added, save_added
+from mixlaw.api.changed_domains import Added, added_runs, comparable, require_same_inputs
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
+from mixlaw.api.costs import final_settings, is_limited, prices_of, require_within, said_of_final, spending_of
 from mixlaw.api.facts import records_table
-from mixlaw.api.noise import measured_noise
 from mixlaw.api.possible import require_possible
 from mixlaw.config import Config, load_config
+from mixlaw.core.cost import Prices
 from mixlaw.core.documents import write_document
 from mixlaw.core.domain import Domain
-from mixlaw.core.errors import StudyError
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.data.chat import ChatTokenizer, load_tokenizer
 from mixlaw.data.prepare import DomainTokens, prepare_domains
 from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
-from mixlaw.design.extend import extend_design
-from mixlaw.design.information import NOISE_NATS
+from mixlaw.design.affordable import Planner, Spending, Start
 from mixlaw.design.planning import default_base_tokens
 from mixlaw.design.repetition import matched_pools, repetition_notes
 from mixlaw.fit import Fit
@@ -85,6 +84,11 @@ class Project:
     def model_settings(self) -> ModelSettings:
         """The base model."""
         return ModelSettings(**self.config.model.model_dump())
+
+    @cached_property
+    def final_settings(self) -> ModelSettings | None:
+        """The final model, where it is another one than the proxies'."""
+        return final_settings(self)
 
     @cached_property
     def train_settings(self) -> TrainSettings:
@@ -185,12 +189,41 @@ class Project:
             plan.batch,
             plan.threshold,
             self.config.fit.law,
+            self.spending if self.is_limited else None,
         )
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether number and size of the runs follow from what they may cost."""
+        return is_limited(self.config.plan)
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether batches follow the first runs."""
+        return self.is_limited or self.config.plan.design == "sequential"
+
+    @cached_property
+    def start(self) -> Start:
+        """The first batch within a limit."""
+        budget, seed = self.config.budget_tokens, self.config.plan.seed
+        return Planner(self.available_tokens, budget, self.spending, seed).start(self.config.plan.runs)
 
     @property
     def base_tokens(self) -> int:
         """Tokens of every domain in the middle of the design."""
+        if self.is_limited:
+            return self.start.base_tokens
         return self.config.plan.base_tokens or default_base_tokens(self.available_tokens, self.config.budget_tokens)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What each run costs beside the final run."""
+        return prices_of(self)
+
+    @cached_property
+    def spending(self) -> Spending:
+        """What the proxy runs may cost."""
+        return spending_of(self)
 
     @cached_property
     def reporter(self) -> Reporter:
@@ -214,18 +247,19 @@ class Project:
             DesignError: the runs are impossible.
         """
         seed = self.config.plan.seed
-        added, kept = self.added, self._kept
+        added, kept = self.added, self.kept
         specs: list[RunSpec] = []
         if added.instead:
             notes = [f"{len(kept)} finished runs stay: they were made with the same model, settings and data."]
             specs = [record.spec for record in kept]
         else:
-            runs, notes = self._designed
+            runs, notes = self.designed
             specs = [self._proxy(run.name, run.tokens, seed + run.replicate) for run in runs]
         there = {spec.id for spec in specs}
         more = [self._proxy(name, tokens, seed) for name, tokens in added.runs]
         specs += [spec for spec in more if spec.id not in there]
-        return specs, [*notes, *added.reasons, *repetition_notes(specs)]
+        require_within(self, specs)
+        return specs, [*notes, *said_of_final(self), *added.reasons, *repetition_notes(specs)]
 
     @property
     def planned(self) -> tuple[list[RunSpec], list[str]]:
@@ -243,36 +277,16 @@ class Project:
     @property
     def added(self) -> Added:
         """The runs beyond the design; chosen and kept the first time that the domains are others than before."""
-        domains, kept = list(self.config.domains), self._kept
-        earlier, none = load_added(self.study, domains), Added(tuple(sorted(domains)))
-        if earlier is not None:
-            return earlier
-        if not changed_domains(kept, self.trainer_config.inputs):
-            return none
-        designed, _ = self._designed
-        if len(kept) < len(designed) / 2:
-            runs = tuple((f"new-{run.name}", dict(run.tokens)) for run in designed)
-            reason = (
-                f"{len(kept)} finished runs are too few to build on, so a whole design of the new domains is planned."
-            )
-        else:
-            done, seed = [record.tokens for record in kept], self.config.plan.seed
-            law = self.config.fit.law
-            noise = measured_noise(self.study) or NOISE_NATS
-            found = extend_design(
-                domains, done, self.available_tokens, self.base_tokens, law=law, seed=seed, noise_nats=noise
-            )
-            runs, reason = tuple(found.runs), found.message
-        added = Added(none.domains, True, runs, (reason,))
-        save_added(self.study, added)
-        return added
+        return added_runs(self)
 
     @cached_property
-    def _kept(self) -> list[RunRecord]:
+    def kept(self) -> list[RunRecord]:
+        """The finished runs that can be fitted with those of this configuration."""
         return comparable(self.study.all_records(), self.trainer_config.inputs)
 
     @cached_property
-    def _designed(self) -> tuple[list[PlannedRun], list[str]]:
+    def designed(self) -> tuple[list[PlannedRun], list[str]]:
+        """The first runs of the design, and sentences about it."""
         plan = self.config.plan
         self.solve_wishes.constraints.polytope(tuple(self.config.domains), self.config.budget_tokens)
         return design_runs(
@@ -296,15 +310,7 @@ class Project:
 
         A fit and a solution know nothing of that: what is written from them would carry the new configuration's name.
         """
-        now = self.trainer_config.inputs
-        for spec in self.study.load_plan():
-            changed = sorted(key for key, value in spec.inputs.items() if now.get(key, value) != value)
-            if changed:
-                raise StudyError(
-                    f"The runs of {self.study.folder} were planned with another {', '.join(changed)} than the "
-                    "configuration has now.",
-                    "Run `mixlaw run` to train with the new configuration, or undo the change.",
-                )
+        require_same_inputs(self)
 
     def solve(self, fitted: Fit, budget_tokens: int | None = None) -> Solution:
         """Return the solution of a fit of the study's runs, under its bounds; solved once for each fit and budget.

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mixlaw.api.changed_domains import save_added
 from mixlaw.api.changed_settings import runs_lost
+from mixlaw.api.cost_curve import cost_curve
+from mixlaw.api.costs import Spent, save_prices, spent_in, spent_of
 from mixlaw.api.data_health import checks_of_study
 from mixlaw.api.executor import estimated_s, require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
@@ -17,7 +18,7 @@ from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.plan import Plan
 from mixlaw.api.project import Note, Project
-from mixlaw.api.sequential import THRESHOLD, propose
+from mixlaw.api.sequential import extend
 from mixlaw.api.tracked import solution_values
 from mixlaw.api.workers import study_of, workers_of
 from mixlaw.core.errors import FitError
@@ -26,7 +27,6 @@ from mixlaw.core.run import RunSpec
 from mixlaw.design.decision import regret_curve
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.knowledge import Knowledge, laws_for
-from mixlaw.design.sequential import most_runs, sequential_tokens
 from mixlaw.fit import Fit
 from mixlaw.report.verdicts import Check
 from mixlaw.solve import Solution
@@ -85,12 +85,14 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     if lost := runs_lost(project, specs):
         project.warn(lost)
     project.write_inputs()
+    save_prices(project)
     project.study.save_plan(specs)
     statuses = project.study.status(specs)
     measured = measured_noise(project.study)
     noise = NOISE_NATS if measured is None else measured
     left_s, regret = estimated_s(statuses, project.config.executor), _regret(project, specs, noise)
-    return Plan(specs, statuses, notes, left_s, regret, noise, measured is not None)
+    cost, curve = spent_of(project.prices, project.study, statuses), cost_curve(project)
+    return Plan(specs, statuses, notes, left_s, regret, noise, measured is not None, cost, curve)
 
 
 def train(
@@ -137,6 +139,15 @@ def status(config: str | Path) -> RunStatuses:
     return RunStatuses(replace(s, where=where.get(s.name, "")) for s in study_of(config).status())
 
 
+def spent(config: str | Path) -> Spent | None:
+    """Return what a study's runs cost, as a share of the final run; None before they were planned.
+
+    Args:
+        config: a mix.yaml or a study folder.
+    """
+    return spent_in(study_of(config))
+
+
 def data_checks(config: str | Path) -> list[Check]:
     """Return the checks of a study's data as it was when the runs were planned; none before that.
 
@@ -166,7 +177,7 @@ def run(
         statuses = train(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=on_event)
         # Another process may be doing the same: it is waited for, and what it has written is found.
         with alone(project.study, project.note):
-            sequential = project.config.plan.design == "sequential"
+            sequential = project.is_sequential
             if sequential and len(project.planned[0]) > len(statuses):
                 continue  # it has planned the next batch meanwhile
             fitted, solution = _fit_what_is_left(project, statuses)
@@ -218,30 +229,6 @@ def _fit_what_is_left(project: Project, statuses: list[RunStatus]) -> tuple[Fit,
         if failures:
             raise too_many_failed(statuses, error) from error
         raise
-
-
-def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
-    """Plan the next batch of a sequential design; return whether there is one."""
-    wishes, plan, runs = project.wishes, project.config.plan, project.design[0]
-    domains = project.available_tokens
-    most = plan.runs or most_runs(len(domains))
-    caps = list(map(float, domains.values()))
-    limit = sequential_tokens(list(domains), project.base_tokens, most, wishes.proxy_tokens, caps)
-    proposal = propose(
-        fitted.of_domains(list(domains)),
-        solution,
-        project.base_tokens,
-        min(wishes.batch or max(3, len(domains)), most - len(runs)),
-        available=domains,
-        most_tokens=limit - sum(sum(run.tokens.values()) for run in runs),
-        runs_left=most - len(runs),
-        threshold=wishes.threshold or THRESHOLD,
-        seed=plan.seed,
-    )
-    project.note(proposal.reason)
-    if proposal.mixtures:
-        save_added(project.study, project.added.and_then(proposal.mixtures, proposal.reason))
-    return bool(proposal.mixtures)
 
 
 def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[float]:

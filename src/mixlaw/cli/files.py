@@ -128,10 +128,9 @@ def check(
     _show_data(found)
     for text in found.notes:
         note(text)
-    share, tokens = 100 * found.proxy_tokens / found.budget_tokens, format_tokens(found.proxy_tokens)
-    cost = f"{found.proxy_runs} proxy runs, {tokens} training tokens: {share:.0f} % of the budget"
-    if found.proxy_flop is not None:
-        cost += f"; {found.proxy_flop:.1e} floating-point operations (6 per parameter and token)"
+    cost = f"{found.proxy_runs} proxy runs, {format_tokens(found.proxy_tokens)} training tokens: {found.cost}"
+    if found.cost and found.cost.flop is not None:
+        cost += f"; {found.cost.flop:.1e} floating-point operations, evaluations included"
     for line in wrapped(stdout(), cost):
         stdout().print(line)
     finish({}, f"mixlaw run {config}")
@@ -145,7 +144,8 @@ def _as_json(found: Any) -> dict[str, Any]:
         "proxy_tokens": found.proxy_tokens,
         "budget_tokens": found.budget_tokens,
         "parameters": found.parameters,
-        "proxy_flop": found.proxy_flop,
+        "proxy_flop": found.cost and found.cost.flop,
+        "cost": found.cost and found.cost.to_json(),
         "notes": found.notes,
         "checks": [asdict(check) for check in found.checks],
         "overlap": found.overlap.to_json() if found.overlap else None,

@@ -62,6 +62,7 @@ def demo(
 
 
 def _run(config: Path, executor: str | None, workers: int | None, retry_failed: bool, as_json: bool) -> None:
+    from mixlaw.api.costs import spent_in
     from mixlaw.api.project import Project
     from mixlaw.api.sweep import run as run_study
 
@@ -69,6 +70,7 @@ def _run(config: Path, executor: str | None, workers: int | None, retry_failed: 
     project = Project.open(config, None if as_json else note)
     with SweepLine(as_json) as line:
         result = run_study(project, executor=executor, workers=workers, retry_failed=retry_failed, on_event=line)
+    cost = spent_in(project.study)
     if as_json:
         print_json(
             {
@@ -78,6 +80,7 @@ def _run(config: Path, executor: str | None, workers: int | None, retry_failed: 
                 "manifest": result.manifest,
                 "written": result.written,
                 "wall_s": round(time.monotonic() - began, 1),
+                "cost": cost and cost.to_json(),
                 "warnings": project.warnings,
             }
         )
@@ -85,6 +88,8 @@ def _run(config: Path, executor: str | None, workers: int | None, retry_failed: 
         show_solution(result.solution)
         took = duration(time.monotonic() - began)
         note(f"{len(result.statuses) - len(result.failed)} of {len(result.statuses)} runs done; {took}")
+        if cost is not None:
+            note(f"cost: {cost}")
         report, mixture = near(result.written["report.html"]), near(result.written["mixture"])
         finish(result.written, f"open {report}, then train on the files in {mixture}")
     if result.failed:
@@ -106,7 +111,9 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
         print_json(result.to_json())
         return
     table(*result.table()[:3])
-    if result.regret_nats:
+    if result.curve is not None:
+        table(*result.curve.table())
+    elif result.regret_nats:
         last = len(result.trained)
         shown = sorted({0, *(round(last * part / 4) for part in (1, 2, 3, 4))})
         table(
@@ -215,7 +222,7 @@ def status(
         mixlaw status mix.yaml
         mixlaw status mix.yaml --watch
     """
-    from mixlaw.api.sweep import data_checks
+    from mixlaw.api.sweep import data_checks, spent
     from mixlaw.api.sweep import status as states
     from mixlaw.api.workers import workers_of
 
@@ -226,13 +233,22 @@ def status(
         while not _settled(statuses):
             time.sleep(_WATCH_EVERY_S)
             statuses = states(config)
-    checks, clusters = data_checks(config), workers_of(config)
+    checks, cost, clusters = data_checks(config), spent(config), workers_of(config)
     if as_json:
         facts = {key: value for workers in clusters for key, value in workers.facts.items()}
         data = [asdict(check) for check in checks]
-        print_json({"runs": [status.to_json() for status in statuses], "data_checks": data, "workers": facts})
+        print_json(
+            {
+                "runs": [status.to_json() for status in statuses],
+                "data_checks": data,
+                "cost": cost and cost.to_json(),
+                "workers": facts,
+            }
+        )
         return
     table(*_states(statuses))
+    if cost is not None:
+        note(f"cost: {cost}")
     for text in (text for workers in clusters for text in workers.notes):
         note(text)
     show_checks(checks)

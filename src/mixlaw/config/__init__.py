@@ -17,10 +17,11 @@ from pydantic import (
 
 from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
+from mixlaw.config.plan import PlanNode
 from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
 from mixlaw.config.train import Train, TrainNode, train_keys, train_problem
-from mixlaw.config.values import Percent, Share, TokenList, Tokens
+from mixlaw.config.values import Percent, Share, Tokens
 from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
@@ -43,37 +44,6 @@ class ValidationNode(Node):
     """What the losses are measured on: rows held out of each domain."""
 
     rows: Annotated[int, Field(ge=1)] = 500
-
-
-def _known_design(value: str) -> str:
-    from mixlaw.design.planning import design_names
-
-    if value not in design_names():
-        *others, last = map(repr, design_names())
-        raise ValueError(f"Input should be {', '.join(others)} or {last}")
-    return value
-
-
-class PlanNode(Node):
-    """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
-
-    With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
-    With `base_model` the model is evaluated once as it is, a run of no tokens; `auto`: where the trainer can.
-    """
-
-    design: Annotated[str, AfterValidator(_known_design)] = "auto"
-    runs: Annotated[int, Field(ge=1)] | None = None
-    base_tokens: Tokens | None = None
-    replicates: Annotated[int, Field(ge=0)] = 0
-    levels: list[Annotated[float, Field(gt=0)]] | None = None
-    run_tokens: TokenList | None = None
-    min_share: Share | None = None
-    proxy_tokens: Tokens | None = None
-    batch: Annotated[int, Field(ge=1)] | None = None
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    match_epochs: bool = True
-    base_model: bool | Literal["auto"] = "auto"
-    seed: Annotated[int, Field(gt=-(2**63), lt=2**63)] = 0
 
 
 def _known_law(value: str, info: ValidationInfo) -> str:
@@ -129,6 +99,7 @@ class Config(Node):
 
     study: Path_
     model: ModelNode
+    final_model: ModelNode | None = None
     collection: CollectionNode | None = None
     domains: dict[str, DomainNode]
     validation: ValidationNode = ValidationNode()
@@ -328,5 +299,15 @@ def _resolved(config: Config, folder: Path) -> Config:
     train = config.train
     if train.trainer_class.working_directory != "unused":
         train = train.model_copy(update={"working_directory": str((folder / train.folder.expanduser()).resolve())})
-    resolved = {"collection": collection, "domains": domains, "model": model, "study": study, "train": train}
+    final = config.final_model
+    if final is not None:
+        final = final.model_copy(update={"name_or_path": local(final.name_or_path)})
+    resolved = {
+        "final_model": final,
+        "collection": collection,
+        "domains": domains,
+        "model": model,
+        "study": study,
+        "train": train,
+    }
     return config.model_copy(update=resolved)

@@ -68,6 +68,7 @@ _SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _COUNTS, "
 }
 _LOSS = {"nats": NOT_NEGATIVE, "count": SOME, "bytes?": COUNT}
 _ADDED = {"domains": [str], "instead": bool, "runs": [{"name": str, "tokens": _COUNTS}], "reasons": [str]}
+_PRICES = {"budget_tokens": SOME, "evaluation_tokens": COUNT, "kind": str, "final_kind": str}
 _TRAINER = {"trainer": str, "model": dict, "train": dict, "inputs": _TEXTS, "options?": dict, "folder?": str}
 _INTERVAL, _REGRET = dict.fromkeys(("mean", "low", "high"), float), dict.fromkeys(("mean", "p95"), float)
 _BASELINE = {"weights": {EACH: SHARE}, "predicted": {EACH: _INTERVAL}, "total_loss": float, "regret": _REGRET}
@@ -104,6 +105,7 @@ KINDS = {
     "plan": Kind("plan.json", _PLAN, {"runs": [_SPEC]}),
     "origin": Kind("origin.json", "Delete it; mixlaw writes it again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
+    "prices": Kind("prices.json", "Delete it and run `mixlaw plan mix.yaml`, which writes it again.", _PRICES),
     "added": Kind("added.json", "Delete it; the runs are then chosen again.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
     "fit_inputs": Kind("fit_inputs.json", "Delete it; the runs are then fitted again.", {"inputs": str, "fit": str}),

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -66,23 +67,48 @@ class Decision:
     def regret_factors(self) -> list[np.ndarray]:
         """Return A of each law, (S, F, P)."""
         laws, draws = self.choice.knowledge.laws, self.choice.draws
-        shares = self.choice.posteriors().shares
-        basis_KF = _directions(self.weights_K)
-        tokens_K = self.weights_K * self.budget_tokens / self.choice.unit
         parts = [
-            g * _slope_change(law, theta, tokens_K, basis_KF)
+            g * _slope_change(law, theta, self._tokens_K, self._basis_KF)
             for g, law, theta in zip(self.importance_J, laws, draws, strict=True)
         ]
+        return [self._root_FF @ part for part in parts]
+
+    def bend(self, drift: float) -> float:
+        """Return the expected regret, nats an e-fold squared, of curves that bend beyond the largest run.
+
+        A curve whose part that tokens lower is off by a factor 1 + drift z x, z standard normal and x the distance of
+        the budget from the largest run in e-folds, has another slope along the simplex: 1/2 (drift x)^2 |H^-1/2 g|^2,
+        summed over the laws and averaged over draws, is the regret. Returned is that of x = 1.
+        """
+        laws, draws, total = self.choice.knowledge.laws, self.choice.draws, float(self._tokens_K.sum())
+        found = 0.0
+        for g, share, law, theta in zip(self.importance_J, self.choice.posteriors().shares, laws, draws, strict=True):
+            slopes_SF = g * law.gradient(theta, self._tokens_K[None])[:, 0] @ self._basis_KF * total
+            found += share * float((np.nan_to_num(slopes_SF @ self._root_FF) ** 2).sum(axis=1).mean())
+        return 0.5 * drift**2 * found
+
+    @cached_property
+    def _basis_KF(self) -> np.ndarray:
+        return _directions(self.weights_K)
+
+    @cached_property
+    def _tokens_K(self) -> np.ndarray:
+        return self.weights_K * self.budget_tokens / self.choice.unit
+
+    @cached_property
+    def _root_FF(self) -> np.ndarray:
+        """H^-1/2."""
+        laws, draws = self.choice.knowledge.laws, self.choice.draws
+        shares = self.choice.posteriors().shares
         curvatures = [
-            g * share * _curvature(law, theta, tokens_K, basis_KF)
+            g * share * _curvature(law, theta, self._tokens_K, self._basis_KF)
             for g, share, law, theta in zip(self.importance_J, shares, laws, draws, strict=True)
         ]
         curvature_FF = np.sum(curvatures, axis=0)
         values, vectors = np.linalg.eigh(0.5 * (curvature_FF + curvature_FF.T))
         # A direction without curvature would have infinite regret for any slope: it is held to a little of the others'.
         values = np.maximum(values, max(_LEAST_CURVATURE, _LEAST_OF_LARGEST * float(values.max(initial=0.0))))
-        root_FF = (vectors / np.sqrt(values)) @ vectors.T
-        return [root_FF @ part for part in parts]
+        return (vectors / np.sqrt(values)) @ vectors.T
 
 
 def expected_regret(posteriors: Posteriors, regret_factors: Sequence[np.ndarray]) -> float:
@@ -95,25 +121,36 @@ def expected_regret(posteriors: Posteriors, regret_factors: Sequence[np.ndarray]
 
 
 def next_runs(
-    decision: Decision, count: int, most_tokens: float = np.inf, runs_left: int | None = None
+    decision: Decision,
+    count: int,
+    most_tokens: float = np.inf,
+    runs_left: int | None = None,
+    evaluation_tokens: float = 0.0,
+    drift: float = 0.0,
 ) -> tuple[list[dict[str, int]], list[float]]:
     """Return up to `count` mixtures chosen one by one, and the expected regret (nats) before them and after each.
 
     Args:
         decision: what is to be decided.
         count: how many runs at most.
-        most_tokens: of all of them together.
+        most_tokens: of all of them together, evaluations included.
         runs_left: how many runs there may still be, these included. What a run costs is then the share that it takes
             of the tokens that are left plus the share of the runs, so that neither is spent long before the other;
             None: its tokens.
+        evaluation_tokens: training tokens that cost as much as the evaluation of a run.
+        drift: by which part a curve may be off an e-fold beyond the largest run (`Decision.bend`); 0: only the
+            parameters count.
     """
     choice = decision.choice
     posteriors, factors = choice.posteriors(), decision.regret_factors()
-    cost_N = choice.tokens_NK.sum(axis=1).astype(float)
-    mixtures, regret, left = [], [expected_regret(posteriors, factors)], most_tokens
+    cost_N = choice.tokens_NK.sum(axis=1) + float(evaluation_tokens)
+    far_N = beyond(choice.tokens_NK.sum(axis=1), decision.budget_tokens)
+    bend, far = decision.bend(drift) if drift else 0.0, largest_distance(decision)
+    mixtures, regret, left = [], [expected_regret(posteriors, factors) + bend * far**2], most_tokens
     for _ in range(count):
         gains = [s * _gain(p, A) for s, p, A in zip(posteriors.shares, posteriors.parts, factors, strict=True)]
-        gain_N = np.sqrt(np.sum(gains, axis=0) * posteriors.gain())
+        gain_N = np.sum(gains, axis=0) + bend * (far**2 - np.minimum(far_N, far) ** 2)
+        gain_N = np.sqrt(gain_N * posteriors.gain())
         price_N = cost_N
         if runs_left is not None and np.isfinite(left) and left > 0:
             price_N = cost_N / left + 1 / max(runs_left - len(mixtures), 1)
@@ -123,9 +160,21 @@ def next_runs(
             break
         posteriors.add(best)
         left -= cost_N[best]
+        far = min(far, float(far_N[best]))
         mixtures.append(choice.mixture(best))
-        regret.append(expected_regret(posteriors, factors))
+        regret.append(expected_regret(posteriors, factors) + bend * far**2)
     return mixtures, regret
+
+
+def beyond(totals_N: np.ndarray, budget_tokens: float) -> np.ndarray:
+    """Return how far a budget lies beyond runs of so many tokens, in e-folds; 0 where it does not."""
+    return np.log(np.maximum(budget_tokens / np.maximum(totals_N, 1.0), 1.0))
+
+
+def largest_distance(decision: Decision) -> float:
+    """Return how far the budget lies beyond the largest finished run, in e-folds; beyond one token where none is."""
+    totals = [sum(run.values()) for run in decision.choice.knowledge.done]
+    return float(beyond(np.array([max(totals, default=1.0)]), decision.budget_tokens)[0])
 
 
 def decision_for(

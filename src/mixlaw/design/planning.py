@@ -12,6 +12,7 @@ import numpy as np
 from mixlaw.core.errors import DesignError
 from mixlaw.core.lean import lean
 from mixlaw.core.tokens import format_tokens
+from mixlaw.design.affordable import Planner, Spending
 from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.grid import grid_design
 from mixlaw.design.knowledge import Knowledge, laws_for
@@ -56,6 +57,8 @@ class Wishes:
         threshold: for `sequential`: it ends when the 95th percentile of the regret is below this share of the loss.
         law: for `d_optimal` and `g_optimal`: the law whose parameters or predictions the runs should determine; `auto`
             is `transfer`.
+        spending: for `auto` and `sequential`: what the runs may cost, evaluations included; number and size of the
+            runs follow from it.
     """
 
     levels: Sequence[float] | None = None
@@ -65,6 +68,7 @@ class Wishes:
     batch: int | None = None
     threshold: float | None = None
     law: str = "auto"
+    spending: Spending | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ def design_runs(
     """Return the proxy runs, and sentences for the user about choices and costs.
 
     Args:
-        design: a key of `DESIGNS` or of `ALIASES`.
+        design: a key of `DESIGNS` or of `ALIASES`; `auto` is `sequential` where `wishes.spending` says what runs may
+            cost, else `space_filling`.
         available_tokens: domain -> distinct training tokens there are.
         budget_tokens: the target budget.
         base_tokens: n per domain; None: a tenth of a domain's equal share of the budget, within what the data hold.
@@ -134,6 +139,8 @@ def design_runs(
     if design not in design_names():
         raise DesignError(f"There is no design '{design}'.", f"Known: {', '.join(design_names())}.")
     design = ALIASES.get(design, design)
+    if design == "auto":
+        design = "space_filling" if wishes.spending is None else "sequential"
     _require_wishes(design, wishes)
     domains, notes = list(available_tokens), []
     usual = 1 + len(RATIOS) * len(domains)
@@ -142,13 +149,18 @@ def design_runs(
             f"plan.runs is {runs}; a law with five parameters needs at least {_FEWEST_RUNS} runs.",
             f"Raise it; {usual} are usual for {len(domains)} domains.",
         )
+    start = None
+    if design == "sequential" and wishes.spending is not None:
+        start = Planner(available_tokens, budget_tokens, wishes.spending, seed).start(runs)
+        base_tokens = start.base_tokens
     if base_tokens is None:
         base_tokens = default_base_tokens(available_tokens, budget_tokens)
         notes.append(f"base_tokens: {format_tokens(base_tokens)} per domain, chosen from the budget and the data.")
     if runs is None:
         runs = most_runs(len(domains)) if design == "sequential" else usual
     task = Task(available_tokens, base_tokens, runs, seed, wishes, notes)
-    mixtures = DESIGNS[design](task)
+    mixtures = DESIGNS[design](task) if start is None else start.mixtures
+    notes += [] if start is None else start.notes
     planned = [PlannedRun(name, tokens) for name, tokens in mixtures]
     again = repeated(planned, replicates)
     planned += again
@@ -194,7 +206,7 @@ def default_base_tokens(available_tokens: Mapping[str, int], budget_tokens: int)
 
 def design_names() -> list[str]:
     """Return the possible values of `plan.design`, other names first."""
-    return [*ALIASES, *DESIGNS]
+    return ["auto", *ALIASES, *DESIGNS]
 
 
 def register(name: str, make: Callable[[Task], Mixtures]) -> None:
@@ -307,7 +319,7 @@ DESIGNS: dict[str, Callable[[Task], Mixtures]] = {
 }
 """Name -> how its mixtures are made; the only list of designs. `register` adds to it."""
 
-ALIASES = {"auto": "space_filling", "published": "perturbation"}
+ALIASES = {"published": "perturbation"}
 """Other name of a design -> its name."""
 
 KEYS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mixlaw.core.cost import percent as share_percent
 from mixlaw.core.durations import duration
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
@@ -107,9 +108,15 @@ def _short(change: Change) -> str:
 
 
 def cost(runs: RunTable, study: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the answer cost: `runs`, `tokens`, and `wall_s` or `train_wall_s` where the study says it."""
+    """Return what the answer cost: `runs` and `tokens`; and where the study says it, `wall_s` or `train_wall_s`.
+
+    As well `share_of_final_run`, failed runs included, and `share_of_failed_runs`.
+    """
     value: dict[str, Any] = {"runs": len(runs), "tokens": float(runs.totals_R.sum())}
     times = {key: float((study or {}).get(key) or 0) for key in ("wall_s", "train_wall_s")}
+    if priced := (study or {}).get("cost"):
+        shares = [priced[part]["share_of_final_run"] for part in ("done", "failed")]
+        value["share_of_final_run"], value["share_of_failed_runs"] = sum(shares), shares[1]
     return value | {key: seconds for key, seconds in times.items() if seconds > 0}
 
 
@@ -117,6 +124,8 @@ def facts(fit: Fit, runs: RunTable, solution: Solution | None, study: Mapping[st
     """Return the few figures under the answer, (name, value)."""
     spent = cost(runs, study)
     found = [("Proxy runs", whole(spent["runs"])), ("Tokens trained on", format_tokens(spent["tokens"]))]
+    if "share_of_final_run" in spent:
+        found.append(("Cost", f"{share_percent(spent['share_of_final_run'])} of the final run"))
     if "wall_s" in spent:
         found.append(("Wall time", duration(spent["wall_s"])))
     elif "train_wall_s" in spent:

@@ -21,6 +21,7 @@ from mixlaw.core.checksums import FILES
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, MixlawError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.study.attempts import note_attempt
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
 from mixlaw.study.run_files import is_damaged, run_checksums
 from mixlaw.study.status import METRICS, RunStatus, last_metrics, training_log
@@ -265,6 +266,7 @@ class Study:
             # {}: claims are made under this lock, so an unfinished lease has an owner that died.
             if read_lease(lease) != {} and is_live(lease, self.now()):
                 return None
+            note_attempt(folder)
             for leftover in (lease, *folder.glob(".*.tmp")):
                 leftover.unlink(missing_ok=True)
             write_document(folder / "spec.json", "spec", spec.to_json())
@@ -308,6 +310,7 @@ class Study:
             for spec in specs:
                 error = self.failure(spec)
                 if error is not None and (everything or error.get("retry")):
+                    note_attempt(self.run_folder(spec))
                     (self.run_folder(spec) / "error.json").unlink(missing_ok=True)
 
     def release_dead(self) -> None:

@@ -38,11 +38,7 @@ class ValidationSet:
         Raises:
             DataError: there is no supervised token to predict.
         """
-        count = len(rows.row_tokens)
-        chosen = np.arange(count)
-        if settings.eval_rows is not None and settings.eval_rows < count:
-            # A prefix of one permutation: a larger cap evaluates a superset.
-            chosen = generator("evaluation", name).permutation(count)[: settings.eval_rows]
+        count, chosen = len(rows.row_tokens), evaluated_rows(name, rows, settings)
         by_length = chosen[np.lexsort((chosen, -np.asarray(rows.row_tokens)[chosen]))]
         size = settings.per_device_eval_batch_size
         batches = []
@@ -65,3 +61,12 @@ class ValidationSet:
         """Return the loss of the model as it stands (in evaluation mode), accumulated in float64."""
         sums = [float(lm.token_nats(batch).double().sum()) for batch in self.batches]
         return TargetLoss(math.fsum(sums), sum(len(batch.labels_S) for batch in self.batches), self.bytes)
+
+
+def evaluated_rows(name: str, rows: TokenRows, settings: TrainSettings) -> np.ndarray:
+    """Return which rows of a target are evaluated: all, or `eval_rows` of them chosen by the target's name."""
+    count = len(rows.row_tokens)
+    if settings.eval_rows is None or settings.eval_rows >= count:
+        return np.arange(count)
+    # A prefix of one permutation: a larger cap evaluates a superset.
+    return generator("evaluation", name).permutation(count)[: settings.eval_rows]

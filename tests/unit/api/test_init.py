@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 import mixlaw
-from mixlaw.api.init import domain_names
+from mixlaw.api.init import Found, _plan_lines, domain_names
 from mixlaw.config import load_config
 from mixlaw.core.errors import ConfigError, DataError
 
@@ -41,16 +43,34 @@ def test_formats_rows_and_tokens_are_found_and_the_file_passes_check(tmp_path):
     assert found.domains["alpaca"]["format"] == "alpaca"
     tokens = sum(counts["train"]["tokens"] for counts in found.domains.values())
     assert 0.8 * tokens < config.budget_tokens < 1.2 * tokens
-    smallest = min(counts["train"]["tokens"] for counts in found.domains.values())
-    assert config.plan.base_tokens is not None and 3 * config.plan.base_tokens <= 1.2 * smallest
+    # A few hundred rows are too few for a law at a tenth of their cost: mix.yaml says so, and sets no limit.
+    assert config.plan.max_cost is None and config.plan.base_tokens is None
+    assert "# max_cost: 10%" in text and any("too small" in note for note in found.notes)
 
 
-def test_more_data_give_larger_runs_up_to_30k_a_domain(tmp_path):
-    paths = [write(tmp_path / f"{name}.jsonl", "messages", 12_000) for name in ("a", "b")]
-    config = load_config(mixlaw.init(paths, tmp_path / "mix.yaml"))
-    assert config.plan.base_tokens == 30_000
-    large = load_config(mixlaw.init(paths, tmp_path / "large.yaml", budget_tokens="10M"))
-    assert large.budget_tokens == 10_000_000 and (large.plan.base_tokens or 0) > 30_000
+DEMO = Path(mixlaw.__file__).parent / "demo" / "data"
+
+
+def found(count, tokens):
+    return [Found(f"d{i:02d}", f"d{i}.jsonl", {}, "messages", tokens // 300, tokens) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "budget", "most"),
+    [(found(3, 1_730_000), 5_200_000, 0.10), (found(11, 1_820_000), 20_000_000, 0.15), (found(2, 10**7), 10**8, 0.1)],
+)
+def test_the_default_plan_of_data_of_real_size_costs_little(sources, budget, most):
+    lines = _plan_lines(sources, budget)
+    cost = float(re.search(r"about ([\d.]+) %", lines["spent"])[1]) / 100
+    assert 0.3 * most < cost < most
+    assert lines["limit"].startswith("  max_cost: 10%")
+    assert 32 <= int(lines["rows"].split()[1]) <= 200
+
+
+def test_the_default_plan_of_the_demos_data_costs_at_most_a_fifth(tmp_path):
+    out = mixlaw.init([str(path) for path in sorted(DEMO.glob("*.gz"))], tmp_path / "mix.yaml")
+    said = re.search(r"# the proxy runs: 9 at first, about (\d+) % of the final run", out.read_text())
+    assert said is not None and int(said[1]) <= 20
 
 
 def test_a_model_that_is_named_is_used_and_no_other_is_copied(tmp_path):

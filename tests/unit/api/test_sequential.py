@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mixlaw.api.changed_domains import Added, load_added, save_added
-from mixlaw.api.sequential import propose
+from mixlaw.api.sequential import Terms, budget_slope, propose, propose_within
 from mixlaw.core.errors import DataError
 from mixlaw.core.runtable import RunTable
-from mixlaw.design import design_runs
+from mixlaw.design import Wishes, design_runs
+from mixlaw.design.affordable import Spending
 from mixlaw.fit import fit_law
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
@@ -77,3 +78,53 @@ def test_a_study_keeps_what_was_chosen(tmp_path) -> None:
     (study.folder / "added.json").write_text('{"runs": [{"name": 1}]}')
     with pytest.raises(DataError, match="'domains' is missing"):
         load_added(study, DOMAINS)
+
+
+SPENDING = Spending(2_000_000, 20_000, 20_000_000)
+TERMS = Terms(100_000, 3, AVAILABLE)
+
+
+def fitted(sd: float):
+    runs, _ = design_runs("auto", AVAILABLE, 20_000_000, wishes=Wishes(spending=SPENDING))
+    fit = fit_law(measured([dict(run.tokens) for run in runs], sd), law="transfer")
+    return fit, solve_mixture(fit, 20e6)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    return fitted(0.01)
+
+
+def test_a_batch_is_trained_where_it_is_worth_more_than_it_costs(noisy) -> None:
+    fit, solution = noisy
+    regretted = replace(solution, expected_regret={"mean": 0.1, "p95": 0.3})
+    proposal = propose_within(fit, regretted, SPENDING, TERMS)
+    assert proposal.mixtures and "Worth it" in proposal.reason
+    assert SPENDING.cost(proposal.mixtures) <= SPENDING.most_tokens
+    # None is smaller than the base mixture of the first batch.
+    assert min(sum(mixture.values()) for mixture in proposal.mixtures) >= 3 * 100_000 - 3
+    # The same regret is not worth a run where the final run is a thousandth as large.
+    cheap = replace(SPENDING, final_tokens=20_000)
+    assert propose_within(fit, regretted, cheap, TERMS).mixtures == []
+    assert "Not worth it" in propose_within(fit, regretted, cheap, TERMS).reason
+
+
+def test_batches_end_at_the_limit_and_where_nothing_is_left_to_gain(noisy) -> None:
+    fit, solution = noisy
+    regretted = replace(solution, expected_regret={"mean": 0.1, "p95": 0.3})
+    spent = replace(SPENDING, most_tokens=10_000)
+    assert "the limit of cost is reached" in propose_within(fit, regretted, spent, TERMS).reason
+    sure = replace(solution, expected_regret={"mean": 0.0, "p95": 0.0})
+    assert "nothing to gain" in propose_within(fit, sure, SPENDING, TERMS).reason
+    assert "no more runs are allowed" in propose_within(fit, regretted, SPENDING, replace(TERMS, count=0)).reason
+    enough = replace(TERMS, threshold=0.5)
+    assert "below 50 %" in propose_within(fit, regretted, SPENDING, enough).reason
+    unknown = replace(solution, expected_regret={"mean": float("nan"), "p95": float("nan")})
+    assert "no expected regret" in propose_within(fit, unknown, SPENDING, TERMS).reason
+
+
+def test_the_slope_is_that_of_the_fitted_law(noisy) -> None:
+    fit, solution = noisy
+    at = {d: share * 20e6 for d, share in solution.weights.items()}
+    low, high = (fit.predict({d: f * n for d, n in at.items()}).mean.sum() for f in (np.exp(-0.05), np.exp(0.05)))
+    assert budget_slope(fit, solution) == pytest.approx((low - high) / 0.1, rel=0.01)

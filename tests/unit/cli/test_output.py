@@ -113,7 +113,11 @@ def test_init_writes_a_configuration_that_check_accepts(mixlaw, mix_yaml):
     value = result.json
     assert set(value["domains"]) == {"chat", "math"}
     assert value["domains"]["chat"]["train"]["tokens"] > 0 and value["proxy_runs"] == 9
-    assert value["proxy_flop"] == 6 * value["parameters"] * value["proxy_tokens"] > 0
+    # Training and, at a third of it a token, evaluations.
+    training = 6 * value["parameters"] * value["proxy_tokens"]
+    assert training < value["proxy_flop"] == value["cost"]["flop"] < 2 * training
+    share = value["proxy_flop"] / (6 * value["parameters"] * value["budget_tokens"])
+    assert value["cost"]["share_of_final_run"] == pytest.approx(share)
     parts = value["examples"]["chat"]
     assert any(part["supervised"] and "It is 0." in part["text"] for part in parts)
     assert not any(part["supervised"] and "chat 0?" in part["text"] for part in parts)

@@ -1,0 +1,208 @@
+"""What a project's runs cost, as a share of its final run: the one place from which every command says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixlaw.api.facts import stored_parameters
+from mixlaw.core.cost import Cost, MostCost, Prices, percent
+from mixlaw.core.documents import read_document, write_document
+from mixlaw.core.errors import ConfigError, DesignError
+from mixlaw.core.run import RunSpec
+from mixlaw.design.affordable import DEFAULT_SHARE, FIRST_PART, Spending
+from mixlaw.laws import find
+from mixlaw.study.attempts import wasted
+from mixlaw.study.status import RunStatus
+from mixlaw.study.store import Study
+from mixlaw.train.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from mixlaw.api.project import Project
+    from mixlaw.config.plan import PlanNode
+
+_FILE = "prices.json"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a study's runs have cost, and what those that are left will cost.
+
+    Attributes:
+        done: of finished runs, with their evaluations.
+        failed: of training that came to nothing, as far as the logs tell how far it came.
+        left: of runs that are pending or at work.
+    """
+
+    done: Cost
+    failed: Cost
+    left: Cost
+
+    @property
+    def total(self) -> Cost:
+        """All three together."""
+        return self.done + self.failed + self.left
+
+    def __str__(self) -> str:
+        parts = [f"spent {percent((self.done + self.failed).share)} of the final run"]
+        if self.failed.share > 0:
+            parts.append(f"{percent(self.failed.share)} of it on runs that failed")
+        if self.left.share > 0:
+            parts.append(f"{percent(self.left.share)} to come")
+        return ", ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {part: getattr(self, part).to_json() for part in ("done", "failed", "left", "total")}
+
+
+def prices_of(project: Project) -> Prices:
+    """Return what each of a project's runs costs.
+
+    Raises:
+        ConfigError: a model's size is not known and is needed, since the final run has another model.
+    """
+    from mixlaw.train.evaluation import evaluated_rows
+
+    config, settings = project.config, project.train_settings
+    evaluated = 0
+    for name, tokens in project.prepared.items():
+        rows = tokens.validation
+        evaluated += int(rows.row_tokens[evaluated_rows(name, rows, settings)].sum())
+    kind = "lora" if getattr(config.train.options, "peft", None) else "full"
+    parameters, final = parameters_of(project.model_settings), None
+    if project.final_settings is not None:
+        final = parameters_of(project.final_settings)
+        for node, count in ((project.model_settings, parameters), (project.final_settings, final)):
+            if count is None:
+                raise ConfigError(
+                    f"How many parameters {node.name_or_path} has is not known, and without it the cost of the proxies "
+                    "beside the final run.",
+                    "Name a folder that holds the model, or download it first.",
+                )
+    return Prices(config.budget_tokens, evaluated, parameters, final, kind, kind)
+
+
+def parameters_of(model: ModelSettings) -> int | None:
+    """Return how many parameters a model has, by its safetensors files here or in Hugging Face's cache; else None."""
+    folder = Path(model.name_or_path).expanduser()
+    if not folder.is_dir():
+        try:
+            from huggingface_hub import snapshot_download
+
+            folder = Path(snapshot_download(model.name_or_path, revision=model.revision, local_files_only=True))
+        except Exception:  # not installed, or not there: the libraries raise many kinds
+            return None
+    return stored_parameters(folder)
+
+
+def spending_of(project: Project) -> Spending:
+    """Return what a project's proxy runs may cost.
+
+    Raises:
+        ConfigError: the limit is in a unit that cannot be priced.
+    """
+    prices, wish = project.prices, project.config.plan.max_cost
+    most = MostCost(DEFAULT_SHARE) if wish is None else MostCost.parse(wish, "plan.max_cost")
+    share = most.share(prices)
+    if share is None:
+        raise ConfigError(
+            f"plan.max_cost is {wish}; how many parameters {project.model_settings.name_or_path} has is not known.",
+            "Write a percentage of the final run, such as 10%.",
+        )
+    fit = project.config.fit
+    # Further batches rest on draws of the law's parameters.
+    alone = fit.procedure != "joint" or (
+        fit.law != "auto" and find(fit.law, project.file and project.file.parent).law is None
+    )
+    return Spending(
+        prices.tokens_for(share),
+        prices.evaluation_as_tokens,
+        prices.tokens_for(1.0),
+        first_part=1.0 if alone else FIRST_PART,
+        given=wish is not None,
+    )
+
+
+def is_limited(plan: PlanNode) -> bool:
+    """Whether number and size of a plan's runs follow from what they may cost."""
+    if plan.base_tokens is not None or plan.proxy_tokens is not None:
+        return False
+    return plan.runs is None if plan.design == "auto" else plan.design == "sequential" and plan.max_cost is not None
+
+
+def require_within(project: Project, specs: Sequence[RunSpec]) -> None:
+    """Raise DesignError where planned runs cost more than a limit that the user gave."""
+    if project.config.plan.max_cost is None:
+        return
+    spending, prices = project.spending, project.prices
+    cost = prices.runs([sum(spec.tokens.values()) for spec in specs]).share
+    limit = spending.most_tokens / spending.final_tokens
+    if cost > 1.001 * limit:
+        raise DesignError(
+            f"These {len(specs)} runs cost {percent(cost)} of the final run; plan.max_cost is {percent(limit)}.",
+            f"Raise plan.max_cost to {percent(1.005 * cost)}, or use design: auto without plan.runs and "
+            "plan.base_tokens, which keeps to it.",
+        )
+
+
+def spent_of(prices: Prices, study: Study, statuses: Sequence[RunStatus]) -> Spent:
+    """Return what the runs of a study cost: those that are done, those that failed, and those to come."""
+    nothing = prices.runs([])
+    done, failed, left = nothing, nothing, nothing
+    for status in statuses:
+        for part in wasted(study.runs_folder / status.folder):
+            failed += prices.training(part * status.tokens)
+        if status.state == "done":
+            done += prices.run(status.tokens)
+        elif status.state != "failed":
+            left += prices.run(status.tokens)
+    return Spent(done, failed, left)
+
+
+def final_settings(project: Project) -> ModelSettings | None:
+    """Return the final model where it is another one than the proxies' model; notes what that assumes.
+
+    Raises:
+        ConfigError: the two models count tokens in different ways.
+    """
+    node = project.config.final_model
+    if node is None or node == project.config.model:
+        return None
+    from mixlaw.data.chat import load_tokenizer
+
+    there = load_tokenizer(node.name_or_path, node.revision)
+    if there.fingerprint != project.tokenizer.fingerprint:
+        raise ConfigError(
+            f"final_model {node.name_or_path} and model {project.config.model.name_or_path} have different tokenizers "
+            "or chat templates: their tokens and losses cannot be compared.",
+            "Name a smaller model of the same family, or copy the final model's tokenizer beside it.",
+        )
+    return ModelSettings(**node.model_dump())
+
+
+def said_of_final(project: Project) -> list[str]:
+    """Return what must be said where the proxies train another model than the final run."""
+    if project.final_settings is None:
+        return []
+    ratio = project.prices.size_ratio
+    return [
+        f"The proxies train {project.model_settings.name_or_path}, {percent(ratio)} of the size of "
+        f"{project.final_settings.name_or_path}. That mixtures rank alike for both is not known; predicted losses are "
+        "those of the proxies' model."
+    ]
+
+
+def save_prices(project: Project) -> None:
+    """Write prices.json, from which the cost of a study is known without its tokenizer and its model."""
+    write_document(project.study.folder / _FILE, "prices", asdict(project.prices))
+
+
+def spent_in(study: Study) -> Spent | None:
+    """Return what the planned runs of a study cost; None before they were planned with a price."""
+    path = study.folder / _FILE
+    if not path.is_file():
+        return None
+    return spent_of(read_document(path, "prices", lambda value: Prices(**value)), study, study.status())

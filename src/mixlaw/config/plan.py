@@ -1,0 +1,55 @@
+"""`plan:` of mix.yaml: which proxy runs to train, and what they may cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mixlaw.config.base import Node
+from mixlaw.config.values import Share, TokenList, Tokens
+from mixlaw.core.cost import MostCost
+from mixlaw.core.errors import ConfigError
+
+
+def _most_cost(value: Any) -> str:
+    """Return a limit of cost as it was written; it is read by `mixlaw.core.cost.MostCost`."""
+    text = value if isinstance(value, str) else f"{value}"
+    try:
+        MostCost.parse(text)
+    except ConfigError as error:
+        raise ValueError(f"{error.message.removeprefix('max_cost is ')} {error.hint}") from None
+    return text
+
+
+def _known_design(value: str) -> str:
+    from mixlaw.design.planning import design_names
+
+    if value not in design_names():
+        *others, last = map(repr, design_names())
+        raise ValueError(f"Input should be {', '.join(others)} or {last}")
+    return value
+
+
+class PlanNode(Node):
+    """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
+
+    `max_cost` is the most that all runs may cost (`mixlaw.core.cost.MostCost`).
+    With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
+    With `base_model` the model is evaluated once as it is, a run of no tokens; `auto`: where the trainer can.
+    """
+
+    design: Annotated[str, AfterValidator(_known_design)] = "auto"
+    runs: Annotated[int, Field(ge=1)] | None = None
+    base_tokens: Tokens | None = None
+    max_cost: Annotated[str, BeforeValidator(_most_cost)] | None = None
+    replicates: Annotated[int, Field(ge=0)] = 0
+    levels: list[Annotated[float, Field(gt=0)]] | None = None
+    run_tokens: TokenList | None = None
+    min_share: Share | None = None
+    proxy_tokens: Tokens | None = None
+    batch: Annotated[int, Field(ge=1)] | None = None
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    match_epochs: bool = True
+    base_model: bool | Literal["auto"] = "auto"
+    seed: Annotated[int, Field(gt=-(2**63), lt=2**63)] = 0
