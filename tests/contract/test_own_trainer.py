@@ -99,7 +99,7 @@ def problem_of(config, old, new):
     [
         ("smoothing: 50", "smoothing: 0", "train.smoothing: Input should be greater than 0"),
         ("smoothing: 50", "smothing: 50", "train.smothing: unknown key, did you mean 'smoothing'?"),
-        ("smoothing: 50", "peft: {r: 8}", "peft is an option of trainer: trl; remove it, or change trainer"),
+        ("smoothing: 50", "peft: {r: 8}", "peft is an option of trainer: native and trl; remove it, or change trainer"),
         ("own_trainer:Bigram", "own_trainer:Trigram", "has no attribute 'Trigram'"),
         ("own_trainer:Bigram", "no_such_module:Bigram", "No module named 'no_such_module'"),
         ("own_trainer:Bigram", "own_trainer:BigramOptions", "not a subclass of mixlaw.train.trainer.Trainer"),
