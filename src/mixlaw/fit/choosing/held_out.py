@@ -74,7 +74,7 @@ def figures_of(runs: RunTable, law: Any, parts: list[np.ndarray]) -> LawRow:
     predicted = np.where(asked[:, None], np.clip(np.nan_to_num(predicted, nan=np.inf), 0, ceiling), np.nan)
     known = np.isfinite(losses) & asked[:, None]
     residual = np.where(known, predicted - losses, np.nan)
-    spread = np.nansum(np.where(known, losses - np.nanmean(losses, axis=0), np.nan) ** 2)
+    spread = np.nansum(np.where(known, losses - np.nanmean(np.where(known, losses, np.nan), axis=0), np.nan) ** 2)
     ranks = [spearman(predicted[known[:, j], j], losses[known[:, j], j]) for j in range(losses.shape[1])]
     return LawRow(
         kind.name,
