@@ -186,7 +186,7 @@ def _write(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
     }
     for name, text in texts.items():
         path = folder / name
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        if path.exists() and path.read_bytes() != text.encode():
             raise StudyError(
                 f"{path} exists and differs; an export never replaces a file.",
                 "Choose another folder with --out, or delete the file.",

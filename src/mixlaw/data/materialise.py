@@ -206,7 +206,7 @@ def _write_card(card: Card | None, manifest: Mapping[str, Any], folder: Path) ->
     if card is None:
         return
     text = card(manifest)
-    if not (folder / CARD).exists() or (folder / CARD).read_text(encoding="utf-8") != text:
+    if not (folder / CARD).exists() or (folder / CARD).read_bytes() != text.encode():
         write_text(folder / CARD, text)
 
 
