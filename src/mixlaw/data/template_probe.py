@@ -21,8 +21,8 @@ from mixlaw.core.limits import limit, raised
 
 _TURNS = [{"role": "user", "content": "probe user"}, {"role": "assistant", "content": "probe answer"}]
 _MEMORY, _TOO_LONG = 41, 42
-_START_S = 30
-"""Until the process has imported Jinja on a machine that is at work; not counted in the template's time."""
+_WAIT_S = 600
+"""Then the machine, and not the template, is taken to be at fault: the process ends itself by its processor time."""
 
 _known: set[str] = set()
 
@@ -44,10 +44,10 @@ def require_harmless(template: str, name: str) -> None:
             input=given.encode(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=seconds + _START_S,
+            timeout=seconds + _WAIT_S,
         ).returncode
     except subprocess.TimeoutExpired:
-        code = -1
+        code = 0
     where = f"The chat template of '{name}'"
     hint = "Use a template that writes each turn once."
     if code < 0:  # ended by the limit of its time
