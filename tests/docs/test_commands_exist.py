@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 import typer
 
+from mixlaw.api.export_workers import CLOUDS
 from mixlaw.cli import app, completion
 from mixlaw.config import FitNode, SolveNode
 from mixlaw.config.executor import ExecutorNode
@@ -31,11 +32,13 @@ VALUES = {
     "--law": {*completion.law("")},
     "--laws": set(completion.laws("")),
     "--fit": set(get_args(FitNode.model_fields["procedure"].annotation)),
-    "--to": set(TOOLS),
+    "--to": {*TOOLS, *CLOUDS},
     "--executor": set(get_args(ExecutorNode.model_fields["kind"].annotation)),
     "--objective": set(get_args(SolveNode.model_fields["objective"].annotation)),
 }
-FOREIGN = {"--working-dir", "--resources", "--dataset_mixer_list", "--driven", "--upgrade"}
+FOREIGN = {"--working-dir", "--resources", "--dataset_mixer_list", "--driven", "--upgrade", "--part"} | {
+    *("--gres", "--requeue", "--test-only", "--num_processes"),
+}
 """Options of other programs, and a property of CSS."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from mixlaw.cli import files, numbers, results, sweep, verify
+from mixlaw.cli import export, files, numbers, results, sweep, verify
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError, RunsFailed, file_error
@@ -53,7 +53,7 @@ for _verb in (
     numbers.solve,
     numbers.predict,
     files.mix,
-    results.export,
+    export.export,
     results.compare,
     results.final,
     results.evaluate,

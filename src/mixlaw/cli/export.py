@@ -1,0 +1,166 @@
+"""The verb export: files with which another program trains on the solution, or trains the runs on a cloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mixlaw.cli import options as opt
+from mixlaw.cli.output import finish, near, note, print_json, table
+from mixlaw.core.errors import ConfigError
+
+To = Annotated[
+    str,
+    typer.Option(
+        help="trl, axolotl, llamafactory, open-instruct or nemo; to train the runs there: skypilot, kubernetes.",
+        show_default=False,
+    ),
+]
+ByReference = Annotated[
+    bool,
+    typer.Option(
+        "--by-reference",
+        help="Let the tool mix the original sources itself, instead of reading mixlaw's files; shares are then "
+        "approximate.",
+    ),
+]
+Weights = Annotated[list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")]
+FileFormat = Annotated[str, typer.Option("--format", help="Format of the training files: jsonl or parquet.")]
+Shards = Annotated[int | None, typer.Option(help="How many training files to write.", min=1)]
+Rows = Annotated[
+    str,
+    typer.Option(
+        help="conversations, tokens (ids and labels; trl, axolotl, llamafactory), or auto: conversations if the "
+        "tool then learns from the same tokens as mixlaw, otherwise tokens.",
+    ),
+]
+MaxDropped = Annotated[
+    float, typer.Option(help="Largest part of the rows that a tool may skip by its own rules.", min=0, max=1)
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="For skypilot and kubernetes: where all workers see the study, a volume or s3://bucket."),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="For skypilot and kubernetes: how many workers to start; default 4.", min=1)
+]
+Accelerators = Annotated[
+    str, typer.Option(help="For skypilot: GPUs of each worker, such as H100:1; for kubernetes their number.")
+]
+Image = Annotated[
+    str, typer.Option(help="For both: container image with mixlaw and its extra train; by default it is installed.")
+]
+Out = Annotated[Path | None, typer.Option(help="Output folder; default exports/<tool>-<id> in the study.")]
+
+
+def export(
+    config: opt.ConfigFile,
+    to: To,
+    by_reference: ByReference = False,
+    budget: opt.Budget = None,
+    weights: Weights = None,
+    file_format: FileFormat = "jsonl",
+    shards: Shards = None,
+    rows: Rows = "auto",
+    max_dropped: MaxDropped = 0.01,
+    storage: Storage = None,
+    workers: Workers = None,
+    accelerators: Accelerators = "",
+    image: Image = "",
+    out: Out = None,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Write a configuration and data with which another trainer trains on the solution.
+
+    The folder holds all that the tool needs, with exact shares of tokens, and can be moved. With
+    --by-reference the tool reads the original sources. It counts rows, so the shares of tokens are only approximate;
+    the command prints by how much.
+
+    For skypilot and kubernetes it writes a file that starts workers for the planned runs on a cloud.
+
+    Examples:
+        mixlaw export mix.yaml --to llamafactory
+        mixlaw export mix.yaml --to skypilot --storage s3://bucket/study --accelerators H100:1
+    """
+    from mixlaw.api.export import export as write_export
+    from mixlaw.api.export_workers import CLOUDS
+
+    if to in CLOUDS:
+        _export_workers(config, to, storage, workers, accelerators, image, out, as_json)
+        return
+    if storage or workers or accelerators or image:
+        raise ConfigError(
+            "--storage, --workers, --accelerators and --image are for workers on a cloud.",
+            f"Leave them out, or use --to {' or '.join(CLOUDS)}.",
+        )
+    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    result = write_export(
+        config,
+        to,
+        by_reference=by_reference,
+        budget_tokens=budget,
+        weights=given,
+        file_format=file_format,
+        shards=shards,
+        rows=rows,
+        max_dropped=max_dropped,
+        out=out,
+        note=None if as_json else note,
+    )
+    if as_json:
+        print_json(result.facts | {"folder": str(result.folder), "files": sorted(result.recipe.files)})
+        return
+    _shares(result)
+    for text in result.recipe.notes:
+        note(text)
+    written = {"training files": result.mixture} if result.mixture else {}
+    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
+
+
+def _export_workers(
+    config: Path,
+    to: str,
+    storage: str | None,
+    workers: int | None,
+    accelerators: str,
+    image: str,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from mixlaw.api.export_workers import export_workers
+
+    result = export_workers(
+        config,
+        to,
+        storage=storage,
+        workers=workers,
+        accelerators=accelerators,
+        image=image,
+        out=out,
+        note=None if as_json else note,
+    )
+    if as_json:
+        print_json({"file": str(result.path), "command": result.command, "notes": list(result.notes)})
+        return
+    for text in result.notes:
+        note(text)
+    finish({"workers": result.path}, f"cd {near(result.path.parent)} && {result.command}")
+
+
+def _shares(result: Any) -> None:
+    """Print what is drawn of each source by reference; nothing otherwise."""
+    if result.recipe.drift:
+        rows = [
+            [
+                s["name"],
+                s["wanted_rows"],
+                s["rows"],
+                s["mean_tokens"],
+                f"± {100 * result.recipe.drift[s['name']]:.2f} %",
+            ]
+            for s in result.facts["sources"]
+        ]
+        columns = ["domain", "rows used", "rows in the source", "tokens per row", "its share may be off by"]
+        table(f"By reference, in {result.recipe.unit}", columns, rows)
