@@ -190,8 +190,9 @@ def repeated(planned: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
     leaning_R = lean(np.array([list(run.tokens.values()) for run in planned], float))
     favourite_R = [max(run.tokens, key=lambda d: (run.tokens[d], d)) for run in planned]
     rims: dict[str, PlannedRun] = {}
-    for r in np.argsort(-np.round(leaning_R, 9), kind="stable"):
-        if leaning_R[r] > leaning_R[0]:
+    # Of equals the first by name: the order of the domains moves no run.
+    for r in sorted(range(len(planned)), key=lambda r: (-round(float(leaning_R[r]), 9), planned[r].name)):
+        if leaning_R[r] > leaning_R[0] + 1e-9:
             rims.setdefault(favourite_R[r], planned[r])
     ends = list(rims.values()) or [planned[0]]
     places = [planned[0] if i % 2 else ends[(i // 2 - 1) % len(ends)] for i in range(1, count + 1)]

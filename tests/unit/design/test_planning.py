@@ -52,6 +52,12 @@ def test_replicates_repeat_the_middle_and_the_rim_under_other_seeds():
     assert all(f"'{run.name}'" in notes[-2] for run in again)
 
 
+def test_of_runs_that_lean_alike_the_order_of_the_domains_chooses_none():
+    turned, plan = dict(reversed(AVAILABLE.items())), {"base_tokens": 100_000, "replicates": 4}
+    one, other = (design_runs("perturbation", a, 10**7, **plan)[0][-4:] for a in (AVAILABLE, turned))
+    assert [(run.name, run.tokens) for run in one] == [(run.name, run.tokens) for run in other]
+
+
 def test_one_domain_has_no_rim_and_repeats_its_base_run():
     runs, _ = design_runs("auto", {"only": 10**7}, 10**7, replicates=2)
     assert [run.tokens for run in runs[-2:]] == [runs[0].tokens] * 2

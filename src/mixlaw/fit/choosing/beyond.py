@@ -111,8 +111,10 @@ def measured(runs: RunTable, kind: LawKind, estimates: Sequence[Estimated], chec
     apart_G = _grid(APART)
     apart = np.array([_apart(runs, j, one.curve, checked, apart_G) for j, one in enumerate(estimates)])
     scales = (_scales(log_JG, scale_G) for log_JG, scale_G in ((drift, tokens_G), (by_size, size_G), (apart, apart_G)))
-    found = zip(*scales, map(_shock, estimates), strict=True)
-    return [Beyond(float(a), tried, float(b), shock, float(c)) for a, b, c, shock in found]
+    return [
+        Beyond(float(a), tried, float(b), _shock(one), one.shock or 0.0, float(c))
+        for a, b, c, one in zip(*scales, estimates, strict=True)
+    ]
 
 
 def _shock(one: Estimated) -> float:

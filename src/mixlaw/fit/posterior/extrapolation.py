@@ -18,10 +18,13 @@ Two more errors widen the interval of a run alone, not the draws, since they do 
 of another batch (more tokens than any run, fewer, or another model size) share what they differ by, a shock. And a
 mixture unlike any run's asks the law for an interaction that no run has shown:
 
-    sd(run)^2 = sd(scatter)^2 + (shock s(y) L)^2 + (apart d V)^2
+    sd(run)^2 = sd(scatter)^2 + (shock s(y) L)^2 + (inside L)^2 (1 - s(y)^2) + (apart d V)^2
     s(y)^2 = 1 - exp(-(y / 0.1)^2)    y = distance of the total from those of the runs, in powers of e
     d                                 half the L1 distance of the shares from the nearest run's
     V                                 standard deviation of the measured losses, nats
+
+Within the range of the runs the scatter around the law holds what batches differ by, and `inside` is 0. Where their
+shocks were fitted, the law and its scatter are free of them, and every run has one again.
 
 How large these are for a target, `Beyond` says; what is known of it before, and what larger runs that are held out
 teach, is in `mixlaw.fit.choosing.beyond`.
@@ -75,6 +78,7 @@ class Beyond:
         tried: distance up to which `tokens` was learnt from runs that were held out, in powers of e.
         size: of all losses of models e times as large as the largest.
         shock: standard deviation of what runs of another batch have in common, as a share of the loss.
+        inside: the same within the range of the runs' tokens and sizes.
         apart: of the law's error at a mixture that shares nothing with any run's, over that of the measured losses.
     """
 
@@ -82,6 +86,7 @@ class Beyond:
     tried: float = 0.0
     size: float = SIZE_SIGMA
     shock: float = SHOCK
+    inside: float = 0.0
     apart: float = APART
 
     def bend(self, distance_R: np.ndarray) -> np.ndarray:
@@ -99,7 +104,8 @@ class Beyond:
             apart_R: half the L1 distances of the shares from the nearest run's.
             varied: standard deviation of the measured losses, nats.
         """
-        shock_R = self.shock * loss_R * np.sqrt(-np.expm1(-((outside_R / _NEXT) ** 2)))
+        within_R = np.exp(-((outside_R / _NEXT) ** 2))
+        shock_R = loss_R * np.sqrt(self.shock**2 * (1 - within_R) + self.inside**2 * within_R)
         return np.hypot(shock_R, self.apart * apart_R * varied)
 
 

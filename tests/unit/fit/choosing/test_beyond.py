@@ -39,7 +39,7 @@ def test_where_all_totals_are_alike_the_prior_stays() -> None:
     runs = curve()
     alike = replace(runs, tokens_RK=np.full((16, 1), 1e6) * np.linspace(1, 1.1, 16)[:, None])
     for found in learnt(alike):
-        assert found == Beyond(SIGMA, 0.0, SIZE_SIGMA, SHOCK, APART)
+        assert found == Beyond(SIGMA, 0.0, SIZE_SIGMA, SHOCK, 0.0, APART)
 
 
 def test_a_curve_that_holds_for_larger_runs_is_believed_more_and_one_that_bends_less() -> None:

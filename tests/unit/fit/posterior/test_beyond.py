@@ -65,6 +65,14 @@ def test_a_shock_of_another_batch_widens_the_interval_of_a_run_outside_the_runs_
         assert np.ptp(found.draws) < 1e-9 and (found.mean_high - found.mean_low).max() < 1e-9
 
 
+def test_where_shocks_were_fitted_runs_within_the_range_have_one_too() -> None:
+    fit = certain(Beyond(tokens=0.0, tried=99.0, shock=0.01, inside=0.02, apart=0.0))
+    loss = fit.predict(np.array([[1e6, 1e6]])).mean[0]
+    assert half_width(fit, [1e6, 1e6]) == pytest.approx(0.02 * loss, rel=0.03)
+    far = [8e6, 8e6]
+    assert half_width(fit, far) == pytest.approx(0.01 * fit.predict(np.array([far])).mean[0], rel=0.03)
+
+
 def test_mixtures_unlike_any_run_have_wider_intervals_in_proportion_to_their_distance() -> None:
     fit = certain(Beyond(shock=0.0, apart=0.2))
     varied = fit.runs.losses_RJ.std(axis=0)
