@@ -15,13 +15,14 @@ from mixlaw.api.project import Project
 from mixlaw.api.sweep import plan
 from mixlaw.cli import main
 from mixlaw.core.errors import StudyError
+from mixlaw.core.run import longest_first
 from mixlaw.study.executing import begin
 from mixlaw.study.executor_local import run_pending as run_here
 from mixlaw.study.executor_slurm import run_pending
 from mixlaw.study.executors import SlurmExecutor
 from mixlaw.study.slurm_arrays import Arrays, starts
 from mixlaw.study.slurm_script import SlurmOptions
-from mixlaw.study.store import Study, longest_first
+from mixlaw.study.store import Study
 from slurm_cluster import Cluster, why_not
 from small_demo import write_small_demo
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,3 +186,8 @@ def _implausible(record: RunRecord) -> str | None:
             each = f"a token has at most {MOST_LOSS_NATS:g}"
             return f"'losses.{target}' has {loss.nats:g} nats over {loss.count} tokens; {each}"
     return None
+
+
+def longest_first(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Return runs by falling tokens, then name: the last runs to start are the short ones."""
+    return sorted(specs, key=lambda spec: (-sum(spec.tokens.values()), spec.name))

@@ -20,7 +20,7 @@ from typing import Any
 from mixlaw.core.checksums import FILES
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, MixlawError, StudyError
-from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.core.run import RunRecord, RunSpec, longest_first
 from mixlaw.study.attempts import note_attempt
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
 from mixlaw.study.run_files import is_damaged, run_checksums
@@ -347,8 +347,3 @@ class Study:
                 f"The study folder {self.folder} cannot be written: {error.strerror or error}.",
                 "Free some space, change its permissions, or name another folder as `study`.",
             ) from error
-
-
-def longest_first(specs: Iterable[RunSpec]) -> list[RunSpec]:
-    """Return the runs by falling tokens, then name: the last runs to start are the short ones."""
-    return sorted(specs, key=lambda spec: (-sum(spec.tokens.values()), spec.name))

@@ -16,9 +16,9 @@ import time
 from collections.abc import Sequence
 
 from mixlaw.core.errors import ConfigError, MixlawError
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import RunSpec, longest_first
 from mixlaw.study.leases import BEAT_EVERY_S, STALE_AFTER_S
-from mixlaw.study.store import Study, longest_first
+from mixlaw.study.store import Study
 from mixlaw.study.worker import work
 
 UNATTENDED_AFTER_S = 3 * BEAT_EVERY_S

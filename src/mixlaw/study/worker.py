@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from mixlaw.core.errors import MixlawError
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import RunSpec, longest_first
 from mixlaw.study.executing import check_inputs, error_json
 from mixlaw.study.leases import Heartbeat, Lease
 from mixlaw.study.one_run import Failed, throttled, train_once
-from mixlaw.study.store import Study, longest_first
+from mixlaw.study.store import Study
 from mixlaw.train.trainer import Trainer
 
 Emit = Callable[[dict[str, Any]], None]

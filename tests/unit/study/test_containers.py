@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.run import longest_first
 from mixlaw.study.containers import Containers, kubernetes_job, launch, skypilot_task
-from mixlaw.study.store import Study, longest_first
+from mixlaw.study.store import Study
 from mixlaw.study.take import main, part_of
 from tiny_training import make_config, make_specs
 
