@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
 from mixlaw.api.facts import stored_parameters, study_facts
+from mixlaw.api.merged import trained
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import read_document
@@ -89,8 +90,8 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     return Check(
         data["domains"],
         examples,
-        len(specs),
-        sum(sum(spec.tokens.values()) for spec in specs),
+        len(trained(specs)),
+        sum(spec.trained_tokens for spec in specs),
         project.config.budget_tokens,
         notes,
         stored_parameters(Path(project.config.model.name_or_path)),

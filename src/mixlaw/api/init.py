@@ -308,6 +308,7 @@ plan:                              # the proxy runs: {runs} of them, about {spen
 {base} # tokens of each domain in the base run; other runs have from a third to 3 times
   {more} # default: 1 + 4 per domain; for sequential the maximum, default twice that
   # replicates: 2                  # repeats of the base run with other seeds, to measure the noise
+  # merges: 40                     # models averaged from short runs of one domain each, only evaluated
   seed: 0
 
 train:                             # named as in Hugging Face transformers

@@ -11,6 +11,7 @@ from typing import Any
 from mixlaw.api.changed_domains import Added, changed_domains, comparable, load_added, save_added
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
 from mixlaw.api.facts import records_table
+from mixlaw.api.merged import with_merges
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.possible import require_possible
 from mixlaw.config import Config, load_config
@@ -224,7 +225,8 @@ class Project:
         there = {spec.id for spec in specs}
         more = [self._proxy(name, tokens, seed) for name, tokens in added.runs]
         specs += [spec for spec in more if spec.id not in there]
-        return specs, [*notes, *added.reasons, *repetition_notes(specs)]
+        every, about = with_merges(self, specs)
+        return every, [*notes, *added.reasons, *repetition_notes(specs), *about]
 
     def _proxy(self, name: str, tokens: Mapping[str, int], seed: int) -> RunSpec:
         config, pools = self.config, {}

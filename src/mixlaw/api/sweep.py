@@ -12,6 +12,7 @@ from mixlaw.api.changed_domains import save_added
 from mixlaw.api.data_health import checks_of_study
 from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
+from mixlaw.api.merged import trained
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.project import Note, Project
@@ -86,7 +87,7 @@ class Plan(Tabular):
     @property
     def spent(self) -> list[int]:
         """Training tokens of none, one, ... all of the runs."""
-        return [0, *itertools.accumulate(sum(run.tokens.values()) for run in self.runs)]
+        return [0, *itertools.accumulate(run.trained_tokens for run in self.runs)]
 
     @property
     def regret_title(self) -> str:
@@ -189,10 +190,10 @@ def train(
     require_cluster(project, executor)
     specs = plan(project).runs
     if keep_models:
-        specs = [replace(spec, keep_model=True) for spec in specs]
-        project.study.save_plan(specs)
-        for spec in specs:
-            project.study.discard_without_model(spec)
+        kept = {spec.name for spec in trained(specs)}
+        project.study.save_plan(replace(spec, keep_model=spec.name in kept) for spec in specs)
+        for spec in trained(specs):
+            project.study.discard_without_model(replace(spec, keep_model=True))
     statuses = train_pending(
         project, project.study, executor=executor, workers=workers, on_event=on_event, retry_failed=retry_failed
     )
@@ -308,7 +309,7 @@ def fit_and_solve(project: Project) -> tuple[Fit, Solution]:
 
 def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     """Plan the next batch of a sequential design; return whether there is one."""
-    wishes, plan, runs = project.wishes, project.config.plan, project.design[0]
+    wishes, plan, runs = project.wishes, project.config.plan, trained(project.design[0])
     domains = project.available_tokens
     most = plan.runs or most_runs(len(domains))
     caps = list(map(float, domains.values()))
@@ -334,7 +335,7 @@ def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[f
     domains = list(project.config.domains)
     if not 2 <= len(domains) <= _DOMAINS_OF_A_CURVE:
         return []
-    laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in specs]
+    laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in trained(specs)]
     knowledge = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
     return regret_curve(knowledge, mixtures, project.config.budget_tokens)
 
@@ -342,9 +343,9 @@ def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[f
 def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:
     from mixlaw.core.cores import usable_cores
 
-    done = [s for s in statuses if s.wall_s is not None]
-    if not done or (executor.kind == "ray" and executor.workers is None):
-        return None  # how many runs a cluster holds is known only when it is asked
+    done = [s for s in statuses if s.wall_s is not None and s.tokens]
+    if not done or (executor.kind == "ray" and executor.workers is None):  # what a cluster holds, it must be asked
+        return None
     pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)
     left = sum(s.tokens for s in statuses if s.state != "done")
     return round(pace * left / (executor.workers or usable_cores()), 1)

@@ -41,6 +41,10 @@ Tokens = Annotated[int, BeforeValidator(_tokens)]
 TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 Share = Annotated[float, Field(ge=0, le=1)]
 
+MERGE_SCALE = 1.5
+"""By how much the sum of the experts' differences is stretched, unless the plan says so. Chosen on: merges of the
+demo's three domains with experts of a quarter of the runs' tokens (docs/lab.md), where 1 ranks mixtures worse."""
+
 _LONGEST_SHOWN = 80
 """Characters of a value in a message."""
 
@@ -73,6 +77,7 @@ class PlanNode(Node):
     """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
 
     With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
+    `merges` and what belongs to them: see `mixlaw.design.merges`.
     """
 
     design: Annotated[str, AfterValidator(_known_design)] = "auto"
@@ -86,7 +91,20 @@ class PlanNode(Node):
     batch: Annotated[int, Field(ge=1)] | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     match_epochs: bool = True
+    merges: Annotated[int, Field(ge=0)] = 0
+    expert_tokens: Tokens | None = None
+    expert_general: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    merge_scale: Annotated[float, Field(gt=0, le=10)] = MERGE_SCALE
     seed: Annotated[int, Field(gt=-(2**63), lt=2**63)] = 0
+
+    @model_validator(mode="after")
+    def _experts_are_for_merges(self) -> PlanNode:
+        asked = {"expert_tokens": self.expert_tokens is not None, "expert_general": self.expert_general > 0}
+        asked |= {"merge_scale": self.merge_scale != MERGE_SCALE}
+        if not self.merges and any(asked.values()):
+            key = next(name for name, given in asked.items() if given)
+            raise ValueError(f"{key} is about merged models; say how many with merges, for example merges: 40")
+        return self
 
 
 def _known_law(value: str, info: ValidationInfo) -> str:

@@ -17,6 +17,31 @@ _LONGEST_ROW = 2**20
 """Tokens. A domain ends with a whole row, which may be longer than what was planned."""
 
 
+EXPERT = "expert"
+"""The role of a run whose learnt weights are kept, for merged runs; it never feeds the fit."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Of what a merged run is made: base + scale * sum_k w_k (expert_k - base).
+
+    Attributes:
+        experts: domain -> id of the run that trained its expert.
+        weights: domain -> w of its expert; they sum to 1.
+        scale: by how much the sum is stretched; > 0.
+    """
+
+    experts: Mapping[str, str]
+    weights: Mapping[str, float]
+    scale: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, without experts that have no part in it."""
+        used = [name for name in sorted(self.weights) if self.weights[name] != 0]
+        weights = {name: float(self.weights[name]) for name in used}
+        return {"experts": {name: self.experts[name] for name in used}, "weights": weights, "scale": float(self.scale)}
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """What determines a run's result.
@@ -27,9 +52,11 @@ class RunSpec:
         seed: of the samples, their order and whatever is random in training.
         inputs: name -> content hash of everything else that determines the result: `model`, `train`
             (settings), `data:<domain>` and `validation:<target>`.
-        role: `proxy` (feeds the fit), `confirmation` or `final` (never do); not part of the identity.
+        role: `proxy` (feeds the fit), `expert`, `confirmation` or `final` (never do); not part of the identity.
         keep_model: whether the trainer saves the trained model in the run's folder; not part of the identity.
         pools: domain -> distinct training tokens that the run may draw from, where these are fewer than there are.
+        merge: of what a merged run is made, which trains nothing; its tokens are those of the mixture that it stands
+            for. None for a run that trains.
     """
 
     name: str
@@ -39,10 +66,16 @@ class RunSpec:
     role: str = "proxy"
     keep_model: bool = False
     pools: Mapping[str, int] = field(default_factory=dict)
+    merge: Merge | None = None
+
+    @property
+    def trained_tokens(self) -> int:
+        """Training tokens that the run costs; a merged run costs none."""
+        return 0 if self.merge is not None else sum(self.tokens.values())
 
     @property
     def id(self) -> str:
-        """The run's identity: SHA-256 over tokens, pools, seed and the inputs that this mixture touches."""
+        """The run's identity: SHA-256 over tokens, pools, seed, experts and the inputs that this mixture touches."""
         used = {name: int(n) for name, n in self.tokens.items() if n > 0}
         inputs = {
             key: value
@@ -51,7 +84,10 @@ class RunSpec:
         }
         pools = {name: int(n) for name, n in self.pools.items() if name in used}
         content = {"tokens": used, "seed": self.seed, "inputs": inputs}
-        return fingerprint(content | ({"pools": pools} if pools else {}))
+        content |= {"pools": pools} if pools else {}
+        if self.merge is not None:
+            content |= {"merge": self.merge.to_json()}
+        return fingerprint(content)
 
     @property
     def folder(self) -> str:
@@ -69,6 +105,7 @@ class RunSpec:
             "inputs": dict(self.inputs),
         }
         value |= {"pools": {name: int(n) for name, n in self.pools.items()}} if self.pools else {}
+        value |= {"merge": self.merge.to_json()} if self.merge is not None else {}
         return value | ({"keep_model": True} if self.keep_model else {})
 
     @staticmethod
@@ -82,6 +119,7 @@ class RunSpec:
             value["role"],
             value.get("keep_model", False),
             value.get("pools", {}),
+            Merge(**value["merge"]) if value.get("merge") is not None else None,
         )
         if value.get("id", spec.id) != spec.id:
             raise DataError(

@@ -20,6 +20,7 @@ from mixlaw.fit.estimating.estimator import Estimated, trained
 from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
+from mixlaw.fit.fidelity import Evidence, evidence, split
 from mixlaw.fit.posterior.convergence import EFFECTIVE
 from mixlaw.fit.posterior.extrapolation import standard_normals
 from mixlaw.fit.result import Fit, TargetFit
@@ -66,6 +67,7 @@ def fit_law(
     Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-5. Differs: see `mixlaw.fit.estimating`.
     """
     asked = _asked(law, procedure)
+    runs, merged = split(runs)
     _require_losses(runs)
     choice, decay, fresh, note = Choice("transfer"), float("inf"), runs, ""
     if procedure == "joint":
@@ -75,9 +77,14 @@ def fit_law(
         choice = choose(fresh) if asked is None else Choice(asked.name)
     kind = asked or find(choice.law)
     require_one_size(runs, kind)
-    targets = _targets(fresh, kind, seed, choice.checked) if procedure == "joint" else _by_curves(runs, procedure)
+    found = Evidence(fresh, np.full(fresh.losses_RJ.shape, np.nan))
+    if merged is not None and procedure == "joint":
+        found = evidence(fresh, merged, kind)
+    targets = (
+        _targets(fresh, kind, seed, choice.checked, found) if procedure == "joint" else _by_curves(runs, procedure)
+    )
     if choice.alternative is not None:
-        others = _targets(fresh, find(choice.alternative.name), seed, choice.alternative)
+        others = _targets(fresh, find(choice.alternative.name), seed, choice.alternative, found)
         targets = {name: _believing_both(fitted, others[name]) for name, fitted in targets.items()}
     return Fit(
         kind.name,
@@ -85,8 +92,8 @@ def fit_law(
         runs.domains,
         targets,
         runs,
-        (*_warnings(targets), *_warnings_of_runs(runs, kind)),
-        f"{choice.reason} {note}".strip(),
+        (*_warnings(targets), *_warnings_of_runs(runs, kind), *found.warnings),
+        " ".join(filter(None, (choice.reason, note, *found.notes))),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
     )
@@ -124,10 +131,12 @@ def _require_losses(runs: RunTable) -> None:
             )
 
 
-def _targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None) -> dict[str, TargetFit]:
-    """Return the targets fitted to all runs and judged by held-out ones."""
-    estimates = estimator_of(kind).fit(runs, seed, DRAWS)
+def _targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None, found: Evidence) -> dict[str, TargetFit]:
+    """Return the targets fitted to all evidence and judged by held-out runs."""
+    estimates = estimator_of(kind).fit(found.runs, seed, DRAWS)
     checked = checked or held_out(runs, kind)
+    known_RJ = np.isfinite(found.predicted_RJ)
+    checked = replace(checked, predicted_RJ=np.where(known_RJ, found.predicted_RJ, checked.predicted_RJ))
     if checked.note and kind.law is None:
         raise DataError(checked.note, "Choose another law.")
     return {target: _judged(runs, j, estimates[j], checked) for j, target in enumerate(runs.targets)}

@@ -225,7 +225,7 @@ class Study:
         return [self._status(spec) for spec in (self.load_plan() if specs is None else specs)]
 
     def _status(self, spec: RunSpec) -> RunStatus:
-        folder, tokens = self.run_folder(spec), sum(spec.tokens.values())
+        folder, tokens = self.run_folder(spec), spec.trained_tokens
         base = {"name": spec.name, "folder": folder.name, "tokens": tokens}
         record, problem = self._read_record(spec)
         if record is not None:
@@ -334,5 +334,5 @@ class Study:
 
 
 def longest_first(specs: Iterable[RunSpec]) -> list[RunSpec]:
-    """Return the runs by falling tokens, then name: the last runs to start are the short ones."""
-    return sorted(specs, key=lambda spec: (-sum(spec.tokens.values()), spec.name))
+    """Return the runs by falling tokens, then name: the last runs to start are the short ones, then merged ones."""
+    return sorted(specs, key=lambda spec: (-spec.trained_tokens, spec.name))

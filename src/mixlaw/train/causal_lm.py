@@ -7,6 +7,7 @@ that packed conversations don't see one another, that logits may be computed on 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,12 @@ class CausalLM:
             for name, tensor in _tensors(self.network):
                 tensor.copy_(self._base[name])
         self.network.zero_grad(set_to_none=True)
+
+    def trained_and_base(self) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+        """Yield name, present value and base value of every weight that is trained."""
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad:
+                yield name, parameter.detach(), self._base[name]
 
     def save(self, folder: Path) -> None:
         """Save the model and its tokenizer as they are now, whole or not at all, in the base model's precision."""
