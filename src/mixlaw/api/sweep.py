@@ -190,10 +190,10 @@ def train(
     require_cluster(project, executor)
     specs = plan(project).runs
     if keep_models:
-        kept = {spec.name for spec in trained(specs)}
-        project.study.save_plan(replace(spec, keep_model=spec.name in kept) for spec in specs)
+        runs = {spec.name for spec in trained(specs)}
+        project.study.save_plan(replace(spec, keep_model=spec.name in runs) for spec in specs)
         for spec in trained(specs):
-            project.study.discard_without_model(replace(spec, keep_model=True))
+            project.study.discard_without_model(spec)
     statuses = train_pending(
         project, project.study, executor=executor, workers=workers, on_event=on_event, retry_failed=retry_failed
     )
@@ -332,12 +332,11 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
 
 
 def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[float]:
-    domains = list(project.config.domains)
-    if not 2 <= len(domains) <= _DOMAINS_OF_A_CURVE:
+    if not 2 <= len(domains := list(project.config.domains)) <= _DOMAINS_OF_A_CURVE:
         return []
     laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in trained(specs)]
-    knowledge = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
-    return regret_curve(knowledge, mixtures, project.config.budget_tokens)
+    known = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
+    return regret_curve(known, mixtures, project.config.budget_tokens)
 
 
 def _estimate(statuses: list[RunStatus], executor: ExecutorNode) -> float | None:
