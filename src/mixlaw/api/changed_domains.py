@@ -79,7 +79,7 @@ def save_added(study: Study, added: Added) -> None:
 
 
 def comparable(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> list[RunRecord]:
-    """Return the proxy runs whose losses can be fitted with those of runs with these inputs.
+    """Return the trained proxy runs whose losses can be fitted with those of runs with these inputs.
 
     The model, the settings, the training data of the domains that a run used and the validation rows must be the same
     as far as both have them; a domain or target that only one of them has does no harm.
@@ -98,7 +98,7 @@ def comparable(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> list[
             if not key.startswith("data:") or key in used
         )
         shared = any(key.startswith("validation:") and key in inputs for key in spec.inputs)
-        if spec.role == "proxy" and same and shared:
+        if spec.role == "proxy" and spec.merge is None and same and shared:
             found.append(record)
     return found
 

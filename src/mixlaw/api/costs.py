@@ -138,7 +138,7 @@ def require_within(project: Project, specs: Sequence[RunSpec]) -> None:
     if project.config.plan.max_cost is None:
         return
     spending, prices = project.spending, project.prices
-    cost = prices.runs([sum(spec.tokens.values()) for spec in specs]).share
+    cost = prices.runs([spec.trained_tokens for spec in specs]).share
     limit = spending.most_tokens / spending.final_tokens
     if cost > 1.001 * limit:
         raise DesignError(

@@ -11,6 +11,7 @@ from mixlaw.api.costs import spent_in
 from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
 from mixlaw.api.facts import study_facts
+from mixlaw.api.merged import trained
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.core.cost import Cost
@@ -88,15 +89,15 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     return Check(
         data["domains"],
         examples,
-        sum(not spec.untrained for spec in specs),
-        sum(sum(spec.tokens.values()) for spec in specs),
+        len(trained(specs)),
+        sum(spec.trained_tokens for spec in specs),
         project.config.budget_tokens,
         notes,
         project.prices.parameters,
         checks_of(data),
         Overlap.from_json(data["overlap"]),
         data["likeness"],
-        project.prices.runs([sum(spec.tokens.values()) for spec in specs]),
+        project.prices.runs([spec.trained_tokens for spec in specs]),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mixlaw.api.cost_curve import CostCurve
 from mixlaw.api.costs import Spent
+from mixlaw.api.merged import trained
 from mixlaw.core.notebook import Tabular, shares
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
@@ -67,12 +68,12 @@ class Plan(Tabular):
     @property
     def spent(self) -> list[int]:
         """Training tokens of none, one, ... all of the runs."""
-        return [0, *itertools.accumulate(sum(run.tokens.values()) for run in self.trained)]
+        return [0, *itertools.accumulate(run.trained_tokens for run in self.trained)]
 
     @property
     def trained(self) -> list[RunSpec]:
-        """The runs that train: all but the base model's."""
-        return [run for run in self.runs if not run.untrained]
+        """The runs that train and feed the fit: neither the base model nor experts and their merges."""
+        return trained(self.runs)
 
     @property
     def regret_title(self) -> str:

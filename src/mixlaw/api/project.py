@@ -13,6 +13,7 @@ from mixlaw.api.changed_domains import Added, added_runs, comparable, require_sa
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
 from mixlaw.api.costs import final_settings, is_limited, prices_of, require_within, said_of_final, spending_of
 from mixlaw.api.facts import records_table
+from mixlaw.api.merged import with_merges
 from mixlaw.api.possible import require_possible
 from mixlaw.config import Config, load_config
 from mixlaw.core.cost import Prices
@@ -258,8 +259,9 @@ class Project:
         there = {spec.id for spec in specs}
         more = [self._proxy(name, tokens, seed) for name, tokens in added.runs]
         specs += [spec for spec in more if spec.id not in there]
-        require_within(self, specs)
-        return specs, [*notes, *said_of_final(self), *added.reasons, *repetition_notes(specs)]
+        every, about = with_merges(self, specs)
+        require_within(self, every)
+        return every, [*notes, *said_of_final(self), *added.reasons, *repetition_notes(specs), *about]
 
     @property
     def planned(self) -> tuple[list[RunSpec], list[str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixlaw.api.changed_domains import save_added
+from mixlaw.api.merged import trained
 from mixlaw.api.noise import noise_of_fit
 from mixlaw.core.cost import percent
 from mixlaw.design.affordable import DRIFT, Spending, worth_tokens
@@ -234,7 +235,8 @@ def _decision(fit: Fit, solution: Solution, base_tokens: float, tokens_NK: np.nd
 
 def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     """Plan the next batch of a sequential design; return whether there is one."""
-    plan, runs = project.config.plan, project.design[0]
+    plan, every = project.config.plan, project.design[0]
+    runs = trained(every)
     domains = project.available_tokens
     most = plan.runs or most_runs(len(domains))
     terms = Terms(
@@ -246,7 +248,9 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     )
     fit, done = fitted.of_domains(list(domains)), [run.tokens for run in runs]
     if project.is_limited:
-        left = project.spending.most_tokens - project.spending.cost(done)
+        # A merged model costs its evaluation alone.
+        costs = project.spending.cost([{} if run.merge else run.tokens for run in every])
+        left = project.spending.most_tokens - costs
         proposal = propose_within(fit, solution, replace(project.spending, most_tokens=left), terms)
     else:
         caps = list(map(float, domains.values()))

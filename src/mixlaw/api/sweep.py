@@ -14,6 +14,7 @@ from mixlaw.api.data_health import checks_of_study
 from mixlaw.api.executor import estimated_s, require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.fitting import fit_and_solve
+from mixlaw.api.merged import trained
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.plan import Plan
@@ -118,11 +119,10 @@ def train(
     require_cluster(project, executor)
     specs = plan(project).runs
     if keep_models:
-        specs = [spec if spec.untrained else replace(spec, keep_model=True) for spec in specs]
-        project.study.save_plan(specs)
-        for spec in specs:
-            if spec.keep_model:
-                project.study.discard_without_model(spec)
+        runs = {spec.name for spec in trained(specs)}
+        project.study.save_plan(replace(spec, keep_model=spec.name in runs) for spec in specs)
+        for spec in trained(specs):
+            project.study.discard_without_model(spec)
     statuses = train_pending(
         project, project.study, executor=executor, workers=workers, on_event=on_event, retry_failed=retry_failed
     )
@@ -232,10 +232,8 @@ def _fit_what_is_left(project: Project, statuses: list[RunStatus]) -> tuple[Fit,
 
 
 def _regret(project: Project, specs: list[RunSpec], noise_nats: float) -> list[float]:
-    domains = list(project.config.domains)
-    if not 2 <= len(domains) <= _DOMAINS_OF_A_CURVE:
+    if not 2 <= len(domains := list(project.config.domains)) <= _DOMAINS_OF_A_CURVE:
         return []
-    laws = laws_for("transfer", domains, domains)
-    mixtures = [spec.tokens for spec in specs if not spec.untrained]
+    laws, mixtures = laws_for("transfer", domains, domains), [spec.tokens for spec in trained(specs)]
     knowledge = Knowledge(laws, project.base_tokens, noise_nats=noise_nats)
     return regret_curve(knowledge, mixtures, project.config.budget_tokens)

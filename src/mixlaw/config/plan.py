@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mixlaw.config.base import Node
 from mixlaw.config.values import Share, TokenList, Tokens
 from mixlaw.core.cost import MostCost
 from mixlaw.core.errors import ConfigError
+
+MERGE_SCALE = 1.5
+"""By how much the sum of the experts' differences is stretched, unless the plan says so. Chosen on: merges of the
+demo's three domains with experts of a quarter of the runs' tokens (docs/lab.md), where 1 ranks mixtures worse."""
 
 
 def _most_cost(value: Any) -> str:
@@ -37,6 +41,7 @@ class PlanNode(Node):
     `max_cost` is the most that all runs may cost (`mixlaw.core.cost.MostCost`).
     With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
     With `base_model` the model is evaluated once as it is, a run of no tokens; `auto`: where the trainer can.
+    `merges` and what belongs to them: see `mixlaw.design.merges`.
     """
 
     design: Annotated[str, AfterValidator(_known_design)] = "auto"
@@ -52,4 +57,17 @@ class PlanNode(Node):
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     match_epochs: bool = True
     base_model: bool | Literal["auto"] = "auto"
+    merges: Annotated[int, Field(ge=0)] = 0
+    expert_tokens: Tokens | None = None
+    expert_general: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    merge_scale: Annotated[float, Field(gt=0, le=10)] = MERGE_SCALE
     seed: Annotated[int, Field(gt=-(2**63), lt=2**63)] = 0
+
+    @model_validator(mode="after")
+    def _experts_are_for_merges(self) -> PlanNode:
+        asked = {"expert_tokens": self.expert_tokens is not None, "expert_general": self.expert_general > 0}
+        asked |= {"merge_scale": self.merge_scale != MERGE_SCALE}
+        if not self.merges and any(asked.values()):
+            key = next(name for name, given in asked.items() if given)
+            raise ValueError(f"{key} is about merged models; say how many with merges, for example merges: 40")
+        return self

@@ -65,6 +65,7 @@ _COUNTS = {EACH: COUNT}
 _SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _COUNTS, "inputs": _TEXTS} | {
     "pools?": _COUNTS,
     "keep_model?": bool,
+    "merge?": {"experts": _TEXTS, "weights": _NUMBERS, "scale": NOT_NEGATIVE},
 }
 _LOSS = {"nats": NOT_NEGATIVE, "count": SOME, "bytes?": COUNT}
 _ADDED = {"domains": [str], "instead": bool, "runs": [{"name": str, "tokens": _COUNTS}], "reasons": [str]}

@@ -20,6 +20,31 @@ _LONGEST_ROW = 2**20
 """Tokens. A domain ends with a whole row, which may be longer than what was planned."""
 
 
+EXPERT = "expert"
+"""The role of a run whose learnt weights are kept, for merged runs; it never feeds the fit."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Of what a merged run is made: base + scale * sum_k w_k (expert_k - base).
+
+    Attributes:
+        experts: domain -> id of the run that trained its expert.
+        weights: domain -> w of its expert; they sum to 1.
+        scale: by how much the sum is stretched; > 0.
+    """
+
+    experts: Mapping[str, str]
+    weights: Mapping[str, float]
+    scale: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, without experts that have no part in it."""
+        used = [name for name in sorted(self.weights) if self.weights[name] != 0]
+        weights = {name: float(self.weights[name]) for name in used}
+        return {"experts": {name: self.experts[name] for name in used}, "weights": weights, "scale": float(self.scale)}
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """What determines a run's result.
@@ -30,10 +55,12 @@ class RunSpec:
         seed: of the samples, their order and whatever is random in training.
         inputs: name -> content hash of everything else that determines the result: `model`, `train`
             (settings), `data:<domain>` and `validation:<target>`.
-        role: `proxy` (feeds the fit), `base` (the model as it is, evaluated and not trained; feeds it too),
+        role: `proxy` (feeds the fit), `base` (the model as it is, evaluated and not trained; feeds it too), `expert`,
             `confirmation` or `final` (never do); not part of the identity.
         keep_model: whether the trainer saves the trained model in the run's folder; not part of the identity.
         pools: domain -> distinct training tokens that the run may draw from, where these are fewer than there are.
+        merge: of what a merged run is made, which trains nothing; its tokens are those of the mixture that it stands
+            for. None for a run that trains.
     """
 
     name: str
@@ -43,10 +70,16 @@ class RunSpec:
     role: str = "proxy"
     keep_model: bool = False
     pools: Mapping[str, int] = field(default_factory=dict)
+    merge: Merge | None = None
+
+    @property
+    def trained_tokens(self) -> int:
+        """Training tokens that the run costs; a merged run costs none."""
+        return 0 if self.merge is not None else sum(self.tokens.values())
 
     @property
     def id(self) -> str:
-        """The run's identity: SHA-256 over tokens, pools, seed and the inputs that this mixture touches."""
+        """The run's identity: SHA-256 over tokens, pools, seed, experts and the inputs that this mixture touches."""
         used = {name: int(n) for name, n in self.tokens.items() if n > 0}
         inputs = {
             key: value
@@ -55,7 +88,10 @@ class RunSpec:
         }
         pools = {name: int(n) for name, n in self.pools.items() if name in used}
         content = {"tokens": used, "seed": self.seed, "inputs": inputs}
-        return fingerprint(content | ({"pools": pools} if pools else {}))
+        content |= {"pools": pools} if pools else {}
+        if self.merge is not None:
+            content |= {"merge": self.merge.to_json()}
+        return fingerprint(content)
 
     @property
     def untrained(self) -> bool:
@@ -78,6 +114,7 @@ class RunSpec:
             "inputs": dict(self.inputs),
         }
         value |= {"pools": {name: int(n) for name, n in self.pools.items()}} if self.pools else {}
+        value |= {"merge": self.merge.to_json()} if self.merge is not None else {}
         return value | ({"keep_model": True} if self.keep_model else {})
 
     @staticmethod
@@ -91,6 +128,7 @@ class RunSpec:
             value["role"],
             value.get("keep_model", False),
             value.get("pools", {}),
+            Merge(**value["merge"]) if value.get("merge") is not None else None,
         )
         if value.get("id", spec.id) != spec.id:
             raise DataError(
@@ -189,5 +227,5 @@ def _implausible(record: RunRecord) -> str | None:
 
 
 def longest_first(specs: Iterable[RunSpec]) -> list[RunSpec]:
-    """Return runs by falling tokens, then name: the last runs to start are the short ones."""
-    return sorted(specs, key=lambda spec: (-sum(spec.tokens.values()), spec.name))
+    """Return runs by falling tokens, then name: the last runs to start are the short ones, then merged ones."""
+    return sorted(specs, key=lambda spec: (-spec.trained_tokens, spec.name))

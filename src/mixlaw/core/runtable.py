@@ -3,9 +3,10 @@
 Shape letters: R runs, K domains, J targets.
 
 CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
-`unique:<domain>`, `params`, `checkpoint_of` and `metric:<name>`. Any program can write it. An empty loss cell means
-"not measured"; a run of zero tokens is the base model as it was, before any training. Rows with one and the same
-`checkpoint_of` are checkpoints along one training run.
+`unique:<domain>`, `params`, `checkpoint_of`, `fidelity` and `metric:<name>`. Any program can write it. An empty loss
+cell means "not measured"; a run of zero tokens is the base model as it was, before any training. Rows with one and the
+same `checkpoint_of` are checkpoints along one training run. `fidelity` says what a row is: `true` (or empty), a run
+that was trained, or `merged`, models of one domain each averaged by the row's shares of tokens and only evaluated.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import DataError
+from mixlaw.core.fidelity import MERGED, TRUE, fidelities, is_missing, run_of_each
 from mixlaw.core.files import write_text
 from mixlaw.core.notebook import Tabular, shares
 from mixlaw.core.run import RunRecord
@@ -49,6 +51,9 @@ class RunTable(Tabular):
         metrics: name -> (R,) array; NaN where not measured.
         checkpoint_of: R names of the training runs that rows are checkpoints of; empty if every row is a run of its
             own.
+        fidelity: R times `true` or `merged`; empty where all rows are runs that were trained.
+        worth_RJ: how much a loss weighs against that of a run, 0 to 1; None where all weigh the same. Not in files.
+        merged_RJ: what a merged model's loss was before it was calibrated, NaN for runs; None without. Not in files.
     """
 
     runs: tuple[str, ...]
@@ -62,6 +67,9 @@ class RunTable(Tabular):
     params_R: np.ndarray | None = None
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
     checkpoint_of: tuple[str, ...] = ()
+    fidelity: tuple[str, ...] = ()
+    worth_RJ: np.ndarray | None = None
+    merged_RJ: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -93,6 +101,11 @@ class RunTable(Tabular):
         """Training tokens of each run over all domains."""
         return self.tokens_RK.sum(axis=1)
 
+    @property
+    def merged_R(self) -> np.ndarray:
+        """Which rows are merged models."""
+        return np.array([kind == MERGED for kind in self.fidelity] or [False] * len(self), bool)
+
     def take(self, rows: Sequence[int] | np.ndarray) -> RunTable:
         """Return the table of the given rows (indices or a boolean mask), in that order."""
         index = np.arange(len(self))[np.asarray(rows)]
@@ -112,6 +125,9 @@ class RunTable(Tabular):
             pick(self.params_R),
             {name: values[index] for name, values in self.metrics.items()},
             tuple(self.checkpoint_of[i] for i in index) if self.checkpoint_of else (),
+            tuple(self.fidelity[i] for i in index) if self.fidelity else (),
+            pick(self.worth_RJ),
+            pick(self.merged_RJ),
         )
 
     @staticmethod
@@ -133,6 +149,9 @@ class RunTable(Tabular):
             ),
             np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(-1, len(domains)),
             np.array([r.parameters for r in records], float),
+            fidelity=tuple(MERGED if r.spec.merge is not None else TRUE for r in records)
+            if any(r.spec.merge is not None for r in records)
+            else (),
         )
 
     def to_rows(self) -> list[dict[str, Any]]:
@@ -154,6 +173,8 @@ class RunTable(Tabular):
                 row["params"] = self.params_R[r]
             if self.checkpoint_of:
                 row["checkpoint_of"] = self.checkpoint_of[r]
+            if self.fidelity:
+                row["fidelity"] = self.fidelity[r]
             rows.append(row | {f"metric:{name}": values[r] for name, values in self.metrics.items()})
         return rows
 
@@ -238,7 +259,8 @@ class RunTable(Tabular):
             block("unique", names["tokens"], "a token count is a number >= 0", False) if names["unique"] else None,
             numbers("params", 1, "a model has at least one parameter") if "params" in columns else None,
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
-            _run_of_each(runs, columns.get("checkpoint_of")),
+            run_of_each(runs, columns.get("checkpoint_of")),
+            fidelities(columns.get("fidelity"), source, place),
         )
 
 
@@ -294,7 +316,7 @@ def _cell(value: Any) -> str:
 
 
 def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place: str, column: str) -> float:
-    if _is_missing(value):
+    if is_missing(value):
         if empty:
             return math.nan
         raise DataError(f"{source}, {place}, column '{column}': the cell is empty; {rule}.", "Fill it in.")
@@ -308,22 +330,6 @@ def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place
             "Correct the value, or delete that run from the table.",
         )
     return number
-
-
-def _run_of_each(runs: list[str], given: Sequence[Any] | None) -> tuple[str, ...]:
-    """Return the training run of each row: its own name where the cell is empty."""
-    if given is None:
-        return ()
-    return tuple(run if _is_missing(value) else str(value) for run, value in zip(runs, given, strict=True))
-
-
-def _is_missing(value: Any) -> bool:
-    """Return whether a cell is empty: None, no text, or what a DataFrame has there (NaN, NA, NaT)."""
-    if value is None or (isinstance(value, str) and value == ""):
-        return True
-    if isinstance(value, (float, np.floating)):
-        return math.isnan(value)
-    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Callable[[int], str]) -> None:

@@ -67,16 +67,21 @@ class Batches:
         totals_R = np.maximum(runs.totals_R, 1.0)
         last = {name: totals_R[rows].max() for name, rows in rows_by_run(runs).items()}
         ages_R = np.array([last[name] for name in runs.checkpoint_of]) / totals_R
-        member_RB = np.eye(len(runs))[batch_of(runs)]
+        member_RB = np.eye(len(runs))[batch_of(runs)] * _trained(runs)[:, None]
         member_RB = member_RB[:, member_RB.any(axis=0)]
         early_B = np.array([np.median(ages_R[rows > 0]) for rows in member_RB.T]) ** EARLY
         return Batches(member_RB, early_B)
 
     @staticmethod
     def _levels(runs: RunTable) -> Batches | None:
-        batch_R = batch_of(runs)
+        # A merged model's loss has a level of its own anyway.
+        batch_R = np.where(_trained(runs), batch_of(runs), -1)
         mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel()
-        some = [b for b in np.unique(batch_R[runs.totals_R > 0]) if len(np.unique(mixtures[batch_R == b])) >= LEVEL]
+        some = [
+            b
+            for b in np.unique(batch_R[(runs.totals_R > 0) & (batch_R >= 0)])
+            if len(np.unique(mixtures[batch_R == b])) >= LEVEL
+        ]
         if len(some) < 2:
             return None
         return Batches((batch_R[:, None] == np.array(some)).astype(float), np.ones(len(some)), checkpoints=False)
@@ -90,6 +95,13 @@ class Batches:
         known = self.member_RB.any(axis=0)
         squares = ((shocks_B / self.early_B)[known] ** 2).sum() + TAU_BATCHES * (TAU * loss) ** 2
         return np.sqrt(squares / (known.sum() + TAU_BATCHES)) * self.early_B
+
+
+def _trained(runs: RunTable) -> np.ndarray:
+    """Return which rows are runs that were trained; the others are merged models."""
+    if runs.merged_RJ is None:
+        return np.ones(len(runs), bool)
+    return np.asarray(np.isnan(runs.merged_RJ).all(axis=1))
 
 
 def batch_of(runs: RunTable) -> np.ndarray:

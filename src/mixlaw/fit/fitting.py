@@ -22,6 +22,7 @@ from mixlaw.fit.estimating.estimator import Estimated, trained
 from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
+from mixlaw.fit.fidelity import Evidence, evidence, split
 from mixlaw.fit.posterior.convergence import EFFECTIVE
 from mixlaw.fit.posterior.extrapolation import Beyond, standard_normals
 from mixlaw.fit.result import Fit, TargetFit
@@ -69,6 +70,7 @@ def fit_law(
     Source: Li, Liu, Xing 2025, arXiv 2508.11953, Eqs. 2-5. Differs: see `mixlaw.fit.estimating`.
     """
     asked = _asked(law, procedure)
+    runs, merged = split(runs)
     _require_losses(runs)
     choice, decay, fresh, notes, uses_base = Choice("transfer"), float("inf"), runs, ["", ""], True
     if procedure == "joint":
@@ -81,10 +83,15 @@ def fit_law(
     if asked is None and uses_base and not kind.knows_base and (runs.totals_R == 0).any():
         notes[1] = f"Law '{kind.name}' says nothing of the base model as it is: its losses are not fitted."
     require_one_size(runs, kind)
-    targets = _targets(fresh, kind, seed, choice.checked) if procedure == "joint" else _by_curves(runs, procedure)
+    found = Evidence(fresh, np.full(fresh.losses_RJ.shape, np.nan))
+    if merged is not None and procedure == "joint":
+        found = evidence(fresh, merged, kind)
+    targets = (
+        _targets(fresh, kind, seed, choice.checked, found) if procedure == "joint" else _by_curves(runs, procedure)
+    )
     if choice.alternative is not None:
         other = replace(find(choice.alternative.name), uses_base=uses_base)
-        others = _targets(fresh, other, seed, choice.alternative)
+        others = _targets(fresh, other, seed, choice.alternative, found)
         targets = {name: _believing_both(fitted, others[name]) for name, fitted in targets.items()}
     return Fit(
         kind.name,
@@ -92,8 +99,8 @@ def fit_law(
         runs.domains,
         targets,
         runs,
-        (*_warnings(targets), *_warnings_of_runs(runs, kind, asked is not None and uses_base)),
-        " ".join(filter(None, [choice.reason, *notes])),
+        (*_warnings(targets), *_warnings_of_runs(runs, kind, asked is not None and uses_base), *found.warnings),
+        " ".join(filter(None, [choice.reason, *notes, *found.notes])),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
         uses_base,
@@ -132,10 +139,12 @@ def _require_losses(runs: RunTable) -> None:
             )
 
 
-def _targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None) -> dict[str, TargetFit]:
-    """Return the targets fitted to all runs and judged by held-out ones."""
-    estimates = estimator_of(kind).fit(runs, seed, DRAWS)
+def _targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None, found: Evidence) -> dict[str, TargetFit]:
+    """Return the targets fitted to all evidence and judged by held-out runs."""
+    estimates = estimator_of(kind).fit(found.runs, seed, DRAWS)
     checked = checked or held_out(runs, kind)
+    known_RJ = np.isfinite(found.predicted_RJ)
+    checked = replace(checked, predicted_RJ=np.where(known_RJ, found.predicted_RJ, checked.predicted_RJ))
     if checked.note and kind.law is None:
         raise DataError(checked.note, "Choose another law.")
     beyond = measured(runs, kind, estimates, checked)

@@ -42,7 +42,8 @@ def write_report(
 
     Args:
         out_dir: folder, made where it is missing.
-        runs: the runs, with at least the fit's domains and targets; runs that the fit has not seen are marked.
+        runs: the runs, with at least the fit's domains and targets; merged models are left out, and runs that the fit
+            has not seen are marked.
         fit: the fitted law.
         solution: the weights to explain; None for a report on the fit alone.
         title: heading of the report.
@@ -62,6 +63,7 @@ def write_report(
         MissingExtra: Jinja or Matplotlib is not installed.
         DataError: the runs lack a domain or target of the fit.
     """
+    runs = runs.take(~runs.merged_R)
     _require(runs, fit)
     study = json_ready(study) if study else None
     if path is None and solution:

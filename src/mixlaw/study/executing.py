@@ -17,6 +17,7 @@ from mixlaw.core.errors import (
     file_error,
 )
 from mixlaw.core.run import RunSpec
+from mixlaw.study.merged import discard_lost_experts
 from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
 from mixlaw.train.trainer_config import TrainerConfig
@@ -64,6 +65,7 @@ def begin(study: Study, config: TrainerConfig, specs: list[RunSpec], *, retry_fa
     study.save_trainer(config)
     study.clear_failures(specs, everything=retry_failed)
     study.release_dead()
+    discard_lost_experts(study, specs)
 
 
 def training_environment(threads: int) -> dict[str, str]:

@@ -107,7 +107,7 @@ class _Sweep:
         self.started = 0
         self.claimed = False
         self.events: queue.Queue[tuple[_Worker, dict[str, Any]]] = queue.Queue()
-        self.progress = SweepProgress({spec.name: sum(spec.tokens.values()) for spec in specs}, set())
+        self.progress = SweepProgress({spec.name: spec.trained_tokens for spec in specs}, set())
 
     def run(self) -> None:
         """Start workers, follow them, and replace the dead ones, until nothing is pending or at work."""

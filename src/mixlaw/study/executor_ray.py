@@ -125,7 +125,7 @@ class _Sweep:
         self.ray, self.study, self.config, self.options = ray, study, config, options
         self.specs = {spec.name: spec for spec in specs}
         self.workers, self.on_event = workers, on_event
-        self.progress = SweepProgress({spec.name: sum(spec.tokens.values()) for spec in specs}, set())
+        self.progress = SweepProgress({spec.name: spec.trained_tokens for spec in specs}, set())
         self.flights: dict[str, _Flight] = {}
         self.crashes: dict[str, int] = {}
         self.folders = input_folders(config)

@@ -92,7 +92,7 @@ class _Sweep:
         self.arrays = Arrays(study)
         self.open = {spec.name: spec for spec in specs}
         self.seen: dict[str, RunStatus] = {}
-        self.progress = SweepProgress({spec.name: sum(spec.tokens.values()) for spec in specs}, set())
+        self.progress = SweepProgress({spec.name: spec.trained_tokens for spec in specs}, set())
         self.array: Array | None = None
         self.fruitless = 0
         self.done_before = 0

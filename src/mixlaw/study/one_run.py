@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.errors import DISK_FULL, DataError, MixlawError, RunFailed, file_error
+from mixlaw.core.errors import DISK_FULL, ConfigError, DataError, MixlawError, RunFailed, file_error
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.train.trainer import Progress, Trainer
 
@@ -61,6 +61,8 @@ def train_once(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress
     Raises:
         MixlawError: the trainer can train no run at all, such as a program that cannot be started.
     """
+    if spec.merge is not None and not trainer.merges:
+        raise ConfigError(f"The trainer '{trainer.name}' merges no models.", "Leave out plan.merges, or use native.")
     began = time.time()
     try:
         record = trainer.run(spec, folder=folder, progress=progress)

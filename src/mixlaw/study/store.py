@@ -239,7 +239,7 @@ class Study:
         return [self._status(spec) for spec in (self.load_plan() if specs is None else specs)]
 
     def _status(self, spec: RunSpec) -> RunStatus:
-        folder, tokens = self.run_folder(spec), sum(spec.tokens.values())
+        folder, tokens = self.run_folder(spec), spec.trained_tokens
         base = {"name": spec.name, "folder": folder.name, "tokens": tokens}
         record, problem = self._read_record(spec)
         if record is not None:

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from mixlaw.core.errors import MixlawError
-from mixlaw.core.run import RunSpec, longest_first
+from mixlaw.core.run import RunSpec
 from mixlaw.study.executing import check_inputs, error_json
 from mixlaw.study.leases import Heartbeat, Lease
+from mixlaw.study.merged import in_order
 from mixlaw.study.one_run import Failed, throttled, train_once
 from mixlaw.study.store import Study
 from mixlaw.train.trainer import Trainer
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
-    """Claim and train runs, longest first, until none can be claimed.
+    """Claim and train runs, longest first and merged ones last, until none can be claimed.
 
     Raises:
         MixlawError: the trainer cannot be built, a spec is not of this trainer, or the folder cannot be written.
@@ -71,7 +72,7 @@ def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
     check_inputs(study, specs, config)
     trainer = config.build()
     emit({"event": "ready"})
-    for spec in longest_first(specs):
+    for spec in in_order(study, specs):
         lease = study.claim(spec)
         if lease is not None:
             train_one(study, trainer, spec, lease, emit)

@@ -7,6 +7,7 @@ are computed, weights that transformers renames or merges as it loads) is found 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,16 +51,23 @@ class BaseWeights:
     def restore(self, network: Any) -> None:
         """Put every weight back, bit by bit."""
         import torch
-        from safetensors import safe_open
 
         tensors = dict(_tensors(network))
         with torch.no_grad():
-            for name, copy in self.copies.items():
-                tensors[name].copy_(copy)
-            for file in sorted(set(self.places.values())):
-                with safe_open(file, "pt") as opened:
-                    for name in (name for name, place in self.places.items() if place == file):
-                        tensors[name].copy_(opened.get_tensor(name))
+            for name, value in self.values(list(tensors)):
+                tensors[name].copy_(value)
+
+    def values(self, names: Sequence[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield some of the weights by name, in the precision in which they are kept, one at a time."""
+        from safetensors import safe_open
+
+        wanted = set(names)
+        for name in sorted(wanted & set(self.copies)):
+            yield name, self.copies[name]
+        for file in sorted(set(self.places.values())):
+            with safe_open(file, "pt") as opened:
+                for name in sorted(name for name, place in self.places.items() if place == file and name in wanted):
+                    yield name, opened.get_tensor(name)
 
 
 def weight_files(model: ModelSettings) -> list[Path]:

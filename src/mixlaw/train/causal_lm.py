@@ -9,7 +9,7 @@ conversation by conversation (`mixlaw.train.conversation_attention`, on a CPU), 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,16 @@ class CausalLM:
                 self._changed = False
             self._adapted = adapted(self.network, self._peft, seed)
         self.network.zero_grad(set_to_none=True)
+
+    def trained(self) -> dict[str, torch.Tensor]:
+        """Return name -> present value of every weight that full fine-tuning trains."""
+        return {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
+
+    def trained_and_base(self) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+        """Yield name, present value and base value of each of them, one after the other."""
+        now = self.trained()
+        for name, base in self._base.values(list(now)):
+            yield name, now[name], base.to(now[name])
 
     def save(self, folder: Path) -> None:
         """Save the model and its tokenizer as they are now, whole or not at all, in the base model's precision.

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from mixlaw.core.errors import DataError, RunFailed
-from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.core.run import EXPERT, RunRecord, RunSpec, TargetLoss
 from mixlaw.core.seeds import seed_from
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
 from mixlaw.train.gpu_memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.lora import check_keys
+from mixlaw.train.merging import merge_into, merged_record, save_expert
 from mixlaw.train.packing import PackedBatch, collate, pack
 from mixlaw.train.resuming import Checkpoints, keep_lines, remove_checkpoints
 from mixlaw.train.sample import Sample, conversation, draw_sample, training_order
@@ -77,6 +78,7 @@ class NativeTrainer(Trainer):
     extra = "train"
     working_directory = "unused"
     base_model = "measured"
+    merges = True
 
     def __init__(self, *given: Any, device: str | None = None, **more: Any) -> None:
         super().__init__(*given, **more)
@@ -97,23 +99,28 @@ class NativeTrainer(Trainer):
     def run(self, spec: RunSpec, *, folder: Path, progress: Progress | None = None) -> RunRecord:
         """Train and evaluate the run; `folder/metrics.jsonl` receives one line a step.
 
+        An expert leaves what it has learnt in `folder`; a merged run finds it in the folders beside.
+
         Raises:
             DataError: the spec asks for tokens of a domain that has no rows.
-            RunFailed: a loss is not finite, or memory ran out.
+            RunFailed: a loss is not finite, an expert is missing, or memory ran out.
         """
+        if spec.merge is not None:
+            return self._merged(spec, folder)
         with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
             began = time.perf_counter()
             sample = draw_sample(spec, self.train_rows, self.settings)
             steps = self._train_in_memory(spec, sample, folder, progress)
             trained = time.perf_counter()
-            self.lm.network.eval()
+            losses = self._evaluate()
             with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
-                losses = {name: target.evaluate(self.lm) for name, target in self.validation.items()}
                 line = {"step": steps, "validation": {name: loss.loss_nats for name, loss in losses.items()}}
                 metrics.write(json.dumps(line) + "\n")
             ended = time.perf_counter()
             if spec.keep_model:
                 self.lm.save(folder / MODEL)
+            if spec.role == EXPERT:
+                save_expert(self.lm, spec, folder)
             remove_checkpoints(folder)
         for target, loss in losses.items():
             if not math.isfinite(loss.nats):
@@ -125,6 +132,20 @@ class NativeTrainer(Trainer):
             **self.environment(),
         }
         return sample.record(spec, losses, steps, self.lm.parameters)
+
+    def _merged(self, spec: RunSpec, folder: Path) -> RunRecord:
+        """Evaluate the merge of experts that are trained."""
+        with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
+            began = time.perf_counter()
+            self.lm.reset()
+            merge_into(self.lm, spec, folder.parent)
+            losses = self._evaluate()
+        self.timing = {"train_s": 0.0, "evaluate_s": time.perf_counter() - began, **self.environment()}
+        return merged_record(spec, losses, self.lm.parameters)
+
+    def _evaluate(self) -> dict[str, TargetLoss]:
+        self.lm.network.eval()
+        return {name: target.evaluate(self.lm) for name, target in self.validation.items()}
 
     def environment(self) -> dict[str, Any]:
         """Return device, precision, attention, threads and versions."""

@@ -45,6 +45,7 @@ class Trainer(ABC):
         packages: packages that must be installed where it trains.
         extra: mixlaw's extra that brings them; empty for a trainer outside mixlaw.
         reads_text: whether it needs the conversations as text, too, not only as tokens (`mixlaw.data.texts`).
+        merges: whether it trains experts and evaluates their merges (`mixlaw.train.merging`).
         working_directory: `used` where it starts programs or reads files in `folder`, `needed` where it cannot do
             without that folder on every machine, `unused` where it has no use for one. The key
             `train.working_directory` chooses the folder; without it, it is that of mix.yaml.
@@ -69,6 +70,7 @@ class Trainer(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     reads_text: ClassVar[bool] = False
+    merges: ClassVar[bool] = False
     working_directory: ClassVar[Literal["unused", "used", "needed"]] = "used"
     base_model: ClassVar[Literal["measured", "asked", "no"]] = "no"
 

@@ -46,9 +46,10 @@ def compare_laws(runs: RunTable, laws: Sequence[Any] | None = None) -> LawTable:
     """Return the laws' figures, best first; laws that do not apply last, with the reason.
 
     Args:
-        runs: R runs.
+        runs: R runs; merged models among them are left out.
         laws: whatever `mixlaw.laws.find` takes; None for all. The mean is always there.
     """
+    runs = runs.take(~runs.merged_R)
     kinds = {kind.name: kind for kind in map(find, [*(names() if laws is None else laws), "mean"])}
     rows = [held_out(runs, kind) for kind in kinds.values()]
     return LawTable(sorted(rows, key=lambda row: (not np.isfinite(row.mre), row.mre if np.isfinite(row.mre) else 0.0)))

@@ -9,6 +9,7 @@ Shape letters: R runs, K domains, P parameters, S draws.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting, require_different
 from mixlaw.fit.estimating.information import Information, information
 from mixlaw.fit.estimating.robust import estimate
+from mixlaw.fit.free_line import FreeLine, derivatives, predicted
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.units import MILLION, typical_total
 from mixlaw.laws import LawKind
@@ -45,11 +47,30 @@ class LawProblem:
         law: of the target.
         tokens_RK: in units of a typical run's total.
         losses_R: nats.
+        worth_R: how much each loss weighs against that of a run (`RunTable.worth_RJ`).
+        merged_R: merged losses, NaN for runs (`RunTable.merged_RJ`).
     """
 
     law: Law
     tokens_RK: np.ndarray
     losses_R: np.ndarray
+    worth_R: np.ndarray
+    merged_R: np.ndarray
+
+    @staticmethod
+    def of(law: Law, tokens_RK: np.ndarray, runs: RunTable, j: int) -> LawProblem:
+        """Return the problem of target j on the runs that measured it, in a canonical order: the same to the bit."""
+        losses_R, shape = runs.losses_RJ[:, j], runs.losses_RJ.shape
+        measured = np.flatnonzero(np.isfinite(losses_R))
+        rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
+        worth_RJ = np.ones(shape) if runs.worth_RJ is None else runs.worth_RJ
+        merged_RJ = np.full(shape, np.nan) if runs.merged_RJ is None else runs.merged_RJ
+        return LawProblem(law, tokens_RK[rows], losses_R[rows], worth_RJ[rows, j], merged_RJ[rows, j])
+
+    @cached_property
+    def line(self) -> FreeLine | None:
+        """What takes the line of merged rows out of residuals."""
+        return FreeLine.of(self.merged_R, self.worth_R, self.losses_R)
 
     @property
     def log_P(self) -> np.ndarray:
@@ -81,14 +102,15 @@ class LawProblem:
     def losses(self, z_SP: np.ndarray) -> np.ndarray:
         """Return (S, R) losses."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.law.predict(self.theta(z_SP), self.tokens_RK)
+            return predicted(self.line, self.law.predict(self.theta(z_SP), self.tokens_RK))
 
     def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (R,) losses and (R, P) derivatives by the coordinates."""
         theta = self.theta(z_P[None])[0]
         with np.errstate(over="ignore", invalid="ignore"):
             jacobian = self.law.jacobian(theta, self.tokens_RK) * np.where(self.log_P, theta, 1.0)
-            return self.law.predict(theta, self.tokens_RK), np.nan_to_num(jacobian)
+            losses_R = predicted(self.line, self.law.predict(theta, self.tokens_RK))
+        return losses_R, derivatives(self.line, np.nan_to_num(jacobian))
 
     def prior_residuals(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the priors as residuals of unit variance, and their derivatives."""
@@ -127,20 +149,19 @@ class LawEstimator:
             require_different(runs, target, self.kind.name)
         tokens_RK = runs.tokens_RK / MILLION
         unit = typical_total(tokens_RK)
-        return [
-            _fit_one(self.kind.law(runs.domains, target), tokens_RK / unit, runs.losses_RJ[:, j], unit, seed, draws)
+        problems = [
+            LawProblem.of(self.kind.law(runs.domains, target), tokens_RK / unit, runs, j)
             for j, target in enumerate(runs.targets)
         ]
+        return [_fit_one(problem, unit, seed, draws) for problem in problems]
 
     def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
         """See `Estimator.held_out`."""
         return predicted_by_refitting(self, runs, folds)
 
 
-def _fit_one(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, unit: float, seed: int, draws: int) -> Estimated:
-    measured = np.flatnonzero(np.isfinite(losses_R))
-    rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
-    problem = LawProblem(law, tokens_RK[rows], losses_R[rows])
+def _fit_one(problem: LawProblem, unit: float, seed: int, draws: int) -> Estimated:
+    law = problem.law
     unheld = sum(parameter.prior is None for parameter in law.parameters)
     distinct = len(np.unique(problem.tokens_RK, axis=0))
     if distinct < unheld:

@@ -113,7 +113,7 @@ class _Same:
 
     def __init__(self, runs: RunTable) -> None:
         self.runs = runs
-        arrays = (runs.tokens_RK, runs.losses_RJ, runs.params_R)
+        arrays = (runs.tokens_RK, runs.losses_RJ, runs.params_R, runs.worth_RJ, runs.merged_RJ)
         content = (None if x is None else np.ascontiguousarray(x, float).tobytes() for x in arrays)
         self.key = (runs.domains, runs.targets, runs.checkpoint_of, *content)
 
@@ -157,8 +157,9 @@ def _require_runs(runs: RunTable) -> None:
 def _whole(fit: Target, runs: RunTable, j: int) -> PairwiseProblem:
     """Return the problem of a target with all runs, in their order, also those that did not measure it."""
     mixtures = Mixtures.of(runs.tokens_RK / typical_total(runs.tokens_RK))
-    batches = Batches.of(runs)
-    return PairwiseProblem(fit.law, mixtures, runs.losses_RJ[:, j], fit.problem.interference, log_sizes(runs), batches)
+    worth = [None if x is None else x[:, j] for x in (runs.worth_RJ, runs.merged_RJ)]
+    parts = (fit.law, mixtures, runs.losses_RJ[:, j], fit.problem.interference, log_sizes(runs), Batches.of(runs))
+    return PairwiseProblem(*parts, *worth)
 
 
 def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
@@ -230,6 +231,9 @@ def _pays(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) 
     Each target is fitted again without a fold of the mixtures, under the scatter of the whole fit.
     """
     mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel()
+    # Merged rows are told up to a line: there is nothing to hold out.
+    true_RJ = np.isfinite(runs.losses_RJ) if runs.merged_RJ is None else ~np.isfinite(runs.merged_RJ)
+    true_RJ &= np.isfinite(runs.losses_RJ)
     folds = min(_FOLDS, int(mixtures.max()) + 1)
     if len(runs.domains) < 2 or mixtures.max() + 1 < 2 * LEAST:
         return False
@@ -239,15 +243,15 @@ def _pays(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) 
             whole, measured = _whole(fit, runs, j), np.isfinite(runs.losses_RJ[:, j])
             for fold in range(folds):
                 # Sorted mixtures are dealt out in turn: every fold has small and large runs; no randomness.
-                held = measured & (mixtures % folds == fold)
+                held = true_RJ[:, j] & (mixtures % folds == fold)
                 kept = np.flatnonzero(measured & ~held)
                 if not held.any() or not len(kept):
                     continue
                 predicted = _without(fit, whole.take(kept), whole.take(np.flatnonzero(held)))
                 losses_R = runs.losses_RJ[held, j]
                 errors[switch, held, j] = np.abs(predicted - losses_R) / np.abs(losses_R)
-    gain_R = np.nanmean(errors[0] - errors[1], axis=1)
-    gain_R = gain_R[np.isfinite(gain_R)]
+    differences_RJ = errors[0] - errors[1]
+    gain_R = np.nanmean(differences_RJ[np.isfinite(differences_RJ).any(axis=1)], axis=1)
     return bool(gain_R.mean() > _PAYS * gain_R.std(ddof=1) / np.sqrt(len(gain_R)))
 
 
@@ -258,7 +262,7 @@ def _without(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.nd
     for _ in range(2):
         predicted = kept.losses(z[None])[0]
         sd = fit.scatter.at(predicted, kept.lean_R)
-        weights = np.minimum(1.0, BEND * sd / np.maximum(np.abs(predicted - kept.losses_R), 1e-300))
-        scale = np.sqrt(weights) / sd
+        sizes = np.abs(predicted - kept.losses_R) * kept.root_worth_R
+        scale = kept.root_worth_R * np.sqrt(np.minimum(1.0, BEND * sd / np.maximum(sizes, 1e-300))) / sd
         z = minimise(kept.losses_and_jacobian, kept.losses_R, scale, z, fit.mean_P, fit.precision_PP, lower, upper).z_P
     return held.losses(z[None])[0]

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, LOG_N0, A, E, PairwiseProblem
+from mixlaw.fit.free_line import predicted
 from mixlaw.fit.posterior.around import NOISE_SHAPE, Around
 from mixlaw.laws.pairwise import A_RANGE
 
@@ -201,7 +202,7 @@ class PairwiseDensity:
     def _gradient(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         state, curve = self._problem_coordinates(x_SP)
         around, z, share, beta = self.around, state.z_SP, curve.share_S, curve.beta_S
-        away_SR = curve.reducible_SR + self.problem.floor(z) - around.losses_R
+        away_SR = predicted(self.problem.line, curve.reducible_SR + self.problem.floor(z)) - around.losses_R
         pull_SR = around.precision_R * away_SR
         by_noise = around.degrees / len(around.losses_R)
         squares = NOISE_SHAPE + (pull_SR * away_SR).sum(axis=1) * by_noise
@@ -213,6 +214,8 @@ class PairwiseDensity:
         shape = around.degrees + NOISE_SHAPE
         log_density = -0.5 * (shape * np.log(squares) + (far * prior).sum(axis=1)) + log_volume
         by_loss_SR = -(shape * by_noise / squares)[:, None] * pull_SR
+        if self.problem.line is not None:
+            by_loss_SR = self.problem.line.by_law(by_loss_SR)
         slope = self._slope(x_SP, state, curve, by_loss_SR, prior)
         sigmoid_M = _logistic(x_SP[:, self._t])
         slope[:, self._t] = slope[:, self._t] * slope_M + (1 - sigmoid_M) - slope_M
@@ -281,7 +284,8 @@ class PairwiseDensity:
 
     def _information(self, x_SP: np.ndarray) -> np.ndarray:
         around, (state, curve) = self.around, self._problem_coordinates(x_SP)
-        away_R = curve.reducible_SR[0] + self.problem.floor(state.z_SP)[0] - around.losses_R
+        losses_R = curve.reducible_SR[0] + self.problem.floor(state.z_SP)[0]
+        away_R = predicted(self.problem.line, losses_R) - around.losses_R
         by_noise = around.degrees / len(around.losses_R)
         squares = NOISE_SHAPE + float(around.precision_R @ away_R**2) * by_noise
         scale_R = np.sqrt((around.degrees + NOISE_SHAPE) * by_noise / squares * around.precision_R)

@@ -100,7 +100,9 @@ def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequenc
         measured = np.flatnonzero(np.isfinite(losses_R))
         # A canonical order makes the result independent of the order of the runs, to the last bit.
         rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
-        problem = PairwiseProblem(law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R, batches).take(rows)
+        worth = [None if x is None else x[:, j] for x in (runs.worth_RJ, runs.merged_RJ)]
+        parts = (law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R, batches, *worth)
+        problem = PairwiseProblem(*parts).take(rows)
         fits.append(_estimated(problem, None if groups_R is None else groups_R[rows]))
     return fits
 
@@ -140,7 +142,7 @@ def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None) -> Target:
     mean_P, precision_PP = _prior(problem)
     scatter = Scatter(0.1 * span, 0.0, float(losses_R.min()), span)
     fit = Target(problem, mean_P, mean_P, precision_PP, precision_PP, scatter, np.ones(len(losses_R)))
-    starts, scale = _starts(fit), np.full(len(losses_R), 1 / fit.scatter.sd_nats)
+    starts, scale = _starts(fit), problem.root_worth_R * np.full(len(losses_R), 1 / fit.scatter.sd_nats)
     for _ in range(_PASSES):
         arguments = (problem.losses_and_jacobian, losses_R, scale)
         found = [minimise(*arguments, start, mean_P, precision_PP, lower, upper) for start in starts]
@@ -177,7 +179,7 @@ def _set_noise(fit: Target, best: Minimum, groups_R: np.ndarray | None) -> None:
     posterior = _inverse((best.information_PP + fit.precision_PP)[np.ix_(free, free)])
     used = float(np.sum(posterior * best.information_PP[np.ix_(free, free)]))
     fit.degrees = max(count - used, _FEWEST_DEGREES * count)
-    size = np.abs(best.residuals_R)
+    size = np.abs(best.residuals_R) * problem.root_worth_R
     height = np.log(Scatter(1.0, 1.0, sd.base, sd.span).at(best.losses_R))
     middle = float(problem.lean_R.mean())
     causes_R2 = np.column_stack([height, problem.lean_R])
@@ -190,6 +192,7 @@ def _set_noise(fit: Target, best: Minimum, groups_R: np.ndarray | None) -> None:
     noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * 1.4826, floor)
     fit.scatter = Scatter(noise, power, sd.base, sd.span, tilt, middle)
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))
+    fit.weights_R *= 1.0 if problem.worth_R is None else problem.worth_R
     fit.weights_R /= repeats(best.residuals_R / shape, groups_R)
     fit.covariance_PP = np.zeros_like(fit.precision_PP)
     fit.covariance_PP[np.ix_(free, free)] = posterior

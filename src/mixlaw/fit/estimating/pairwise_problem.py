@@ -18,6 +18,7 @@ import numpy as np
 
 from mixlaw.core.lean import lean
 from mixlaw.fit.checkpoints import Batches
+from mixlaw.fit.free_line import FreeLine, derivatives, predicted
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.fit.size import SIZE
 from mixlaw.laws._shares import EXPONENT_BOUNDS
@@ -40,6 +41,8 @@ class PairwiseProblem:
         interference: whether z has h.
         log_sizes_R: logarithm of each model's size over the largest; None where z has no exponents of size.
         batches: of checkpoints, which share a shock; None where z has no shocks.
+        worth_R: how much each loss weighs against that of a run (`RunTable.worth_RJ`); None where all weigh the same.
+        merged_R: merged losses, NaN for runs (`RunTable.merged_RJ`); None where no row is merged.
     """
 
     law: Pairwise
@@ -48,6 +51,13 @@ class PairwiseProblem:
     interference: bool
     log_sizes_R: np.ndarray | None = None
     batches: Batches | None = None
+    worth_R: np.ndarray | None = None
+    merged_R: np.ndarray | None = None
+
+    @cached_property
+    def line(self) -> FreeLine | None:
+        """What takes the line of merged rows out of residuals."""
+        return FreeLine.of(self.merged_R, self.root_worth_R**2 * np.ones(len(self.losses_R)), self.losses_R)
 
     @cached_property
     def lean_R(self) -> np.ndarray:
@@ -58,6 +68,11 @@ class PairwiseProblem:
     def sources(self) -> int:
         """M."""
         return len(self.law.others)
+
+    @property
+    def root_worth_R(self) -> np.ndarray | float:
+        """Roots of what the losses are worth, by which their residuals are scaled."""
+        return 1.0 if self.worth_R is None else np.sqrt(self.worth_R)
 
     @property
     def size(self) -> int:
@@ -91,9 +106,9 @@ class PairwiseProblem:
         sizes = None if self.log_sizes_R is None else self.log_sizes_R[rows]
         tokens_RK = self.mixtures.tokens_RK[rows]
         batches = None if self.batches is None else self.batches.take(rows)
-        return replace(
-            self, mixtures=Mixtures.of(tokens_RK), losses_R=self.losses_R[rows], log_sizes_R=sizes, batches=batches
-        )
+        worth_R, merged_R = (None if x is None else x[rows] for x in (self.worth_R, self.merged_R))
+        parts = {"mixtures": Mixtures.of(tokens_RK), "losses_R": self.losses_R[rows], "log_sizes_R": sizes}
+        return replace(self, **parts, batches=batches, worth_R=worth_R, merged_R=merged_R)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (P,) lower and upper bounds of z."""
@@ -117,7 +132,8 @@ class PairwiseProblem:
         """Return (S, R) losses."""
         with np.errstate(over="ignore", invalid="ignore"):
             terms = self.law.terms(self.theta(z_SP), self.mixtures)
-            return terms.reducible * np.exp(self.log_shrink(z_SP, terms.log_D)) + self.floor(z_SP)
+            losses_SR = terms.reducible * np.exp(self.log_shrink(z_SP, terms.log_D)) + self.floor(z_SP)
+            return predicted(self.line, losses_SR)
 
     def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (R,) losses and (R, P) derivatives by z.
@@ -148,7 +164,7 @@ class PairwiseProblem:
             jacobian[:, self.exponents] = self.by_exponents(z_P[None], reducible[None], terms.log_D[None])[0]
             if self.batches is not None:
                 jacobian[:, self.shocks] = self.batches.member_RB
-        return reducible + floor, jacobian
+        return predicted(self.line, reducible + floor), derivatives(self.line, jacobian)
 
     def _others_into(self, out_RM: np.ndarray, values_RK: np.ndarray, times_R: np.ndarray) -> None:
         """Write the columns of the other domains, times a number of each run."""

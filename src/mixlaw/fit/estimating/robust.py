@@ -39,6 +39,9 @@ class Problem(Protocol):
     def losses_R(self) -> np.ndarray: ...
 
     @property
+    def worth_R(self) -> np.ndarray | float: ...
+
+    @property
     def lower(self) -> np.ndarray: ...
 
     @property
@@ -58,7 +61,7 @@ class Optimum:
     Attributes:
         z_P: coordinates.
         noise: residual standard deviation, nats.
-        weights_R: Huber's weights, 1 for runs near the law.
+        weights_R: Huber's weights, 1 for runs near the law, times what each run is worth.
         degrees: effective degrees of freedom left for the noise.
     """
 
@@ -184,7 +187,8 @@ def _spread(problem: Problem, z_P: np.ndarray) -> float:
 
 
 def _huber(problem: Problem, z_P: np.ndarray, noise: float) -> np.ndarray:
-    return np.minimum(1.0, BEND * noise / np.maximum(np.abs(_residuals(problem, z_P)), 1e-300))
+    sizes_R = np.abs(_residuals(problem, z_P)) * np.sqrt(problem.worth_R)
+    return np.minimum(1.0, BEND * noise / np.maximum(sizes_R, 1e-300)) * problem.worth_R
 
 
 def _noise(problem: Problem, z_P: np.ndarray, noise: float, weights_R: np.ndarray) -> tuple[float, float]:
@@ -202,7 +206,8 @@ def _noise(problem: Problem, z_P: np.ndarray, noise: float, weights_R: np.ndarra
         q, _ = np.linalg.qr(stacked)
         used = float((q[: len(data)] ** 2).sum())
     degrees = max(len(losses) - used, 1.0)
-    return clipped_noise(np.abs(losses - problem.losses_R), degrees, noise, _floor(problem)), degrees
+    sizes_R = np.abs(losses - problem.losses_R) * np.sqrt(problem.worth_R)
+    return clipped_noise(sizes_R, degrees, noise, _floor(problem)), degrees
 
 
 def clipped_noise(sizes_R: np.ndarray, degrees: float, noise: float, least: float) -> float:

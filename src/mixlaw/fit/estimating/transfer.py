@@ -12,7 +12,7 @@ Shape letters: R runs, J targets, P coordinates, S draws.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -126,8 +126,10 @@ def _problem(runs: RunTable, target: str, informed: bool) -> TransferProblem:
             "Name each loss column after the domain it validates, or delete the column.",
         )
     (own_R, others_R), rows = _split(runs, target), _rows(runs, target)
-    losses_R = runs.losses_RJ[rows, runs.targets.index(target)]
-    problem = TransferProblem.of(own_R[rows], others_R[rows], losses_R, informed)
+    j = runs.targets.index(target)
+    problem = TransferProblem.of(own_R[rows], others_R[rows], runs.losses_RJ[rows, j], informed)
+    if runs.worth_RJ is not None and runs.merged_RJ is not None:
+        problem = replace(problem, worth_R=runs.worth_RJ[rows, j], merged_R=runs.merged_RJ[rows, j])
     _require_runs(target, problem)
     return problem
 

@@ -15,10 +15,12 @@ Shape letters: R runs, P = 5 coordinates, S candidates or draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from mixlaw.fit.free_line import FreeLine, derivatives, predicted
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.laws._shares import EXPONENT_BOUNDS, ROBUST_SD
 from mixlaw.laws.transfer import ONE_TOKEN, Transfer, effective_tokens, transfer_jacobian, transfer_losses
@@ -52,6 +54,8 @@ class TransferProblem:
         lower: (P,) bounds.
         upper: (P,) bounds.
         informed: whether the priors are used.
+        worth_R: how much each loss weighs against that of a run (`RunTable.worth_RJ`).
+        merged_R: merged losses, NaN for runs (`RunTable.merged_RJ`); None where no row is merged.
     """
 
     own_R: np.ndarray
@@ -62,6 +66,8 @@ class TransferProblem:
     lower: np.ndarray
     upper: np.ndarray
     informed: bool = True
+    worth_R: np.ndarray | float = 1.0
+    merged_R: np.ndarray | None = None
 
     @staticmethod
     def of(own_R: np.ndarray, others_R: np.ndarray, losses_R: np.ndarray, informed: bool = True) -> TransferProblem:
@@ -81,7 +87,14 @@ class TransferProblem:
     def take(self, rows: np.ndarray) -> TransferProblem:
         """Return the problem of some of the runs, in the same coordinates."""
         parts = (self.own_R[rows], self.others_R[rows], self.losses_R[rows])
-        return TransferProblem(*parts, self.unit, self.rho, self.lower, self.upper, self.informed)
+        problem = TransferProblem(*parts, self.unit, self.rho, self.lower, self.upper, self.informed)
+        merged_R = None if self.merged_R is None else self.merged_R[rows]
+        return replace(problem, worth_R=np.broadcast_to(self.worth_R, self.losses_R.shape)[rows], merged_R=merged_R)
+
+    @cached_property
+    def line(self) -> FreeLine | None:
+        """What takes the line of merged rows out of residuals."""
+        return FreeLine.of(self.merged_R, np.broadcast_to(self.worth_R, self.losses_R.shape), self.losses_R)
 
     @property
     def _least(self) -> float:
@@ -100,7 +113,7 @@ class TransferProblem:
     def losses(self, z_SP: np.ndarray) -> np.ndarray:
         """Return (S, R) losses of the problem's runs."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return transfer_losses(self.theta(z_SP), self.own_R, self.others_R, self._least)
+            return predicted(self.line, transfer_losses(self.theta(z_SP), self.own_R, self.others_R, self._least))
 
     def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (R,) losses and (R, P) derivatives by z."""
@@ -109,7 +122,8 @@ class TransferProblem:
         by_C, by_k, by_alpha, by_beta, by_E = transfer_jacobian(theta_P, *runs).T
         # k moves with alpha at the same tau
         columns = (C * by_C, self.rho ** (1 - alpha) * by_k, by_alpha - k * np.log(self.rho) * by_k, beta * by_beta)
-        return transfer_losses(theta_P, *runs), np.stack([*columns, by_E], axis=1)
+        jacobian = np.stack([*columns, by_E], axis=1)
+        return predicted(self.line, transfer_losses(theta_P, *runs)), derivatives(self.line, jacobian)
 
     def prior_residuals(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the prior as residuals of unit variance, (2,), and their derivatives by z, (2, P)."""

@@ -16,6 +16,7 @@ class Lines:
 
     matrix: np.ndarray
     losses_R: np.ndarray
+    worth_R = 1.0
     precision: float = 0.0
     points: list[list[float]] | None = None
     lower: np.ndarray = field(default_factory=lambda: np.full(2, -100.0))

@@ -1,0 +1,51 @@
+"""What a row of a run table is: a run that was trained, a checkpoint of one, or a merged model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.errors import DataError
+
+TRUE, MERGED = "true", "merged"
+"""What a row's `fidelity` may be."""
+
+
+def fidelities(given: Sequence[Any] | None, source: str, place: Callable[[int], str]) -> tuple[str, ...]:
+    """Return what each row is; nothing where all were trained.
+
+    Args:
+        given: the column's cells; None where there is no such column.
+        source: the origin, for messages.
+        place: row index -> how a message names that row.
+
+    Raises:
+        DataError: a cell is neither empty nor one of the two words.
+    """
+    found = [TRUE if is_missing(value) else str(value).strip() for value in (() if given is None else given)]
+    for i, value in enumerate(found):
+        if value not in (TRUE, MERGED):
+            raise DataError(
+                f"{source}, {place(i)}, column 'fidelity': {value!r}; a row is '{TRUE}' or '{MERGED}'.",
+                "Correct the value, or leave the cell empty for a run that was trained.",
+            )
+    return tuple(found) if MERGED in found else ()
+
+
+def run_of_each(runs: list[str], given: Sequence[Any] | None) -> tuple[str, ...]:
+    """Return the training run of each row: its own name where the cell is empty."""
+    if given is None:
+        return ()
+    return tuple(run if is_missing(value) else str(value) for run, value in zip(runs, given, strict=True))
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell is empty: None, no text, or what a DataFrame has there (NaN, NA, NaT)."""
+    if value is None or (isinstance(value, str) and value == ""):
+        return True
+    if isinstance(value, (float, np.floating)):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
