@@ -30,7 +30,7 @@ def test_experts_train_merges_are_evaluated_and_feed_the_fit_that_says_what_it_m
     assert sum(status.tokens for status in statuses) == sum(s.trained_tokens for s in specs)
 
     table = mixlaw.load_runs(config.parent / "study")
-    assert table.merged_R.sum() == 10 and len(table) == 16
+    assert table.merged_R.sum() == 10 and len(table) == 6 + 10 + 1  # and the base model
     table.to_csv(tmp_path / "runs.csv")
     with open(tmp_path / "runs.csv", newline="") as file:
         assert {row["fidelity"] for row in csv.DictReader(file)} == {"true", "merged"}
@@ -38,7 +38,7 @@ def test_experts_train_merges_are_evaluated_and_feed_the_fit_that_says_what_it_m
     assert again.fidelity == table.fidelity
 
     fit = mixlaw.fit(again, "pairwise")
-    assert len(fit) == 6  # experts and merges are no runs of the fit
+    assert len(fit) == 6 + 1  # experts and merges are no runs of the fit; the base model is
     said = " ".join((fit.choice, *fit.warnings))
     assert all(f"'{target}'" in said for target in fit.targets) and "erged models" in said
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.base_model import base_run
-from mixlaw.api.changed_domains import Added, added_runs, comparable, require_same_inputs
+from mixlaw.api.changed_domains import added_runs, comparable, require_same_inputs
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
 from mixlaw.api.costs import final_settings, is_limited, prices_of, require_within, said_of_final, spending_of
 from mixlaw.api.facts import records_table
@@ -248,7 +248,7 @@ class Project:
             DesignError: the runs are impossible.
         """
         seed = self.config.plan.seed
-        added, kept = self.added, self.kept
+        added, kept = added_runs(self), self.kept
         specs: list[RunSpec] = []
         if added.instead:
             notes = [f"{len(kept)} finished runs stay: they were made with the same model, settings and data."]
@@ -275,11 +275,6 @@ class Project:
         if config.plan.match_epochs:
             pools = matched_pools(tokens, self.available_tokens, config.budget_tokens, config.solve.max_epochs)
         return RunSpec(name, tokens, seed, self.trainer_config.inputs, pools=pools)
-
-    @property
-    def added(self) -> Added:
-        """The runs beyond the design; chosen and kept the first time that the domains are others than before."""
-        return added_runs(self)
 
     @cached_property
     def kept(self) -> list[RunRecord]:

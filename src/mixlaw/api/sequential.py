@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixlaw.api.changed_domains import save_added
+from mixlaw.api.changed_domains import added_runs, save_added
 from mixlaw.api.merged import trained
 from mixlaw.api.noise import noise_of_fit
 from mixlaw.core.cost import percent
@@ -268,5 +268,5 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
         )
     project.note(proposal.reason)
     if proposal.mixtures:
-        save_added(project.study, project.added.and_then(proposal.mixtures, proposal.reason))
+        save_added(project.study, added_runs(project).and_then(proposal.mixtures, proposal.reason))
     return bool(proposal.mixtures)

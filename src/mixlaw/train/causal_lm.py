@@ -20,6 +20,7 @@ from mixlaw.train import head_loss
 from mixlaw.train.base_weights import BaseWeights
 from mixlaw.train.conversation_attention import NAME, CannotAttend, layout_of, register
 from mixlaw.train.lora import adapted
+from mixlaw.train.memory import rows_at_once
 from mixlaw.train.packing import PackedBatch, collate
 from mixlaw.train.saving import damaged_weights, save_model
 from mixlaw.train.settings import ModelSettings, TrainSettings
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
 _EAGER_MAX_LENGTH = 256
 # Bytes of attention probabilities that are kept for the backward pass; of larger batches they are computed again.
 _KEPT_PROBABILITIES = 2**28
-
-ACTIVATIONS = 2**29
-"""Bytes of activations that a CPU keeps for one backward pass, about; larger batches are taken in parts.
-
-No data: a bound on memory. One core is as fast with 512 tokens as with 2,048."""
 
 
 class CausalLM:
@@ -77,7 +73,7 @@ class CausalLM:
         self._on_supervised_only = self._by_conversation = self._checkpointing = False
         self._probe(model, train)
         self._checkpointing = checkpointing
-        self.rows_at_once = _rows_at_once(self.network.config, train.max_length, self.device)
+        self.rows_at_once = rows_at_once(self.network.config, train.max_length, self.device)
         if checkpointing:
             self.rows_at_once = sys.maxsize
             _enable_checkpointing(self.network)
@@ -318,19 +314,6 @@ def _enable_checkpointing(network: Any) -> None:
         enable({"use_reentrant": False})
     else:
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-
-
-def _rows_at_once(config: Any, max_length: int, device: torch.device) -> int:
-    """Return how many rows of a batch a CPU takes at once; the others follow, and the step is the same.
-
-    A token keeps about ten float32 values a unit of width and five bfloat16 a unit of the feed-forward part, a layer.
-    """
-    width, layers = getattr(config, "hidden_size", None), getattr(config, "num_hidden_layers", None)
-    if device.type != "cpu" or not isinstance(width, int) or not isinstance(layers, int):
-        return sys.maxsize
-    inner = getattr(config, "intermediate_size", None)
-    token = layers * (40 * width + 10 * (inner if isinstance(inner, int) else 4 * width))
-    return max(1, ACTIVATIONS // (token * max_length))
 
 
 def _attention(model: ModelSettings, train: TrainSettings, device: torch.device) -> str:

@@ -28,8 +28,8 @@ from mixlaw.core.seeds import seed_from
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
-from mixlaw.train.gpu_memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.lora import check_keys
+from mixlaw.train.memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.merging import merge_into, merged_record, save_expert
 from mixlaw.train.packing import PackedBatch, collate, pack
 from mixlaw.train.resuming import Checkpoints, keep_lines, remove_checkpoints

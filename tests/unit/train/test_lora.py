@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from mixlaw.core.errors import ConfigError
-from mixlaw.train import causal_lm
+from mixlaw.train import memory
 from mixlaw.train.native import NativeOptions
 from mixlaw.train.trainer_config import TrainerConfig
 from tiny_training import VOCABULARY, make_specs
@@ -89,7 +89,7 @@ def test_neither_checkpoints_nor_rows_one_by_one_change_a_loss_beyond_rounding(t
         and saving.lm.rows_at_once == sys.maxsize
     )
     again = saving.run(dataclasses.replace(spec, inputs={}), folder=tmp_path)
-    monkeypatch.setattr(causal_lm, "ACTIVATIONS", 1)
+    monkeypatch.setattr(memory, "ACTIVATIONS", 1)
     alone = tiny_config.build()
     assert alone.lm.rows_at_once == 1
     for record in (again, alone.run(spec, folder=tmp_path)):
