@@ -33,7 +33,7 @@ ROWS = (
     ]
     + [("README.md", f"`{law}`", laws(law, *REGMIX)) for law in ("pairwise", "additive")]
     + [("README.md", "`exponential` (log-linear)", laws("exponential", *REGMIX))]
-    + [("README.md", "mixlaw's default", planted("reporting", "default"))]
+    + [("README.md", "mixlaw, 1 + 4 K runs", planted("reporting", "default"))]
     + [("README.md", "equal weights, no runs", planted("reporting", "equal"))]
     + [("README.md", "the 95th percentile holds", [100 * x for x in planted("reporting", "default", "covered")])]
     + [
@@ -41,7 +41,7 @@ ROWS = (
         for row, law in (("`pairwise`", "pairwise"), ("the mean", "mean"))
     ]
     + [("docs/how-many-runs.md", "`gbdt` (LightGBM)", laws("gbdt", *REGMIX))]
-    + [("docs/how-many-runs.md", "default (`auto`), law `auto`", planted("reporting", "default"))]
+    + [("docs/how-many-runs.md", "`space_filling`, law `auto`", planted("reporting", "default"))]
     + [("docs/how-many-runs.md", "D-optimal, law `auto` *", planted("before", "d-optimal"))]
     + [("docs/how-many-runs.md", "published design, joint fit *", planted("before", "joint"))]
     + [("docs/how-many-runs.md", "no runs: natural weights", planted("reporting", "natural"))]
@@ -49,7 +49,7 @@ ROWS = (
         ("docs/compare.md", f"`{law}` | {of}", laws(law, "regmix", ("32", "512")))
         for law, of in (("pairwise", "mixlaw"), ("gbdt", "RegMix"), ("exponential", "Data Mixing Laws, Olmix"))
     ]
-    + [("docs/papers.md", "mixlaw's default design and law", planted("reporting", "default"))]
+    + [("docs/papers.md", "`space_filling` design, mixlaw's choice of law", planted("reporting", "default"))]
     + [
         ("docs/which-law.md", f"`{law}`", laws(law, *SWARM))
         for law in ("pairwise", "transfer", "gp", "gbdt", "chinchilla")

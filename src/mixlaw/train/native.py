@@ -50,8 +50,8 @@ class NativeOptions:
     Attributes:
         peft: keys of PEFT's LoraConfig, such as `{"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}`; None
             for full fine-tuning.
-        gradient_checkpointing: keep no activations for the backward pass but compute them again: a third more time for
-            a fraction of the memory.
+        gradient_checkpointing: keep no activations for the backward pass but compute them again: more time for
+            less memory.
 
     Raises:
         ConfigError: a key of `peft` that would change the base model.
