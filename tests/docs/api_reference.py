@@ -18,7 +18,7 @@ from mixlaw.solve.solution import Certificate
 from mixlaw.study.status import RunEvent, RunStatus
 
 VERBS = (
-    *("init", "check", "plan", "train", "status", "verify", "adopt", "run", "demo"),
+    *("init", "check", "plan", "train", "status", "cancel", "verify", "adopt", "run", "demo"),
     *("load_runs", "fit", "load_fit", "laws", "solve", "predict", "mix", "export", "compare", "final"),
     *("report", "citation"),
 )

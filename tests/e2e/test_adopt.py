@@ -121,7 +121,7 @@ def test_a_run_list_gives_the_planned_runs_among_others(
     assert "1 runs of wandb:team/mixes are not in the plan and were skipped." in said.err
     (timing, *_) = (config.parent / "study" / "runs").glob("base-*/timing.json")
     found = json.loads(timing.read_text(encoding="utf-8"))
-    assert found.pop("sha256") and found == {"format": 1, "adopted_from": "wandb:team/mixes"}
+    assert found.pop("sha256") and found == {"format": 1, "adopted_from": "wandb:team/mixes", "files": {}}
 
 
 def test_a_run_list_that_does_not_fit_is_one_error_and_nothing_is_adopted(

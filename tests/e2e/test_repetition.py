@@ -17,7 +17,7 @@ def test_runs_repeat_a_domain_as_the_budget_would(tmp_path: Path) -> None:
     available, (specs, notes) = project.available_tokens, project.design
     repeated = {name for spec in specs for name in spec.pools}
     assert repeated
-    assert all(any(f"'{name}' would repeat" in note for note in notes) for name in repeated)
+    assert all(any(f"'{name}' would be repeated" in note for note in notes) for name in repeated)
     for spec in specs:
         total = sum(spec.tokens.values())
         sample = draw_sample(spec, {n: p.train for n, p in project.prepared.items()}, project.train_settings)

@@ -20,7 +20,7 @@ from mixlaw.config.executor import ExecutorNode
 from mixlaw.config.plan import PlanNode
 from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
-from mixlaw.config.train import Train, TrainNode, train_keys, train_problem
+from mixlaw.config.train import Train, default_train, train_keys, train_problem
 from mixlaw.config.values import Percent, Share, Tokens
 from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
@@ -105,7 +105,7 @@ class Config(Node):
     validation: ValidationNode = ValidationNode()
     budget_tokens: Tokens
     plan: PlanNode = PlanNode()
-    train: Train = Field(default_factory=TrainNode)
+    train: Train = Field(default_factory=default_train)
     fit: FitNode = FitNode()
     solve: SolveNode = SolveNode()
     executor: ExecutorNode = ExecutorNode()

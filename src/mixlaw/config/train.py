@@ -99,6 +99,11 @@ def _of_its_trainer(value: Any, info: ValidationInfo) -> Any:
     return _node_of(found).model_validate({k: v for k, v in tree.items() if v is not None or k not in optional})
 
 
+def default_train() -> TrainNode:
+    """Return `train:` where mix.yaml does not have it: the default trainer with its own defaults."""
+    return _node_of(find_trainer(DEFAULT))()
+
+
 Train = Annotated[SerializeAsAny[TrainNode], BeforeValidator(_of_its_trainer)]
 
 

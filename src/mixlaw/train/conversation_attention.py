@@ -38,7 +38,7 @@ Estimated from seconds, no losses: plain attention by length, of the demo's mode
 QUERIES = 128
 """Queries of one slice of a block.
 
-Chosen on: seconds, no losses: of 64, 128 and 256, which differ within their noise (demo's model, one core, bfloat16)."""
+Chosen on: seconds, no losses: of 64, 128 and 256, which differ within their noise (demo's model, one core)."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def test_an_export_plans_the_runs_writes_the_trainer_and_says_what_to_copy(confi
     job = yaml.safe_load(Path(said["file"]).read_text(encoding="utf-8"))
     assert job["spec"]["completions"] == 3 and said["command"] == "kubectl apply -f mixlaw-workers.k8s.yaml"
     notes = " ".join(said["notes"])
-    assert "13 runs are left for 3 workers" in notes and "to the volume pvc" in notes
+    assert "14 runs are left for 3 workers" in notes and "to the volume pvc" in notes
     assert "Workers also need, under the same paths: " in notes and "tiny_base" in notes
     study = config.parent / "study"
     assert (study / "plan.json").is_file() and read_document(study / "trainer.json", "trainer")["trainer"] == "native"

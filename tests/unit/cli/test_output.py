@@ -90,7 +90,7 @@ def test_solve_keeps_to_caps_floors_and_target_weights(mixlaw, fit_json):
 
 def test_predict_prints_the_promised_keys(mixlaw, fit_json):
     value = mixlaw("predict", fit_json, "--tokens", "chat=2M,math=1M,code=1M", "--json").json
-    assert set(value) == {"predicted"}
+    assert set(value) == {"predicted", "warnings"}
     assert set(value["predicted"]["math"]) == {"mean", "low", "high", "mean_low", "mean_high"}
 
 
@@ -155,7 +155,7 @@ def test_check_marks_the_supervised_part_and_leaves_no_study_plan(mixlaw, mix_ya
 
 def test_plan_lists_the_runs_and_writes_the_study(mixlaw, mix_yaml):
     value = mixlaw("plan", mix_yaml, "--json").json
-    assert len(value["runs"]) == 9 and value["pending"] == 9
+    assert len(value["runs"]) == 9 + 1 and value["pending"] == 9 + 1  # and the base model
     study = mix_yaml.parent / "study"
     assert {"config.resolved.json", "domains.json", "plan.json"} <= {path.name for path in study.iterdir()}
     states = mixlaw("status", mix_yaml, "--json").json["runs"]

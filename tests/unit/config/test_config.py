@@ -149,9 +149,9 @@ def test_anchors_and_merge_keys_work(tmp_path):
 def test_only_what_is_supported_is_accepted(tmp_path):
     config = load_config(write(tmp_path, GOOD + "report_to: none\nexecutor: {kind: local}\n"))
     assert config.report_to == () and load_config(write(tmp_path, GOOD)).report_to == ()
-    text = message(tmp_path, GOOD + "report_to: wandbb\nexecutor: {kind: slurm}\n")
+    text = message(tmp_path, GOOD + "report_to: wandbb\nexecutor: {kind: dask}\n")
     assert "report_to: no tracker 'wandbb', did you mean 'wandb'?" in text
-    assert "executor.kind: 'slurm': input should be 'local' or 'ray'" in text
+    assert "executor.kind: 'dask': input should be 'local', 'ray' or 'slurm'" in text
 
 
 @pytest.mark.parametrize(

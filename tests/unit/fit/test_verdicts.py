@@ -131,7 +131,7 @@ def test_what_the_choice_has_held_out_is_not_held_out_again(monkeypatch: pytest.
     rows = {
         name: LawRow(name, runs.losses_RJ * (1 + away), away) for name, away in (("transfer", 0.01), ("pairwise", 0.02))
     }
-    monkeypatch.setattr(choice, "held_out", lambda runs, name: rows[name])
+    monkeypatch.setattr(choice, "held_out", lambda runs, law: rows[law.name])
     monkeypatch.setattr(fitting, "held_out", None)
     fit = fit_law(runs)
     assert fit.law == "transfer"

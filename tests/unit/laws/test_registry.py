@@ -123,5 +123,5 @@ def test_a_value_with_a_name_that_is_neither_law_nor_regressor_is_refused():
     class Thing:
         name = "thing"
 
-    with pytest.raises(ConfigError, match="is no law"):
+    with pytest.raises(ConfigError, match="is not a law"):
         find(Thing())

@@ -70,6 +70,15 @@ class StumblesOverIt(Bigram):
         [self.train_rows[name] for name in spec.tokens]
         return super().run(spec, folder=folder, progress=progress)
 
+class TrainsTheBaseModel(Bigram):
+    base_model = "measured"
+
+    def run(self, spec, *, folder, progress=None):
+        if not spec.untrained:
+            return super().run(spec, folder=folder, progress=progress)
+        record = super().run(replace(spec, tokens={name: 400 for name in spec.tokens}), folder=folder)
+        return replace(record, spec=spec)
+
 class HasAColon(Bigram):
     name = "my:trainer"
 """
@@ -85,6 +94,7 @@ BROKEN = [
     ("Diverges", "records_finite_losses_only", "recording a loss of nan"),
     ("TrainsOnWhatThereIs", "refuses_tokens_that_are_not_there", "trained nevertheless"),
     ("StumblesOverIt", "refuses_tokens_that_are_not_there", "a DataError, was KeyError"),
+    ("TrainsTheBaseModel", "evaluates_the_base_model_as_it_is", "trains nothing where the run is of no tokens"),
     ("HasAColon", "says_what_it_needs", "without a colon"),
 ]
 

@@ -11,12 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixlaw.config.train import TrainNode
+from mixlaw.config.train import default_train
 from mixlaw.core.errors import ConfigError
 from mixlaw.data.exports import TOOLS, export_recipe
 from mixlaw.data.exports.recipe import Source, Training, drift, passes
 
-TRAIN = TrainNode().model_dump()
+TRAIN = default_train().model_dump()
 
 
 def source(name="math", **changes):

@@ -57,7 +57,7 @@ def test_repeats_count_for_less_from_half_a_standard_error_on(
     def held_out(asked: RunTable, law: LawKind) -> LawRow:
         return row(law.name, standard_errors if np.array_equal(asked.tokens_RK, TOKENS) else 0)
 
-    monkeypatch.setattr(repetition, "held_out", held_out)
+    monkeypatch.setattr("mixlaw.fit.choosing.held_out.held_out", held_out)
     decay, sentence = repetition.find_decay(runs, find("transfer"), "auto")
     assert np.isfinite(decay) is np.bool_(counted)
     assert ("decay R*" in sentence) is counted
@@ -98,7 +98,7 @@ def test_runs_repeat_from_two_percent_beyond_an_epoch_on(
         called.append(law)
         return row(law.name, 0)
 
-    monkeypatch.setattr(repetition, "held_out", held_out)
+    monkeypatch.setattr("mixlaw.fit.choosing.held_out.held_out", held_out)
     repetition.find_decay(table(TOKENS / epochs), find("transfer"), "auto")
     assert bool(called) is asked
 

@@ -74,7 +74,7 @@ def moving(*columns: int) -> np.ndarray:
     ("tokens", "theta", "open_", "cause", "cure"),
     [
         (moving(0), THETA, "k, alpha", "the other domains' tokens are the same", "other domains than 'a' change"),
-        (moving(1, 2), [0.6, 0.0, 0.7, 0.2, 0.8], "C.*", "its own tokens are the same", "in which 'a' moves"),
+        (moving(1, 2), [0.6, 0.0, 0.7, 0.2, 0.8], "C.*", "its own tokens are the same", "in which 'a' changes"),
     ],
 )
 def test_what_runs_leave_open_is_named_with_the_cause(tokens, theta, open_: str, cause: str, cure: str) -> None:
