@@ -111,7 +111,7 @@ def test_a_second_run_is_quick_changes_nothing_and_prints_one_json_object(demo, 
 
 def test_status_says_that_all_is_done(demo, capsys):
     assert main(["status", str(demo[0] / "study")]) == 0
-    assert "13 done" in capsys.readouterr().out
+    assert "14 done" in capsys.readouterr().out
 
 
 def test_the_python_verbs_work_on_the_study(demo):
@@ -159,7 +159,7 @@ def test_ctrl_c_ends_the_sweep_cleanly_and_the_next_run_goes_on(tmp_path):
     finished = {path: path.read_bytes() for path in records.glob("*/record.json")}
     assert 1 <= len(finished) < 9
     assert main(["train", str(config), "--workers", "1"]) == 0
-    assert len(list(records.glob("*/record.json"))) == 9
+    assert len(list(records.glob("*/record.json"))) == 9 + 1  # and the base model
     assert all(path.read_bytes() == content for path, content in finished.items())
 
 

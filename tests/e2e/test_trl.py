@@ -105,4 +105,4 @@ def test_what_mixlaw_sets_cannot_be_set_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"train\.sft sets packing"):
         Project.open(study(tmp_path / "a", "  trainer: trl\n  sft: {packing: false}\n"))
     with pytest.raises(ConfigError, match="of trainer: trl"):
-        Project.open(study(tmp_path / "b", "  peft: {r: 8}\n"))
+        Project.open(study(tmp_path / "b", "  sft: {packing: false}\n"))

@@ -159,7 +159,7 @@ def test_plan_lists_the_runs_and_writes_the_study(mixlaw, mix_yaml):
     study = mix_yaml.parent / "study"
     assert {"config.resolved.json", "domains.json", "plan.json"} <= {path.name for path in study.iterdir()}
     states = mixlaw("status", mix_yaml, "--json").json["runs"]
-    assert [run["state"] for run in states] == ["pending"] * 9
+    assert [run["state"] for run in states] == ["pending"] * 10
     assert mixlaw("status", study, "--json").json["runs"] == states
 
 
