@@ -10,7 +10,7 @@ from rich.markup import escape
 
 _PANELS = {
     "Whole job": ("demo", "init", "check", "run"),
-    "Runs": ("plan", "train", "status", "adopt"),
+    "Runs": ("plan", "train", "status", "cancel", "verify", "adopt"),
     "Numbers": ("fit", "laws", "solve", "predict"),
     "Results": ("mix", "report", "export", "compare", "final", "evaluate"),
 }
@@ -24,12 +24,13 @@ def described(verb: Callable[..., None]) -> dict[str, Any]:
 
     Raises:
         ValueError: the docstring has no examples.
+        StopIteration: no panel has the verb.
     """
     text, found, examples = (inspect.getdoc(verb) or "").partition(_EXAMPLES)
     if not found:
         raise ValueError(f"The docstring of the verb '{verb.__name__}' does not end with 'Examples:'.")
     lines = ["[bold]Examples[/bold]", *(f"[dim]$[/dim] {escape(line.strip())}" for line in examples.splitlines())]
-    panel = next((name for name, verbs in _PANELS.items() if verb.__name__ in verbs), None)
+    panel = next(name for name, verbs in _PANELS.items() if verb.__name__ in verbs)
     # Lines of a docstring end where its source is wide; those of a terminal end where it is.
     text = "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in text.split("\n\n"))
     return {"help": escape(text), "epilog": "\n".join(lines), "rich_help_panel": panel}

@@ -108,11 +108,13 @@ def _short(change: Change) -> str:
 
 
 def cost(runs: RunTable, study: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what the answer cost: `runs` and `tokens`; and where the study says it, `wall_s` or `train_wall_s`.
+    """Return what the answer cost: `runs` that were trained, their `tokens`, and where the study says it, `wall_s` or
+    `train_wall_s`.
 
     As well `share_of_final_run`, failed runs included, and `share_of_failed_runs`.
     """
-    value: dict[str, Any] = {"runs": len(runs), "tokens": float(runs.totals_R.sum())}
+    trained_R = ~runs.merged_R & (runs.totals_R > 0)
+    value: dict[str, Any] = {"runs": int(trained_R.sum()), "tokens": float(runs.totals_R[trained_R].sum())}
     times = {key: float((study or {}).get(key) or 0) for key in ("wall_s", "train_wall_s")}
     if priced := (study or {}).get("cost"):
         shares = [priced[part]["share_of_final_run"] for part in ("done", "failed")]

@@ -20,6 +20,8 @@ _SAME = 1e-4
 def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> list[Solution]:
     """Return solutions at budgets from a tenth to ten times the report's, smallest first.
 
+    Where the runs are smaller than a tenth, one at the largest run's total as well: from there on the law extrapolates.
+
     The bounds are those of the study's configuration. Where they do not give back the report's own weights (it was
     solved under others, given on the command line), there is no path; budgets that no mixture can meet are left out.
 
@@ -37,7 +39,8 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
         objective=solution.objective if solution.target_weights else None,
         target_weights=None if solution.objective == "mean" else solution.target_weights or None,
     )
-    for factor in _FACTORS:
+    largest = fit.largest_run / solution.budget_tokens
+    for factor in (*_FACTORS, *([largest] if 0 < largest < min(_FACTORS) else [])):
         try:
             best = solve_mixture(fit, max(1, round(solution.budget_tokens * factor)), asked)
         except Infeasible:

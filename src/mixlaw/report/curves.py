@@ -32,6 +32,7 @@ from mixlaw.report.svg import (
 from mixlaw.solve.solution import Solution
 
 WIDTH, HEIGHT = 350, 262
+_PATH_END, _PATH_HEIGHT = 322, 290
 _LETTER = 8.6
 """Pixels of a bold letter, in the widest of the usual fonts."""
 
@@ -138,7 +139,7 @@ def path_figure(path: Sequence[Solution], budget_tokens: float | None = None) ->
     domains = list(path[0].weights)
     at = min(path, key=lambda s: abs(np.log(s.budget_tokens / (budget_tokens or path[-1].budget_tokens))))
     series = series_of(domains, at.weights)
-    height, end = 290, 322
+    height, end = _PATH_HEIGHT, _PATH_END
     x = _token_scale([s.budget_tokens for s in path], room=1.0, end=end)
     top = max(w for s in path for w in s.weights.values())
     y = Scale(0, min(1.0, top * 1.08), height - _BOTTOM, _TOP)
@@ -189,7 +190,7 @@ def budget_figure(fit: Fit, path: Sequence[Solution], budget_tokens: float | Non
     mean, low, high = (np.interp(np.log(grid), np.log(budgets), part) for part in np.array(bands).T)
     totals_R = fit.runs.totals_R[fit.runs.totals_R > 0]
     smallest, largest = (float(totals_R.min()), fit.largest_run) if len(totals_R) else (grid[0], grid[-1])
-    x, y = _token_scale(budgets.tolist(), room=1.0), Scale(*padded([*low, *high]), HEIGHT - _BOTTOM, _TOP)
+    x, y = _token_scale(budgets.tolist(), 1.0, _PATH_END), Scale(*padded([*low, *high]), _PATH_HEIGHT - _BOTTOM, _TOP)
     px, inside = [x(g) for g in grid], (grid >= smallest * 0.999) & (grid <= largest * 1.001)
     marks = [ribbon(px, map(y, low), map(y, high), "band series-0")]
     # A piece begins where the one before it ends, so that the line has no gaps.
@@ -211,7 +212,14 @@ def budget_figure(fit: Fit, path: Sequence[Solution], budget_tokens: float | Non
         f"The runs have {format_tokens(smallest)} to {format_tokens(largest)} tokens. The 90 % band is {wide[0]} nats "
         f"wide at {format_tokens(budgets[0])} and {wide[1]} at {format_tokens(budgets[-1])}."
     )
-    return Figure("Predicted loss over the budget", said, body, WIDTH, HEIGHT, "with the best weights of each budget")
+    return Figure(
+        "Predicted loss over the budget",
+        said,
+        body,
+        _PATH_END + 14 + 12 * _LETTER,
+        _PATH_HEIGHT,
+        "with the best weights of each budget",
+    )
 
 
 def _token_scale(tokens: Sequence[float], room: float, end: float = WIDTH - _RIGHT) -> Scale:
