@@ -64,7 +64,9 @@ def test_tables_outside_of_a_study_wait_for_nobody(study, tmp_path):
 
 
 LONG = (
-    "import time, sys\nfrom mixlaw.data.pool import run_tasks\n"
+    # A shell that runs in the background lets its children ignore SIGINT.
+    "import signal, time, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from mixlaw.data.pool import run_tasks\n"
     "from pathlib import Path\n"
     "print('begun', flush=True)\n"
     "try:\n    run_tasks([(time.sleep, (60,)), (time.sleep, (61,))], 2)\n"

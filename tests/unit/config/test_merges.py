@@ -2,7 +2,8 @@
 
 import pytest
 
-from mixlaw.config import MERGE_SCALE, parse_config
+from mixlaw.config import parse_config
+from mixlaw.config.plan import MERGE_SCALE
 from mixlaw.core.errors import ConfigError
 
 BASE = {
