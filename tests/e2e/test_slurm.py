@@ -16,6 +16,7 @@ from mixlaw.api.sweep import plan
 from mixlaw.cli import main
 from mixlaw.core.errors import StudyError
 from mixlaw.core.run import longest_first
+from mixlaw.study import executor_slurm
 from mixlaw.study.executing import begin
 from mixlaw.study.executor_local import run_pending as run_here
 from mixlaw.study.executor_slurm import run_pending
@@ -52,7 +53,9 @@ def one_cluster():
 
 
 @pytest.fixture
-def cluster(one_cluster):
+def cluster(one_cluster, monkeypatch):
+    monkeypatch.setattr(executor_slurm, "_ASK_EVERY_S", 1.0)
+    monkeypatch.setattr(executor_slurm, "_LOOK_EVERY_S", 0.5)
     yield one_cluster
     one_cluster.clear()
 
@@ -92,7 +95,7 @@ def records(study: Study) -> dict[str, bytes]:
     return {s.name: (study.run_folder(s) / "record.json").read_bytes() for s in study.load_plan()}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_workers_cancelled_requeued_and_at_their_time_limit_change_no_record(cluster, project):
     here, there = study_beside(project, "here"), study_beside(project, "there")
     run_here(here, project.trainer_config, workers=2, threads=1)
@@ -122,9 +125,14 @@ def test_workers_cancelled_requeued_and_at_their_time_limit_change_no_record(clu
         assert [line["event"] for line in lines[:2]] == ["started", "left"] and lines[-1]["event"] == "finished"
         why[spec.name] = lines[1]["why"]
     assert why == {cancelled.name: "ended", requeued.name: "ended", limited.name: "time limit"}
-    # The job at its limit asked for another turn, and had it; so had the one that was put back.
-    came_back = {path.stem for path in Arrays(there).folder.glob("*/*.json") if '"restart": 0' not in path.read_text()}
-    assert {starts(there.run_folder(spec))[0]["task"] for spec in (requeued, limited)} <= came_back
+    # The job at its limit asked for another turn, and has it, if only to find that nothing is left.
+    expected = {starts(there.run_folder(spec))[0]["task"] for spec in (requeued, limited)}
+    folder = Arrays(there).folder
+
+    def came_back():
+        return {path.stem for path in folder.glob("*/*.json") if '"restart": 0' not in path.read_text()}
+
+    cluster.wait_for(lambda: expected <= came_back(), within_s=60)
     assert not list(there.runs_folder.glob("*/lease.json"))
     assert [e.kind for e in events].count("finished") == RUNS
     assert len(Arrays(there).all()) == 1  # the workers that were left did it all, without another array

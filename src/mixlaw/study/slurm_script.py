@@ -134,7 +134,7 @@ def script(options: SlurmOptions, *, name: str, study: Path, logs: Path, tasks: 
         tasks: jobs of the array.
         most: how many of them at once; None without a limit.
     """
-    warn_s = WARN_BEFORE_S if options.limit_s is None else max(1, int(min(WARN_BEFORE_S, options.limit_s / 2)))
+    warn_s = WARN_BEFORE_S if options.limit_s is None else max(1, int(min(WARN_BEFORE_S, options.limit_s / 4)))
     asked: dict[str, str | int | bool | None] = {
         "job-name": name,
         "array": f"0-{tasks - 1}" + (f"%{most}" if most else ""),

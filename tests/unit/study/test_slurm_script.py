@@ -45,7 +45,7 @@ def test_the_defaults_ask_for_no_gpu_no_partition_and_no_limit():
 
 
 def test_a_worker_is_warned_in_time_also_when_its_limit_is_short():
-    assert "signal=B:USR1@30" in written(time="1")[1] and "signal=B:USR1@120" in written(time="1-00:00:00")[1]
+    assert "signal=B:USR1@15" in written(time="1")[1] and "signal=B:USR1@120" in written(time="1-00:00:00")[1]
 
 
 def test_the_script_starts_the_job_with_paths_that_have_spaces(tmp_path):
