@@ -6,6 +6,7 @@ To add one, write a subclass of `Executor` and name it in `EXECUTORS`; its keys 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -57,7 +58,7 @@ class Workers:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Executor:
+class Executor(ABC):
     """Trains the runs of a study somewhere.
 
     Args:
@@ -76,13 +77,15 @@ class Executor:
         Args:
             trainer: the trainer's name.
         """
+        return None
 
     def reach(self) -> None:
         """Raise a MixlawError where its cluster does not answer; called before domains are tokenised for it."""
+        return None
 
+    @abstractmethod
     def train(self, sweep: Sweep) -> list[RunStatus]:
         """Train the runs that have no record, and return the status of all; errors are those of its `run_pending`."""
-        raise NotImplementedError
 
     def at_once(self, workers: int | None) -> int | None:
         """Return how many runs are trained at once, for an estimate; None where only the cluster knows.
@@ -95,10 +98,12 @@ class Executor:
     @staticmethod
     def state(study: Study) -> Workers | None:
         """Return what its cluster knows of a study's workers; None where it has none."""
+        return None
 
     @staticmethod
     def cancel(study: Study) -> int | None:
         """End the workers that go on without a command; return how many there were, None where there never were any."""
+        return None
 
 
 class LocalExecutor(Executor):
