@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
@@ -183,7 +184,7 @@ def parse_config(tree: Mapping[str, Any], source: str = "configuration", folder:
     try:
         config = Config.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
-        problems = [_problem(e["loc"], e["type"], e["msg"], e.get("input"), tree) for e in error.errors()]
+        problems = [_problem(_keys(e["loc"]), e["type"], e["msg"], e.get("input"), tree) for e in _told(error)]
         raise _as_error(source, problems) from None
     if config.collection is not None and config.collection.domains is not None:
         return config.with_collection(config.collection.domains, source)
@@ -230,9 +231,28 @@ def _as_error(source: str, problems: list[str]) -> ConfigError:
     return ConfigError(f"{source} has {len(problems)} problems:{lines}", "")
 
 
-def _problem(where: tuple[int | str, ...], kind: str, message: str, value: Any, tree: Mapping[str, Any]) -> str:
-    # Pydantic names the branch of a union it tried; users know only the keys they wrote.
-    keys = [str(part) for part in where if not str(part).startswith(("function-", "literal["))]
+def _keys(where: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that users wrote; Pydantic also names the branch of a union that it tried."""
+    return [str(part) for part in where if not str(part).startswith(("function-", "literal[", "dict[", "list["))]
+
+
+def _told(error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors, without those of branches of a union that the user cannot have meant.
+
+    A wrong shape is not told where another branch says what the value may be, nor a mapping where its keys are told.
+    """
+    every = [(tuple(_keys(e["loc"])), e) for e in error.errors()]
+    values = {keys for keys, e in every if e["type"] not in _SHAPES}
+    within = {keys[:n] for keys, _ in every for n in range(len(keys))}
+    return [
+        e
+        for keys, e in every
+        if (e["type"] not in _SHAPES or keys not in values)
+        and not (keys in within and isinstance(e.get("input"), Mapping))
+    ]
+
+
+def _problem(keys: list[str], kind: str, message: str, value: Any, tree: Mapping[str, Any]) -> str:
     path = ".".join(keys)
     if keys[:-1] == ["train"] and (problem := train_problem(kind, keys[-1], tree["train"])):
         return problem

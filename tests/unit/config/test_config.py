@@ -228,3 +228,19 @@ def test_percent_may_have_its_sign_and_the_reference_stand_beside_its_targets() 
         solve(no_worse={"math": "one"})
     with pytest.raises(ConfigError, match=r"solve\.no_worse\.reference: no such domain"):
         solve(no_worse={"math": 1, "reference": 2})
+
+
+@pytest.mark.parametrize(
+    ("solve", "said"),
+    [
+        (
+            "{no_worse: {math: 1}, reference: bas}",
+            "solve.reference: 'bas': input should be 'natural', 'equal' or 'base'",
+        ),
+        ("{prior: even, prior_strength: 1}", "solve.prior: 'even': input should be 'natural' or 'equal'"),
+        ("{prior: {math: much}, prior_strength: 1}", "solve.prior.math: 'much'"),
+    ],
+)
+def test_a_value_that_is_none_of_several_kinds_is_one_problem_under_the_users_own_key(tmp_path, solve, said):
+    text = message(tmp_path, f"{GOOD}solve: {solve}\n")
+    assert said in text and "dict[" not in text and "problems" not in text
