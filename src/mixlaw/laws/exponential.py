@@ -36,8 +36,6 @@ _FLOOR_FRACTIONS = 1 - np.geomspace(0.01, 1.0, 16)
 _STEEPEST = 30.0
 """Bound of every t: far beyond any loss, so that exp cannot overflow. No data."""
 
-_SLOPE = ("log nats", -_STEEPEST, _STEEPEST, "linear", AMOUNT_PRIOR)
-
 
 class Exponential(MixtureLaw):
     """`L = c + exp(sum_i t_i w_i)` for any target, w being the shares of the tokens."""
