@@ -267,6 +267,20 @@ def _probabilities(query: torch.Tensor, key: torch.Tensor, begin: int, end: int,
     return torch.softmax(scores, -1)
 
 
+def _through_softmax(d_chances: torch.Tensor, chances: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the scores, P * (dP - rowsum(P * dP)); overwrites nothing that is given.
+
+    On a CPU, torch's own kernel adds up float32 rows in an order that depends on the number of threads; a record must
+    not. In bfloat16 it does not, and adds in float32.
+    """
+    import torch
+
+    if chances.dtype != torch.float32 or chances.device.type != "cpu":
+        return torch.ops.aten._softmax_backward_data(d_chances, chances, -1, chances.dtype)
+    product = d_chances * chances
+    return product.addcmul_(chances, product.sum(-1, keepdim=True).neg_())
+
+
 def _forward(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float
 ) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
@@ -315,7 +329,7 @@ def _backward(
             chances = kept[number][index] if kept else _probabilities(q, k, begin, end, scaling)
             g = upper[:, begin:end]
             d_chances = torch.bmm(g, v[:, :end].transpose(1, 2))
-            d_scores = torch.ops.aten._softmax_backward_data(d_chances, chances, -1, chances.dtype)
+            d_scores = _through_softmax(d_chances, chances)
             d_value[:, :end] += torch.bmm(chances.transpose(1, 2), g)
             d_query[:, begin:end] = torch.bmm(d_scores, k[:, :end])
             d_key[:, :end] += torch.bmm(d_scores.transpose(1, 2), q[:, begin:end])

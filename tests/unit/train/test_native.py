@@ -85,8 +85,12 @@ def test_a_run_is_the_same_to_the_bit_whatever_the_process_did_before(trainer, t
     assert trainer.run(first, folder=tmp_path).to_json() == once
 
 
-def test_a_run_is_the_same_to_the_bit_in_other_processes_with_one_or_two_threads(tiny_config, trainer, tmp_path):
-    config = dataclasses.replace(tiny_config, train=dataclasses.replace(SETTINGS, bf16=True, max_length=512))
+@pytest.mark.parametrize(("bf16", "max_length"), [(True, 512), (False, 48)])
+def test_a_run_is_the_same_to_the_bit_in_other_processes_with_one_or_two_threads(
+    tiny_config, tmp_path, bf16, max_length
+):
+    train = dataclasses.replace(SETTINGS, bf16=bf16, max_length=max_length)
+    config = dataclasses.replace(tiny_config, train=train)
     (spec,) = make_specs(tiny_config, (3000,))
     (tmp_path / "trainer.json").write_text(json.dumps(config.to_json(tmp_path)))
     (tmp_path / "spec.json").write_text(json.dumps(spec.to_json()))
