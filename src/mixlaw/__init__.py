@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mixlaw.api.numbers import load_runs as load_runs
     from mixlaw.api.numbers import predict as predict
     from mixlaw.api.numbers import solve as solve
+    from mixlaw.api.push import push as push
     from mixlaw.api.sweep import demo as demo
     from mixlaw.api.sweep import plan as plan
     from mixlaw.api.sweep import run as run
@@ -60,6 +61,7 @@ _HOMES = {
     "final": "mixlaw.api.final",
     "init": "mixlaw.api.init",
     "mix": "mixlaw.api.mixture",
+    "push": "mixlaw.api.push",
     "report": "mixlaw.api.files",
     "fit": "mixlaw.api.numbers",
     "laws": "mixlaw.api.numbers",
@@ -101,6 +103,7 @@ __all__ = [
     "mix",
     "plan",
     "predict",
+    "push",
     "report",
     "run",
     "solve",

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from mixlaw.cli import export, files, numbers, results, sweep, verify
+from mixlaw.cli import export, files, numbers, push, results, sweep, verify
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError, RunsFailed, file_error
@@ -58,6 +58,7 @@ for _verb in (
     results.final,
     results.evaluate,
     files.report,
+    push.push,
     sweep.demo,
 ):
     app.command(_NAMES.get(_verb.__name__, _verb.__name__), **described(_verb))(_verb)
