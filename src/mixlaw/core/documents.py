@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mixlaw.core.cost import OPERATIONS
 from mixlaw.core.errors import DataError, MixlawError, NewerFormat
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.fingerprints import fingerprint
@@ -69,7 +70,10 @@ _SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _COUNTS, "
 }
 _LOSS = {"nats": NOT_NEGATIVE, "count": SOME, "bytes?": COUNT}
 _ADDED = {"domains": [str], "instead": bool, "runs": [{"name": str, "tokens": _COUNTS}], "reasons": [str]}
-_PRICES = {"budget_tokens": SOME, "evaluation_tokens": COUNT, "kind": str, "final_kind": str}
+_PRICES = {"budget_tokens": SOME, "evaluation_tokens": COUNT} | {
+    **dict.fromkeys(("parameters", "final_parameters"), (None, SOME)),
+    **dict.fromkeys(("kind", "final_kind"), frozenset(kind for kind, cost in OPERATIONS.items() if cost)),
+}
 _TRAINER = {"trainer": str, "model": dict, "train": dict, "inputs": _TEXTS, "options?": dict, "folder?": str}
 _INTERVAL, _REGRET = dict.fromkeys(("mean", "low", "high"), float), dict.fromkeys(("mean", "p95"), float)
 _BASELINE = {"weights": {EACH: SHARE}, "predicted": {EACH: _INTERVAL}, "total_loss": float, "regret": _REGRET}
@@ -89,6 +93,8 @@ _RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNT
 _PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | dict.fromkeys(
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
+_PREPARED |= {"carried": _COUNTS, "unused": _COUNTS}
+_DOMAIN = {"train": dict, "validation": dict, "sources?": [{"path": str, "sha256": str}]}
 _MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
 _MODEL = {"id": str, "losses": {EACH: {"loss_nats": float}}, "files?": _TEXTS}
 _ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str, "files?": _TEXTS}
@@ -102,7 +108,7 @@ def _nested(key: str, shape: Any) -> dict[str, Any]:
 KINDS = {
     # the study
     "config": Kind("config.resolved.json", _PLAN, {"model": dict, "domains": dict, "train": dict}, 2),
-    "domains": Kind("domains.json", _PLAN, **_nested("domains", {"train": dict, "validation": dict})),
+    "domains": Kind("domains.json", _PLAN, **_nested("domains", _DOMAIN)),
     "plan": Kind("plan.json", _PLAN, {"runs": [_SPEC]}),
     "origin": Kind("origin.json", "Delete it; mixlaw writes it again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
