@@ -157,7 +157,7 @@ KINDS = {
     ),
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": COUNT}),
-    "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),
+    "export": Kind("exports/*/export.json", _PLACE, {"tool": str, "files?": _TEXTS}),
     "model": Kind("models/*/mixlaw.json", _PLACE, _MODEL),
 }
 """Name -> kind, of every JSON file that mixlaw writes. Files of other programs (a model's config.json) have none."""
