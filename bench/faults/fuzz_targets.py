@@ -7,6 +7,7 @@ uses the values: they are put into a finished study, on which the verbs are then
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import shutil
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from mixlaw.core.documents import KINDS, SEAL, read_document, sealed
 from mixlaw.core.domain import Domain
+from mixlaw.core.errors import MixlawError
 
 PIECES = (
     *(
@@ -113,12 +115,18 @@ class Target:
     Args:
         sound: bytes of a sound one.
         read: is given the bytes.
+        all: is given the bytes where one input is to go through all that reads it; None for `read`.
         inputs: how they are made; None for wounds and anything.
     """
 
     def __init__(
-        self, sound: bytes, read: Callable[[bytes], Any], inputs: st.SearchStrategy[bytes] | None = None
+        self,
+        sound: bytes,
+        read: Callable[[bytes], Any],
+        inputs: st.SearchStrategy[bytes] | None = None,
+        all: Callable[[bytes], Any] | None = None,
     ) -> None:
+        self.all = read if all is None else all
         self.read, self.inputs = read, anything(sound) if inputs is None else inputs
 
 
@@ -185,6 +193,7 @@ def targets(place: Path) -> dict[str, Target]:
         "yaml": Target(config.read_bytes(), file("mix.yaml", load_config)),
         "run table": Target(runs.encode(), file("runs.csv", RunTable.from_csv)),
         "template": Target(UNMARKED_TEMPLATE.encode(), template),
+        "values card": _used("card", next(study.glob("mixtures/*/README.md")), config, place / "sound"),
         "status": Target((study / "plan.json").read_bytes(), _kept(study / "plan.json", Study(study).status)),
     }
     base = Path(mixlaw.__file__).parent / "demo" / "tiny_base"
@@ -223,14 +232,22 @@ def _used(kind: str, path: Path, config: Path, sound: Path) -> Target:
     )
 
     def read(given: bytes) -> None:
+        under(given, verbs[sum(given) % len(verbs)])
+
+    def every(given: bytes) -> None:
+        for verb in verbs:
+            with contextlib.suppress(MixlawError):
+                under(given, verb)
+
+    def under(given: bytes, verb: Callable[[], Any]) -> None:
         try:
             path.write_bytes(given)
-            verbs[sum(given) % len(verbs)]()
+            verb()
         finally:
             shutil.rmtree(study)
             shutil.copytree(sound, study)
 
-    return Target(b"", read, changed(path.read_bytes(), kind))
+    return Target(b"", read, changed(path.read_bytes(), kind) if kind in KINDS else mutated(path.read_bytes()), every)
 
 
 def _reader(kind: str) -> Callable[[Path], Any]:

@@ -92,7 +92,13 @@ def ended(config: Path, which: signal.Signals, after_s: float) -> dict[str, Any]
         wrong.append("took more than 2 s")
     time.sleep(0.5)
     wrong += [f"process {pid} is left" for pid in group(process.pid)]
-    return {"after_s": round(after_s, 2), "sent": True, "seconds": round(took, 2), "code": process.returncode, "wrong": wrong}
+    return {
+        "after_s": round(after_s, 2),
+        "sent": True,
+        "seconds": round(took, 2),
+        "code": process.returncode,
+        "wrong": wrong,
+    }
 
 
 def round_of(name: str, folder: Path, most_s: float, rng: random.Random) -> list[dict[str, Any]]:
