@@ -138,6 +138,13 @@ class Nodes:
         self.cluster = Cluster(hidden)
         self.names = [self.cluster.add_node(), self.cluster.add_node()]
 
+    def mend(self) -> None:
+        """Start another node for each that is gone: on a busy machine Ray also gives up nodes that answer late."""
+        for i, name in enumerate(self.names):
+            if not any("raylet" in _title(pid) for pid in self.cluster.processes(name)):
+                self.cluster.kill(name)
+                self.names[i] = self.cluster.add_node()
+
     def kill(self, rng: random.Random) -> str:
         """Kill a task's process or a whole node, and say which; empty where nothing was at work."""
         i = rng.randrange(len(self.names))
@@ -231,6 +238,8 @@ def round_of(name: str, kind: Kind, folder: Path, most: int, rng: random.Random,
     """Kill one study again and again until all of its runs are done."""
     study, killed, sweeps = start(folder, kind.config, kind.specs), [], 0
     while not all(status.state == "done" for status in study.status()):
+        if nodes is not None:
+            nodes.mend()
         process, sweeps = driver(study, name), sweeps + 1
         while process.poll() is None and len(killed) < most:
             if what := kill_once(study, kind, name, process, rng, nodes):
