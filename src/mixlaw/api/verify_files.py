@@ -22,9 +22,9 @@ _PARTS = ("", "confirmation", "final")
 """A study, and the studies in it."""
 
 _GROUPS = {
-    "settings and plan": ("config", "domains", "plan", "origin", "trainer", "added", "reported"),
+    "settings and plan": ("config", "domains", "plan", "origin", "trainer", "prices", "added", "reported"),
     "runs": ("spec", "lease", "timing", "record", "error", "evaluation"),
-    "fit and solution": ("fit", "solution", "report", "comparison"),
+    "fit and solution": ("fit", "fit_inputs", "solution", "comparison"),
     "counts of data": ("census", "likeness"),
 }
 """What JSON files are called together. Those of mixtures, exports, models and the cache are read with what they are of;
@@ -84,6 +84,7 @@ def check_files(study: Study) -> list[Checked]:
     for what, kinds in _GROUPS.items():
         checks = [_document(path, kind) for part in parts for kind in kinds for path in _paths(part.folder, kind)]
         found.append(_checked(what, checks))
+    found.append(_checked("reports", [_beside(path, "report") for p in parts for path in _paths(p.folder, "report")]))
     logs = [_beside(path, "timing") for part in parts for path in _paths(part.folder, "timing")]
     found.append(_checked("training logs and kept models", logs))
     found.append(

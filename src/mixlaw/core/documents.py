@@ -87,6 +87,7 @@ _FIT = {"law": str, "procedure": str, "choice": str} | {key: [str] for key in ("
 _FIT |= {"status": _TEXTS, "messages": _TEXTS, "diagnostics": {EACH: dict}, "warnings": [str]}
 _FIT |= {"tokens": [[NOT_NEGATIVE]], "losses": [list], "parameters": {EACH: _NUMBERS}, "draws": {EACH: {EACH: list}}}
 _FIT |= {"scatter": {EACH: [float]}, "noise": {EACH: NOT_NEGATIVE}}
+_REPORT = {"fit": dict, "inputs?": str, "files?": _TEXTS}
 _RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNTS) | {
     **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": COUNT, "parameters": COUNT}
 }
@@ -117,7 +118,7 @@ KINDS = {
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
     "fit_inputs": Kind("fit_inputs.json", "Delete it; the runs are then fitted again.", {"inputs": str, "fit": str}),
     "solution": Kind("solution.json", "Run `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 3, 2),
-    "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
+    "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", _REPORT),
     "comparison": Kind("confirmation/comparison-*.json", "Run `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
     "reported": Kind(
         "trackers/reported.json", "Delete it; everything is then reported again.", **_nested("trackers", _TEXTS)
