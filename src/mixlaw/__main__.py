@@ -10,7 +10,7 @@ def entry() -> None:
     try:
         from mixlaw.cli import entry as run
     except KeyboardInterrupt:
-        again = f"Run the command again to go on where it stopped: mixlaw {shlex.join(sys.argv[1:])}"
+        again = f"Run the command again to go on where it stopped: {shlex.join(['mixlaw', *sys.argv[1:]])}"
         sys.stderr.write(f"error Interrupted. {again}\n")
         sys.stderr.flush()
         os._exit(
