@@ -14,9 +14,11 @@ from mixlaw.api.facts import study_facts
 from mixlaw.api.merged import trained
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
+from mixlaw.api.reported import report_inputs, seal_report, written_report
 from mixlaw.core.cost import Cost
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
+from mixlaw.core.files import json_ready
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import fit_law
@@ -196,15 +198,15 @@ def _report_on_study(project: Project, out: Path, budget: int | None) -> dict[st
     fitted, solution = project.fit, read_document(folder / "solution.json", "solution", Solution.from_json)
     if budget is not None and budget != solution.budget_tokens:
         solution = project.solve(fitted, budget)
-    return write_report(
-        out,
-        runs=runs,
-        fit=fitted,
-        solution=solution,
-        title=project.study.name,
-        study=_facts(project),
-        logs=project.study.training_logs(),
+    facts, logs = json_ready(_facts(project)), project.study.training_logs()
+    inputs = report_inputs(runs, fitted, [solution.to_json(), project.study.name, facts, logs])
+    if (there := written_report(out, inputs)) is not None:
+        return there
+    files = write_report(
+        out, runs=runs, fit=fitted, solution=solution, title=project.study.name, study=facts, logs=logs
     )
+    seal_report(files, inputs)
+    return files
 
 
 def _report_on_table(

@@ -13,6 +13,7 @@ import typer
 from rich.live import Live
 
 from mixlaw.cli import options as opt
+from mixlaw.cli.ending import give_up_waiting
 from mixlaw.cli.numbers import show_solution
 from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, show_checks, stderr, stdout, table, warn
 from mixlaw.cli.progress import SweepLine
@@ -288,6 +289,7 @@ def _watch(states: Callable[[], list[Any]], statuses: list[Any]) -> list[Any]:
             time.sleep(_WATCH_EVERY_S)
             statuses = states()
             live.update(grid_of(*_states(statuses)), refresh=True)
+    give_up_waiting()  # Ctrl-C was the way out, and the last states come now
     return statuses
 
 
