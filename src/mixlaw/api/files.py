@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from mixlaw.api.costs import spent_in
 from mixlaw.api.data_health import checks_of, data_facts
@@ -13,6 +15,7 @@ from mixlaw.api.executor import require_extras
 from mixlaw.api.facts import study_facts
 from mixlaw.api.merged import trained
 from mixlaw.api.numbers import load_runs
+from mixlaw.api.next_run import next_run_of
 from mixlaw.api.project import Note, Project
 from mixlaw.core.cost import Cost
 from mixlaw.core.documents import read_document
@@ -202,7 +205,7 @@ def _report_on_study(project: Project, out: Path, budget: int | None) -> dict[st
         fit=fitted,
         solution=solution,
         title=project.study.name,
-        study=_facts(project),
+        study=_facts(project) | _links(project, out) | next_run_of(fitted, solution, project),
         logs=project.study.training_logs(),
     )
 
@@ -233,6 +236,7 @@ def _report_on_table(
         fit=fitted,
         solution=solution,
         title=path.stem,
+        study=next_run_of(fitted, solution) or None if solution else None,
         notes=notes,
     )
 
@@ -244,6 +248,14 @@ def _facts(project: Project) -> dict[str, Any]:
     cost = spent_in(project.study)
     facts = study_facts(project) | ({"cost": cost.to_json()} if cost else {})
     return facts | ({"downstream": found} if found["models"] else {})
+
+
+def _links(project: Project, out: Path) -> dict[str, Any]:
+    """Return the folder of every run, as an address that is relative to the report."""
+    study = project.study
+    folders = {record.spec.name: study.run_folder(record.spec) for record in study.records()}
+    there = {name: quote(os.path.relpath(folder, out)) + "/" for name, folder in folders.items()}
+    return {"run_folders": there}
 
 
 def _project_of(path: Path) -> Project | None:
