@@ -21,6 +21,7 @@ VERBS = (
     *("init", "check", "plan", "train", "status", "cancel", "verify", "adopt", "run", "demo"),
     *("load_runs", "fit", "load_fit", "laws", "solve", "predict", "mix", "export", "compare", "final"),
     *("report", "citation"),
+    *("plot_weights", "plot_changes", "plot_curves", "plot_measured", "plot_budgets", "plot_marginal"),
 )
 VALUES = (
     *(mixlaw.RunTable, mixlaw.Fit, Prediction, mixlaw.Solution, Certificate, LawTable, LawRow),

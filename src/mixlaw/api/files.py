@@ -14,8 +14,8 @@ from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
 from mixlaw.api.facts import study_facts
 from mixlaw.api.merged import trained
-from mixlaw.api.numbers import load_runs
 from mixlaw.api.next_run import next_run_of
+from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.core.cost import Cost
 from mixlaw.core.documents import read_document

@@ -103,8 +103,8 @@ def write_png(path: Path, figures: Sequence[Figure]) -> None:
         file.write(picture)
 
 
-def key_svg(kind: str) -> str:
-    """Return the small drawing of a kind of mark for a legend of the page."""
+def key_svg(kind: str, place: str = "") -> str:
+    """Return the small drawing of a kind of mark for a legend; `place` tells those of a page apart."""
     with _style():
         canvas = _canvas(24, 16, "none", layout=None)
         handle = _key(kind)
@@ -117,7 +117,8 @@ def key_svg(kind: str) -> str:
             handle.set_bounds(0.04, 0.2, 0.92, 0.6)
         handle.set_transform(canvas.transFigure)
         canvas.add_artist(handle)
-        return _svg_of(canvas, "").replace('role="img" aria-label=""', 'aria-hidden="true"')
+        label = _quoted(f"{place} {kind}")
+        return _svg_of(canvas, label).replace(f'role="img" aria-label="{label}"', 'aria-hidden="true"')
 
 
 def mark(kind: str, series: str = "muted") -> dict[str, Any]:
@@ -167,7 +168,7 @@ def _key(kind: str) -> Any:
 
 
 def fill(kind: str) -> dict[str, Any]:
-    """Return how Matplotlib fills an area: a `bar`, a `band` around a line, or the `range` of the runs; else nothing."""
+    """Return how Matplotlib fills an area: a `bar`, a `band` around a line, the `range` of the runs; else nothing."""
     found = {"bar": ("muted", 1.0), "band": ("muted", 0.2), "range": ("axis", 0.22)}.get(kind)
     return {"facecolor": colours()[found[0]], "alpha": found[1], "linewidth": 0} if found else {}
 
@@ -184,7 +185,7 @@ def band(axes: Any, x: Any, low: Any, high: Any, series: str) -> None:
 
 def point(axes: Any, x: float, y: float, looks: dict[str, Any], tip: str, link: str = "") -> None:
     """Draw one point with a text for the hand that hovers over it, and an anchor to go to, if any."""
-    (line,) = axes.plot([x], [y], gid=TIP + tip, **looks)
+    (line,) = axes.plot([x], [y], gid=TIP + tip, clip_on=False, **looks)
     if link:
         line.set_url(f"#{link}")
 
@@ -261,8 +262,10 @@ def _svg_of(canvas: Any, label: str) -> str:
     text = re.sub(r"<svg [^>]*>", lambda _: f'{head}"{_quoted(label)}" class="figure">', text, count=1)
     text = re.sub(rf'<g id="{TIP}([^"]*)">', r'<g class="mark" data-tip="\1">', text)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
-    text = re.sub(r'<a xlink:href="#', '<a tabindex="-1" href="#', text)
-    text = re.sub(r"font-family: [^;\"]*;?|font: ([\d.]+px)[^;\"]*", lambda m: f"font-size: {m[1]}" if m[1] else "", text)
+    text = text.replace('<a xlink:href="#', '<a tabindex="-1" href="#').replace("xlink:href", "href")
+    text = re.sub(
+        r"font-family: [^;\"]*;?|font: ([\d.]+px)[^;\"]*", lambda m: f"font-size: {m[1]}" if m[1] else "", text
+    )
     text = re.sub(r'( (?:d|x|y|transform|width|height)=")([^"]*)"', _shorter, text)
     text = re.sub(r'style="[^"]*"', _named, text)
     return re.sub(r">\s*\n\s*<", "><", text).strip()

@@ -17,7 +17,7 @@ from mixlaw.core.errors import MissingExtra
 from mixlaw.report.drawing import key_svg
 from mixlaw.report.health import FAIL, PASS, WARN, Check
 from mixlaw.report.palette import stylesheet
-from mixlaw.report.sections import Section
+from mixlaw.report.section import Section
 
 TEMPLATES = Path(__file__).parent / "templates"
 _DATA_SIZE = 1_000_000
@@ -105,6 +105,6 @@ def _policy(scripts: Any) -> str:
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; base-uri 'none'; form-action 'none'"
 
 
-def _key(kind: str) -> str:
+def _key(kind: str, place: str) -> str:
     """Return the small drawing that stands for a kind of mark in a legend, or a patch of a table's tone."""
-    return f'<i class="tone {TONES[kind]}"></i>' if kind in TONES else key_svg(kind)
+    return f'<i class="tone {TONES[kind]}"></i>' if kind in TONES else key_svg(kind, place)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixlaw.report.drawing import write_png
-from mixlaw.report.sections import Section
+from mixlaw.report.section import Section
 
 _PANELS = 6
 

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from mixlaw.core.cost import percent as share_percent
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import loss_name
 from mixlaw.report.curves import budget_figure, curve_figure, parity_figure, path_figure
-from mixlaw.report.drawing import Figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
 from mixlaw.report.health import Check
 from mixlaw.report.logs import Log, run_logs
 from mixlaw.report.matrix import TransferMatrix, matrix_table
-from mixlaw.report.numbers import significant, whole
+from mixlaw.report.next_run import next_section
 from mixlaw.report.palette import series_of
+from mixlaw.report.section import Section
 from mixlaw.report.tables import (
-    Cell,
-    Table,
     anchors_of,
     health_table,
     losses_table,
     marginal_table,
     parameters_table,
-    perplexity_table,
     path_table,
+    perplexity_table,
     regret_table,
     runs_table,
     source_tables,
@@ -39,46 +35,8 @@ from mixlaw.report.tables import (
 )  # fmt: skip
 from mixlaw.solve.solution import Solution
 
-_POINTS, _CELLS = 8000, 20000
+_POINTS, _CELLS = 5000, 20000
 """Points of one kind of figure and cells of the run table that keep the page under 5 MB."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section.
-
-    Attributes:
-        id: its anchor.
-        heading: its heading.
-        lead: what to look at, one or two sentences.
-        figures: charts.
-        tables: tables.
-        legend: (kind of mark, what it means), of tables; figures have their own.
-        notes: what must be said for honesty.
-        code: command lines or other text to copy, (label, text).
-        folded: (summary, sentences) shown on demand.
-        short: the heading's short form for the navigation.
-        layout: `beside` (a figure next to its table), `panels` (many small figures), `stacked` or `wide`.
-        logs: (summary, figure) of single runs, each folded.
-    """
-
-    id: str
-    heading: str
-    lead: str = ""
-    figures: Sequence[Figure] = ()
-    tables: Sequence[Table] = ()
-    legend: Sequence[tuple[str, str]] = ()
-    notes: Sequence[str] = ()
-    code: Sequence[tuple[str, str]] = field(default_factory=tuple)
-    folded: tuple[str, Sequence[str]] = ("", ())
-    short: str = ""
-    layout: str = "wide"
-    logs: Sequence[tuple[str, Figure]] = ()
-
-    @property
-    def keys(self) -> list[tuple[str, str]]:
-        """The legend of all that the section shows, each entry once."""
-        return list(dict.fromkeys([*self.legend, *(entry for figure in self.figures for entry in figure.legend)]))
 
 
 def build_sections(
@@ -127,7 +85,7 @@ def build_sections(
     if solution and solution.marginal:
         sections.append(_marginal(solution, series))
     if (study or {}).get("next_run"):
-        sections.append(_next((study or {})["next_run"]))
+        sections.append(next_section((study or {})["next_run"]))
     sections += [_parameters(fit), _runs(fit, runs, listed, logs or {}, (study or {}).get("run_folders"))]
     if study:
         sections.append(_again(study))
@@ -307,26 +265,6 @@ def _runs(
         lead += f" The table has {len(listed)} of them, the figures fewer still; all are in report.json."
     table = runs_table(listed, fit, folders)
     return Section("runs", "Every run", lead, (), [table], short="Runs", logs=run_logs(runs, logs))
-
-
-def _next(found: Mapping[str, Any]) -> Section:
-    """Say which further run would help most, what it costs and what it is worth."""
-    tokens = {domain: n for domain, n in found["tokens"].items() if n > 0}
-    cost, worth = found["cost"], found["worth"]
-    verdict = "It is worth its cost." if worth > cost else "It is not worth its cost."
-    lead = (
-        f"The further run that would help most has {format_tokens(sum(tokens.values()))} tokens. It costs "
-        f"{share_percent(cost)} of the final run, and should take {significant(found['fall_nats'], 2)} of the "
-        f"{significant(found['regret_nats'], 2)} nats of expected regret away, which is worth {share_percent(worth)} "
-        f"of the final run. {verdict}"
-    )
-    rows = [[Cell(domain), Cell(whole(n))] for domain, n in tokens.items()]
-    table = Table("Training tokens of that run", [("Domain", False), ("Tokens", True)], rows)
-    notes = [
-        "The worth of a regret is the training that would lower the loss by as much if the final run were longer. "
-        "Both figures are estimates, from the parameters that the runs so far allow."
-    ]
-    return Section("next", "Next best run", lead, (), [table], notes=notes, short="Next run")
 
 
 def _again(study: Mapping[str, Any]) -> Section:
