@@ -32,8 +32,6 @@ SECTIONS = ("Args", "Returns", "Raises", "Attributes")
 INTRODUCTION = """\
 # Python
 
-Written by `make docs` from signatures and docstrings; a test compares the two.
-
 One function for each command of the command line. A notebook shows what they return as tables with small figures,
 `print` shows the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor
 torch; the package is typed (`py.typed`). Errors are [exceptions with a code](errors.md).

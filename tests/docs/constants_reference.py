@@ -27,7 +27,7 @@ The benchmarks now have halves: constants may be chosen on the tuning half, and 
 *Before the split* means that a constant was chosen on all of a benchmark's held-out mixtures, so also on some that are
 quoted today. *Earlier planted worlds* have none of the seeds that are quoted; all domains of such a world were alike.
 
-This page is written from the code. To change it, change a constant or its explanation there, then run `make docs`.
+
 """
 
 
