@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import mixlaw
+from mixlaw.core.documents import read_document
 from mixlaw.report import curve_figure, parity_figure, weights_figure
 from mixlaw.report.drawing import write_png
 
@@ -17,14 +18,10 @@ FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 
 def write(study: Path, folder: Path = FOLDER) -> list[Path]:
     """Write the pictures of a finished study, and return their paths."""
-    import json
-
     fit = mixlaw.load_fit(study / "fit.json")
-    best = mixlaw.Solution.from_json(
-        {k: v for k, v in json.loads((study / "solution.json").read_text()).items() if k != "format"}
-    )
-    worst = max(fit.targets, key=lambda target: best.weights.get(target, 0.0))
-    first = [curve_figure(fit, fit.runs, worst, best), parity_figure(fit, fit.runs, worst), weights_figure(best)]
+    best = read_document(study / "solution.json", "solution", mixlaw.Solution.from_json)
+    target = max(fit.targets, key=lambda name: best.weights.get(name, 0.0))
+    first = [curve_figure(fit, fit.runs, target, best), parity_figure(fit, fit.runs, target), weights_figure(best)]
     folder.mkdir(parents=True, exist_ok=True)
     write_png(folder / "idea.png", first)
     plots = {
@@ -40,5 +37,4 @@ def write(study: Path, folder: Path = FOLDER) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in write(Path(sys.argv[1])):
-        print(path)
+    write(Path(sys.argv[1]))
