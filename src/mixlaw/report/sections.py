@@ -35,7 +35,7 @@ from mixlaw.report.tables import (
 )  # fmt: skip
 from mixlaw.solve.solution import Solution
 
-_POINTS, _CELLS = 5000, 20000
+_POINTS, _CELLS = 3000, 20000
 """Points of one kind of figure and cells of the run table that keep the page under 5 MB."""
 
 
