@@ -35,7 +35,7 @@ from mixlaw.report.tables import (
 )  # fmt: skip
 from mixlaw.solve.solution import Solution
 
-_POINTS, _CELLS = 3000, 20000
+_POINTS, _CELLS = 5000, 20000
 """Points of one kind of figure and cells of the run table that keep the page under 5 MB."""
 
 
@@ -258,11 +258,10 @@ def _tokens_of(equation: str) -> str:
 def _runs(
     fit: Fit, runs: RunTable, listed: RunTable, logs: Mapping[str, Log], folders: Mapping[str, str] | None
 ) -> Section:
-    lead = f"{len(runs)} runs. A point of the figures leads to the run's row" + (
-        ", and its name to its folder." if folders else "."
-    )
+    lead = f"{len(runs)} runs."
     if len(listed) < len(runs):
         lead += f" The table has {len(listed)} of them, the figures fewer still; all are in report.json."
+    lead += " A point of the figures leads to the run's row" + (", and its name to its folder." if folders else ".")
     table = runs_table(listed, fit, folders)
     return Section("runs", "Every run", lead, (), [table], short="Runs", logs=run_logs(runs, logs))
 
