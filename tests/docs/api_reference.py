@@ -21,6 +21,7 @@ VERBS = (
     *("init", "check", "plan", "train", "status", "cancel", "verify", "adopt", "run", "demo"),
     *("load_runs", "fit", "load_fit", "laws", "solve", "predict", "mix", "export", "compare", "final"),
     *("report", "citation"),
+    *("plot_weights", "plot_changes", "plot_curves", "plot_measured", "plot_budgets", "plot_marginal"),
 )
 VALUES = (
     *(mixlaw.RunTable, mixlaw.Fit, Prediction, mixlaw.Solution, Certificate, LawTable, LawRow),
@@ -30,8 +31,6 @@ SECTIONS = ("Args", "Returns", "Raises", "Attributes")
 
 INTRODUCTION = """\
 # Python
-
-Written by `make docs` from signatures and docstrings; a test compares the two.
 
 One function for each command of the command line. A notebook shows what they return as tables with small figures,
 `print` shows the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor

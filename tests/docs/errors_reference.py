@@ -76,8 +76,6 @@ DO = {
 INTRODUCTION = """\
 # Errors by code
 
-Written by `make docs` from `mixlaw.core.errors`; a test compares the two.
-
 An error states what is wrong, with the values, and what to do. On the command line it is one line on stderr; with
 `--json` it is `{"error": {"code", "message", "hint"}}` on stdout. The codes do not change between versions. In Python
 each code is a class of `mixlaw.core.errors`; all of them derive from `mixlaw.MixlawError`. The exit code is 1 unless

@@ -12,9 +12,9 @@ from mixlaw.api.base_model import base_spec
 from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.numbers import parquet_columns
 from mixlaw.api.project import Note, Project
+from mixlaw.core.csv_cells import csv_columns
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
-from mixlaw.core.runtable import csv_columns
 from mixlaw.study.status import RunStatuses
 from mixlaw.trackers.run_lists import fetch_runs, is_run_list
 

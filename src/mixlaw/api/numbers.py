@@ -42,6 +42,7 @@ def load_runs(source: Any) -> RunTable:
     if isinstance(source, RunTable):
         return source
     if not isinstance(source, (str, Path)):
+        source = source.reset_index() if getattr(getattr(source, "index", None), "name", None) == "run" else source
         return RunTable.from_columns({str(column): list(source[column]) for column in source})
     path = published_runs(str(source)) if is_published(source) else Path(source)
     if path.is_dir() or path.suffix in (".yaml", ".yml"):
