@@ -262,7 +262,9 @@ def _svg_of(canvas: Any, label: str) -> str:
     text = re.sub(r"<svg [^>]*>", lambda _: f'{head}"{_quoted(label)}" class="figure">', text, count=1)
     text = re.sub(rf'<g id="{TIP}([^"]*)">', r'<g class="mark" data-tip="\1">', text)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
-    text = text.replace('<a xlink:href="#', '<a tabindex="-1" href="#').replace("xlink:href", "href")
+    # A picture must hold no link of its own: report.js goes to a run's row.
+    text = re.sub(r'<a xlink:href="#([^"]*)"[^>]*>', r'<g data-row="\1">', text).replace("</a>", "</g>")
+    text = text.replace("xlink:href", "href")
     text = re.sub(
         r"font-family: [^;\"]*;?|font: ([\d.]+px)[^;\"]*", lambda m: f"font-size: {m[1]}" if m[1] else "", text
     )

@@ -95,7 +95,7 @@ def test_a_name_with_dollars_is_no_formula_and_a_long_one_is_shown_whole():
 def test_a_point_leads_to_the_row_of_its_run():
     runs, fit = example(["a", "b"])
     text = curve_figure(fit, runs, "a", links={"run-3": "run-4"}).svg
-    assert len(re.findall(r'<a tabindex="-1" href="#run-4"', text)) == 1
+    assert len(re.findall(r'<g data-row="run-4">', text)) == 1
     assert 'data-tip="run-3: ' in text
 
 
