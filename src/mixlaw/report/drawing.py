@@ -220,7 +220,7 @@ def _style() -> Any:
     except ImportError:
         raise MissingExtra("matplotlib", "report", "figures") from None
     of = colours()
-    looks = {
+    looks: Any = {
         "font.family": "DejaVu Sans", "font.size": 10.5, "text.color": of["ink"], "text.parse_math": False,
         "axes.edgecolor": of["axis"], "axes.labelcolor": of["muted"], "axes.grid": True, "axes.axisbelow": True,
         "axes.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
