@@ -178,7 +178,9 @@ def test_points_lead_to_rows_and_rows_to_the_folders_of_their_runs(tmp_path, mat
     reader = read(write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="t", study=study)["html"])
     links = [value for tag, name, value in reader.attributes if tag == "a" and name == "href"]
     assert links.count("../runs/run-0-1234/") == 1
-    assert {f"#run-{r + 1}" for r in range(len(runs))} <= set(links)
+    rows = {value for _, name, value in reader.attributes if name == "data-row"}
+    assert rows == {f"run-{r + 1}" for r in range(len(runs))}
+    assert rows <= {value for _, name, value in reader.attributes if name == "id"}
 
 
 def test_the_mean_perplexity_is_that_of_the_exponentials(material):
