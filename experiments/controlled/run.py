@@ -272,18 +272,19 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
     measured = losses_of(experiment.results / "grid.csv")
     methods = losses_of(experiment.results / "methods.csv")
     known = json.loads((experiment.results / "methods.json").read_text(encoding="utf-8"))
+    mixtures = list(grid(list(experiment.mix["domains"])))
     out: dict[str, Any] = {}
     for name in METHODS:
         overall, by_domain, costs, told = [], [], [], []
         for budget in budgets:
             table = measured.get(budget, {})
-            seeds = [seed for seed in experiment.seeds if len(table.get(seed, {})) == len(GRID)]
+            seeds = [seed for seed in experiment.seeds if len(table.get(seed, {})) == len(mixtures)]
             for seed in seeds:
                 others = [other for other in seeds if other != seed]
                 if not others or name not in methods.get(budget, {}).get(seed, {}):
                     continue
-                mean_MK = np.mean([[table[other][mixture] for mixture in GRID] for other in others], axis=0)
-                here_MK = np.array([table[seed][mixture] for mixture in GRID])
+                mean_MK = np.mean([[table[other][mixture] for mixture in mixtures] for other in others], axis=0)
+                here_MK = np.array([table[seed][mixture] for mixture in mixtures])
                 loss_K = methods[budget][seed][name]
                 best = here_MK[mean_MK.mean(axis=1).argmin()]
                 each_K = here_MK[mean_MK.argmin(axis=0), range(len(loss_K))]
@@ -313,9 +314,6 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
     path.write_text(json.dumps({"grid_runs": counts, "methods": out}, indent=1) + "\n", encoding="utf-8")
 
 
-GRID = [name for name in grid(["instruction", "math", "code"])]
-
-
 def losses_of(path: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
     """Return budget -> seed -> mixture or method -> losses of a table, nats, in the order of its targets."""
     found: dict[str, dict[int, dict[str, np.ndarray]]] = {}
@@ -328,8 +326,11 @@ def losses_of(path: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
 
 
 def foretold(predicted: Mapping[str, Any], measured_MK: np.ndarray) -> tuple[float, float, float]:
-    """Return rank correlation of the mean loss, mean relative error, and the share of losses within 90 % intervals."""
-    mean, low, high = (np.array([predicted[mixture][key] for mixture in GRID]) for key in ("mean", "low", "high"))
+    """Return rank correlation of the mean loss, mean relative error, and the share of losses within 90 % intervals.
+
+    The mixtures have one order.
+    """
+    mean, low, high = (np.array([shown[key] for shown in predicted.values()]) for key in ("mean", "low", "high"))
     rank = float(spearmanr(mean.mean(axis=1), measured_MK.mean(axis=1)).statistic)
     inside = (low <= measured_MK) & (measured_MK <= high)
     return rank, float(np.abs(mean / measured_MK - 1).mean()), float(inside.mean())

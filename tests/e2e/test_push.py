@@ -9,7 +9,7 @@ import pytest
 import mixlaw
 from hub_stub import running_hub
 from mixlaw.api.project import Project
-from mixlaw.api.push import push, write_study
+from mixlaw.api.push import forget_places, paths_in, push, write_study
 from mixlaw.cli import main
 from mixlaw.core.errors import ConfigError, HubError, StudyError
 from small_demo import write_small_demo
@@ -52,6 +52,16 @@ def test_a_published_study_names_no_place_of_this_machine_and_shows_no_row(finis
             assert here.encode() not in path.read_bytes(), path
     assert not list(tmp_path.rglob("*.jsonl*"))
     assert mixlaw.load_fit(tmp_path / "fit.json").law == project.fit.law
+
+
+def test_places_that_lie_elsewhere_are_forgotten_and_words_that_look_alike_are_kept(tmp_path):
+    config = {"train": {"command": "python /opt/secret/train.py --cache=/data"}, "paths": ["/srv/a b", "relative/x"]}
+    places = {place: place.rpartition("/")[2] for place in paths_in(config)}
+    assert set(places) == {"/opt/secret/train.py", "/data", "/srv/a b", "/srv/a"}
+    said = "/opt/secret/train.py /data/x and/data /database '/srv/a b' /srv/a%20b"
+    (tmp_path / "report.md").write_text(said, encoding="utf-8")
+    forget_places(tmp_path, places)
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == "train.py data/x and/data /database 'a b' a b"
 
 
 def test_a_study_that_was_pushed_is_fitted_and_adopted_to_the_same_fit(finished, tmp_path, monkeypatch):
@@ -111,6 +121,8 @@ def test_a_repository_that_is_public_already_takes_no_mixture_of_unknown_licence
         with pytest.raises(ConfigError, match="its licence is not known"):
             push(finished, "mixture", "me/mix")
         assert hub.commits == 0
+        hub.private["me/mix"] = True
+        assert not push(finished, "mixture", "me/mix", public=True).public
 
 
 def test_what_cannot_be_pushed_is_said(finished, tmp_path, monkeypatch):

@@ -43,8 +43,8 @@ def adopt(
     Args:
         config: a mix.yaml or its project.
         table: a CSV or Parquet file, columns, a published study (`hf:USER/NAME`), or a tracker's run list:
-            `wandb:ENTITY/PROJECT`, `mlflow:EXPERIMENT@URI`
-            (see `mixlaw.trackers.run_lists`). Runs of a list that are not planned or not finished are skipped.
+            `wandb:ENTITY/PROJECT`, `mlflow:EXPERIMENT@URI` (see `mixlaw.trackers.run_lists`). Runs of a list that are
+            not planned or not finished are skipped.
         run_column: the column with the planned runs' names.
         losses: domain -> column with its validation loss, nats per supervised token; by default `loss:<domain>`. A
             column `count:<domain>` has the number of tokens it was measured on (default: those held out),

@@ -80,18 +80,16 @@ def upload(files: Mapping[str, Path], name: str, kind: Kind, *, public: bool) ->
     return _ask(write, f"{name} could not be written")
 
 
-def is_public(name: str, kind: Kind) -> bool:
-    """Return whether a repository is there and can be read by all.
+def is_public(name: str, kind: Kind) -> bool | None:
+    """Return whether a repository can be read by all; None where there is none.
 
     Raises:
         HubError: the Hub cannot be reached or refuses.
     """
 
-    def look(hub: Any) -> bool:
+    def look(hub: Any) -> bool | None:
         api = hub.HfApi(library_name="mixlaw")
-        if not api.repo_exists(name, repo_type=kind):
-            return False
-        return not api.repo_info(name, repo_type=kind).private
+        return not api.repo_info(name, repo_type=kind).private if api.repo_exists(name, repo_type=kind) else None
 
     return _ask(look, f"{name} could not be looked at")
 

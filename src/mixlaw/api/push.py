@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 
 import yaml
 
@@ -108,7 +110,7 @@ def push(
         what: `mixture`, `model` or `study`.
         repository: USER/NAME; it is made where it is missing.
         folder: the mixture's or the model's; None for the only one, or the newest, that the study has.
-        public: whether all may read it; a repository that is public already counts as such.
+        public: whether all may read a new repository; one that is there stays public or private.
         dry_run: only say what would be written; nothing is asked of the Hub.
         note: called with a sentence about each step.
 
@@ -123,8 +125,9 @@ def push(
         raise ConfigError(f"what is {what!r}; it must be mixture, model or study.", "Name one of them.")
     project = Project.open(config, note)
     kind: hub.Kind = "model" if what == "model" else "dataset"
-    if not public and not dry_run:
-        public = hub.is_public(repository, kind)
+    if not dry_run and (there := hub.is_public(repository, kind)) is not None and there != public:
+        public = there
+        project.note(f"{repository} is there already, and {'public' if there else 'private'}; it stays so.")
     with _published(project, what, folder) as (files, domains):
         if public and what == "mixture" and (wrong := licences.problems(project.config, domains)):
             raise ConfigError(
@@ -205,27 +208,37 @@ def write_study(project: Project, out: Path) -> None:
     said = project.config.model_dump(mode="json", include=set(_PUBLISHED_KEYS), exclude_none=True)
     write_text(out / "mix.yaml", yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
     write_text(out / "README.md", study_card(project.config, table, project.study.name))
-    _forget_places(project, out)
+    forget_places(out, _places(project))
 
 
-def _forget_places(project: Project, out: Path) -> None:
-    """Replace the places of this machine in all texts of a folder by names."""
-    config, home = project.config, str(Path(project.study.folder).resolve().parent)
-    places = {config.study: "study", str(project.study.folder.resolve()): "study"}
-    nodes = [config.model, *([config.final_model] if config.final_model else [])]
-    places |= {node.name_or_path: Path(node.name_or_path).name for node in nodes if _is_place(node.name_or_path)}
-    sources = [*config.domains.values(), *([config.collection] if config.collection else [])]
-    places |= {node.path: Path(node.path).name for node in sources if _is_place(node.path)}
-    order = sorted(places, key=len, reverse=True)
+def _places(project: Project) -> dict[str, str]:
+    """Return the places of this machine that the configuration names -> what is said instead."""
+    study = project.study.folder.resolve()
+    places = {place: Path(place).name for place in paths_in(project.config.model_dump())}
+    places |= {str(folder): "." for folder in (study.parent, Path.home()) if len(folder.parts) > 1}
+    return places | {str(study): "study", project.config.study: "study"}
+
+
+def forget_places(out: Path, places: Mapping[str, str]) -> None:
+    """Replace places by names in all texts of a folder, also as JSON and addresses write them."""
+    forms = {form: name for place, name in places.items() for form in (place, json.dumps(place)[1:-1], quote(place))}
+    longest_first = sorted(forms, key=len, reverse=True)
+    pattern = re.compile(rf"(?<![\w.~-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
     for path in out.rglob("*"):
         if path.suffix in _TEXTS and path.is_file():
-            before = after = path.read_text(encoding="utf-8")
-            for place in order:
-                after = after.replace(json.dumps(place)[1:-1], places[place]).replace(place, places[place])
-            after = after.replace(f"{home}/", "").replace(f"{Path.home()}/", "~/")
-            if after != before:
+            before = path.read_text(encoding="utf-8")
+            if (after := pattern.sub(lambda match: forms[match[0]], before)) != before:
                 write_text(path, after)
 
 
-def _is_place(text: str) -> bool:
-    return Path(text).expanduser().is_absolute()
+def paths_in(value: Any) -> Iterator[str]:
+    """Yield the absolute paths in all texts of a configuration: whole values, and words of a command."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from paths_in(item)
+    elif isinstance(value, (str, Path)):
+        for text in {str(value), *re.split(r"[\s=:,\"']+", str(value))}:
+            if Path(text).name and Path(text).expanduser().is_absolute():
+                yield text

@@ -174,7 +174,8 @@ def adopt(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="CSV or Parquet file with one row for each run, or wandb:ENTITY/PROJECT or mlflow:EXPERIMENT@URI.",
+            help="CSV or Parquet file with one row for each run, or hf:USER/NAME, wandb:ENTITY/PROJECT or "
+            "mlflow:EXPERIMENT@URI.",
         ),
     ],
     run_column: Annotated[str, typer.Option(help="The column with the names of the planned runs.")] = "run",
@@ -195,6 +196,7 @@ def adopt(
 
     Examples:
         mixlaw adopt mix.yaml results.csv
+        mixlaw adopt mix.yaml hf:my-team/chat-study
         mixlaw adopt mix.yaml wandb.csv --run-column Name --loss code=eval/code_loss,math=eval/math_loss
         mixlaw adopt mix.yaml wandb:my-team/mixes --loss code=eval/code_loss,math=eval/math_loss
         mixlaw adopt mix.yaml mlflow:mixes@http://server:5000 --loss code=code_loss,math=math_loss
