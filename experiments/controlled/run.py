@@ -31,8 +31,9 @@ from scipy.stats import t as student
 
 import mixlaw
 from mixlaw.api.project import Project
+from mixlaw.core.errors import DesignError
 from mixlaw.core.mixture import Mixture
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.evaluate.baselines import baselines, grid
@@ -165,8 +166,7 @@ def by_mixlaw(percent: int) -> Callable[[Experiment, str, int], dict[str, Any]]:
             f"auto-{percent}-{budget}-{seed}", budget, plan={"max_cost": f"{percent}%", "seed": seed}
         )
         result = mixlaw.run(project, workers=experiment.workers)
-        done = [status.spec.tokens for status in result.statuses if status.spec.trained_tokens]
-        return found(project, result.solution.weights, done, result.fit, budget)
+        return found(project, result.solution.weights, project.study.records(), result.fit, budget)
 
     return method
 
@@ -185,10 +185,10 @@ def by_publication(part: float | None) -> Callable[[Experiment, str, int], dict[
             left = part * spending.final_tokens - len(project.planned[0]) * spending.evaluation_tokens
             base *= left / amounts
             if base < SMALLEST:
-                raise mixlaw.DesignError(f"Runs of {base:.0f} tokens a domain are too small.", "Allow more.")
+                raise DesignError(f"Runs of {base:.0f} tokens a domain are too small.", "Allow more.")
         project = experiment.project(name, budget, plan=plan | {"base_tokens": round(base)}, fit={"law": "transfer"})
         result = mixlaw.run(project, workers=experiment.workers)
-        return found(project, result.solution.weights, [s.spec.tokens for s in result.statuses], result.fit, budget)
+        return found(project, result.solution.weights, project.study.records(), result.fit, budget)
 
     return method
 
@@ -218,7 +218,7 @@ def by_search(law: str) -> Callable[[Experiment, str, int], dict[str, Any]]:
         predicted_C = fit.predict(each * asked_CK).mean.sum(axis=1)
         best_K = asked_CK[np.argsort(predicted_C, kind="stable")[:BEST]].mean(axis=0)
         weights = dict(zip(domains, map(float, best_K), strict=True))
-        return found(project, weights, [spec.tokens for spec in specs], None, budget)
+        return found(project, weights, study.records(specs), None, budget)
 
     return method
 
@@ -228,7 +228,7 @@ def by_rule(name: str) -> Callable[[Experiment, str, int], dict[str, Any]]:
 
     def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
         project = experiment.project("grid", budget)
-        rows = {domain: tokens.train.rows for domain, tokens in project.prepared.items()}
+        rows = {domain: len(tokens.train) for domain, tokens in project.prepared.items()}
         weights = baselines(project.available_tokens, rows, parse_tokens(budget), None)[name]
         return {"weights": weights, "cost": 0.0, "runs": 0}
 
@@ -236,10 +236,11 @@ def by_rule(name: str) -> Callable[[Experiment, str, int], dict[str, Any]]:
 
 
 def found(
-    project: Project, weights: Mapping[str, float], runs: Iterable[Mapping[str, int]], fit: Any, budget: str
+    project: Project, weights: Mapping[str, float], records: Iterable[RunRecord], fit: Any, budget: str
 ) -> dict[str, Any]:
     """Return a method's mixture, what its runs cost, and what its law says of the grid."""
-    done, out = list(runs), {"weights": dict(weights)}
+    out: dict[str, Any] = {"weights": dict(weights)}
+    done = [record.tokens for record in records]
     out |= {"cost": project.spending.cost(done) / parse_tokens(budget), "runs": len(done)}
     if fit is not None:
         mixtures = grid(list(project.config.domains))
