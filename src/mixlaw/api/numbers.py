@@ -13,6 +13,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from mixlaw.api.hub import is_published, published_runs
+from mixlaw.api.pooled import pooled
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.runtable import RunTable
@@ -21,6 +22,7 @@ from mixlaw.fit import Fit, Prediction, fit_law
 from mixlaw.fit.choosing.held_out import compare_laws, folds
 from mixlaw.fit.choosing.table import LawTable
 from mixlaw.fit.metrics import with_metrics
+from mixlaw.fit.studies import aligned
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
 from mixlaw.solve.wishes import WishesByName, wishes_of, with_wishes
 
@@ -33,12 +35,17 @@ def load_runs(source: Any) -> RunTable:
     Args:
         source: a RunTable, the path of a CSV, Parquet or JSON run table, of a study folder or of a mix.yaml, a
             published study (`hf:USER/NAME`), or anything with columns such as a DataFrame or a dict. JSON has one
-            object with a list per column, or a list with one object per run.
+            object with a list per column, or a list with one object per run. A list or tuple of these: the runs of
+            several studies of one base model and the same data (see `mixlaw.fit.studies`).
 
     Raises:
-        DataError: no such file, or a malformed value; the message names its row and column.
+        DataError: no such file, a malformed value (the message names its row and column), or studies whose runs do
+            not belong together.
         ConfigError: a mix.yaml with problems.
     """
+    if isinstance(source, (list, tuple)) and source:
+        tables = [load_runs(one) for one in source]
+        return tables[0] if len(tables) == 1 else pooled(source, tables)
     if isinstance(source, RunTable):
         return source
     if not isinstance(source, (str, Path)):
@@ -94,7 +101,7 @@ def fit(
         repetition: how repeated tokens count: `auto`, `off`, or the decay R*.
         metrics: name of a `metric:` column -> `higher` or `lower`: further targets, `metric:<name>`.
     """
-    with waiting(runs, out):
+    with waiting(*(runs if isinstance(runs, (list, tuple)) else [runs]), out):
         result = fit_law(with_metrics(load_runs(runs), metrics or {}), law, procedure, seed, repetition)
         if out is not None:
             result.save(out)
@@ -113,6 +120,7 @@ def laws(runs: Any, names: Sequence[Any] | None = None, plot: str | Path | None 
         ConfigError: no such law.
         DataError: fewer than two different mixtures.
     """
+    from mixlaw.laws import find
     from mixlaw.laws import names as all_names
 
     if names is not None and not names:
@@ -120,7 +128,7 @@ def laws(runs: Any, names: Sequence[Any] | None = None, plot: str | Path | None 
     table = load_runs(runs)
     if not folds(table):
         raise DataError("All runs have the same mixture, so none can be held out.", "Add runs with other mixtures.")
-    rows = compare_laws(table, names)
+    rows = compare_laws(aligned(table, find("pairwise")), names)
     if plot is not None:
         from mixlaw.report.lawplot import write_law_plots
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +16,7 @@ from mixlaw.solve.solution import BASE_COLUMNS
 
 
 def fit(
-    runs: Annotated[
-        Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
-    ],
+    runs: opt.Runs,
     law: opt.Law = "auto",
     procedure: opt.Procedure = "joint",
     seed: Annotated[int, typer.Option(help="Seed of the posterior draws.")] = 0,
@@ -38,12 +37,16 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="File to write the fit to; without it nothing is written.")] = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Fit a loss law to runs.
+    """Fit a loss law to runs; several studies of one base model and the same data are fitted together.
+
+    Between studies training settings may differ: each study but the first has a shift of its own, one number
+    for each target, and losses are predicted as the first study would have them.
 
     Examples:
         mixlaw fit runs.csv --out fit.json
         mixlaw fit studies/mix --law pairwise
         mixlaw fit runs.csv --metric accuracy=higher
+        mixlaw fit studies/lr-1e-4 studies/lr-3e-4 --out fit.json
     """
     from mixlaw.api.numbers import fit as fit_runs
     from mixlaw.api.numbers import spread_ratios
@@ -78,7 +81,7 @@ def fit(
     where = out or "fit.json"
     finish(
         {"fit": out} if out else {},
-        f"mixlaw solve {where} --budget 20M" if out else f"mixlaw fit {runs} --out fit.json",
+        f"mixlaw solve {where} --budget 20M" if out else f"mixlaw fit {shlex.join(map(str, runs))} --out fit.json",
     )
 
 
@@ -96,9 +99,7 @@ def _curve_names(fit: Any) -> list[str]:
 
 
 def laws(
-    runs: Annotated[
-        Path, typer.Argument(help="A run table (CSV, Parquet), a study folder or a mix.yaml.", show_default=False)
-    ],
+    runs: opt.Runs,
     names: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +132,7 @@ def laws(
         [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
     )
     best = next((row.name for row in rows if row.mre == row.mre), "auto")
-    finish({"figures": plot} if plot else {}, f"mixlaw fit {runs} --law {best} --out fit.json")
+    finish({"figures": plot} if plot else {}, f"mixlaw fit {shlex.join(map(str, runs))} --law {best} --out fit.json")
 
 
 def solve(

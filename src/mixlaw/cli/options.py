@@ -16,6 +16,14 @@ from mixlaw.core.tokens import parse_tokens
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
 ConfigFile = Annotated[Path, typer.Argument(help="The mix.yaml.", show_default=False)]
 OptionalConfigFile = Annotated[Path | None, typer.Argument(help="The mix.yaml.", show_default=False)]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="A run table (CSV, Parquet, JSON), a study folder or a mix.yaml; or several, as studies to be fitted "
+        "together.",
+        show_default=False,
+    ),
+]
 FitFile = Annotated[
     Path, typer.Argument(help="A fit.json, written by `mixlaw fit --out` or `mixlaw run`.", show_default=False)
 ]

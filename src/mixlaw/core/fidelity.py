@@ -1,9 +1,9 @@
-"""What a row of a run table is: a run that was trained, a checkpoint of one, or a merged model."""
+"""What a row of a run table is: a run that was trained, a checkpoint of one, or a merged model; and of which study."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,42 @@ from mixlaw.core.errors import DataError
 
 TRUE, MERGED = "true", "merged"
 """What a row's `fidelity` may be."""
+
+
+def labels(
+    columns: Mapping[str, Sequence[Any]], runs: list[str], source: str, place: Callable[[int], str]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return `checkpoint_of`, `fidelity` and `study` of a `RunTable`.
+
+    Args:
+        columns: of a run table.
+        runs: names of its rows.
+        source: the origin, for messages.
+        place: row index -> how a message names that row.
+
+    Raises:
+        DataError: a malformed cell.
+    """
+    return (
+        run_of_each(runs, columns.get("checkpoint_of")),
+        fidelities(columns.get("fidelity"), source, place),
+        studies(columns.get("study"), source, place),
+    )
+
+
+def studies(given: Sequence[Any] | None, source: str, place: Callable[[int], str]) -> tuple[str, ...]:
+    """Return the study of each row; nothing where all are of one. Arguments as `labels`.
+
+    Raises:
+        DataError: some cells are empty and others not.
+    """
+    found = ["" if is_missing(value) else str(value).strip() for value in (() if given is None else given)]
+    if any(found) and not all(found):
+        raise DataError(
+            f"{source}, {place(found.index(''))}, column 'study': the cell is empty, and others are not.",
+            "Fill it in: runs of different studies may differ by a shift.",
+        )
+    return tuple(found) if len(set(found)) > 1 else ()
 
 
 def fidelities(given: Sequence[Any] | None, source: str, place: Callable[[int], str]) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 Shape letters: R runs, K domains, J targets.
 
 CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
-`unique:<domain>`, `params`, `checkpoint_of`, `fidelity` and `metric:<name>`. Any program can write it. An empty loss
-cell means "not measured"; a run of zero tokens is the base model as it was, before any training. Rows with one and the
-same `checkpoint_of` are checkpoints along one training run. `fidelity` says what a row is: `true` (or empty), a run
-that was trained, or `merged`, models of one domain each averaged by the row's shares of tokens and only evaluated.
+`unique:<domain>`, `params`, `checkpoint_of`, `fidelity`, `study` and `metric:<name>`. Any program can write
+it. An empty loss cell means "not measured"; a run of zero tokens is the base model as it was, before any training. Rows
+with one and the same `checkpoint_of` are checkpoints along one training run. `fidelity` says what a row is: `true` (or
+empty), a run that was trained, or `merged`, models of one domain each averaged by the row's shares of tokens and only
+evaluated.
+Losses of rows with another `study` may lie higher or lower by one shift, which a fit finds (`mixlaw.fit.studies`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 
 from mixlaw.core.csv_cells import csv_cell, csv_columns
 from mixlaw.core.errors import DataError
-from mixlaw.core.fidelity import MERGED, TRUE, fidelities, is_missing, run_of_each
+from mixlaw.core.fidelity import MERGED, TRUE, is_missing, labels
 from mixlaw.core.files import write_text
 from mixlaw.core.frames import frame
 from mixlaw.core.notebook import Tabular, shares
@@ -53,6 +55,9 @@ class RunTable(Tabular):
         checkpoint_of: R names of the training runs that rows are checkpoints of; empty if every row is a run of its
             own.
         fidelity: R times `true` or `merged`; empty where all rows are runs that were trained.
+        study: R names of the studies that rows belong to; empty where all are of one.
+        shifts: study -> target -> `mean` and `sd`, nats, of what has been taken off its losses, so that they are those
+            of the first study. Not in files.
         worth_RJ: how much a loss weighs against that of a run, 0 to 1; None where all weigh the same. Not in files.
         merged_RJ: what a merged model's loss was before it was calibrated, NaN for runs; None without. Not in files.
     """
@@ -69,6 +74,8 @@ class RunTable(Tabular):
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
     checkpoint_of: tuple[str, ...] = ()
     fidelity: tuple[str, ...] = ()
+    study: tuple[str, ...] = ()
+    shifts: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     worth_RJ: np.ndarray | None = None
     merged_RJ: np.ndarray | None = None
 
@@ -107,6 +114,11 @@ class RunTable(Tabular):
         """Which rows are merged models."""
         return np.array([kind == MERGED for kind in self.fidelity] or [False] * len(self), bool)
 
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """Names of the studies, in the order in which they appear; empty where all rows are of one."""
+        return tuple(dict.fromkeys(self.study))
+
     def take(self, rows: Sequence[int] | np.ndarray) -> RunTable:
         """Return the table of the given rows (indices or a boolean mask), in that order."""
         index = np.arange(len(self))[np.asarray(rows)]
@@ -127,6 +139,8 @@ class RunTable(Tabular):
             {name: values[index] for name, values in self.metrics.items()},
             tuple(self.checkpoint_of[i] for i in index) if self.checkpoint_of else (),
             tuple(self.fidelity[i] for i in index) if self.fidelity else (),
+            tuple(self.study[i] for i in index) if self.study else (),
+            self.shifts,
             pick(self.worth_RJ),
             pick(self.merged_RJ),
         )
@@ -176,6 +190,8 @@ class RunTable(Tabular):
                 row["checkpoint_of"] = self.checkpoint_of[r]
             if self.fidelity:
                 row["fidelity"] = self.fidelity[r]
+            if self.study:
+                row["study"] = self.study[r]
             rows.append(row | {f"metric:{name}": values[r] for name, values in self.metrics.items()})
         return rows
 
@@ -283,8 +299,7 @@ class RunTable(Tabular):
             block("unique", names["tokens"], "a token count is a number >= 0", False) if names["unique"] else None,
             numbers("params", 1, "a model has at least one parameter") if "params" in columns else None,
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
-            run_of_each(runs, columns.get("checkpoint_of")),
-            fidelities(columns.get("fidelity"), source, place),
+            *labels(columns, runs, source, place),
         )
 
 

@@ -254,6 +254,7 @@ def _joined(true: RunTable, pairs: _Pairs, whole: _Calibrated, believed: Sequenc
         unique_RK=None if true.unique_RK is None else np.vstack([true.unique_RK, tokens_MK]),
         params_R=params_R,
         checkpoint_of=(*true.checkpoint_of, *extra.runs) if true.checkpoint_of else (),
+        study=(*true.study, *[true.study[0]] * len(extra)) if true.study else (),
         worth_RJ=np.vstack([np.ones((len(true), J)), np.nan_to_num(worth_MJ)]),
         merged_RJ=np.vstack(
             [np.full((len(true), J), np.nan), np.where(np.isfinite(losses_MJ), extra.losses_RJ, np.nan)]

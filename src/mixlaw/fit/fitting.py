@@ -27,6 +27,7 @@ from mixlaw.fit.posterior.convergence import EFFECTIVE
 from mixlaw.fit.posterior.extrapolation import Beyond, standard_normals
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.fit.size import largest_size, log_sizes
+from mixlaw.fit.studies import aligned, said_of
 from mixlaw.fit.units import MILLION
 from mixlaw.laws import LawKind, find
 from mixlaw.laws.transfer import Transfer
@@ -58,7 +59,8 @@ def fit_law(
 
     Returns:
         The fit; each target has a status and a sentence. Runs of zero tokens are the base model as it is: laws that
-        know it take them, unless held-out runs are then predicted worse (`mixlaw.fit.choosing.base_model`).
+        know it take them, unless held-out runs are then predicted worse (`mixlaw.fit.choosing.base_model`). Runs of
+        several studies are brought to the level of the first (`mixlaw.fit.studies`); its `runs.shifts` say how.
 
     Raises:
         ConfigError: no such law or procedure; a law that knows one model size and runs of several.
@@ -72,6 +74,7 @@ def fit_law(
     asked = _asked(law, procedure)
     runs, merged = split(runs)
     _require_losses(runs)
+    runs = aligned(runs, find("pairwise") if asked is None or asked.law is None else asked)
     choice, decay, fresh, notes, uses_base = Choice("transfer"), float("inf"), runs, ["", ""], True
     if procedure == "joint":
         first = asked or find("transfer" if set(runs.targets) <= set(runs.domains) else "pairwise")
@@ -100,7 +103,7 @@ def fit_law(
         targets,
         runs,
         (*_warnings(targets), *_warnings_of_runs(runs, kind, asked is not None and uses_base), *found.warnings),
-        " ".join(filter(None, [choice.reason, *notes, *found.notes])),
+        " ".join(filter(None, [choice.reason, *notes, *found.notes, said_of(runs)])),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
         uses_base,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]
         "tokens": runs.tokens_RK.tolist(),
         "unique": None if runs.unique_RK is None else runs.unique_RK.tolist(),
         "checkpoint_of": list(runs.checkpoint_of) or None,
+        "study": list(runs.study) or None,
         "run_params": None if runs.params_R is None else [number(x) for x in runs.params_R],
         "losses": [[number(x) for x in row] for row in runs.losses_RJ],
     }
@@ -95,7 +96,15 @@ def _runs(value: Mapping[str, Any]) -> RunTable:
     of = tuple(map(str, value.get("checkpoint_of") or ()))
     if of and len(of) != R:
         raise ValueError(f"checkpoint_of is not of {R} runs")
-    return RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params, checkpoint_of=of)
+    studies = tuple(map(str, value.get("study") or ()))
+    if studies and len(studies) != R:
+        raise ValueError(f"study is not of {R} runs")
+    shifts = {
+        str(study): {target: {key: float(by[target][key]) for key in ("mean", "sd")} for target in targets}
+        for study, by in (value.get("shifts") or {}).items()
+    }
+    table = RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params, checkpoint_of=of)
+    return replace(table, study=studies, shifts=shifts)
 
 
 def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> TargetFit:

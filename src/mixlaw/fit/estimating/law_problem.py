@@ -19,7 +19,7 @@ from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting, require_different
 from mixlaw.fit.estimating.information import Information, information
 from mixlaw.fit.estimating.robust import estimate
-from mixlaw.fit.free_line import FreeLine, derivatives, predicted
+from mixlaw.fit.free_line import FreeLine, derivatives, free_columns, predicted
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.units import MILLION, typical_total
 from mixlaw.laws import LawKind
@@ -48,14 +48,14 @@ class LawProblem:
         tokens_RK: in units of a typical run's total.
         losses_R: nats.
         worth_R: how much each loss weighs against that of a run (`RunTable.worth_RJ`).
-        merged_R: merged losses, NaN for runs (`RunTable.merged_RJ`).
+        free_RF: what the losses are known up to (`mixlaw.fit.free_line.free_columns`); None where nothing is free.
     """
 
     law: Law
     tokens_RK: np.ndarray
     losses_R: np.ndarray
     worth_R: np.ndarray
-    merged_R: np.ndarray
+    free_RF: np.ndarray | None
 
     @staticmethod
     def of(law: Law, tokens_RK: np.ndarray, runs: RunTable, j: int) -> LawProblem:
@@ -64,13 +64,14 @@ class LawProblem:
         measured = np.flatnonzero(np.isfinite(losses_R))
         rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
         worth_RJ = np.ones(shape) if runs.worth_RJ is None else runs.worth_RJ
-        merged_RJ = np.full(shape, np.nan) if runs.merged_RJ is None else runs.merged_RJ
-        return LawProblem(law, tokens_RK[rows], losses_R[rows], worth_RJ[rows, j], merged_RJ[rows, j])
+        free_RF = free_columns(runs, j)
+        free_RF = None if free_RF is None else free_RF[rows]
+        return LawProblem(law, tokens_RK[rows], losses_R[rows], worth_RJ[rows, j], free_RF)
 
     @cached_property
     def line(self) -> FreeLine | None:
-        """What takes the line of merged rows out of residuals."""
-        return FreeLine.of(self.merged_R, self.worth_R, self.losses_R)
+        """What takes lines and shifts out of residuals."""
+        return FreeLine.of(self.free_RF, self.worth_R, self.losses_R)
 
     @property
     def log_P(self) -> np.ndarray:

@@ -12,7 +12,7 @@ Shape letters: R runs, K domains, J targets, P coordinates, S draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +28,7 @@ from mixlaw.fit.estimating.pairwise_density import PairwiseDensity
 from mixlaw.fit.estimating.pairwise_point import Target, fit_points
 from mixlaw.fit.estimating.pairwise_problem import A, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND
+from mixlaw.fit.free_line import free_columns
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.hamiltonian import sample_by_gradient
@@ -115,7 +116,7 @@ class _Same:
         self.runs = runs
         arrays = (runs.tokens_RK, runs.losses_RJ, runs.params_R, runs.worth_RJ, runs.merged_RJ)
         content = (None if x is None else np.ascontiguousarray(x, float).tobytes() for x in arrays)
-        self.key = (runs.domains, runs.targets, runs.checkpoint_of, *content)
+        self.key = (runs.domains, runs.targets, runs.checkpoint_of, runs.study, *content)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self.key == other.key
@@ -157,9 +158,9 @@ def _require_runs(runs: RunTable) -> None:
 def _whole(fit: Target, runs: RunTable, j: int) -> PairwiseProblem:
     """Return the problem of a target with all runs, in their order, also those that did not measure it."""
     mixtures = Mixtures.of(runs.tokens_RK / typical_total(runs.tokens_RK))
-    worth = [None if x is None else x[:, j] for x in (runs.worth_RJ, runs.merged_RJ)]
+    free = (None if runs.worth_RJ is None else runs.worth_RJ[:, j], free_columns(runs, j))
     parts = (fit.law, mixtures, runs.losses_RJ[:, j], fit.problem.interference, log_sizes(runs), Batches.of(runs))
-    return PairwiseProblem(*parts, *worth)
+    return PairwiseProblem(*parts, *free)
 
 
 def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
@@ -247,7 +248,8 @@ def _pays(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) 
                 kept = np.flatnonzero(measured & ~held)
                 if not held.any() or not len(kept):
                     continue
-                predicted = _without(fit, whole.take(kept), whole.take(np.flatnonzero(held)))
+                asked = replace(whole.take(np.flatnonzero(held)), free_RF=None)
+                predicted = _without(fit, whole.take(kept), asked)
                 losses_R = runs.losses_RJ[held, j]
                 errors[switch, held, j] = np.abs(predicted - losses_R) / np.abs(losses_R)
     differences_RJ = errors[0] - errors[1]

@@ -16,6 +16,7 @@ from mixlaw.fit.curve import Scatter
 from mixlaw.fit.estimating.gauss_newton import Minimum, minimise
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND, clipped_noise
+from mixlaw.fit.free_line import free_columns
 from mixlaw.fit.size import log_sizes
 from mixlaw.laws.pairwise import WORTH_SD, Mixtures, Pairwise
 
@@ -100,8 +101,8 @@ def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequenc
         measured = np.flatnonzero(np.isfinite(losses_R))
         # A canonical order makes the result independent of the order of the runs, to the last bit.
         rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
-        worth = [None if x is None else x[:, j] for x in (runs.worth_RJ, runs.merged_RJ)]
-        parts = (law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R, batches, *worth)
+        free = (None if runs.worth_RJ is None else runs.worth_RJ[:, j], free_columns(runs, j))
+        parts = (law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R, batches, *free)
         problem = PairwiseProblem(*parts).take(rows)
         fits.append(_estimated(problem, None if groups_R is None else groups_R[rows]))
     return fits

@@ -42,7 +42,7 @@ class PairwiseProblem:
         log_sizes_R: logarithm of each model's size over the largest; None where z has no exponents of size.
         batches: of checkpoints, which share a shock; None where z has no shocks.
         worth_R: how much each loss weighs against that of a run (`RunTable.worth_RJ`); None where all weigh the same.
-        merged_R: merged losses, NaN for runs (`RunTable.merged_RJ`); None where no row is merged.
+        free_RF: what the losses are known up to (`mixlaw.fit.free_line.free_columns`); None where nothing is free.
     """
 
     law: Pairwise
@@ -52,12 +52,12 @@ class PairwiseProblem:
     log_sizes_R: np.ndarray | None = None
     batches: Batches | None = None
     worth_R: np.ndarray | None = None
-    merged_R: np.ndarray | None = None
+    free_RF: np.ndarray | None = None
 
     @cached_property
     def line(self) -> FreeLine | None:
-        """What takes the line of merged rows out of residuals."""
-        return FreeLine.of(self.merged_R, self.root_worth_R**2 * np.ones(len(self.losses_R)), self.losses_R)
+        """What takes lines and shifts out of residuals."""
+        return FreeLine.of(self.free_RF, self.root_worth_R**2 * np.ones(len(self.losses_R)), self.losses_R)
 
     @cached_property
     def lean_R(self) -> np.ndarray:
@@ -106,9 +106,9 @@ class PairwiseProblem:
         sizes = None if self.log_sizes_R is None else self.log_sizes_R[rows]
         tokens_RK = self.mixtures.tokens_RK[rows]
         batches = None if self.batches is None else self.batches.take(rows)
-        worth_R, merged_R = (None if x is None else x[rows] for x in (self.worth_R, self.merged_R))
+        worth_R, free_RF = (None if x is None else x[rows] for x in (self.worth_R, self.free_RF))
         parts = {"mixtures": Mixtures.of(tokens_RK), "losses_R": self.losses_R[rows], "log_sizes_R": sizes}
-        return replace(self, **parts, batches=batches, worth_R=worth_R, merged_R=merged_R)
+        return replace(self, **parts, batches=batches, worth_R=worth_R, free_RF=free_RF)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (P,) lower and upper bounds of z."""

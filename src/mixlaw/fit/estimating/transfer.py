@@ -24,6 +24,7 @@ from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.information import LOOSE, MOOT, Information, information
 from mixlaw.fit.estimating.robust import Optimum, estimate
 from mixlaw.fit.estimating.transfer_problem import TransferProblem
+from mixlaw.fit.free_line import free_columns
 from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.ensemble import sample
 from mixlaw.fit.units import MILLION
@@ -128,8 +129,10 @@ def _problem(runs: RunTable, target: str, informed: bool) -> TransferProblem:
     (own_R, others_R), rows = _split(runs, target), _rows(runs, target)
     j = runs.targets.index(target)
     problem = TransferProblem.of(own_R[rows], others_R[rows], runs.losses_RJ[rows, j], informed)
-    if runs.worth_RJ is not None and runs.merged_RJ is not None:
-        problem = replace(problem, worth_R=runs.worth_RJ[rows, j], merged_R=runs.merged_RJ[rows, j])
+    if runs.worth_RJ is not None:
+        problem = replace(problem, worth_R=runs.worth_RJ[rows, j])
+    if (free_RF := free_columns(runs, j)) is not None:
+        problem = replace(problem, free_RF=free_RF[rows])
     _require_runs(target, problem)
     return problem
 

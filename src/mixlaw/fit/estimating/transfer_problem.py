@@ -55,7 +55,7 @@ class TransferProblem:
         upper: (P,) bounds.
         informed: whether the priors are used.
         worth_R: how much each loss weighs against that of a run (`RunTable.worth_RJ`).
-        merged_R: merged losses, NaN for runs (`RunTable.merged_RJ`); None where no row is merged.
+        free_RF: what the losses are known up to (`mixlaw.fit.free_line.free_columns`); None where nothing is free.
     """
 
     own_R: np.ndarray
@@ -67,7 +67,7 @@ class TransferProblem:
     upper: np.ndarray
     informed: bool = True
     worth_R: np.ndarray | float = 1.0
-    merged_R: np.ndarray | None = None
+    free_RF: np.ndarray | None = None
 
     @staticmethod
     def of(own_R: np.ndarray, others_R: np.ndarray, losses_R: np.ndarray, informed: bool = True) -> TransferProblem:
@@ -88,13 +88,13 @@ class TransferProblem:
         """Return the problem of some of the runs, in the same coordinates."""
         parts = (self.own_R[rows], self.others_R[rows], self.losses_R[rows])
         problem = TransferProblem(*parts, self.unit, self.rho, self.lower, self.upper, self.informed)
-        merged_R = None if self.merged_R is None else self.merged_R[rows]
-        return replace(problem, worth_R=np.broadcast_to(self.worth_R, self.losses_R.shape)[rows], merged_R=merged_R)
+        free_RF = None if self.free_RF is None else self.free_RF[rows]
+        return replace(problem, worth_R=np.broadcast_to(self.worth_R, self.losses_R.shape)[rows], free_RF=free_RF)
 
     @cached_property
     def line(self) -> FreeLine | None:
-        """What takes the line of merged rows out of residuals."""
-        return FreeLine.of(self.merged_R, np.broadcast_to(self.worth_R, self.losses_R.shape), self.losses_R)
+        """What takes lines and shifts out of residuals."""
+        return FreeLine.of(self.free_RF, np.broadcast_to(self.worth_R, self.losses_R.shape), self.losses_R)
 
     @property
     def _least(self) -> float:
