@@ -1,20 +1,43 @@
-"""The verb `eval`: downstream tasks on the models that a study has kept."""
+"""The verb `eval`: downstream tasks on the models that a study has kept, several at once.
+
+Each model is a run of a small study of its own, `evaluations/<hash>` in the study, which the executor of the study's
+training works off; it is deleted when all is done, since results lie beside the models.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mixlaw.api.compare import confirmation_study
+from mixlaw.api.executor import executor_of
 from mixlaw.api.final import FACTS
 from mixlaw.api.project import Note, Project
 from mixlaw.core.checksums import FILES, damage
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import StudyError
+from mixlaw.core.fingerprints import fingerprint
+from mixlaw.core.run import RunSpec
 from mixlaw.evaluate.agreement import Evaluated, agreement
-from mixlaw.evaluate.downstream import DEFAULT_TASKS, EVALUATION, evaluate_model, load_tasks, stored_metrics
+from mixlaw.evaluate.downstream import (
+    DEFAULT_TASKS,
+    EVALUATION,
+    finished,
+    load_tasks,
+    require_harness,
+    stored_metrics,
+    unfinished,
+)
+from mixlaw.evaluate.jobs import Evaluation, EvaluationOptions
+from mixlaw.study.executor_local import visible_gpus
+from mixlaw.study.executors import Sweep, find_executor
+from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
+from mixlaw.train.registry import address_of
+from mixlaw.train.trainer_config import TrainerConfig
 
 
 def kept_models(study: Study) -> dict[str, tuple[Path, Path]]:
@@ -40,9 +63,15 @@ def evaluate(
     limit: int | None = None,
     batch_size: int = 16,
     run_code: bool = False,
+    backend: str = "hf",
+    processes: int | None = None,
+    workers: int | None = None,
     note: Note | None = None,
 ) -> dict[str, Any]:
-    """Evaluate kept models on tasks of lm-evaluation-harness. Finished evaluations are not repeated.
+    """Evaluate kept models on tasks of lm-evaluation-harness, several at once; finished evaluations are not repeated.
+
+    The configuration's executor runs them where its workers see the study's folder: `local` and `slurm`. With `ray`
+    they run on this machine.
 
     Args:
         config: a mix.yaml or its project.
@@ -52,14 +81,18 @@ def evaluate(
         limit: rows of a task.
         batch_size: of the harness.
         run_code: whether tasks that run a model's code are allowed.
+        backend: what runs a model: `hf`, `accelerate` (copies of it on several GPUs), or `vllm`.
+        processes: of `accelerate`, for each model; None for one a GPU.
+        workers: most models at once; None for the configuration's.
         note: called with a sentence about each step.
 
     Returns:
-        {models: {name: {task: {value, metric, rows}}}, agreement}, the latter over all evaluated models of the study.
+        {models: {name: {task: {value, metric, stderr, rows}}}, agreement}, the latter over all evaluated models of the
+        study.
 
     Raises:
-        ConfigError: an unknown task, or one that runs code without `run_code`.
-        StudyError: no model was kept, or there is none of that name.
+        ConfigError: an unknown task or backend, or a task that runs code without `run_code`.
+        StudyError: no model was kept, there is none of that name, or an evaluation failed.
         MissingExtra: lm-eval is not installed.
     """
     project = Project.open(config, note)
@@ -81,11 +114,61 @@ def evaluate(
             f"{project.study.folder} has no kept models.",
             "Run `mixlaw final`, or `mixlaw train` or `mixlaw compare` with --keep-models.",
         )
-    found = {}
-    for name, (model, out) in chosen.items():
-        project.note(f"{name}: {', '.join(configs)}")
-        found[name] = evaluate_model(model, configs, out, limit=limit, batch_size=batch_size)
+    options = EvaluationOptions(
+        {name: str(model.absolute()) for name, (model, _) in chosen.items()},
+        {name: str(out.absolute()) for name, (_, out) in chosen.items()},
+        tuple(_place(given) for given in tasks),
+        {name: str(Path(file).absolute()) for name, file in (data or {}).items()},
+        run_code,
+        limit,
+        batch_size,
+        backend,
+        processes,
+    )
+    Evaluation.check(options, Path("."))
+    missing = [name for name, (model, out) in chosen.items() if unfinished(model, configs, out, limit)]
+    if missing:
+        require_harness()
+        _run(project, options, missing, workers)
+    found = {name: finished(configs, out) for name, (_, out) in chosen.items()}
     return {"models": found, "agreement": study_agreement(project.study)}
+
+
+def _place(task: str) -> str:
+    """Return a task as another process, in another folder, finds it."""
+    return str(Path(task).absolute()) if task.endswith((".yaml", ".yml")) else task
+
+
+def _run(project: Project, options: EvaluationOptions, names: Sequence[str], workers: int | None) -> None:
+    """Evaluate the models of these names with the project's executor."""
+    node = project.config.executor
+    executor = executor_of(project)
+    if node.kind == "ray":
+        project.note("Ray's nodes do not see the study's models: they are evaluated on this machine.")
+        executor = find_executor("local")({})
+    most = executor.at_once(workers or node.workers) if node.kind == "slurm" else workers or len(visible_gpus())
+    most = min(most or executor.at_once(None) or len(names), len(names))
+    given = project.trainer_config
+    config = TrainerConfig(given.model, given.train, {}, {}, {}, address_of(Evaluation), asdict(options))
+    specs = [RunSpec(name, {}, place) for place, name in enumerate(names)]
+    study = Study(project.study.folder / "evaluations" / fingerprint([asdict(options), list(names)])[:8])
+    study.save_plan(specs)
+    said = ", ".join(options.tasks)
+    project.note(f"{len(names)} model{'s' * (len(names) > 1)}, {most} at once: {said}")
+    statuses = executor.train(Sweep(study, config, most, _following(project.note), None, True))
+    if failed := [status for status in statuses if status.state == "failed"]:
+        raise StudyError(f"'{failed[0].name}' could not be evaluated: {failed[0].reason}", f"See {study.logs_folder}.")
+    shutil.rmtree(study.folder, ignore_errors=True)
+
+
+def _following(note: Note) -> Callable[[RunEvent], None]:
+    def follow(event: RunEvent) -> None:
+        if event.kind == "finished":
+            note(f"{event.run}: done ({event.runs_done} of {event.runs_total})")
+        elif event.kind == "retry":
+            note(f"{event.run}: {event.reason} It is tried again.")
+
+    return follow
 
 
 def study_agreement(study: Study) -> dict[str, Any]:
@@ -93,11 +176,15 @@ def study_agreement(study: Study) -> dict[str, Any]:
     models: list[Evaluated] = []
     for part in (study, confirmation_study(study)):
         for record in part.records() if part.plan_path.exists() else ():
-            if metrics := stored_metrics(part.run_folder(record.spec)):
+            if metrics := _values(part.run_folder(record.spec)):
                 losses = {target: loss.loss_nats for target, loss in record.losses.items()}
                 models.append(Evaluated(record.spec.name, losses, metrics))
     for path in sorted((study.folder / "models").glob(f"*/{FACTS}")):
-        if metrics := stored_metrics(path.parent):
+        if metrics := _values(path.parent):
             losses = {target: loss["loss_nats"] for target, loss in read_document(path, "model")["losses"].items()}
             models.append(Evaluated(path.parent.name, losses, metrics))
     return agreement(models)
+
+
+def _values(folder: Path) -> dict[str, float]:
+    return {task: value for task, (value, _) in stored_metrics(folder).items()}

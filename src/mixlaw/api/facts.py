@@ -30,7 +30,14 @@ def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTa
     table = RunTable.from_records(records, [*domains, *gone], targets)
     found = [stored_metrics(study.run_folder(record.spec)) for record in records]
     names = sorted({name for metrics in found for name in metrics})
-    return replace(table, metrics={name: np.array([m.get(name, math.nan) for m in found]) for name in names})
+    pairs_RM = np.array([[m.get(name, (math.nan, math.nan)) for name in names] for m in found]).reshape(
+        len(found), len(names), 2
+    )
+    return replace(
+        table,
+        metrics={name: pairs_RM[:, m, 0] for m, name in enumerate(names)},
+        errors={name: pairs_RM[:, m, 1] for m, name in enumerate(names) if np.isfinite(pairs_RM[:, m, 1]).any()},
+    )
 
 
 def is_study(path: Path) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,6 @@ def _stacked(parts: Sequence[RunTable], domains: tuple[str, ...], targets: tuple
 
     repeats = any(part.unique_RK is not None for part in parts)
     along = any(len(set(part.checkpoint_of)) < len(part) for part in parts)
-    metrics = dict.fromkeys(name for part in parts for name in part.metrics)
     return RunTable(
         tuple(run for part in parts for run in part.runs),
         domains,
@@ -158,10 +157,18 @@ def _stacked(parts: Sequence[RunTable], domains: tuple[str, ...], targets: tuple
         # A table that does not say how many tokens were distinct has no repeats, as when it is fitted alone.
         stacked([part.tokens_RK if part.unique_RK is None else part.unique_RK for part in parts]) if repeats else None,
         stacked([part.params_R for part in parts]),
-        {
-            name: np.concatenate([part.metrics.get(name, np.full(len(part), np.nan)) for part in parts])
-            for name in metrics
-        },
+        _named([part.metrics for part in parts], parts),
+        _named([part.errors for part in parts], parts),
         tuple(run for part in parts for run in part.checkpoint_of) if along else (),
         study=tuple(study for part in parts for study in part.study),
     )
+
+
+def _named(blocks: Sequence[Mapping[str, np.ndarray]], parts: Sequence[RunTable]) -> dict[str, np.ndarray]:
+    """Return named columns of all parts; NaN where a part lacks one."""
+    names = dict.fromkeys(name for block in blocks for name in block)
+    missing = [np.full(len(part), np.nan) for part in parts]
+    return {
+        name: np.concatenate([block.get(name, none) for block, none in zip(blocks, missing, strict=True)])
+        for name in names
+    }

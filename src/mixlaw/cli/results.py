@@ -151,33 +151,55 @@ def final(
     finish({"model": result.folder}, f"mixlaw eval {near(config)}")
 
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", help="Name of a kept model, or its folder; may be repeated; by default all that were kept."
+    ),
+]
+Tasks = Annotated[
+    str | None,
+    typer.Option(help="Names of bundled tasks or paths of task YAML files, with commas; by default all but gsm8k."),
+]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        help="task=file: evaluate on the rows of your own JSONL file, with the same fields as the bundled one.",
+    ),
+]
+Limit = Annotated[int | None, typer.Option(help="Evaluate on at most this many rows of each task.", min=1)]
+BatchSize = Annotated[int, typer.Option(help="Batch size of the evaluation.", min=1)]
+RunCode = Annotated[
+    bool,
+    typer.Option("--run-code", help="Allow humaneval and mbpp: they run code that the model wrote, in a sandbox."),
+]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="hf, accelerate (copies of each model share out the rows) or vllm.",
+        autocompletion=lambda: ["hf", "accelerate", "vllm"],
+    ),
+]
+Processes = Annotated[int | None, typer.Option(help="For accelerate: copies of each model; default one a GPU.", min=1)]
+
+
 def evaluate(
     config: opt.ConfigFile,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name of a kept model, or its folder; may be repeated; by default all models that were kept."
-        ),
-    ] = None,
-    tasks: Annotated[
-        str | None,
-        typer.Option(help="Names of bundled tasks or paths of task YAML files, with commas; by default all but gsm8k."),
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="task=file: evaluate on the rows of your own JSONL file, with the same fields as the bundled one."
-        ),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Evaluate on at most this many rows of each task.", min=1)] = None,
-    batch_size: Annotated[int, typer.Option(help="Batch size of the evaluation.", min=1)] = 16,
-    run_code: Annotated[
-        bool,
-        typer.Option("--run-code", help="Allow humaneval and mbpp: they run code that the model wrote, in a sandbox."),
-    ] = False,
+    model: Models = None,
+    tasks: Tasks = None,
+    data: Rows = None,
+    limit: Limit = None,
+    batch_size: BatchSize = 16,
+    run_code: RunCode = False,
+    backend: Backend = "hf",
+    processes: Processes = None,
+    workers: opt.Workers = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Evaluate kept models on downstream tasks with lm-evaluation-harness, offline.
+    """Evaluate kept models on downstream tasks with lm-evaluation-harness, offline, several at once.
+
+    They run where runs are trained: on this machine, or as Slurm jobs (`executor:` in mix.yaml).
 
     Models are kept by `mixlaw final`, and by train and compare with --keep-models. The numbers become the columns
     metric:<task> of the run table (`mixlaw fit STUDY --metric openbookqa=higher`). Finished evaluations are not
@@ -197,15 +219,36 @@ def evaluate(
         limit=limit,
         batch_size=batch_size,
         run_code=run_code,
+        backend=backend,
+        processes=processes,
+        workers=workers,
         note=None if as_json else note,
     )
     if as_json:
         print_json(result)
         return
     names = list(next(iter(result["models"].values())))
-    rows = [[m, *(f"{values[name]['value']:.3f}" for name in names)] for m, values in result["models"].items()]
-    table("Downstream", ["model", *names], rows)
-    for name, task in result["agreement"]["tasks"].items():
-        if task["spearman_total"] is not None:
-            note(f"{name}: rank correlation with total validation loss {task['spearman_total']:.2f}")
+    rows = [[m, *(_with_error(values[name]) for name in names)] for m, values in result["models"].items()]
+    table("Downstream, with standard errors", ["model", *names], rows)
+    known = {name: t for name, t in result["agreement"]["tasks"].items() if t["spearman_total"] is not None}
+    if known:
+        table(
+            "Which metrics the validation loss predicts (rank correlation; 1: the lower the loss, the better)",
+            ["task", "models", "total loss", "90 % interval", "best target"],
+            [
+                [
+                    name,
+                    task["models"],
+                    f"{task['spearman_total']:+.2f}",
+                    f"{task['spearman_total_low']:+.2f} to {task['spearman_total_high']:+.2f}",
+                    task["best_target"] or "–",
+                ]
+                for name, task in known.items()
+            ],
+        )
     finish({}, f"mixlaw report {near(config)}")
+
+
+def _with_error(found: dict[str, Any]) -> str:
+    error = found.get("stderr")
+    return f"{found['value']:.3f}" + ("" if error is None else f" ± {error:.3f}")

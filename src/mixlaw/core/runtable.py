@@ -3,11 +3,11 @@
 Shape letters: R runs, K domains, J targets.
 
 CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
-`unique:<domain>`, `params`, `checkpoint_of`, `fidelity`, `study` and `metric:<name>`. Any program can write
-it. An empty loss cell means "not measured"; a run of zero tokens is the base model as it was, before any training. Rows
-with one and the same `checkpoint_of` are checkpoints along one training run. `fidelity` says what a row is: `true` (or
-empty), a run that was trained, or `merged`, models of one domain each averaged by the row's shares of tokens and only
-evaluated.
+`unique:<domain>`, `params`, `checkpoint_of`, `fidelity`, `study`, `metric:<name>` and its standard error
+`error:<name>`. Any program can write it. An empty loss cell means "not measured"; a run of zero tokens is the base
+model as it was, before any training. Rows with one and the same `checkpoint_of` are checkpoints along one training run.
+`fidelity` says what a row is: `true` (or empty), a run that was trained, or `merged`, models of one domain each
+averaged by the row's shares of tokens and only evaluated.
 Losses of rows with another `study` may lie higher or lower by one shift, which a fit finds (`mixlaw.fit.studies`).
 """
 
@@ -32,7 +32,7 @@ from mixlaw.core.notebook import Tabular, shares
 from mixlaw.core.run import RunRecord
 from mixlaw.core.tokens import format_tokens
 
-_PREFIXES = ("tokens", "loss", "count", "unique", "metric")
+_PREFIXES = ("tokens", "loss", "count", "unique", "metric", "error")
 _MOST = 1e18
 """Of any number in a table. Beyond it squares and products overflow, and no token count or loss is that large."""
 
@@ -52,6 +52,7 @@ class RunTable(Tabular):
         unique_RK: distinct training tokens, or None.
         params_R: model parameters, or None.
         metrics: name -> (R,) array; NaN where not measured.
+        errors: name of a metric -> (R,) standard errors, such as those of a mean over rows; NaN where not known.
         checkpoint_of: R names of the training runs that rows are checkpoints of; empty if every row is a run of its
             own.
         fidelity: R times `true` or `merged`; empty where all rows are runs that were trained.
@@ -72,6 +73,7 @@ class RunTable(Tabular):
     unique_RK: np.ndarray | None = None
     params_R: np.ndarray | None = None
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
+    errors: Mapping[str, np.ndarray] = field(default_factory=dict)
     checkpoint_of: tuple[str, ...] = ()
     fidelity: tuple[str, ...] = ()
     study: tuple[str, ...] = ()
@@ -136,7 +138,7 @@ class RunTable(Tabular):
             pick(self.counts_RJ),
             pick(self.unique_RK),
             pick(self.params_R),
-            {name: values[index] for name, values in self.metrics.items()},
+            *({name: values[index] for name, values in block.items()} for block in (self.metrics, self.errors)),
             tuple(self.checkpoint_of[i] for i in index) if self.checkpoint_of else (),
             tuple(self.fidelity[i] for i in index) if self.fidelity else (),
             tuple(self.study[i] for i in index) if self.study else (),
@@ -192,7 +194,8 @@ class RunTable(Tabular):
                 row["fidelity"] = self.fidelity[r]
             if self.study:
                 row["study"] = self.study[r]
-            rows.append(row | {f"metric:{name}": values[r] for name, values in self.metrics.items()})
+            row |= {f"metric:{name}": values[r] for name, values in self.metrics.items()}
+            rows.append(row | {f"error:{name}": values[r] for name, values in self.errors.items()})
         return rows
 
     def to_pandas(self) -> Any:
@@ -276,7 +279,7 @@ class RunTable(Tabular):
             given = [numbers(c, 0, rule, empty) for name in over if (c := f"{prefix}:{name}") in columns]
             return np.column_stack(given) if given and len(given) == len(over) else None
 
-        for prefix, over in (("count", "loss"), ("unique", "tokens")):
+        for prefix, over in (("count", "loss"), ("unique", "tokens"), ("error", "metric")):
             if stray := set(names[prefix]) - set(names[over]):
                 raise DataError(
                     f"{source} has the column '{prefix}:{min(stray)}' without '{over}:{min(stray)}'.",
@@ -299,6 +302,7 @@ class RunTable(Tabular):
             block("unique", names["tokens"], "a token count is a number >= 0", False) if names["unique"] else None,
             numbers("params", 1, "a model has at least one parameter") if "params" in columns else None,
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
+            {m: numbers(f"error:{m}", 0, "a standard error is a number >= 0", True) for m in names["error"]},
             *labels(columns, runs, source, place),
         )
 

@@ -8,10 +8,11 @@ task, which becomes the column `metric:<task>` of the run table.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def evaluate_model(
     *,
     limit: int | None = None,
     batch_size: int = 16,
+    backend: str = "hf",
+    made: Callable[[Path, Mapping[str, dict[str, Any]]], tuple[dict[str, Any], dict[str, Any]]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate a saved model on the tasks that it has no results of, and return task -> {value, metric, stderr, rows}.
 
@@ -93,20 +96,18 @@ def evaluate_model(
         out: the folder of the results.
         limit: rows of a task; None for all.
         batch_size: of the harness.
+        backend: what runs the model, `hf` or `vllm`.
+        made: gives the harness's results and samples for a model and tasks; None for `harness_results`.
 
     Raises:
         MissingExtra: lm-eval is not installed.
     """
-    try:
-        import lm_eval  # noqa: F401
-    except ImportError:
-        raise MissingExtra("lm_eval", "eval", "Evaluating downstream tasks") from None
+    require_harness()
     path = out / "metrics.json"
     metrics = _metrics(path)
-    ids = {name: _identity(config, model, limit) for name, config in tasks.items()}
-    missing = {name: config for name, config in tasks.items() if metrics.get(name, {}).get("id") != ids[name]}
+    missing = unfinished(model, tasks, out, limit)
     if missing:
-        results, samples = _harness(model, missing, limit, batch_size)
+        results, samples = made(model, missing) if made else harness_results(model, missing, limit, batch_size, backend)
         out.mkdir(parents=True, exist_ok=True)
         for name, config in missing.items():
             task = config["task"]
@@ -114,15 +115,43 @@ def evaluate_model(
             write_text(folder / "results.json", json.dumps(_only(results, task), indent=1, default=str) + "\n")
             lines = [json.dumps(sample, default=str, ensure_ascii=False) for sample in samples.get(task, ())]
             write_text(folder / "samples.jsonl", "\n".join(lines) + "\n")
-            metrics[name] = {"id": ids[name], **_main(results["results"][task]), "rows": len(lines)}
+            metrics[name] = {"id": _identity(config, model, limit), **_main(results["results"][task])}
+            metrics[name] |= {"stderr": _standard_error(samples.get(task, ()), metrics[name]["metric"])}
+            metrics[name] |= {"rows": len(lines)}
         write_document(path, "evaluation", {"tasks": metrics})
     return {name: metrics[name] for name in tasks}
 
 
-def _harness(
-    model: Path, tasks: Mapping[str, dict[str, Any]], limit: int | None, batch_size: int
+def require_harness() -> None:
+    """Raise MissingExtra where lm-eval is not installed."""
+    try:
+        import lm_eval  # noqa: F401
+    except ImportError:
+        raise MissingExtra("lm_eval", "eval", "Evaluating downstream tasks") from None
+
+
+def unfinished(
+    model: Path, tasks: Mapping[str, dict[str, Any]], out: Path, limit: int | None
+) -> dict[str, dict[str, Any]]:
+    """Return the tasks of which a model has no results; arguments as `evaluate_model`."""
+    found = _metrics(out / "metrics.json")
+    return {
+        name: config
+        for name, config in tasks.items()
+        if found.get(name, {}).get("id") != _identity(config, model, limit) or "stderr" not in found[name]
+    }
+
+
+def finished(tasks: Iterable[str], out: Path) -> dict[str, dict[str, Any]]:
+    """Return task -> what was found of a model that was evaluated on it."""
+    found = _metrics(out / "metrics.json")
+    return {name: found[name] for name in tasks}
+
+
+def harness_results(
+    model: Path, tasks: Mapping[str, dict[str, Any]], limit: int | None, batch_size: int, backend: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the harness's results, and its samples by task."""
+    """Return the harness's results, and its samples by task; both empty in all but the first of several processes."""
     # All is local: nothing may be asked of a network, and no prompt of the harness waits for one.
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
         os.environ.setdefault(name, "1")
@@ -137,11 +166,11 @@ def _harness(
             used = {**config, "dataset_kwargs": {**config["dataset_kwargs"], "cache_dir": cache}}
             configs.append(used)
         found = evaluate(
-            model="hf",
+            model="vllm" if backend == "vllm" else "hf",
             model_args={"pretrained": str(model), "trust_remote_code": False},
             tasks=configs,
             batch_size=batch_size,
-            device=_device(),
+            device=None if backend == "accelerate" else _device(),
             limit=limit,
             apply_chat_template=True,
             bootstrap_iters=0,
@@ -149,7 +178,8 @@ def _harness(
         )
     finally:
         shutil.rmtree(cache, ignore_errors=True)
-    assert found is not None
+    if found is None:
+        return {}, {}
     results: dict[str, Any] = dict(found)
     return results, results.pop("samples", {})
 
@@ -184,9 +214,24 @@ def _main(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"value": float(values[by_metric[metric]]), "metric": metric}
 
 
-def stored_metrics(folder: Path) -> dict[str, float]:
-    """Return task -> value of a run that was evaluated; empty where it was not."""
-    return {name: float(entry["value"]) for name, entry in _metrics(folder / EVALUATION / "metrics.json").items()}
+def _standard_error(samples: Iterable[Mapping[str, Any]], metric: str) -> float | None:
+    """Return the standard error of a mean over rows; None where the metric is no mean of a number for each."""
+    values = [sample.get(metric) for sample in samples]
+    if len(values) < 2 or not all(isinstance(value, (bool, int, float)) for value in values):
+        return None
+    numbers = [float(value) for value in values if value is not None]
+    mean = sum(numbers) / len(numbers)
+    return math.sqrt(sum((x - mean) ** 2 for x in numbers) / (len(numbers) - 1) / len(numbers))
+
+
+def stored_metrics(folder: Path) -> dict[str, tuple[float, float]]:
+    """Return task -> value and standard error of a run that was evaluated; NaN where the error is not known."""
+    found = _metrics(folder / EVALUATION / "metrics.json")
+    known = {name: entry.get("stderr") for name, entry in found.items()}
+    return {
+        name: (float(entry["value"]), math.nan if known[name] is None else float(known[name]))
+        for name, entry in found.items()
+    }
 
 
 def _metrics(path: Path) -> dict[str, dict[str, Any]]:

@@ -255,7 +255,9 @@ def _joined(true: RunTable, pairs: _Pairs, whole: _Calibrated, believed: Sequenc
         params_R=params_R,
         checkpoint_of=(*true.checkpoint_of, *extra.runs) if true.checkpoint_of else (),
         study=(*true.study, *[true.study[0]] * len(extra)) if true.study else (),
-        worth_RJ=np.vstack([np.ones((len(true), J)), np.nan_to_num(worth_MJ)]),
+        worth_RJ=np.vstack(
+            [np.ones((len(true), J)) if true.worth_RJ is None else true.worth_RJ, np.nan_to_num(worth_MJ)]
+        ),
         merged_RJ=np.vstack(
             [np.full((len(true), J), np.nan), np.where(np.isfinite(losses_MJ), extra.losses_RJ, np.nan)]
         ),

@@ -21,8 +21,8 @@ def downstream_markdown(study: Mapping[str, Any] | None) -> str:
         "Rank correlation of falling validation loss with the metric, over the evaluated models (1: the lower the "
         "loss, the higher the metric).",
         "",
-        "| task | models | lowest | highest | total loss | best single target |",
-        "|---|---:|---:|---:|---:|---|",
+        "| task | models | lowest | highest | total loss | 90 % interval | best single target |",
+        "|---|---:|---:|---:|---:|---|---|",
     ]
     for name, task in tasks.items():
         best = task["best_target"]
@@ -31,6 +31,11 @@ def downstream_markdown(study: Mapping[str, Any] | None) -> str:
             significant(task["lowest"], 3),
             significant(task["highest"], 3),
             significant(task["spearman_total"], 2),
+            MISSING if task.get("spearman_total_low") is None else _interval(task),
         ]
         lines.append(f"| {escaped(name)} | {task['models']} | {' | '.join(numbers)} | {beside} |")
     return "\n".join(lines) + "\n"
+
+
+def _interval(task: Mapping[str, Any]) -> str:
+    return f"{significant(task['spearman_total_low'], 2)} to {significant(task['spearman_total_high'], 2)}"

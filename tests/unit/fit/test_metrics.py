@@ -47,6 +47,39 @@ def test_errors() -> None:
         with_metrics(runs, {"gsm8k": "higher"})
     with pytest.raises(ConfigError, match="direction of metric"):
         with_metrics(runs, {"mmlu": "up"})
-    for value, words in ((-1.0, "needs values >= 0"), (250.0, "ceiling")):
+    for wish in ("higher:", "higher:much", "lower:nan", "up:1"):
+        with pytest.raises(ConfigError, match="after a colon the best possible value"):
+            with_metrics(runs, {"mmlu": wish})
+    for value, wish, words in (
+        (-1.0, "higher", r"value -1, and higher is better: the best .* Say it: mmlu=higher:1 "),
+        (250.0, "higher", r"Say it: mmlu=higher:250 "),
+        (6.5, "higher:5", r"value 6.5, above its best possible one, 5\. .* mmlu=higher:7, or more"),
+        (-1.0, "lower", r"value -1, below its best possible one, 0\. .* mmlu=lower:-1, or less"),
+    ):
         with pytest.raises(DataError, match=words):
-            with_metrics(replace(runs, metrics={"mmlu": np.full(20, value)}), {"mmlu": "higher"})
+            with_metrics(replace(runs, metrics={"mmlu": np.full(20, value)}), {"mmlu": wish})
+
+
+def test_rewards_of_any_range_are_distances_from_the_best_one() -> None:
+    runs = replace(runs_with_accuracy(), metrics={"reward": np.linspace(-4.0, 3.0, 20)})
+    assert with_metrics(runs, {"reward": "higher:5"}).losses_RJ[:, 2] == pytest.approx(5 - runs.metrics["reward"])
+    assert with_metrics(runs, {"reward": "lower:-4"}).losses_RJ[:, 2] == pytest.approx(4 + runs.metrics["reward"])
+
+
+def test_a_value_with_a_larger_standard_error_weighs_less() -> None:
+    runs = runs_with_accuracy()
+    errors = np.full(20, 0.01)
+    errors[3], errors[4], errors[5] = 0.04, 0.0, np.nan
+    table = with_metrics(replace(runs, errors={"mmlu": errors}), {"mmlu": "higher"})
+    assert table.worth_RJ is not None and (table.worth_RJ[:, :2] == 1).all()
+    assert table.worth_RJ[3, 2] == pytest.approx(1 / 16) and table.worth_RJ[4, 2] == table.worth_RJ[5, 2] == 1
+    spoilt = np.array(runs.metrics["mmlu"])
+    spoilt[3] -= 0.05
+    noisy = replace(runs, metrics={"mmlu": spoilt})
+    truth = 1 - runs.metrics["mmlu"]
+    off = {}
+    for known in (True, False):
+        given = replace(noisy, errors={"mmlu": errors} if known else {})
+        fit = fit_law(with_metrics(given, {"mmlu": "higher"}), "additive")
+        off[known] = np.abs(fit.predict(runs).mean[:, 2] - truth).mean()
+    assert off[True] <= off[False]
