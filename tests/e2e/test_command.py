@@ -1,13 +1,15 @@
 """The trainer `command`: a program of twenty lines trains every run of a study, and every way it can fail says so."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+import mixlaw
 from mixlaw.api.sweep import run, train
-from mixlaw.core.errors import ConfigError
+from mixlaw.core.errors import ConfigError, MixlawError
 from mixlaw.train.program import require_startable
 from small_demo import write_small_demo
 
@@ -62,9 +64,37 @@ def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
     assert {folder: (folder / "record.json").read_bytes() for folder in folders} == before
 
 
+SCORES = """
+import json, sys
+
+spec = json.load(open(sys.argv[1]))
+math, rest = spec["tokens"].get("math", 0), sum(spec["tokens"].values())
+win = 0.9 - 0.8 * (1 + (math + 0.1 * rest) / 2000) ** -0.3
+metrics = {"win_rate": {"value": win, "stderr": 0.01}, "length": 120.0}
+json.dump({"metrics": metrics}, open(spec["result"], "w"))
+"""
+
+
+def test_a_program_may_report_scores_and_no_losses(tmp_path: Path) -> None:
+    config = study(tmp_path, SCORES)
+    with pytest.raises(MixlawError, match=r"no losses \(metrics: length, win_rate\).*--metric"):
+        run(config)
+    wishes = "fit: {metrics: {win_rate: higher}}\nsolve:\n  target_weight: {'metric:win_rate': 1}\n"
+    text = re.sub(r"(?m)^(fit|solve):.*\n(  .*\n)*", "", config.read_text(encoding="utf-8"))
+    config.write_text(text + "\n" + wishes + "  objective: weighted\n", encoding="utf-8")
+    result = run(config)
+    assert set(result.fit.targets) == {"metric:win_rate"}
+    assert max(result.solution.weights, key=lambda name: result.solution.weights[name]) == "math"
+    table = mixlaw.load_runs(config.parent / "study")
+    assert table.targets == () and set(table.metrics) == {"win_rate", "length"}
+    assert set(table.errors) == {"win_rate"} and table.errors["win_rate"][0] == 0.01
+
+
 @pytest.mark.parametrize(
     ("program", "said"),
     [
+        (SCORES.replace('"length": 120.0', '"length": "long"'), ["metric 'length' is \"long\"", "a finite number"]),
+        (SCORES.replace("metrics = {", "metrics = [] and {"), ["'metrics' is []; it must be an object"]),
         ("print('no GPU'); raise SystemExit(3)", ["exit status 3", "last words: no GPU", "--retry-failed"]),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ["by signal 9"]),
         ("", ["wrote no", "result.json"]),

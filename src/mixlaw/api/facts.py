@@ -27,7 +27,8 @@ def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTa
     if all(record.spec.untrained for record in records):
         raise DataError(f"The study {study.folder} has no finished runs.", "Train them: mixlaw train mix.yaml.")
     gone = sorted({name for r in records for name, n in r.tokens.items() if n > 0} - set(domains))
-    table = RunTable.from_records(records, [*domains, *gone], targets)
+    measured = any(record.losses for record in records)
+    table = RunTable.from_records(records, [*domains, *gone], targets if measured else [])
     found = [stored_metrics(study.run_folder(record.spec)) for record in records]
     names = sorted({name for metrics in found for name in metrics})
     pairs_RM = np.array([[m.get(name, (math.nan, math.nan)) for name in names] for m in found]).reshape(

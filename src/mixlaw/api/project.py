@@ -29,6 +29,7 @@ from mixlaw.design.affordable import Planner, Spending, Start
 from mixlaw.design.planning import default_base_tokens
 from mixlaw.design.repetition import matched_pools, repetition_notes
 from mixlaw.fit import Fit
+from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
 from mixlaw.study.origin import require_own, save_origin
 from mixlaw.study.store import Study
@@ -298,9 +299,14 @@ class Project:
         )
 
     def run_table(self) -> RunTable:
-        """Return the finished runs of the plan; raise DataError where there is none."""
+        """Return the finished runs of the plan, with the metrics that are to be fitted as further targets.
+
+        Raises:
+            DataError: there is none, or a metric cannot be fitted.
+            ConfigError: no run has a metric that is asked for.
+        """
         names = list(self.config.domains)
-        return records_table(self.study, names, names)
+        return with_metrics(records_table(self.study, names, names), self.config.fit.metrics)
 
     def require_unchanged(self) -> None:
         """Raise StudyError where the planned runs were made with another model, other settings or other data.

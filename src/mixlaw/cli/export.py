@@ -14,7 +14,8 @@ from mixlaw.core.errors import ConfigError
 To = Annotated[
     str,
     typer.Option(
-        help="trl, axolotl, llamafactory, open-instruct or nemo; to train the runs there: skypilot, kubernetes.",
+        help="trl, axolotl, llamafactory, open-instruct or nemo; prompts for nemo-rl or verl; to train the runs "
+        "there: skypilot, kubernetes.",
         show_default=False,
     ),
 ]
@@ -52,6 +53,11 @@ Accelerators = Annotated[
 Image = Annotated[
     str, typer.Option(help="For both: container image with mixlaw and its extra train; by default it is installed.")
 ]
+Prompts = Annotated[int | None, typer.Option(help="For nemo-rl and verl: how many prompts in all.", min=1)]
+PromptSources = Annotated[
+    list[str] | None,
+    typer.Option("--source", help="name=file: for nemo-rl and verl, the prompts of a source; once for each."),
+]
 Out = Annotated[Path | None, typer.Option(help="Output folder; default exports/<tool>-<id> in the study.")]
 
 
@@ -69,6 +75,8 @@ def export(
     workers: Workers = None,
     accelerators: Accelerators = "",
     image: Image = "",
+    prompts: Prompts = None,
+    source: PromptSources = None,
     out: Out = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -80,15 +88,23 @@ def export(
 
     For skypilot and kubernetes it writes a file that starts workers for the planned runs on a cloud.
 
+    For nemo-rl and verl (reinforcement learning), give the solution.json of `mixlaw solve` instead of a mix.yaml,
+    the files of prompts and their number: exactly as many rows of each are copied.
+
     Examples:
         mixlaw export mix.yaml --to llamafactory
         mixlaw export mix.yaml --to skypilot --storage s3://bucket/study --accelerators H100:1
+        mixlaw export solution.json --to verl --prompts 20000 --source math=math.parquet --source code=code.parquet
     """
     from mixlaw.api.export import export as write_export
+    from mixlaw.api.export_prompts import PROMPT_TOOLS
     from mixlaw.api.export_workers import CLOUDS
 
     if to in CLOUDS:
         _export_workers(config, to, storage, workers, accelerators, image, out, as_json)
+        return
+    if to in PROMPT_TOOLS or prompts is not None or source:
+        _export_prompts(config, to, weights, prompts, source, out, as_json)
         return
     if storage or workers or accelerators or image:
         raise ConfigError(
@@ -164,3 +180,39 @@ def _shares(result: Any) -> None:
         ]
         columns = ["domain", "rows used", "rows in the source", "tokens per row", "its share may be off by"]
         table(f"By reference, in {result.recipe.unit}", columns, rows)
+
+
+def _export_prompts(
+    solution: Path,
+    to: str,
+    weights: list[str] | None,
+    prompts: int | None,
+    sources: list[str] | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    from mixlaw.api.export_prompts import PROMPT_TOOLS, export_prompts, shown
+
+    if to not in PROMPT_TOOLS:
+        raise ConfigError(
+            "--prompts and --source are for prompts.", f"Leave them out, or use --to {' or '.join(PROMPT_TOOLS)}."
+        )
+    if prompts is None or not sources:
+        raise ConfigError(
+            f"--to {to} needs the files of prompts, and how many prompts to write.",
+            "For example: --prompts 20000 --source math=math.jsonl --source code=code.jsonl.",
+        )
+    if solution.suffix != ".json" and not weights:
+        raise ConfigError(
+            f"{solution} is no solution.json.", "Write one: mixlaw solve fit.json --budget 20k --out solution.json."
+        )
+    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    folder = out or Path(f"{to}-prompts")
+    files = opt.pairs(sources, "--source", str)
+    result = export_prompts(given or solution, to, sources=files, prompts=prompts, out=folder)
+    if as_json:
+        facts = {"folder": str(result.folder), "rows": dict(result.files), "passes": dict(result.passes)}
+        print_json(facts | {"command": result.command})
+        return
+    table(f"{prompts:,} prompts for {PROMPT_TOOLS[to].label}", ["file", "rows", "share", "passes"], shown(result))
+    finish({"prompts": result.folder}, f"cd {near(result.folder)} && less README.md")

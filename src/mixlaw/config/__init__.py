@@ -64,6 +64,7 @@ class FitNode(Node):
     law: Annotated[str, AfterValidator(_known_law)] = "auto"
     procedure: Literal["joint", "own_curve", "published"] = "joint"
     repetition: Literal["auto", "off"] | Annotated[float, Field(gt=0)] = "auto"
+    metrics: dict[str, str] = Field(default_factory=dict)
 
 
 class SolveNode(Node):
@@ -196,11 +197,13 @@ def parse_config(tree: Mapping[str, Any], source: str = "configuration", folder:
 def _solve_problems(config: Config) -> list[str]:
     """Return what is wrong with `solve` given the domains and its other keys."""
     wishes, problems = config.solve, []
+    metrics = [f"metric:{name}" for name in config.fit.metrics]
     for key in ("target_weight", "floor", "no_worse", "reference", "prior", "min", "max"):
         given = getattr(wishes, key)
         for name in given if isinstance(given, dict) else ():
-            if name not in config.domains and config.names_known:
-                problems.append(f"solve.{key}.{name}: no such domain{suggest(name, config.domains)}")
+            known = [*config.domains, *(metrics if key in ("target_weight", "floor", "no_worse") else ())]
+            if name not in known and config.names_known:
+                problems.append(f"solve.{key}.{name}: no such domain{suggest(name, known)}")
     for key in ("reference", "prior"):
         shares = getattr(wishes, key)
         if isinstance(shares, dict) and abs(sum(shares.values()) - 1) > 1e-6:

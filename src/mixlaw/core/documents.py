@@ -140,7 +140,7 @@ KINDS = {
         "runs/*/input/spec.json", "Use the version of mixlaw that wrote it.", {"run": str}, sealed=False
     ),
     "trl_spec": Kind("runs/*/input/spec.json", _TRAIN, {"run": str, "model": dict, "train": dict}, sealed=False),
-    "result": Kind("runs/*/output/result.json", _TRAIN, {"losses": dict}, sealed=False),
+    "result": Kind("runs/*/output/result.json", _TRAIN, {"losses?": dict, "metrics?": dict}, sealed=False),
     "evaluation": Kind(
         "runs/*/evaluation/metrics.json",
         "Delete it and evaluate again: mixlaw eval mix.yaml.",

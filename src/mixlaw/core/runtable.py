@@ -156,15 +156,19 @@ class RunTable(Tabular):
             tuple(record.spec.name for record in records),
             tuple(domains),
             tuple(targets),
-            np.array([[r.tokens.get(d, 0) for d in domains] for r in records], float).reshape(-1, len(domains)),
+            np.array([[r.tokens.get(d, 0) for d in domains] for r in records], float).reshape(
+                len(records), len(domains)
+            ),
             np.array(
                 [[r.losses[t].loss_nats if t in r.losses else missing for t in targets] for r in records], float
-            ).reshape(-1, len(targets)),
+            ).reshape(len(records), len(targets)),
             tuple(str(record.spec.seed) for record in records),
             np.array([[r.losses[t].count if t in r.losses else 0 for t in targets] for r in records], float).reshape(
-                -1, len(targets)
+                len(records), len(targets)
             ),
-            np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(-1, len(domains)),
+            np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(
+                len(records), len(domains)
+            ),
             np.array([r.parameters for r in records], float),
             fidelity=tuple(MERGED if r.spec.merge is not None else TRUE for r in records)
             if any(r.spec.merge is not None for r in records)

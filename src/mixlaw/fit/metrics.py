@@ -79,7 +79,7 @@ def _as_loss(name: str, values_R: np.ndarray, better: str) -> np.ndarray:
             )
         return values_R - best
     if np.isnan(best):
-        ceiling = next((c for c in _CEILINGS if 0 <= known.min(initial=0.0) and known.max(initial=0.0) <= c), None)
+        ceiling = next((c for c in _CEILINGS if known.min(initial=0.0) >= 0 and known.max(initial=0.0) <= c), None)
         if ceiling is None:
             odd = known.min() if known.min() < 0 else known.max()
             raise DataError(

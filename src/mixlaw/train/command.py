@@ -7,6 +7,9 @@
 
     result.json    {"losses": {"<target>": {"nats": 1234.5, "count": 1000}, ...}, "steps": 20, "parameters": 494032768}
 
+Beside losses, or instead of them, it may have metrics: {"metrics": {"win_rate": 0.61}}, also as {"value", "stderr"};
+they become the columns `metric:<name>` of the run table.
+
 `nats` is the summed negative log-likelihood of the `count` supervised validation tokens; their mean as `loss` does as
 well. `steps` and `parameters` may be left out. See docs/trainers.md.
 """
@@ -28,7 +31,7 @@ from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, RunFailed
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.texts import TextRows
-from mixlaw.train.program import call, empty_folders, read_result, require_startable
+from mixlaw.train.program import call, empty_folders, keep_metrics, read_metrics, read_result, require_startable
 from mixlaw.train.sample import draw_sample, training_order
 from mixlaw.train.trainer import MODEL, Progress, Trainer
 
@@ -137,6 +140,7 @@ class CommandTrainer(Trainer):
         if spec.keep_model:
             self._keep_model(spec, output, folder)
         losses, steps, parameters = read_result(result, spec.name, list(self.validation))
+        keep_metrics(read_metrics(result, spec.name), folder)
         train_file.unlink()  # as large as the data, and made again from the spec
         self.timing = {"train_s": time.perf_counter() - began}
         return sample.record(spec, losses, steps, parameters)

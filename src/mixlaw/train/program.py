@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.documents import read_document
+from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, NewerFormat, RunFailed
 from mixlaw.core.run import TargetLoss
 
@@ -88,8 +88,43 @@ def _not_started(program: str, folder: Path, key: str, why: str) -> ConfigError:
     )
 
 
+def read_metrics(path: Path, run: str) -> dict[str, dict[str, float]]:
+    """Return name -> {value, stderr} of the metrics in a program's result.json, such as rewards and win rates.
+
+    Args:
+        path: its result.json, which `read_result` can read.
+        run: the run's name, for messages.
+
+    Raises:
+        RunFailed: a metric is no finite number.
+    """
+    given = read_document(path, "result").get("metrics", {})
+    found = {}
+    for name, value in given.items():
+        parts = value if isinstance(value, dict) else {"value": value}
+        numbers = {key: parts[key] for key in ("value", "stderr") if parts.get(key) is not None}
+        if "value" not in numbers or not all(_finite(number) for number in numbers.values()):
+            raise RunFailed(
+                f"Run '{run}': the metric '{name}' is {json.dumps(value)[:80]} in {path}; it must be a finite number.",
+                'Write {"metrics": {"<name>": 0.61}} or {"<name>": {"value": 0.61, "stderr": 0.01}}.',
+            )
+        found[name] = {key: float(number) for key, number in numbers.items()}
+    return found
+
+
+def keep_metrics(metrics: dict[str, dict[str, float]], folder: Path) -> None:
+    """Write metrics where those of `mixlaw eval` are, from which the run table takes its columns `metric:<name>`."""
+    if metrics:
+        told = {name: {"id": "", **values} for name, values in metrics.items()}
+        write_document(folder / "evaluation" / "metrics.json", "evaluation", {"tasks": told})
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, TargetLoss], int, int]:
-    """Return the losses, steps and parameters that a program has written.
+    """Return the losses, steps and parameters that a program has written; no losses where it has metrics instead.
 
     Args:
         path: its result.json.
@@ -104,8 +139,9 @@ def read_result(path: Path, run: str, targets: list[str]) -> tuple[dict[str, Tar
         raise RunFailed(f"Run '{run}': the command wrote no {path}.", remedy)
     try:
         value = read_document(path, "result")
-        found = value["losses"]
-        losses = {target: _loss(target, found[target]) for target in targets}
+        found = _object(value.get("losses", {}), "losses")
+        metrics = _object(value.get("metrics", {}), "metrics")
+        losses = {target: _loss(target, found[target]) for target in targets if found or not metrics}
         steps, parameters = (_whole(value.get(key, 0), key) for key in ("steps", "parameters"))
     except (DataError, NewerFormat) as error:
         raise RunFailed(f"Run '{run}': its result is malformed: {error.message}", remedy) from None

@@ -72,4 +72,4 @@ def test_what_cannot_be_used_is_said_before_anything_starts(options, said, monke
 
 def test_the_first_error_of_several_processes_is_told():
     log = ["W1129 something", "[rank1]: Traceback", "[rank1]: ValueError: no such device", "torch: ChildFailedError: x"]
-    assert [line for line in log if jobs._ERROR.match(line)][0] == "[rank1]: ValueError: no such device"
+    assert next(line for line in log if jobs._ERROR.match(line)) == "[rank1]: ValueError: no such device"
