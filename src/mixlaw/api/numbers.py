@@ -43,7 +43,7 @@ def load_runs(source: Any) -> RunTable:
             not belong together.
         ConfigError: a mix.yaml with problems.
     """
-    if isinstance(source, (list, tuple)) and source:
+    if isinstance(source, (list, tuple)):
         tables = [load_runs(one) for one in source]
         return tables[0] if len(tables) == 1 else pooled(source, tables)
     if isinstance(source, RunTable):

@@ -227,9 +227,8 @@ def _standard_error(samples: Iterable[Mapping[str, Any]], metric: str) -> float 
 def stored_metrics(folder: Path) -> dict[str, tuple[float, float]]:
     """Return task -> value and standard error of a run that was evaluated; NaN where the error is not known."""
     found = _metrics(folder / EVALUATION / "metrics.json")
-    known = {name: entry.get("stderr") for name, entry in found.items()}
     return {
-        name: (float(entry["value"]), math.nan if known[name] is None else float(known[name]))
+        name: (float(entry["value"]), math.nan if (error := entry.get("stderr")) is None else float(error))
         for name, entry in found.items()
     }
 
