@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 import typer
 
+from mixlaw.api.export_prompts import PROMPT_TOOLS
 from mixlaw.api.export_workers import CLOUDS
 from mixlaw.cli import app, completion
 from mixlaw.config import FitNode, SolveNode
@@ -32,7 +33,7 @@ VALUES = {
     "--law": {*completion.law("")},
     "--laws": set(completion.laws("")),
     "--fit": set(get_args(FitNode.model_fields["procedure"].annotation)),
-    "--to": {*TOOLS, *CLOUDS},
+    "--to": {*TOOLS, *CLOUDS, *PROMPT_TOOLS},
     "--executor": set(get_args(ExecutorNode.model_fields["kind"].annotation)),
     "--objective": set(get_args(SolveNode.model_fields["objective"].annotation)),
 }

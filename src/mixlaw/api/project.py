@@ -299,12 +299,7 @@ class Project:
         )
 
     def run_table(self) -> RunTable:
-        """Return the finished runs of the plan, with the metrics that are to be fitted as further targets.
-
-        Raises:
-            DataError: there is none, or a metric cannot be fitted.
-            ConfigError: no run has a metric that is asked for.
-        """
+        """Return the finished runs of the plan, with metrics to fit as targets; raise DataError where there is none."""
         names = list(self.config.domains)
         return with_metrics(records_table(self.study, names, names), self.config.fit.metrics)
 
