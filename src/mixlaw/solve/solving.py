@@ -23,6 +23,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, SolveError
 from mixlaw.core.mixture import Mixture
+from mixlaw.fit.posterior.extrapolation import part_outside
 from mixlaw.fit.reach import outside
 from mixlaw.fit.result import Fit
 from mixlaw.solve.engines import Engine, engine_for
@@ -93,7 +94,7 @@ def solve_mixture(
         warnings.append(
             f"The prior gives {', '.join(map(repr, constraints.excluded))} no share, so the solution gives none."
         )
-    return _solution(fit, criterion, engine, certificate, mixtures, warnings)
+    return _solution(fit, criterion, polytope, engine, certificate, mixtures, warnings)
 
 
 def _mixture(domains: tuple[str, ...], weights: np.ndarray, budget_tokens: int) -> Mixture:
@@ -138,12 +139,15 @@ def _shares(mixture: Mixture) -> np.ndarray:
 def _solution(
     fit: Fit,
     criterion: Criterion,
+    polytope: Polytope,
     engine: Engine,
     certificate: Certificate,
     mixtures: Mapping[str, Mixture],
     warnings: list[str],
 ) -> Solution:
-    described = _described(fit, criterion, engine, mixtures)
+    part = part_outside(_shares(mixtures["best"]), fit.runs.tokens_RK)
+    doubting = engine if part == 0 else engine_for(fit, criterion, mixtures["best"].budget_tokens, polytope, part)
+    described = _described(fit, criterion, engine, doubting, mixtures)
     best, mixture = described.pop("best"), mixtures["best"]
     weights = _shares(mixture)
     marginal_SK = engine.marginal(weights)
@@ -180,19 +184,22 @@ def _solution(
 
 
 def _described(
-    fit: Fit, criterion: Criterion, engine: Engine, mixtures: Mapping[str, Mixture]
+    fit: Fit, criterion: Criterion, engine: Engine, doubting: Engine, mixtures: Mapping[str, Mixture]
 ) -> dict[str, dict[str, Any]]:
-    """Return what `Solution.baselines` says of each mixture; `best` is the first."""
+    """Return what `Solution.baselines` says of each mixture; `best` is the first.
+
+    Regrets are those of the engine that doubts what the law says outside the runs' mixtures, all else of the other.
+    """
     tokens = [list(mixture.tokens.values()) for mixture in mixtures.values()]
     prediction = fit.predict(np.array(tokens, float), criterion.available or None)
     best_S = engine.by_draw(_shares(mixtures["best"]))
-    draws, lowest = engine.best_by_draw(_shares(mixtures["best"]))
-    lowest = np.minimum(lowest, best_S[draws])
+    draws, lowest = doubting.best_by_draw(_shares(mixtures["best"]))
+    lowest = np.minimum(lowest, doubting.by_draw(_shares(mixtures["best"]))[draws])
     found = {}
     for row, (name, mixture) in enumerate(mixtures.items()):
         weights = _shares(mixture)
         each_S = engine.by_draw(weights)
-        regret = each_S[draws] - lowest
+        regret = doubting.by_draw(weights)[draws] - lowest
         pull = 0.0 if criterion.prior is None else float(criterion.prior.terms(weights).sum())
         losses = zip(fit.targets, prediction.mean[row], strict=True)
         found[name] = {
