@@ -54,9 +54,7 @@ class Engine(Protocol):
         ...
 
 
-def engine_for(
-    fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, part: float = 0.0
-) -> Engine:
+def engine_for(fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, part: float = 0.0) -> Engine:
     """Return the exact engine where the problem is separable, else the one that searches.
 
     Args:

@@ -24,7 +24,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, SolveError
 from mixlaw.core.mixture import Mixture
 from mixlaw.fit.posterior.extrapolation import part_outside
-from mixlaw.fit.reach import outside
+from mixlaw.fit.reach import outside, unlike
 from mixlaw.fit.result import Fit
 from mixlaw.solve.engines import Engine, engine_for
 from mixlaw.solve.polytope import Polytope
@@ -157,7 +157,7 @@ def _solution(
     factor = mixture.budget_tokens / fit.largest_run
     base = fit.base
     far = outside(np.array([float(mixture.budget_tokens)]), fit.runs.totals_R, "The budget")
-    warnings = [*fit.warnings, *far, *warnings, *_forgotten(base, best["predicted"])]
+    warnings = [*fit.warnings, *far, *unlike(part), *warnings, *_forgotten(base, best["predicted"])]
     return Solution(
         status="optimal",
         budget_tokens=mixture.budget_tokens,
