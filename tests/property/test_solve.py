@@ -94,7 +94,8 @@ def test_the_regret_is_what_each_draw_would_save_at_its_own_best_mixture(law: st
     fit = planted(law, seed)
     solution = solve_mixture(fit, BUDGET)
     w = weights_of(solution)
-    near = 0.9 * w + 0.1 * np.random.default_rng(seed).dirichlet(np.ones(4), 4000)
+    some = np.random.default_rng(seed).dirichlet(np.ones(4), 4000)
+    near = np.vstack([0.9 * w + 0.1 * some, 0.7 * w + 0.3 * some])
     distance, mixtures = float(fit.distance(BUDGET)), np.vstack([w, near]) * BUDGET / 1e6
     part = part_outside(w, fit.runs.tokens_RK)
     losses_SR = np.sum([fit.belief(d).drawn(distance, part).predict(mixtures) for d in DOMAINS], axis=0)

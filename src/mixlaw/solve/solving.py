@@ -4,6 +4,9 @@
     subject to         sum_i w_i = 1,  lower <= w <= upper,  A w <= b,  E_theta[ L_m ] <= c_m
 
 The expectation runs over the posterior draws of the law's parameters: a domain whose curve is uncertain is not bet on.
+The regret runs over the same draws. Where the best mixture lies outside what the runs can be mixed to, each target's
+gains are moved by a factor of their own first (`mixlaw.fit.posterior.extrapolation`): best weights, certificate,
+predictions and probabilities are those of the law as it was fitted.
 With a law whose losses depend on one weight each, such as `transfer`, a weighted objective and bounds only, the problem
 is separable and convex and is solved exactly (`mixlaw.solve.allocation`); everything else is solved by
 `mixlaw.solve.coupled`, with a certificate of its own.
