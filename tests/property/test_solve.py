@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.fit import Fit
+from mixlaw.fit.posterior.extrapolation import part_outside
 from mixlaw.solve import solve_mixture
 from planted_fits import names_of, planted_fit, two_runs
 
@@ -93,9 +94,11 @@ def test_the_regret_is_what_each_draw_would_save_at_its_own_best_mixture(law: st
     fit = planted(law, seed)
     solution = solve_mixture(fit, BUDGET)
     w = weights_of(solution)
-    near = 0.9 * w + 0.1 * np.random.default_rng(seed).dirichlet(np.ones(4), 4000)
+    some = np.random.default_rng(seed).dirichlet(np.ones(4), 4000)
+    near = np.vstack([0.9 * w + 0.1 * some, 0.7 * w + 0.3 * some])
     distance, mixtures = float(fit.distance(BUDGET)), np.vstack([w, near]) * BUDGET / 1e6
-    losses_SR = np.sum([fit.belief(d).drawn(distance).predict(mixtures) for d in DOMAINS], axis=0)
+    part = part_outside(w, fit.runs.tokens_RK)
+    losses_SR = np.sum([fit.belief(d).drawn(distance, part).predict(mixtures) for d in DOMAINS], axis=0)
     saved = losses_SR[:, 0] - losses_SR.min(axis=1)
     # The best of some thousand mixtures is a little worse than the best of all.
     assert saved.mean() <= solution.expected_regret["mean"] <= 1.3 * saved.mean()

@@ -202,9 +202,10 @@ class Belief:
         curves = tuple(curve.take(draws) for curve in self.curves)
         return replace(self, curves=curves, normals_S=self.normals_S[draws])
 
-    def drawn(self, distance: float = 0.0) -> Drawn:
-        """Return the draws for mixtures that lie so far beyond the largest run, in powers of e."""
-        n, bend = len(self.curves), float(self.beyond.bend(np.array(distance)))
+    def drawn(self, distance: float = 0.0, part: float = 0.0) -> Drawn:
+        """Return the draws for mixtures that lie so far beyond the largest run, in powers of e; for regrets `part` says
+        from which mixture gains are seen (`mixlaw.fit.posterior.extrapolation`)."""
+        n, bend = len(self.curves), float(self.beyond.bend(np.array(distance), part))
         parts = [
             (curve.law, parameters_beyond(curve.law, curve.draws_SP, self.normals_S, bend)[i::n])
             for i, curve in enumerate(self.curves)

@@ -1,4 +1,4 @@
-"""Whether mixtures lie outside the runs' range of total tokens, as sentences for users."""
+"""Whether mixtures lie outside the range of the runs, in total tokens or in shares, as sentences for users."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ FAR = 1.5
 
 BELOW = 0.99
 """Totals below this part of the smallest run earn one. No data."""
+
+UNLIKE = 0.1
+"""A part of a mixture outside what runs can be mixed to that earns one. No data."""
 
 
 def outside(totals_R: np.ndarray, runs_R: np.ndarray, what: str) -> tuple[str, ...]:
@@ -37,3 +40,13 @@ def outside(totals_R: np.ndarray, runs_R: np.ndarray, what: str) -> tuple[str, .
             " so the law is extrapolated. Add a run or two of that size."
         )
     return tuple(said)
+
+
+def unlike(part: float) -> tuple[str, ...]:
+    """Return a sentence on a recommended mixture of which so much lies outside what runs can be mixed to."""
+    if part < UNLIKE:
+        return ()
+    return (
+        f"{100 * part:.0f} % of the recommended mixture lies outside what the runs' mixtures span, where the gains "
+        "that the law expects are less certain; the regret allows for that. A run near that mixture would narrow it.",
+    )

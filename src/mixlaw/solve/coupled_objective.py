@@ -34,10 +34,16 @@ class Losses:
     budget: float
 
     @staticmethod
-    def of(fit: Fit, targets: list[str], budget_tokens: float, available: Mapping[str, float] | None = None) -> Losses:
-        """Return the losses of a fit's targets; `available` as in `Fit.belief`."""
+    def of(
+        fit: Fit,
+        targets: list[str],
+        budget_tokens: float,
+        available: Mapping[str, float] | None = None,
+        part: float = 0.0,
+    ) -> Losses:
+        """Return the losses of a fit's targets; `available` as in `Fit.belief`, `part` as in `Belief.drawn`."""
         distance = float(fit.distance(budget_tokens))
-        drawn = [fit.belief(name, available).drawn(distance) for name in targets]
+        drawn = [fit.belief(name, available).drawn(distance, part) for name in targets]
         size = min(map(len, drawn), default=0)
         return Losses(tuple(d if len(d) == size else d.take(range(size)) for d in drawn), budget_tokens / MILLION)
 

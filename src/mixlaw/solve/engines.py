@@ -54,12 +54,20 @@ class Engine(Protocol):
         ...
 
 
-def engine_for(fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope) -> Engine:
-    """Return the exact engine where the problem is separable, else the one that searches."""
-    losses = Losses.of(fit, list(fit.targets), budget_tokens, criterion.available)
+def engine_for(fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, part: float = 0.0) -> Engine:
+    """Return the exact engine where the problem is separable, else the one that searches.
+
+    Args:
+        fit: a fitted law.
+        criterion: what is minimised.
+        budget_tokens: N.
+        polytope: of the weights.
+        part: how much of a mixture lies outside what runs can be mixed to, for regrets seen from it (`Belief.drawn`).
+    """
+    losses = Losses.of(fit, list(fit.targets), budget_tokens, criterion.available, part)
     if polytope.box and criterion.ceilings is None and not criterion.worst and _separable(fit, losses):
         return Exact(fit, criterion, losses, polytope)
-    return Coupled(fit, criterion, budget_tokens, polytope)
+    return Coupled(fit, criterion, budget_tokens, polytope, part)
 
 
 def _separable(fit: Fit, losses: Losses) -> bool:
@@ -135,11 +143,13 @@ class Exact:
 class Coupled:
     """Any law under any constraints: every loss may depend on every weight."""
 
-    def __init__(self, fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope) -> None:
+    def __init__(
+        self, fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, part: float = 0.0
+    ) -> None:
         names = [name for name in fit.targets if criterion.importance.get(name, 0.0) > 0]
         self.polytope = polytope
         self.objective = CoupledObjective(
-            Losses.of(fit, names, budget_tokens, criterion.available),
+            Losses.of(fit, names, budget_tokens, criterion.available, part),
             np.array([criterion.importance[name] for name in names]),
             criterion.worst,
             criterion.prior,

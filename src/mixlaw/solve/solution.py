@@ -48,7 +48,8 @@ class Solution:
         epochs: domain -> passes over the available tokens; empty where those are unknown.
         predicted: target -> {mean, low, high}, nats.
         expected_regret: {mean, p95}: objective at these weights minus that at the best weights of the same posterior
-            draw, nats (total loss).
+            draw, nats (total loss). Where these weights lie outside what the runs can be mixed to, a target's gains are
+            known to within a factor only (`mixlaw.fit.posterior.extrapolation`).
         baselines: name -> {weights{domain}, epochs{domain}, predicted{target{mean, low, high}}, total_loss,
             objective_value, regret{mean, p95}, probability_better}; `equal`, and `natural` where the available tokens
             are known. The regret is below 0 in draws where the constraints forbid a baseline that is better than all

@@ -4,6 +4,9 @@
     subject to         sum_i w_i = 1,  lower <= w <= upper,  A w <= b,  E_theta[ L_m ] <= c_m
 
 The expectation runs over the posterior draws of the law's parameters: a domain whose curve is uncertain is not bet on.
+The regret runs over the same draws. Where the best mixture lies outside what the runs can be mixed to, each target's
+gains are moved by a factor of their own first (`mixlaw.fit.posterior.extrapolation`): best weights, certificate,
+predictions and probabilities are those of the law as it was fitted.
 With a law whose losses depend on one weight each, such as `transfer`, a weighted objective and bounds only, the problem
 is separable and convex and is solved exactly (`mixlaw.solve.allocation`); everything else is solved by
 `mixlaw.solve.coupled`, with a certificate of its own.
@@ -23,7 +26,8 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, SolveError
 from mixlaw.core.mixture import Mixture
-from mixlaw.fit.reach import outside
+from mixlaw.fit.posterior.extrapolation import part_outside
+from mixlaw.fit.reach import outside, unlike
 from mixlaw.fit.result import Fit
 from mixlaw.solve.engines import Engine, engine_for
 from mixlaw.solve.polytope import Polytope
@@ -93,7 +97,7 @@ def solve_mixture(
         warnings.append(
             f"The prior gives {', '.join(map(repr, constraints.excluded))} no share, so the solution gives none."
         )
-    return _solution(fit, criterion, engine, certificate, mixtures, warnings)
+    return _solution(fit, criterion, polytope, engine, certificate, mixtures, warnings)
 
 
 def _mixture(domains: tuple[str, ...], weights: np.ndarray, budget_tokens: int) -> Mixture:
@@ -138,12 +142,15 @@ def _shares(mixture: Mixture) -> np.ndarray:
 def _solution(
     fit: Fit,
     criterion: Criterion,
+    polytope: Polytope,
     engine: Engine,
     certificate: Certificate,
     mixtures: Mapping[str, Mixture],
     warnings: list[str],
 ) -> Solution:
-    described = _described(fit, criterion, engine, mixtures)
+    part = part_outside(_shares(mixtures["best"]), fit.runs.tokens_RK)
+    doubting = engine if part == 0 else engine_for(fit, criterion, mixtures["best"].budget_tokens, polytope, part)
+    described = _described(fit, criterion, engine, doubting, mixtures)
     best, mixture = described.pop("best"), mixtures["best"]
     weights = _shares(mixture)
     marginal_SK = engine.marginal(weights)
@@ -153,7 +160,7 @@ def _solution(
     factor = mixture.budget_tokens / fit.largest_run
     base = fit.base
     far = outside(np.array([float(mixture.budget_tokens)]), fit.runs.totals_R, "The budget")
-    warnings = [*fit.warnings, *far, *warnings, *_forgotten(base, best["predicted"])]
+    warnings = [*fit.warnings, *far, *unlike(part), *warnings, *_forgotten(base, best["predicted"])]
     return Solution(
         status="optimal",
         budget_tokens=mixture.budget_tokens,
@@ -180,19 +187,22 @@ def _solution(
 
 
 def _described(
-    fit: Fit, criterion: Criterion, engine: Engine, mixtures: Mapping[str, Mixture]
+    fit: Fit, criterion: Criterion, engine: Engine, doubting: Engine, mixtures: Mapping[str, Mixture]
 ) -> dict[str, dict[str, Any]]:
-    """Return what `Solution.baselines` says of each mixture; `best` is the first."""
+    """Return what `Solution.baselines` says of each mixture; `best` is the first.
+
+    Regrets are those of the engine that doubts what the law says outside the runs' mixtures, all else of the other.
+    """
     tokens = [list(mixture.tokens.values()) for mixture in mixtures.values()]
     prediction = fit.predict(np.array(tokens, float), criterion.available or None)
     best_S = engine.by_draw(_shares(mixtures["best"]))
-    draws, lowest = engine.best_by_draw(_shares(mixtures["best"]))
-    lowest = np.minimum(lowest, best_S[draws])
+    draws, lowest = doubting.best_by_draw(_shares(mixtures["best"]))
+    lowest = np.minimum(lowest, doubting.by_draw(_shares(mixtures["best"]))[draws])
     found = {}
     for row, (name, mixture) in enumerate(mixtures.items()):
         weights = _shares(mixture)
         each_S = engine.by_draw(weights)
-        regret = each_S[draws] - lowest
+        regret = doubting.by_draw(weights)[draws] - lowest
         pull = 0.0 if criterion.prior is None else float(criterion.prior.terms(weights).sum())
         losses = zip(fit.targets, prediction.mean[row], strict=True)
         found[name] = {

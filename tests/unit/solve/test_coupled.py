@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,12 +11,13 @@ from hypothesis import strategies as st
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.posterior.extrapolation import part_outside
 from mixlaw.laws import find, names
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve import solve_mixture
 from mixlaw.solve.allocation import allocate
 from mixlaw.solve.coupled import _Program, _starts, best_by_draw, minimise
-from mixlaw.solve.coupled_objective import CoupledObjective
+from mixlaw.solve.coupled_objective import CoupledObjective, Losses
 from mixlaw.solve.polytope import Polytope
 from mixlaw.solve.separable import SeparableLosses
 from planted_fits import planted_fit, two_runs
@@ -84,7 +87,10 @@ def test_a_solution_says_what_its_certificate_proves_and_nothing_beats_it() -> N
     assert objective.by_draw(sample).mean(axis=0).min() > objective.value(weights) - 1e-6
     assert solution.certificate.kind == "stationary"  # there is interference
     assert solution.certificate.gap < 1e-5
-    # What each draw's own best mixture would save, found among many near by.
+    # What each draw's own best mixture would save, found among many near by; the runs are all of the equal mixture.
+    part = part_outside(weights, fit.runs.tokens_RK)
+    assert 0 < part == pytest.approx(np.abs(weights - 1 / 3).sum() / 2)
+    objective = replace(objective, losses=Losses.of(fit, list(DOMAINS), 3e6, part=part))
     each = objective.by_draw(0.9 * weights + 0.1 * sample)
     saved = objective.by_draw(weights[None])[:, 0] - each.min(axis=1)
     assert solution.expected_regret["mean"] == pytest.approx(saved.mean(), rel=0.1)
