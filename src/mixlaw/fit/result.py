@@ -21,6 +21,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
 from mixlaw.fit.base_model import base_losses
 from mixlaw.fit.curve import Belief, Curve
+from mixlaw.fit.estimating.inside import equation, regressor_of
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.extrapolation import distance_apart, distance_beyond, distance_outside
 from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
@@ -42,7 +43,7 @@ class Fit(Tabular):
     """A law fitted to runs; see `mixlaw.fit.fit_law`.
 
     Attributes:
-        law: name of the law.
+        law: name of the law; of most targets, where `laws` says that some have another.
         procedure: `joint`, `own_curve` or `published`.
         domains: names, K of them.
         targets: target name -> its fit.
@@ -71,13 +72,12 @@ class Fit(Tabular):
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
         """Return title, columns, rows and notes, with one row per target: parameters, noise and held-out errors."""
         # A law may have a coefficient per source: too many for a table; `parameters` has them.
-        law = self._first.law
-        names = [parameter.name for parameter in law.parameters if not parameter.source]
+        names = self.curve_parameters
         columns = ["target", "status", *names, "noise, nats", "held-out error %", "mean's error %"]
         rows = []
         for name, target in self.targets.items():
             errors = (100 * float(target.cv_mre), 100 * float(target.cv_mre_mean))
-            values = (target.parameters[p] for p in names)
+            values = (target.parameters.get(p, "") for p in names)
             rows.append([name, target.status, *values, float(target.noise_nats), *errors])
         notes = [*filter(None, [self.choice]), *(f"warning: {text}" for text in self.warnings)]
         return f"{self.law}, {self.procedure} fit of {len(self)} runs; tokens in millions", columns, rows, notes
@@ -89,10 +89,28 @@ class Fit(Tabular):
     @property
     def kind(self) -> LawKind:
         """The class (or object) of the law, before it is made for domains and a target."""
-        law = self._first.law
-        return (
-            law.kind if isinstance(law, RegressorLaw) else replace(find(law), name=self.law, uses_base=self.fits_base)
-        )
+        laws = [fitted.curve.law for fitted in self.targets.values()]
+        law = next((law for law in laws if law.name == self.law and not regressor_of(law)), None)
+        if isinstance(law, RegressorLaw):
+            return law.kind
+        return replace(find(self.law if law is None else law), name=self.law, uses_base=self.fits_base)
+
+    @property
+    def laws(self) -> dict[str, str]:
+        """Target -> name of its law; by `auto` it may be another one than most targets have."""
+        return {name: fitted.curve.law.name for name, fitted in self.targets.items()}
+
+    @property
+    def inside(self) -> dict[str, str]:
+        """Target that no law follows -> the regressor in the law's place within the range of the runs' totals."""
+        found = {name: regressor_of(fitted.curve.law) for name, fitted in self.targets.items()}
+        return {name: regressor for name, regressor in found.items() if regressor}
+
+    @property
+    def curve_parameters(self) -> list[str]:
+        """Names of the parameters of any target's law that belong to the curve, not to a source."""
+        laws = [fitted.curve.law for fitted in self.targets.values()]
+        return list(dict.fromkeys(p.name for law in laws for p in law.parameters if not p.source))
 
     @property
     def alternative(self) -> str:
@@ -192,8 +210,17 @@ class Fit(Tabular):
                 belief.beyond.spread, outside_R=outside_R, apart_R=apart_R, varied=float(np.nanstd(losses_R))
             )
             columns.append(band(mean_R, parts, losses_R, lean(asked_RK), spread))
-        said = outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture")
+        said = (*outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture"), *self._unfollowed)
         return Prediction.of(columns, tuple(self.targets), interval, said)
+
+    @property
+    def _unfollowed(self) -> tuple[str, ...]:
+        """Return a sentence for each target that no law follows."""
+        return tuple(
+            f"{target}: no law follows its loss. '{regressor}' predicts it within the range of the runs' totals, "
+            f"'{self.laws[target]}' beyond it."
+            for target, regressor in self.inside.items()
+        )
 
     def _outside(self, tokens_RK: np.ndarray, beyond_R: np.ndarray | None) -> np.ndarray:
         """Return (R,) how far mixtures lie from the runs in total tokens and model size, in powers of e."""
@@ -300,6 +327,8 @@ class Fit(Tabular):
             "procedure": self.procedure,
             "domains": list(self.domains),
             "targets": list(self.targets),
+            "laws": self.laws,
+            "inside": self.inside,
             "runs": len(self),
             "status": self.status,
             "messages": {name: fitted.message for name, fitted in self.targets.items()},
@@ -344,5 +373,11 @@ class Fit(Tabular):
 def _of_domains(fitted: TargetFit, domains: tuple[str, ...]) -> TargetFit:
     """Return a target's fit for some of the domains."""
     return replace(
-        fitted, belief=replace(fitted.belief, curves=tuple(c.of_domains(domains) for c in fitted.belief.curves))
+        fitted, belief=replace(fitted.belief, curves=tuple(_plain(c).of_domains(domains) for c in fitted.belief.curves))
     )
+
+
+def _plain(curve: Curve) -> Curve:
+    """Return the curve of the law alone: a regressor in its place knows mixtures of all domains only."""
+    law, draws_SP = equation(curve.law, curve.draws_SP)
+    return replace(curve, law=law, theta_P=equation(curve.law, curve.theta_P)[1], draws_SP=draws_SP)
