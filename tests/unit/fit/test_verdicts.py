@@ -15,7 +15,8 @@ from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.information import Information
-from mixlaw.fit.fitting import _verdict, _warnings
+from mixlaw.fit.fitting import _warnings
+from mixlaw.fit.judging import _verdict
 from mixlaw.fit.target_fit import TargetFit
 from mixlaw.laws.transfer import Transfer, transfer_losses
 

@@ -140,18 +140,21 @@ def told_apart(row: LawRow, other: LawRow, runs: RunTable) -> bool:
     return clearly_worse(row, other, runs) or clearly_worse(other, row, runs)
 
 
-def clearly_worse(row: LawRow, other: LawRow, runs: RunTable, j: int | None = None) -> bool:
-    """Return whether a law's relative error on held-out runs is larger than another's by more than a standard error.
+def clearly_worse(
+    row: LawRow, other: LawRow, runs: RunTable, j: int | None = None, errors: float = _TOLD_APART
+) -> bool:
+    """Return whether a law's relative error on held-out runs is larger than another's by so many standard errors.
 
     Args:
         row: the law.
         other: the other.
         runs: that were held out.
         j: of one target; None: of all, means over them.
+        errors: standard errors of the paired differences.
     """
     columns = slice(None) if j is None else [j]
     losses_RJ = runs.losses_RJ[:, columns]
     each_RJ = np.abs(row.predicted_RJ[:, columns] - losses_RJ) - np.abs(other.predicted_RJ[:, columns] - losses_RJ)
     known = np.isfinite(each_RJ).any(axis=1)
     each_R = np.nanmean(each_RJ[known] / np.abs(losses_RJ[known]), axis=1)
-    return not each_R.mean() <= _TOLD_APART * each_R.std(ddof=1) / np.sqrt(len(each_R))
+    return not each_R.mean() <= errors * each_R.std(ddof=1) / np.sqrt(len(each_R))
