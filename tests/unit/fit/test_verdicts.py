@@ -8,8 +8,8 @@ import pytest
 from law_runs import DOMAINS, TRANSFER, run_table
 from mixlaw.core.errors import ConfigError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit import fit_law, fitting
-from mixlaw.fit.choosing import choice
+from mixlaw.fit import fit_law, judging
+from mixlaw.fit.choosing import by_target, choice
 from mixlaw.fit.choosing.held_out import Errors
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.curve import Belief, Curve, Scatter
@@ -133,7 +133,8 @@ def test_what_the_choice_has_held_out_is_not_held_out_again(monkeypatch: pytest.
         name: LawRow(name, runs.losses_RJ * (1 + away), away) for name, away in (("transfer", 0.01), ("pairwise", 0.02))
     }
     monkeypatch.setattr(choice, "held_out", lambda runs, law: rows[law.name])
-    monkeypatch.setattr(fitting, "held_out", None)
+    monkeypatch.setattr(by_target, "held_out", None)
+    monkeypatch.setattr(judging, "held_out", None)
     fit = fit_law(runs)
     assert fit.law == "transfer"
     assert [target.cv_mre for target in fit.targets.values()] == pytest.approx([0.01] * 3)
