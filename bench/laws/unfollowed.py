@@ -40,7 +40,7 @@ HERE = Path(__file__).parent
 ODD = ("share", "tokens", "either", "heavy", "loud", "law")
 REGRESSORS = ("gbdt", "gp", "ridge")
 NOISE, K, ASKED = 0.004, 3, 200
-CHOSEN_ON = {"FLAT, REGRESSORS and thresholds of mixlaw.fit.choosing.by_target": "two standard errors instead of one: tuning worlds"}
+CHOSEN_ON = {"_DEPARTS": "tuning worlds: two standard errors instead of one"}
 
 Losses = Callable[[np.ndarray], np.ndarray]
 

@@ -36,6 +36,7 @@ PROCEDURES = ("joint", "own_curve", "published")
 _ALIKE = 0.7
 """Similarity (difflib) above which the name of a target may be a misspelt name of a domain. No data."""
 
+
 def fit_law(
     runs: RunTable, law: Any = "auto", procedure: str = "joint", seed: int = 0, repetition: float | str = "auto"
 ) -> Fit:

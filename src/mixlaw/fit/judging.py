@@ -27,7 +27,9 @@ DRAWS = 200
 """How many posterior draws are kept with a fit. No data."""
 
 
-def each_by_its_law(runs: RunTable, chosen: ByTarget, uses_base: bool, seed: int, found: Evidence) -> dict[str, TargetFit]:
+def each_by_its_law(
+    runs: RunTable, chosen: ByTarget, uses_base: bool, seed: int, found: Evidence
+) -> dict[str, TargetFit]:
     """Return the targets, each fitted by what serves it.
 
     Args:
@@ -89,7 +91,9 @@ def _inside(fitted: TargetFit, runs: RunTable, j: int, name: str, row: LawRow) -
     )
 
 
-def judged_targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None, found: Evidence) -> dict[str, TargetFit]:
+def judged_targets(
+    runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None, found: Evidence
+) -> dict[str, TargetFit]:
     """Return the targets fitted to all evidence and judged by held-out runs.
 
     Args:

@@ -21,12 +21,13 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
 from mixlaw.fit.base_model import base_losses
 from mixlaw.fit.curve import Belief, Curve
-from mixlaw.fit.estimating.inside import equation, regressor_of
+from mixlaw.fit.estimating.inside import regressor_of
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.extrapolation import distance_apart, distance_beyond, distance_outside
-from mixlaw.fit.prediction import Prediction, band, require_domains, token_array
+from mixlaw.fit.prediction import Prediction, band, token_array
 from mixlaw.fit.reach import outside
 from mixlaw.fit.size import largest_size, log_sizes_over
+from mixlaw.fit.some_domains import of_domains
 from mixlaw.fit.target_fit import TargetFit, number
 from mixlaw.fit.units import MILLION
 from mixlaw.laws import LawKind, find
@@ -296,29 +297,7 @@ class Fit(Tabular):
             DataError: an unknown domain.
             FitError: the fit is of a regressor, for which domains without tokens still count.
         """
-        require_domains(tuple(domains), self.domains)
-        kept = [k for k, domain in enumerate(self.domains) if domain in set(domains)]
-        if len(kept) == len(self.domains):
-            return self
-        if self.kind.law is None:
-            raise FitError(
-                "Runs with a domain that was dropped can be used by laws with an equation only.", "Fit another law."
-            )
-        names, gone = tuple(self.domains[k] for k in kept), set(self.domains) - set(domains)
-        targets = {name: fitted for name, fitted in self.targets.items() if name not in gone}
-        # A run on dropped domains alone would look like the base model, which has no tokens of any.
-        left = (self.runs.totals_R == 0) | (self.runs.tokens_RK[:, kept] > 0).any(axis=1)
-        runs = self.runs.take(left)
-        runs = replace(
-            runs,
-            domains=names,
-            targets=tuple(targets),
-            tokens_RK=runs.tokens_RK[:, kept],
-            losses_RJ=runs.losses_RJ[:, [j for j, name in enumerate(self.targets) if name not in gone]],
-            counts_RJ=None,
-            unique_RK=None if runs.unique_RK is None else runs.unique_RK[:, kept],
-        )
-        return replace(self, domains=names, targets={n: _of_domains(f, names) for n, f in targets.items()}, runs=runs)
+        return of_domains(self, domains)
 
     def summary(self) -> dict[str, Any]:
         """Return what `mixlaw fit --json` prints; a missing number is None."""
@@ -368,16 +347,3 @@ class Fit(Tabular):
     def load(path: str | Path, law: Any = None) -> Fit:
         """Read `fit.json`; like `from_json`, and DataError if it is missing or not JSON."""
         return read_document(path, "fit", lambda value: Fit.from_json(value, law))
-
-
-def _of_domains(fitted: TargetFit, domains: tuple[str, ...]) -> TargetFit:
-    """Return a target's fit for some of the domains."""
-    return replace(
-        fitted, belief=replace(fitted.belief, curves=tuple(_plain(c).of_domains(domains) for c in fitted.belief.curves))
-    )
-
-
-def _plain(curve: Curve) -> Curve:
-    """Return the curve of the law alone: a regressor in its place knows mixtures of all domains only."""
-    law, draws_SP = equation(curve.law, curve.draws_SP)
-    return replace(curve, law=law, theta_P=equation(curve.law, curve.theta_P)[1], draws_SP=draws_SP)

@@ -218,8 +218,7 @@ def source_tables(fit: Fit) -> list[Table]:
         rows = []
         for target, by in names.items():
             cells = [
-                _parameter(fit.targets[target], by[d], ends[target]) if d in by else Cell(MISSING)
-                for d in fit.domains
+                _parameter(fit.targets[target], by[d], ends[target]) if d in by else Cell(MISSING) for d in fit.domains
             ]
             rows.append([Cell(target), *cells])
         columns = [("Target", False), *_numbers(*fit.domains)]

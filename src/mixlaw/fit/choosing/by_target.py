@@ -30,7 +30,7 @@ FLAT = ("mean", "rectified")
 """Laws in which the mixture does not matter, the simplest first."""
 
 REGRESSORS = ("gp", "gbdt")
-"""What may take a law's place within the range of the runs: a Gaussian process and, where LightGBM is installed, trees."""
+"""What may take a law's place within the range of the runs: a Gaussian process, and trees where LightGBM is installed."""
 
 _DEPARTS = 2.0
 """Standard errors of the paired difference by which something must be better for one target than what most targets
@@ -182,8 +182,8 @@ def _without_law(
         served = Served(best.name)
         meaning = "so it does not pull the weights" if best.name == "mean" else "whatever the mixture"
         said.append(
-            f"{target}: no law of mixtures predicts its held-out runs ('{law.name}' {_percent(law, runs, j)}), so it has "
-            f"'{best.name}' ({_percent(best, runs, j)}): {meaning}. Use more tokens in each run, or more seeds."
+            f"{target}: no law of mixtures predicts its held-out runs ('{law.name}' {_percent(law, runs, j)}), so it "
+            f"has '{best.name}' ({_percent(best, runs, j)}): {meaning}. Use more tokens in each run, or more seeds."
         )
     others = [tried[name] for name in REGRESSORS if name in tried and _known(tried[name], runs, j)]
     regressor = min(others, key=lambda row: _error(row, runs, j), default=None)

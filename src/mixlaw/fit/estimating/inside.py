@@ -2,8 +2,8 @@
 
     L(w, N) = m(N) R(w, N) + (1 - m(N)) L_law(w, N)       m(N) = 1 within the runs' totals, 0 from a tenth beyond them
 
-R is refitted from the runs wherever it is needed. Its draws are a delete-group jackknife: it is fitted without each of g
-folds of mixtures, and member i is R + sqrt(g - 1) (R_i - mean of them), so that the members' variance is the
+R is refitted from the runs wherever it is needed. Its draws are a delete-group jackknife: it is fitted without each of
+g folds of mixtures, and member i is R + sqrt(g - 1) (R_i - mean of them), so that the members' variance is the
 jackknife's, and their mean is R. A parameter of the curve says which member a draw has; 0 is R itself.
 
 Source: the jackknife by groups: Efron and Stein 1981, Ann. Statist. 9:586-596; Shao and Wu 1989, Ann. Statist.

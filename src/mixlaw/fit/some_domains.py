@@ -1,0 +1,56 @@
+"""A fit for mixtures of some of its domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mixlaw.core.errors import FitError
+from mixlaw.fit.curve import Curve
+from mixlaw.fit.estimating.inside import equation
+from mixlaw.fit.prediction import require_domains
+from mixlaw.fit.target_fit import TargetFit
+
+if TYPE_CHECKING:
+    from mixlaw.fit.result import Fit
+
+
+def of_domains(fit: Fit, domains: Sequence[str]) -> Fit:
+    """Return the fit for mixtures of some domains: see `Fit.of_domains`."""
+    require_domains(tuple(domains), fit.domains)
+    kept = [k for k, domain in enumerate(fit.domains) if domain in set(domains)]
+    if len(kept) == len(fit.domains):
+        return fit
+    if fit.kind.law is None:
+        raise FitError(
+            "Runs with a domain that was dropped can be used by laws with an equation only.", "Fit another law."
+        )
+    names, gone = tuple(fit.domains[k] for k in kept), set(fit.domains) - set(domains)
+    targets = {name: fitted for name, fitted in fit.targets.items() if name not in gone}
+    # A run on dropped domains alone would look like the base model, which has no tokens of any.
+    left = (fit.runs.totals_R == 0) | (fit.runs.tokens_RK[:, kept] > 0).any(axis=1)
+    runs = fit.runs.take(left)
+    runs = replace(
+        runs,
+        domains=names,
+        targets=tuple(targets),
+        tokens_RK=runs.tokens_RK[:, kept],
+        losses_RJ=runs.losses_RJ[:, [j for j, name in enumerate(fit.targets) if name not in gone]],
+        counts_RJ=None,
+        unique_RK=None if runs.unique_RK is None else runs.unique_RK[:, kept],
+    )
+    return replace(fit, domains=names, targets={n: _of_domains(f, names) for n, f in targets.items()}, runs=runs)
+
+
+def _of_domains(fitted: TargetFit, domains: tuple[str, ...]) -> TargetFit:
+    """Return a target's fit for some of the domains."""
+    return replace(
+        fitted, belief=replace(fitted.belief, curves=tuple(_plain(c).of_domains(domains) for c in fitted.belief.curves))
+    )
+
+
+def _plain(curve: Curve) -> Curve:
+    """Return the curve of the law alone: a regressor in its place knows mixtures of all domains only."""
+    law, draws_SP = equation(curve.law, curve.draws_SP)
+    return replace(curve, law=law, theta_P=equation(curve.law, curve.theta_P)[1], draws_SP=draws_SP)
