@@ -30,7 +30,7 @@ FLAT = ("mean", "rectified")
 """Laws in which the mixture does not matter, the simplest first."""
 
 REGRESSORS = ("gp", "gbdt")
-"""What may take a law's place within the range of the runs: a Gaussian process, and trees where LightGBM is installed."""
+"""What may take a law's place within the range of the runs: a Gaussian process; trees where LightGBM is installed."""
 
 _DEPARTS = 2.0
 """Standard errors of the paired difference by which something must be better for one target than what most targets
