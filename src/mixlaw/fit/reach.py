@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mixlaw.core.tokens import format_tokens
@@ -37,3 +39,17 @@ def outside(totals_R: np.ndarray, runs_R: np.ndarray, what: str) -> tuple[str, .
             " so the law is extrapolated. Add a run or two of that size."
         )
     return tuple(said)
+
+
+def unfollowed(laws: Mapping[str, str], inside: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence for each target that no law follows.
+
+    Args:
+        laws: target -> name of its law.
+        inside: target -> the regressor in the law's place within the range of the runs' totals.
+    """
+    return tuple(
+        f"{target}: no law follows its loss. '{regressor}' predicts it within the range of the runs' totals, "
+        f"'{laws[target]}' beyond it."
+        for target, regressor in inside.items()
+    )

@@ -6,7 +6,7 @@ Shape letters: R runs or mixtures, K domains, J targets, S posterior draws.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 
 from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, FitError
+from mixlaw.core.frames import frame
 from mixlaw.core.lean import lean
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.runtable import RunTable
@@ -25,7 +26,7 @@ from mixlaw.fit.estimating.inside import regressor_of
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.extrapolation import distance_apart, distance_beyond, distance_outside
 from mixlaw.fit.prediction import Prediction, band, token_array
-from mixlaw.fit.reach import outside
+from mixlaw.fit.reach import outside, unfollowed
 from mixlaw.fit.size import largest_size, log_sizes_over
 from mixlaw.fit.some_domains import of_domains
 from mixlaw.fit.target_fit import TargetFit, number
@@ -61,7 +62,7 @@ class Fit(Tabular):
     domains: tuple[str, ...]
     targets: Mapping[str, TargetFit]
     runs: RunTable
-    warnings: tuple[str, ...] = field(default_factory=tuple)
+    warnings: tuple[str, ...] = ()
     choice: str = ""
     decay: float = float("inf")
     params: float = float("nan")
@@ -211,17 +212,8 @@ class Fit(Tabular):
                 belief.beyond.spread, outside_R=outside_R, apart_R=apart_R, varied=float(np.nanstd(losses_R))
             )
             columns.append(band(mean_R, parts, losses_R, lean(asked_RK), spread))
-        said = (*outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture"), *self._unfollowed)
+        said = (*outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture"), *unfollowed(self.laws, self.inside))
         return Prediction.of(columns, tuple(self.targets), interval, said)
-
-    @property
-    def _unfollowed(self) -> tuple[str, ...]:
-        """Return a sentence for each target that no law follows."""
-        return tuple(
-            f"{target}: no law follows its loss. '{regressor}' predicts it within the range of the runs' totals, "
-            f"'{self.laws[target]}' beyond it."
-            for target, regressor in self.inside.items()
-        )
 
     def _outside(self, tokens_RK: np.ndarray, beyond_R: np.ndarray | None) -> np.ndarray:
         """Return (R,) how far mixtures lie from the runs in total tokens and model size, in powers of e."""
@@ -298,6 +290,14 @@ class Fit(Tabular):
             FitError: the fit is of a regressor, for which domains without tokens still count.
         """
         return of_domains(self, domains)
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, a row per target: status, parameters (tokens in millions), noise, errors."""
+        rows = []
+        for name, fitted in self.targets.items():
+            row = {"target": name, "status": fitted.status, **fitted.parameters, "noise_nats": fitted.noise_nats}
+            rows.append(row | {"held_out_error": fitted.cv_mre, "held_out_error_of_mean": fitted.cv_mre_mean})
+        return frame(rows, "target")
 
     def summary(self) -> dict[str, Any]:
         """Return what `mixlaw fit --json` prints; a missing number is None."""

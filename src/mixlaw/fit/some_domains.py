@@ -7,10 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mixlaw.core.errors import FitError
-from mixlaw.fit.curve import Curve
-from mixlaw.fit.estimating.inside import equation
 from mixlaw.fit.prediction import require_domains
-from mixlaw.fit.target_fit import TargetFit
 
 if TYPE_CHECKING:
     from mixlaw.fit.result import Fit
@@ -40,17 +37,4 @@ def of_domains(fit: Fit, domains: Sequence[str]) -> Fit:
         counts_RJ=None,
         unique_RK=None if runs.unique_RK is None else runs.unique_RK[:, kept],
     )
-    return replace(fit, domains=names, targets={n: _of_domains(f, names) for n, f in targets.items()}, runs=runs)
-
-
-def _of_domains(fitted: TargetFit, domains: tuple[str, ...]) -> TargetFit:
-    """Return a target's fit for some of the domains."""
-    return replace(
-        fitted, belief=replace(fitted.belief, curves=tuple(_plain(c).of_domains(domains) for c in fitted.belief.curves))
-    )
-
-
-def _plain(curve: Curve) -> Curve:
-    """Return the curve of the law alone: a regressor in its place knows mixtures of all domains only."""
-    law, draws_SP = equation(curve.law, curve.draws_SP)
-    return replace(curve, law=law, theta_P=equation(curve.law, curve.theta_P)[1], draws_SP=draws_SP)
+    return replace(fit, domains=names, targets={n: f.of_domains(names) for n, f in targets.items()}, runs=runs)

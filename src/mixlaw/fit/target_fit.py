@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.information import Information
+from mixlaw.fit.estimating.inside import equation_of
 from mixlaw.fit.posterior.convergence import Convergence
 
 CHECKED = ("cv_mre", "cv_mre_mean", "cv_spearman", "cv_r2")
@@ -72,6 +73,12 @@ class TargetFit:
     def identifiable(self) -> bool:
         """Whether the runs determine the parameters."""
         return self.status != "not_identifiable"
+
+    def of_domains(self, domains: tuple[str, ...]) -> TargetFit:
+        """Return the fit for some of the domains; a regressor in a law's place, which knows mixtures of all domains
+        only, is left out."""
+        curves = tuple(equation_of(curve).of_domains(domains) for curve in self.belief.curves)
+        return replace(self, belief=replace(self.belief, curves=curves))
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the JSON form of how far the fit can be trusted; a number that does not exist is None."""

@@ -175,3 +175,9 @@ def regressor_of(law: Law) -> str:
 def equation(law: Law, theta_SP: np.ndarray) -> tuple[Law, np.ndarray]:
     """Return the law alone with its (S, P) parameters, as it is beyond the runs."""
     return (law.law, theta_SP[..., :-1]) if isinstance(law, Inside) else (law, theta_SP)
+
+
+def equation_of(curve: Curve) -> Curve:
+    """Return the curve of the law alone, as `equation`."""
+    law, draws_SP = equation(curve.law, curve.draws_SP)
+    return replace(curve, law=law, theta_P=equation(curve.law, curve.theta_P)[1], draws_SP=draws_SP)
