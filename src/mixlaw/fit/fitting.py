@@ -11,9 +11,9 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError, FitError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.apart import Part, notes_of, parts_of
 from mixlaw.fit.choosing.base_model import base_counts
-from mixlaw.fit.choosing.by_target import ByTarget, by_target
-from mixlaw.fit.choosing.choice import Choice, choose
+from mixlaw.fit.choosing.choice import Choice
 from mixlaw.fit.choosing.held_out import require_one_size
 from mixlaw.fit.choosing.repetition import counted, find_decay
 from mixlaw.fit.curve import Curve, Scatter
@@ -22,7 +22,7 @@ from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
 from mixlaw.fit.fidelity import Evidence, evidence, split
-from mixlaw.fit.judging import belief_of, each_by_its_law, judged_targets
+from mixlaw.fit.judging import belief_of, judged_targets, of_parts
 from mixlaw.fit.posterior.convergence import EFFECTIVE
 from mixlaw.fit.posterior.extrapolation import Beyond
 from mixlaw.fit.result import Fit, TargetFit
@@ -70,14 +70,17 @@ def fit_law(
     asked = _asked(law, procedure)
     runs, merged = split(runs)
     _require_losses(runs)
-    chosen, decay, fresh, notes, uses_base = ByTarget(()), float("inf"), runs, ["", ""], True
+    parts: list[Part] = []
+    decay, fresh, notes, uses_base = float("inf"), runs, ["", ""], True
     choice = Choice("transfer" if asked is None else asked.name)
     if procedure == "joint":
         first = asked or find("transfer" if set(runs.targets) <= set(runs.domains) else "pairwise")
         decay, notes[0] = find_decay(runs, first, repetition)
         fresh = counted(runs, decay)
         uses_base, notes[1] = base_counts(fresh, asked or find("pairwise"))
-        choice = choose(fresh, uses_base) if asked is None else choice
+        if asked is None:
+            parts = parts_of(fresh, uses_base, alone=merged is None)
+            choice = parts[0].choice
     kind = replace(asked or find(choice.law), uses_base=uses_base)
     if asked is None and uses_base and not kind.knows_base and (runs.totals_R == 0).any():
         notes[1] = f"Law '{kind.name}' says nothing of the base model as it is: its losses are not fitted."
@@ -90,8 +93,7 @@ def fit_law(
     elif asked is not None:
         targets = judged_targets(fresh, kind, seed, choice.checked, found)
     else:
-        chosen = by_target(fresh, choice, uses_base, alone=merged is None)
-        targets = each_by_its_law(fresh, chosen, uses_base, seed, found)
+        targets = of_parts(fresh, parts, uses_base, seed, found)
     return Fit(
         kind.name,
         procedure,
@@ -99,12 +101,12 @@ def fit_law(
         targets,
         runs,
         (
-            *chosen.warnings,
+            *(text for part in parts for text in part.chosen.warnings),
             *_warnings(targets),
             *_warnings_of_runs(runs, kind, asked is not None and uses_base),
             *found.warnings,
         ),
-        " ".join(filter(None, [choice.reason, *chosen.notes, *notes, *found.notes])),
+        " ".join(filter(None, [choice.reason, *notes_of(parts), *notes, *found.notes])),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
         uses_base,

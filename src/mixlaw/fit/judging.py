@@ -5,12 +5,14 @@ Shape letters: R runs, J targets.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mixlaw.core.errors import DataError
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.apart import Part
 from mixlaw.fit.choosing.beyond import measured
 from mixlaw.fit.choosing.by_target import ByTarget
 from mixlaw.fit.choosing.held_out import Errors, errors_of, estimator_of, held_out, of_targets
@@ -50,6 +52,23 @@ def each_by_its_law(
             fitted = _believing_both(fitted, by_law[one.alternative][target])
         targets[target] = _inside(fitted, runs, j, one.inside, chosen.rows[one.inside]) if one.inside else fitted
     return targets
+
+
+def of_parts(
+    runs: RunTable, parts: Sequence[Part], uses_base: bool, seed: int, found: Evidence
+) -> dict[str, TargetFit]:
+    """Return the targets in the order of the table, each fitted with its part by what serves it.
+
+    Args: as `each_by_its_law`; `found` is of all targets, so it says nothing where there are several parts.
+    """
+    if len(parts) == 1:
+        return each_by_its_law(runs, parts[0].chosen, uses_base, seed, found)
+    by_place = {}
+    for part in parts:
+        none = Evidence(part.runs, np.full(part.runs.losses_RJ.shape, np.nan))
+        fits = each_by_its_law(part.runs, part.chosen, uses_base, seed, none)
+        by_place |= {j: _of_table(fitted, runs, j) for j, fitted in zip(part.places, fits.values(), strict=True)}
+    return {target: by_place[j] for j, target in enumerate(runs.targets)}
 
 
 def _of_law(runs: RunTable, kind: LawKind, chosen: ByTarget, seed: int, found: Evidence) -> dict[str, TargetFit]:

@@ -36,7 +36,7 @@ _DEPARTS = 2.0
 """Standard errors of the paired difference by which something must be better for one target than what most targets
 have. Chosen on: planted tuning worlds (bench/laws/unfollowed), where one let luck decide for targets of much noise."""
 
-_EXPLAINED = 0.9
+EXPLAINED = 0.9
 """A target of whose variance its law explains so much on held-out mixtures needs no other. For speed. No data."""
 
 _FEWEST = 12
@@ -111,7 +111,7 @@ def by_target(runs: RunTable, choice: Choice, uses_base: bool = True, alone: boo
         if one.law != choice.law
     ]
     warnings: list[str] = []
-    open_ = [j for j, one in enumerate(served) if _explained(rows[one.law], runs, j) < _EXPLAINED]
+    open_ = [j for j, one in enumerate(served) if explained(rows[one.law], runs, j) < EXPLAINED]
     if open_:
         tried = _tried(runs, open_, uses_base, mixtures, set(rows))
         for j in open_:
@@ -139,7 +139,7 @@ def _own_law(runs: RunTable, j: int, everyone: Served, rows: Sequence[LawRow]) -
 
 def _best(rows: Sequence[LawRow], runs: RunTable, j: int) -> str:
     """Return the law with the smallest error on a target's largest runs; empty where none were held out."""
-    known = {row.name: _error(row, runs, j) for row in rows if _known(row, runs, j)}
+    known = {row.name: error_of(row, runs, j) for row in rows if _known(row, runs, j)}
     return min(known, key=lambda name: known[name]) if known else ""
 
 
@@ -186,7 +186,7 @@ def _without_law(
             f"has '{best.name}' ({_percent(best, runs, j)}): {meaning}. Use more tokens in each run, or more seeds."
         )
     others = [tried[name] for name in REGRESSORS if name in tried and _known(tried[name], runs, j)]
-    regressor = min(others, key=lambda row: _error(row, runs, j), default=None)
+    regressor = min(others, key=lambda row: error_of(row, runs, j), default=None)
     if regressor is None or not clearly_worse(best, regressor, runs, j, _DEPARTS):
         return served, said
     return replace(served, alternative="", inside=regressor.name), [
@@ -201,17 +201,17 @@ def _known(row: LawRow, runs: RunTable, j: int) -> bool:
     return int((np.isfinite(row.predicted_RJ[:, j]) & np.isfinite(runs.losses_RJ[:, j])).sum()) > 1
 
 
-def _error(row: LawRow, runs: RunTable, j: int) -> float:
+def error_of(row: LawRow, runs: RunTable, j: int) -> float:
     """Return a target's mean relative error."""
     losses_R = runs.losses_RJ[:, j]
     return float(np.nanmean(np.abs(row.predicted_RJ[:, j] - losses_R) / np.abs(losses_R)))
 
 
 def _percent(row: LawRow, runs: RunTable, j: int) -> str:
-    return f"{100 * _error(row, runs, j):.3g} %"
+    return f"{100 * error_of(row, runs, j):.3g} %"
 
 
-def _explained(row: LawRow, runs: RunTable, j: int) -> float:
+def explained(row: LawRow, runs: RunTable, j: int) -> float:
     """Return which part of a target's variance held-out predictions explain; 1 where there are none."""
     known = np.isfinite(row.predicted_RJ[:, j]) & np.isfinite(runs.losses_RJ[:, j])
     losses, predicted = runs.losses_RJ[known, j], row.predicted_RJ[known, j]

@@ -15,6 +15,7 @@ from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.choosing.bootstrap import bootstrap_ratios
 from mixlaw.fit.choosing.by_target import Served, by_target
 from mixlaw.fit.choosing.choice import Choice
+from mixlaw.fit.choosing.held_out import of_targets
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.estimating.inside import Inside, equation, inside_law
 from mixlaw.laws import find
@@ -84,10 +85,15 @@ def test_a_target_that_switches_is_given_to_trees_and_named(fit: Fit) -> None:
     assert any("'gbdt' predicts it within the range" in text for text in predicted.warnings)
 
 
-def test_the_others_are_as_by_their_law(fit: Fit) -> None:
-    other = fit_law(fit.runs, law=fit.laws["b"])
-    asked = fit.runs.tokens_RK[:5] * 1.1
-    np.testing.assert_allclose(fit.predict(asked).mean[:, 1], other.predict(asked).mean[:, 1], rtol=1e-9)
+def test_the_others_are_as_if_it_were_not_there(fit: Fit) -> None:
+    others = fit_law(of_targets(fit.runs, [1, 2]))
+    assert (fit.law, fit.alternative) == (others.law, others.alternative)
+    for name in ("b", "c"):
+        ours, theirs = fit.targets[name], others.targets[name]
+        for mine, other in zip(ours.belief.curves, theirs.belief.curves, strict=True):
+            np.testing.assert_array_equal(mine.draws_SP, other.draws_SP)
+        assert ours.cv_mre == theirs.cv_mre
+    assert "Fitted apart from the other targets" in fit.choice and "'a'" in fit.choice
 
 
 def test_beyond_the_runs_the_law_is_back_with_a_wider_interval(fit: Fit) -> None:
