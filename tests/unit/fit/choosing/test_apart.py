@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,13 +30,22 @@ def held(*away: float, runs: RunTable = RUNS, name: str = "transfer") -> LawRow:
     [
         ((0.9, 0.05, 0.05), (0,)),
         ((0.05, 0.9, 0.9), (1, 2)),
-        ((0.9, 0.25, 0.25), ()),  # not followed, but not far from the others
+        ((0.9, 0.1, 0.1), ()),  # not followed, but not far from the others
         ((0.3, 0.01, 0.01), ()),  # far from the others, but followed
         ((0.9, 0.9, 0.9), ()),  # nothing that a law follows
     ],
 )
 def test_what_is_set_apart(away: tuple[float, ...], apart: tuple[int, ...]) -> None:
     assert set_apart(RUNS, Choice("transfer", rows=(held(*away),))) == apart
+
+
+def test_a_low_floor_alone_sets_nothing_apart() -> None:
+    """Of losses near 0 relative errors are large; noise is in nats."""
+    low = replace(RUNS, losses_RJ=RUNS.losses_RJ - np.array([0.999 * RUNS.losses_RJ[:, 0].min(), 0, 0]))
+    nats = 0.9 * RUNS.losses_RJ[:, 0].std()
+    away = np.array([0.9, 0.2, 0.2])
+    assert nats / (low.losses_RJ[:, 0].mean()) > 2 * nats / RUNS.losses_RJ[:, 1].mean()
+    assert set_apart(low, Choice("transfer", rows=(held(*away, runs=low),))) == ()
 
 
 def test_the_better_law_says_whether_a_target_is_followed() -> None:
