@@ -1,7 +1,7 @@
 """Targets that no law follows, beside others that a law does. Writes SPLIT_unfollowed.json.
 
-    python -m bench.laws.unfollowed [--split reporting] [--worlds 3] [--skip 0] [--runs 24,48] [--regressors gbdt,gp,ridge]
-        [--out FILE]
+    python -m bench.laws.unfollowed [--split reporting] [--worlds 3] [--skip 0] [--runs 24,48]
+        [--regressors gbdt,gp,ridge] [--out FILE]
 
 K = 3 domains, planted truths of `bench.planted.worlds` with noise .004 nats; runs of Dirichlet mixtures with totals of
 .5 to 4 base mixtures, log-uniform. The first target is odd:

@@ -20,10 +20,10 @@ from mixlaw.fit.choosing.choice import Choice, choose
 from mixlaw.fit.choosing.held_out import of_targets
 
 _FAR = 10.0
-"""A target is set apart if its error, in nats, is so many times the median one of targets that a law follows. Chosen on:
-planted tuning worlds. In 36 of three sorts of domains (bench/planted) no target that follows its law has more than 2.5
-times, in 31 of bench/laws/unfollowed those with heavy tails have 3 to 8, those that switch 14 and more. Relative errors
-would not do: a low floor alone makes them ten times the others'."""
+"""A target is set apart if its error, in nats, is so many times the median one of targets that a law follows. Chosen
+on: planted tuning worlds. In 36 of three sorts of domains (bench/planted) no target that follows its law has more than
+2.5 times, in 31 of bench/laws/unfollowed those with heavy tails have 3 to 8, those that switch 14 and more. Relative
+errors would not do: a low floor alone makes them ten times the others'."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def held(*away: float, runs: RunTable = RUNS, name: str = "transfer") -> LawRow:
     [
         ((0.9, 0.05, 0.05), (0,)),
         ((0.05, 0.9, 0.9), (1, 2)),
-        ((0.9, 0.1, 0.1), ()),  # not followed, but not far from the others
+        ((0.9, 0.2, 0.2), ()),  # not followed, but not far from the others
         ((0.3, 0.01, 0.01), ()),  # far from the others, but followed
         ((0.9, 0.9, 0.9), ()),  # nothing that a law follows
     ],
