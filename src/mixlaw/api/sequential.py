@@ -18,6 +18,7 @@ from mixlaw.design.decision import Decision, decision_for, next_runs
 from mixlaw.design.knowledge import Knowledge
 from mixlaw.design.sequential import amounts, most_runs, sequential_tokens
 from mixlaw.fit import Fit
+from mixlaw.fit.estimating.inside import equation
 from mixlaw.solve import Solution
 
 if TYPE_CHECKING:
@@ -222,7 +223,8 @@ def budget_slope(fit: Fit, solution: Solution) -> float:
 
 def _decision(fit: Fit, solution: Solution, base_tokens: float, tokens_NK: np.ndarray, seed: int) -> Decision:
     """Return what is to be decided, from a fit's draws, with these mixtures to choose from."""
-    laws, draws = zip(*(part for target in fit.targets for part in fit.belief(target).drawn().parts), strict=True)
+    parts = [equation(*part) for target in fit.targets for part in fit.belief(target).drawn().parts]
+    laws, draws = zip(*parts, strict=True)
     done = [dict(zip(fit.domains, row, strict=True)) for row in fit.counted_RK * 1e6]
     return decision_for(
         Knowledge(laws, base_tokens, draws, done, noise_of_fit(fit), seed),

@@ -59,10 +59,10 @@ def fit(
         print_json(result.summary() | ({} if ratios is None else {"bootstrap": ratios}))
         return
     # Parameters of a source, t[math], are too many for a table: --json and fit.json have them.
-    names = _curve_names(result)
+    names = result.curve_parameters
     rows = []
     for name, target in result.targets.items():
-        row: list[Any] = [name, target.status, *(target.parameters[p] for p in names), target.noise_nats]
+        row: list[Any] = [name, target.status, *(target.parameters.get(p, "") for p in names), target.noise_nats]
         rows.append([*row, 100 * target.cv_mre, 100 * target.cv_mre_mean])
     table(
         f"{result.law}, {result.procedure} fit of {len(result)} runs (tokens in millions, losses in nats)",
@@ -91,11 +91,6 @@ def _decay(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def _curve_names(fit: Any) -> list[str]:
-    """Return the parameters that belong to no source."""
-    return [p.name for p in next(iter(fit.targets.values())).curve.law.parameters if not p.source]
 
 
 def laws(

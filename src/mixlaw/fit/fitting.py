@@ -11,20 +11,20 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError, FitError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.apart import Part, notes_of, parts_of
 from mixlaw.fit.choosing.base_model import base_counts
-from mixlaw.fit.choosing.beyond import measured
-from mixlaw.fit.choosing.choice import Choice, choose
-from mixlaw.fit.choosing.held_out import Errors, errors_of, estimator_of, held_out, require_one_size
+from mixlaw.fit.choosing.choice import Choice
+from mixlaw.fit.choosing.held_out import require_one_size
 from mixlaw.fit.choosing.repetition import counted, find_decay
-from mixlaw.fit.choosing.table import LawRow
-from mixlaw.fit.curve import Belief, Curve, Scatter
+from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated, trained
 from mixlaw.fit.estimating.own_curve import own_curve_rows
 from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
 from mixlaw.fit.fidelity import Evidence, evidence, split
+from mixlaw.fit.judging import belief_of, judged_targets, of_parts
 from mixlaw.fit.posterior.convergence import EFFECTIVE
-from mixlaw.fit.posterior.extrapolation import Beyond, standard_normals
+from mixlaw.fit.posterior.extrapolation import Beyond
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.fit.size import largest_size, log_sizes
 from mixlaw.fit.studies import aligned, said_of
@@ -37,9 +37,6 @@ PROCEDURES = ("joint", "own_curve", "published")
 _ALIKE = 0.7
 """Similarity (difflib) above which the name of a target may be a misspelt name of a domain. No data."""
 
-DRAWS = 200
-"""How many posterior draws are kept with a fit. No data."""
-
 
 def fit_law(
     runs: RunTable, law: Any = "auto", procedure: str = "joint", seed: int = 0, repetition: float | str = "auto"
@@ -51,6 +48,7 @@ def fit_law(
         law: a law or regressor, by name, class or instance (see `mixlaw.laws.find`), or `auto`: of `transfer` and
             `pairwise` the simplest whose error on held-out mixtures is within one standard error of the smaller one;
             with one domain, of `transfer`, `pairwise` and `rectified` the one that predicts the largest runs best.
+            Targets that follow another law, or none, get what serves them (`mixlaw.fit.choosing.by_target`).
         procedure: `joint` (all runs at once, with priors and uncertainty); for `transfer` also `own_curve` (each
             domain's own perturbation runs, without priors) and `published` (the paper's two steps).
         seed: of the posterior draws.
@@ -75,13 +73,17 @@ def fit_law(
     runs, merged = split(runs)
     _require_losses(runs)
     runs = aligned(runs, find("pairwise") if asked is None or asked.law is None else asked)
-    choice, decay, fresh, notes, uses_base = Choice("transfer"), float("inf"), runs, ["", ""], True
+    parts: list[Part] = []
+    decay, fresh, notes, uses_base = float("inf"), runs, ["", ""], True
+    choice = Choice("transfer" if asked is None else asked.name)
     if procedure == "joint":
         first = asked or find("transfer" if set(runs.targets) <= set(runs.domains) else "pairwise")
         decay, notes[0] = find_decay(runs, first, repetition)
         fresh = counted(runs, decay)
         uses_base, notes[1] = base_counts(fresh, asked or find("pairwise"))
-        choice = choose(fresh, uses_base) if asked is None else Choice(asked.name)
+        if asked is None:
+            parts = parts_of(fresh, uses_base, alone=merged is None)
+            choice = parts[0].choice
     kind = replace(asked or find(choice.law), uses_base=uses_base)
     if asked is None and uses_base and not kind.knows_base and (runs.totals_R == 0).any():
         notes[1] = f"Law '{kind.name}' says nothing of the base model as it is: its losses are not fitted."
@@ -89,21 +91,25 @@ def fit_law(
     found = Evidence(fresh, np.full(fresh.losses_RJ.shape, np.nan))
     if merged is not None and procedure == "joint":
         found = evidence(fresh, merged, kind)
-    targets = (
-        _targets(fresh, kind, seed, choice.checked, found) if procedure == "joint" else _by_curves(runs, procedure)
-    )
-    if choice.alternative is not None:
-        other = replace(find(choice.alternative.name), uses_base=uses_base)
-        others = _targets(fresh, other, seed, choice.alternative, found)
-        targets = {name: _believing_both(fitted, others[name]) for name, fitted in targets.items()}
+    if procedure != "joint":
+        targets = _by_curves(runs, procedure)
+    elif asked is not None:
+        targets = judged_targets(fresh, kind, seed, choice.checked, found)
+    else:
+        targets = of_parts(fresh, parts, uses_base, seed, found)
     return Fit(
         kind.name,
         procedure,
         runs.domains,
         targets,
         runs,
-        (*_warnings(targets), *_warnings_of_runs(runs, kind, asked is not None and uses_base), *found.warnings),
-        " ".join(filter(None, [choice.reason, *notes, *found.notes, said_of(runs)])),
+        (
+            *(text for part in parts for text in part.chosen.warnings),
+            *_warnings(targets),
+            *_warnings_of_runs(runs, kind, asked is not None and uses_base),
+            *found.warnings,
+        ),
+        " ".join(filter(None, [choice.reason, *notes_of(parts), *notes, *found.notes, said_of(runs)])),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
         uses_base,
@@ -140,65 +146,6 @@ def _require_losses(runs: RunTable) -> None:
                 "nothing shows what changes it.",
                 "Write losses with all of their digits, or delete its column.",
             )
-
-
-def _targets(runs: RunTable, kind: LawKind, seed: int, checked: LawRow | None, found: Evidence) -> dict[str, TargetFit]:
-    """Return the targets fitted to all evidence and judged by held-out runs."""
-    estimates = estimator_of(kind).fit(found.runs, seed, DRAWS)
-    checked = checked or held_out(runs, kind)
-    known_RJ = np.isfinite(found.predicted_RJ)
-    checked = replace(checked, predicted_RJ=np.where(known_RJ, found.predicted_RJ, checked.predicted_RJ))
-    if checked.note and kind.law is None:
-        raise DataError(checked.note, "Choose another law.")
-    beyond = measured(runs, kind, estimates, checked)
-    return {target: _judged(runs, j, estimates[j], checked, beyond[j]) for j, target in enumerate(runs.targets)}
-
-
-def _judged(runs: RunTable, j: int, one: Estimated, checked: LawRow, beyond: Beyond) -> TargetFit:
-    """Return a target's fit with its errors on held-out mixtures and a verdict."""
-    errors = errors_of(checked.predicted_RJ[:, j], runs.losses_RJ[:, j], runs.tokens_RK)
-    status, message = _verdict(one, errors, checked.note)
-    return TargetFit(
-        _belief(runs, j, one.curve, beyond), status, message, one.at_bound, *errors, one.information, one.convergence
-    )
-
-
-def _belief(runs: RunTable, j: int, curve: Curve, beyond: Beyond) -> Belief:
-    return Belief((curve,), standard_normals(runs.losses_RJ, j, len(curve.draws_SP)), beyond)
-
-
-def _believing_both(fitted: TargetFit, other: TargetFit) -> TargetFit:
-    """Return a target's fit whose decisions rest on another law's curve too."""
-    return replace(fitted, belief=replace(fitted.belief, curves=(fitted.curve, other.curve)))
-
-
-def _verdict(one: Estimated, errors: Errors, note: str) -> tuple[str, str]:
-    """Return status and sentence of one target's fit."""
-    target, known = one.curve.law.target, one.information
-    error, mean_error = 100 * errors.mre, 100 * errors.mre_mean
-    text = note or "Too few runs to hold some out."
-    if np.isfinite(error):
-        text = (
-            f"Held-out mixtures are predicted with an error of {error:.2g} %, and by the mean of the other runs "
-            f"with {mean_error:.2g} %."
-        )
-        if error >= mean_error:
-            return "worse_than_mean", (
-                f"{text} The runs of '{target}' have no signal that the law can use: use more tokens in each run, "
-                "or more seeds."
-            )
-    if known is not None and ((known.rank < known.parameters and not known.held) or "beta" in known.open):
-        loose = ", ".join(known.open) or "some parameters"
-        return "not_identifiable", (
-            f"The runs do not determine {loose} (rank {known.rank} of {known.parameters}). Add runs in which each "
-            f"domain and the total change independently, or choose a simpler law. {text}"
-        )
-    if known is not None and known.open:
-        text += f" The runs do not determine {', '.join(known.open)}, so the value comes from the prior."
-    if one.at_bound:
-        meaning = ": tokens of other domains do not help here, or do harm" if one.at_bound == ("k",) else ""
-        return "at_bound", f"{', '.join(one.at_bound)} ended at a bound{meaning}. {text}"
-    return "converged", text
 
 
 def _warnings(targets: dict[str, TargetFit]) -> tuple[str, ...]:
@@ -249,7 +196,7 @@ def _by_curves(runs: RunTable, procedure: str) -> dict[str, TargetFit]:
         fit = _published if procedure == "published" else TransferEstimator(informed=False).fit
         (estimated,) = fit(one)
         found[target] = TargetFit(
-            _belief(runs, j, estimated.curve, Beyond()), "not_identifiable", _BY_CURVES[procedure], estimated.at_bound
+            belief_of(runs, j, estimated.curve, Beyond()), "not_identifiable", _BY_CURVES[procedure], estimated.at_bound
         )
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mixlaw.core.tokens import format_tokens
@@ -49,4 +51,18 @@ def unlike(part: float) -> tuple[str, ...]:
     return (
         f"{100 * part:.0f} % of the recommended mixture lies outside what the runs' mixtures span, where the gains "
         "that the law expects are less certain; the regret allows for that. A run near that mixture would narrow it.",
+    )
+
+
+def unfollowed(laws: Mapping[str, str], inside: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence for each target that no law follows.
+
+    Args:
+        laws: target -> name of its law.
+        inside: target -> the regressor in the law's place within the range of the runs' totals.
+    """
+    return tuple(
+        f"{target}: no law follows its loss. '{regressor}' predicts it within the range of the runs' totals, "
+        f"'{laws[target]}' beyond it."
+        for target, regressor in inside.items()
     )

@@ -22,10 +22,11 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit import stored
 from mixlaw.fit.base_model import base_losses
 from mixlaw.fit.curve import Belief, Curve
+from mixlaw.fit.estimating.inside import regressor_of
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.extrapolation import distance_apart, distance_beyond, distance_outside
 from mixlaw.fit.prediction import Prediction, band, token_array
-from mixlaw.fit.reach import outside
+from mixlaw.fit.reach import outside, unfollowed
 from mixlaw.fit.size import largest_size, log_sizes_over
 from mixlaw.fit.some_domains import of_domains
 from mixlaw.fit.target_fit import TargetFit, number
@@ -44,7 +45,7 @@ class Fit(Tabular):
     """A law fitted to runs; see `mixlaw.fit.fit_law`.
 
     Attributes:
-        law: name of the law.
+        law: name of the law; of most targets, where `laws` says that some have another.
         procedure: `joint`, `own_curve` or `published`.
         domains: names, K of them.
         targets: target name -> its fit.
@@ -73,13 +74,12 @@ class Fit(Tabular):
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
         """Return title, columns, rows and notes, with one row per target: parameters, noise and held-out errors."""
         # A law may have a coefficient per source: too many for a table; `parameters` has them.
-        law = self._first.law
-        names = [parameter.name for parameter in law.parameters if not parameter.source]
+        names = self.curve_parameters
         columns = ["target", "status", *names, "noise, nats", "held-out error %", "mean's error %"]
         rows = []
         for name, target in self.targets.items():
             errors = (100 * float(target.cv_mre), 100 * float(target.cv_mre_mean))
-            values = (target.parameters[p] for p in names)
+            values = (target.parameters.get(p, "") for p in names)
             rows.append([name, target.status, *values, float(target.noise_nats), *errors])
         notes = [*filter(None, [self.choice]), *(f"warning: {text}" for text in self.warnings)]
         return f"{self.law}, {self.procedure} fit of {len(self)} runs; tokens in millions", columns, rows, notes
@@ -91,10 +91,28 @@ class Fit(Tabular):
     @property
     def kind(self) -> LawKind:
         """The class (or object) of the law, before it is made for domains and a target."""
-        law = self._first.law
-        return (
-            law.kind if isinstance(law, RegressorLaw) else replace(find(law), name=self.law, uses_base=self.fits_base)
-        )
+        laws = [fitted.curve.law for fitted in self.targets.values()]
+        law = next((law for law in laws if law.name == self.law and not regressor_of(law)), None)
+        if isinstance(law, RegressorLaw):
+            return law.kind
+        return replace(find(self.law if law is None else law), name=self.law, uses_base=self.fits_base)
+
+    @property
+    def laws(self) -> dict[str, str]:
+        """Target -> name of its law; by `auto` it may be another one than most targets have."""
+        return {name: fitted.curve.law.name for name, fitted in self.targets.items()}
+
+    @property
+    def inside(self) -> dict[str, str]:
+        """Target that no law follows -> the regressor in the law's place within the range of the runs' totals."""
+        found = {name: regressor_of(fitted.curve.law) for name, fitted in self.targets.items()}
+        return {name: regressor for name, regressor in found.items() if regressor}
+
+    @property
+    def curve_parameters(self) -> list[str]:
+        """Names of the parameters of any target's law that belong to the curve, not to a source."""
+        laws = [fitted.curve.law for fitted in self.targets.values()]
+        return list(dict.fromkeys(p.name for law in laws for p in law.parameters if not p.source))
 
     @property
     def alternative(self) -> str:
@@ -194,7 +212,7 @@ class Fit(Tabular):
                 belief.beyond.spread, outside_R=outside_R, apart_R=apart_R, varied=float(np.nanstd(losses_R))
             )
             columns.append(band(mean_R, parts, losses_R, lean(asked_RK), spread))
-        said = outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture")
+        said = (*outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture"), *unfollowed(self.laws, self.inside))
         return Prediction.of(columns, tuple(self.targets), interval, said)
 
     def _outside(self, tokens_RK: np.ndarray, beyond_R: np.ndarray | None) -> np.ndarray:
@@ -288,6 +306,8 @@ class Fit(Tabular):
             "procedure": self.procedure,
             "domains": list(self.domains),
             "targets": list(self.targets),
+            "laws": self.laws,
+            "inside": self.inside,
             "runs": len(self),
             "status": self.status,
             "messages": {name: fitted.message for name, fitted in self.targets.items()},

@@ -10,8 +10,10 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.repetition import counted
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.information import Information
+from mixlaw.fit.estimating.inside import inside_law, regressor_of
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.extrapolation import Beyond, standard_normals
@@ -26,6 +28,8 @@ def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]
     others = {name: fitted.belief.curves[1] for name, fitted in targets.items() if len(fitted.belief.curves) > 1}
     return {
         **{key: part for key, part in reported.items() if key != "law"},
+        "laws": {name: fitted.curve.law.name for name, fitted in targets.items()},
+        "inside": {name: regressor_of(fitted.curve.law) for name, fitted in targets.items()},
         "alternative_curves": _curves_json(others) if others else None,
         "beyond": {name: asdict(fitted.belief.beyond) for name, fitted in targets.items()},
         "run_names": list(runs.runs),
@@ -44,16 +48,17 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
         raise DataError("Not a fit file: it holds no keys.", "Write it with `mixlaw fit`.")
     try:
         kind = find(law if law is not None else value["law"])
-        runs = _runs(value)
+        runs, decay = _runs(value), float("inf") if value["repetition"] is None else float(value["repetition"])
+        fitted_runs = counted(runs, decay)
         return {
             "law": value["law"],
             "procedure": str(value["procedure"]),
             "domains": runs.domains,
-            "targets": {name: _target(value, kind, runs, j) for j, name in enumerate(runs.targets)},
+            "targets": {name: _target(value, kind, fitted_runs, j) for j, name in enumerate(runs.targets)},
             "runs": runs,
             "warnings": tuple(value["warnings"]),
             "choice": str(value["choice"]),
-            "decay": float("inf") if value["repetition"] is None else float(value["repetition"]),
+            "decay": decay,
             "params": _float(value["params"]),
             "fits_base": bool(value.get("fits_base", True)),
         }
@@ -109,8 +114,11 @@ def _runs(value: Mapping[str, Any]) -> RunTable:
 
 def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> TargetFit:
     name, diagnostics = runs.targets[j], value["diagnostics"][runs.targets[j]]
-    curves, others = [_curve(value, kind, runs, name)], value["alternative_curves"]
-    if others is not None:
+    # Files of earlier versions have one law for all targets.
+    mine, inside = (value.get(key, {}).get(name, "") for key in ("laws", "inside"))
+    kind = kind if mine in ("", value["law"]) else find(mine)
+    curves, others = [_curve(value, kind, runs, name, inside)], value["alternative_curves"]
+    if others is not None and name in others["parameters"]:
         curves.append(_curve(others, find(others["law"]), runs, name))
     information, convergence = diagnostics["information"], diagnostics["convergence"]
     return TargetFit(
@@ -130,12 +138,13 @@ def _beyond(value: Mapping[str, Any], name: str) -> Beyond:
     return Beyond(**{key: float(said[key]) for key in asdict(Beyond())})
 
 
-def _curve(value: Mapping[str, Any], kind: LawKind, runs: RunTable, name: str) -> Curve:
+def _curve(value: Mapping[str, Any], kind: LawKind, runs: RunTable, name: str, inside: str = "") -> Curve:
     power, base, span, *leaning = map(float, value["scatter"][name])  # earlier versions have no tilt
     scatter = Scatter(float(value["noise"][name]), power, base, span, *leaning)
     if kind.law is None:
         return Curve(RegressorLaw.of(kind, runs, name), np.zeros(0), np.zeros((1, 0)), scatter)
     law, parameters = kind.law(runs.domains, name), value["parameters"][name]
+    law = inside_law(law, find(inside), runs) if inside else law
     draws = {p: np.array(values, float) for p, values in value["draws"][name].items()}
     shapes = {values.shape for values in draws.values()}
     if set(draws) != set(parameters) or len(shapes) > 1 or any(len(shape) != 1 or not shape[0] for shape in shapes):

@@ -9,6 +9,7 @@ import numpy as np
 
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.information import Information
+from mixlaw.fit.estimating.inside import equation_of
 from mixlaw.fit.posterior.convergence import Convergence
 
 CHECKED = ("cv_mre", "cv_mre_mean", "cv_spearman", "cv_r2")
@@ -74,8 +75,9 @@ class TargetFit:
         return self.status != "not_identifiable"
 
     def of_domains(self, domains: tuple[str, ...]) -> TargetFit:
-        """Return the fit for some of the domains."""
-        curves = tuple(curve.of_domains(domains) for curve in self.belief.curves)
+        """Return the fit for some of the domains; a regressor in a law's place, which knows mixtures of all domains
+        only, is left out."""
+        curves = tuple(equation_of(curve).of_domains(domains) for curve in self.belief.curves)
         return replace(self, belief=replace(self.belief, curves=curves))
 
     def diagnostics(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ smallest error in an inner five-fold cross-validation. Beyond the runs' range a 
 
 Source: Liu et al., "RegMix: Data Mixture as Regression for Language Model Pre-training", 2024, arXiv 2407.01492, and
 the settings published with it.
-Differs: the settings for few runs; tokens and the total are columns too, since RegMix has one budget.
+Differs: the settings for few runs; tokens and the total are columns too, since RegMix has one budget; splits are
+passed gradually between two runs (`mixlaw.laws._gradual`), so that `solve` can follow the loss.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import MissingExtra
+from mixlaw.laws._gradual import GradualTrees
 from mixlaw.laws._shares import Features
 
 MANY_RUNS = 200
@@ -65,17 +67,19 @@ class GbdtPredictor:
         features: columns from tokens.
         booster: LightGBM's model; None where there were too few runs to split.
         mean: what is predicted then, nats.
+        trees: the model's trees, with gradual splits.
     """
 
     features: Features
     booster: Any
     mean: float
+    trees: GradualTrees | None = None
 
     def predict(self, tokens_RK: np.ndarray) -> np.ndarray:
         """Return (R,) losses, nats (see `Predictor.predict`)."""
-        if self.booster is None:
+        if self.trees is None:
             return np.full(len(tokens_RK), self.mean)
-        return np.asarray(self.booster.predict(self.features(tokens_RK), num_threads=1), dtype=np.float64)
+        return self.trees.predict(self.features(tokens_RK))
 
 
 class Gbdt:
@@ -105,10 +109,11 @@ class Gbdt:
             booster, _ = _train(
                 lightgbm, {**fixed, **_PUBLISHED}, columns, losses_R, held, _PUBLISHED_ROUNDS, callbacks=(stop,)
             )
-            return GbdtPredictor(features, booster, mean)
+            return GbdtPredictor(features, booster, mean, GradualTrees.of(booster, columns))
         settings, rounds = _chosen(lightgbm, fixed, columns, losses_R, order)
         data = lightgbm.Dataset(columns, losses_R)
-        return GbdtPredictor(features, lightgbm.train({**fixed, **settings}, data, rounds), mean)
+        booster = lightgbm.train({**fixed, **settings}, data, rounds)
+        return GbdtPredictor(features, booster, mean, GradualTrees.of(booster, columns))
 
 
 def _chosen(

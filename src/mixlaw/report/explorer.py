@@ -104,7 +104,8 @@ def explorer_data(
         _budgets(fit, solution, path),
         _mixtures(solution, domains),
     )
-    if set(laws) <= evaluated():
+    alike = {tuple(type(curve.law) for curve in fitted.belief.curves) for fitted in fit.targets.values()}
+    if set(laws) <= evaluated() and len(alike) == 1 and not fit.inside:
         how = {
             "decay": None if np.isinf(fit.decay) else fit.decay,
             "beyond": {

@@ -205,11 +205,11 @@ def parameters_table(fit: Fit) -> Table:
     """Return the parameters with 90 % intervals, noise, errors on held-out runs and the status of each target."""
     ends = intervals(fit)
     curve = next(iter(fit.targets.values())).curve
-    sources = {parameter.name for parameter in curve.law.parameters if parameter.source}
-    names = [name for name in curve.names if name not in sources]
+    sized = [name for name in curve.names if name not in {parameter.name for parameter in curve.law.parameters}]
+    names = [*fit.curve_parameters, *sized]
     rows = []
     for target, fitted in fit.targets.items():
-        row = [Cell(target), *(_parameter(fitted, name, ends[target][name]) for name in names)]
+        row = [Cell(target), *(_parameter(fitted, name, ends[target]) for name in names)]
         row += [
             Cell(significant(fitted.noise_nats, 2)),
             Cell(percent(fitted.cv_mre, 2), f"mean: {percent(fitted.cv_mre_mean, 2)}"),
@@ -222,8 +222,10 @@ def parameters_table(fit: Fit) -> Table:
     return Table(caption, [("Target", False), *numbers, ("Status", False)], rows)
 
 
-def _parameter(fitted: TargetFit, name: str, ends: tuple[float, float]) -> Cell:
-    low, high = ends
+def _parameter(fitted: TargetFit, name: str, ends: Mapping[str, tuple[float, float]]) -> Cell:
+    if name not in ends:
+        return Cell(MISSING)
+    low, high = ends[name]
     note = f"{significant(low)} to {significant(high)}" if high > low else "no interval"
     mark = " (bound)" if name in fitted.at_bound else ""
     return Cell(significant(fitted.parameters[name], 4) + mark, note)
@@ -245,8 +247,7 @@ def source_tables(fit: Fit) -> list[Table]:
         rows = []
         for target, by in names.items():
             cells = [
-                _parameter(fit.targets[target], by[d], ends[target][by[d]]) if d in by else Cell(MISSING)
-                for d in fit.domains
+                _parameter(fit.targets[target], by[d], ends[target]) if d in by else Cell(MISSING) for d in fit.domains
             ]
             rows.append([Cell(target), *cells])
         columns = [("Target", False), *_numbers(*fit.domains)]

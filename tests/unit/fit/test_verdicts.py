@@ -8,15 +8,17 @@ import pytest
 from law_runs import DOMAINS, TRANSFER, run_table
 from mixlaw.core.errors import ConfigError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit import fit_law, fitting
-from mixlaw.fit.choosing import choice
+from mixlaw.fit import fit_law, judging
+from mixlaw.fit.choosing import by_target, choice
 from mixlaw.fit.choosing.held_out import Errors
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.information import Information
-from mixlaw.fit.fitting import _verdict, _warnings
+from mixlaw.fit.fitting import _warnings
+from mixlaw.fit.judging import _verdict
 from mixlaw.fit.target_fit import TargetFit
+from mixlaw.laws import LawKind
 from mixlaw.laws.transfer import Transfer, transfer_losses
 
 CURVE = Curve(Transfer(("a", "b"), "a"), np.ones(5), np.ones((2, 5)), Scatter(0.01))
@@ -132,7 +134,15 @@ def test_what_the_choice_has_held_out_is_not_held_out_again(monkeypatch: pytest.
         name: LawRow(name, runs.losses_RJ * (1 + away), away) for name, away in (("transfer", 0.01), ("pairwise", 0.02))
     }
     monkeypatch.setattr(choice, "held_out", lambda runs, law: rows[law.name])
-    monkeypatch.setattr(fitting, "held_out", None)
+    asked: list[str] = []
+
+    def none(runs: RunTable, law: LawKind) -> LawRow:
+        asked.append(law.name)
+        return LawRow(law.name, np.full(runs.losses_RJ.shape, np.nan))
+
+    monkeypatch.setattr(by_target, "held_out", none)
+    monkeypatch.setattr(judging, "held_out", None)
     fit = fit_law(runs)
     assert fit.law == "transfer"
+    assert not set(asked) & set(rows)
     assert [target.cv_mre for target in fit.targets.values()] == pytest.approx([0.01] * 3)

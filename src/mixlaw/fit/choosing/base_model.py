@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.choosing.held_out import errors_by_run
+from mixlaw.fit.choosing.held_out import errors_by_run, of_targets
 from mixlaw.laws import LawKind
 
 _HARMS = 1.0
@@ -34,7 +34,7 @@ def base_counts(runs: RunTable, law: LawKind) -> tuple[bool, str]:
     if not law.knows_base or not (runs.totals_R == 0).any():
         return True, ""
     some = sorted({round(j) for j in np.linspace(0, len(runs.targets) - 1, min(len(runs.targets), _DECIDING))})
-    few = replace(runs, targets=tuple(runs.targets[j] for j in some), losses_RJ=runs.losses_RJ[:, some], counts_RJ=None)
+    few = of_targets(runs, some)
     with_R, without_R = (errors_by_run(few, kind) for kind in (law, replace(law, uses_base=False)))
     gain_R = without_R - with_R
     known = np.isfinite(gain_R)

@@ -19,13 +19,14 @@ import numpy as np
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.lean import lean
 from mixlaw.core.seeds import generator
-from mixlaw.fit.choosing.held_out import estimator_of
+from mixlaw.fit.choosing.held_out import estimator_of, of_targets
 from mixlaw.fit.estimating.estimator import Estimator
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.result import Fit
 from mixlaw.fit.size import log_sizes
 from mixlaw.fit.units import MILLION
+from mixlaw.laws import find
 from mixlaw.laws.pairwise import Pairwise
 
 
@@ -44,7 +45,8 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
             samples.
     """
     curves = [fitted.curve for fitted in fit.targets.values()]
-    if isinstance(curves[0].law, RegressorLaw) or fit.procedure != "joint" or log_sizes(fit.runs) is not None:
+    regressors = fit.inside or isinstance(curves[0].law, RegressorLaw)
+    if regressors or fit.procedure != "joint" or log_sizes(fit.runs) is not None:
         raise ConfigError(
             "A bootstrap checks the posterior of a law's joint fit to runs of one model size; this fit has none.",
             "Leave out the check.",
@@ -56,23 +58,30 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
     asked_RK = runs_RK if tokens_RK is None else tokens_RK / MILLION
     middle_RJ = np.column_stack([curve.losses(runs_RK) for curve in curves])
     spread_RJ = np.column_stack([curve.scatter.at(middle_RJ[:, j], lean(runs_RK)) for j, curve in enumerate(curves)])
-    estimator, rng = _estimator(fit), generator("bootstrap", seed)
+    laws, rng = fit.laws, generator("bootstrap", seed)
+    estimators = {name: _estimator(fit, name) for name in laws.values()}
     predicted = np.empty((samples, len(asked_RK), len(curves)))
     for b in range(samples):
         losses_RJ = middle_RJ + spread_RJ * rng.standard_normal(middle_RJ.shape)
         losses_RJ = np.where(np.isfinite(runs.losses_RJ), losses_RJ, np.nan)
         drawn = replace(runs, tokens_RK=runs_RK * MILLION, losses_RJ=losses_RJ)
-        for j, one in enumerate(estimator.fit(drawn, 0, 0)):
-            predicted[b, :, j] = one.curve.losses(asked_RK)
+        for name, estimator in estimators.items():
+            some = [j for j, target in enumerate(fit.targets) if laws[target] == name]
+            # A chosen law of few targets may not know the others.
+            shared = drawn if name == fit.law else of_targets(drawn, some)
+            for one in estimator.fit(shared, 0, 0):
+                j = runs.targets.index(one.curve.law.target)
+                if j in some:
+                    predicted[b, :, j] = one.curve.losses(asked_RK)
     posterior_J = np.array(
         [np.sqrt(curve.law.predict(curve.draws_SP, asked_RK).var(axis=0).mean()) for curve in curves]
     )
     return np.sqrt(predicted.var(axis=0, ddof=1).mean(axis=0)) / np.maximum(posterior_J, 1e-300)
 
 
-def _estimator(fit: Fit) -> Estimator:
-    """Return the law's estimator; interference is as the fit has it, since a switch would be a different law."""
-    kind = fit.kind
+def _estimator(fit: Fit, name: str) -> Estimator:
+    """Return a law's estimator; interference is as the fit has it, since a switch would be a different law."""
+    kind = fit.kind if name == fit.law else replace(find(name), uses_base=fit.fits_base)
     if kind.law is not Pairwise:
         return estimator_of(kind)
     laws = [(fitted.curve.law, fitted.curve.theta_P) for fitted in fit.targets.values()]

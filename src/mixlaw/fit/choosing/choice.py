@@ -29,7 +29,7 @@ _LARGEST, _KEPT = 2, 4
 """With one domain: how many of the largest sizes are held out, and how many others are needed. Chosen on: the tuning
 half of the fine-tuning curves, where two chose better than three, four or all of these together."""
 
-_MORE_TO_CHOOSE = 5
+MORE_TO_CHOOSE = 5
 """Laws are tested on held-out mixtures only if there are this many more different mixtures than domains: the
 parameters of one curve of `pairwise`, and one mixture to hold out. No data."""
 
@@ -47,12 +47,16 @@ class Choice:
         reason: a sentence; empty where the law was the user's wish.
         checked: its figures on held-out mixtures, where they are known already.
         alternative: the figures of the law that held-out mixtures do not tell from it, or None.
+        rows: the figures of all laws on held-out mixtures, where they were asked for.
+        largest: the same on the largest runs, with one domain.
     """
 
     law: str
     reason: str = ""
     checked: LawRow | None = None
     alternative: LawRow | None = None
+    rows: tuple[LawRow, ...] = ()
+    largest: tuple[LawRow, ...] = ()
 
 
 def choose(runs: RunTable, uses_base: bool = True) -> Choice:
@@ -73,7 +77,7 @@ def choose(runs: RunTable, uses_base: bool = True) -> Choice:
         return _for_one_domain(runs, uses_base)
     if not set(runs.targets) <= set(runs.domains):
         return Choice("pairwise", "Law 'pairwise' was chosen, because some targets are not domains.")
-    few = len(np.unique(runs.tokens_RK, axis=0)) < K + _MORE_TO_CHOOSE
+    few = len(np.unique(runs.tokens_RK, axis=0)) < K + MORE_TO_CHOOSE
     if not few:
         # Priors would hide from `pairwise` what the runs cannot tell; the user should know.
         require_identifiable(trained(runs))
@@ -81,13 +85,13 @@ def choose(runs: RunTable, uses_base: bool = True) -> Choice:
     usable = [row for row in rows if np.isfinite(row.mre)]
     if few or not usable:
         reason = "Law 'transfer' was chosen, because there are too few different mixtures to hold some out."
-        return Choice("transfer", reason if few else "", transfer, pairwise if len(usable) == 2 else None)
+        return Choice("transfer", reason if few else "", transfer, pairwise if len(usable) == 2 else None, tuple(rows))
     name, reason = simplest_good(rows, runs)
     chosen, other = (transfer, pairwise) if name == "transfer" else (pairwise, transfer)
     if len(usable) < 2 or told_apart(chosen, other, runs):
-        return Choice(name, reason, chosen)
+        return Choice(name, reason, chosen, rows=tuple(rows))
     reason += f" Held-out mixtures cannot tell it from '{other.name}', so decisions average both."
-    return Choice(name, reason, chosen, other)
+    return Choice(name, reason, chosen, other, tuple(rows))
 
 
 def _kind(name: str, uses_base: bool) -> LawKind:
@@ -111,7 +115,9 @@ def _for_one_domain(runs: RunTable, uses_base: bool) -> Choice:
     best = min(usable, key=lambda row: row.mre)
     figures = ", ".join(f"{row.name} {100 * row.mre:.3g} %" for row in usable)
     return Choice(
-        best.name, f"Law '{best.name}' has the smallest error on the {_LARGEST} largest sizes, held out ({figures})."
+        best.name,
+        f"Law '{best.name}' has the smallest error on the {_LARGEST} largest sizes, held out ({figures}).",
+        largest=tuple(rows),
     )
 
 
@@ -120,7 +126,7 @@ def simplest_good(rows: Sequence[LawRow], runs: RunTable) -> tuple[str, str]:
     usable = [row for row in rows if np.isfinite(row.mre)]
     best = min(usable, key=lambda row: row.mre)
     figures = ", ".join(f"{row.name} {100 * row.mre:.3g} %" for row in usable)
-    row = next(row for row in usable if row is best or not _clearly_worse(row, best, runs))
+    row = next(row for row in usable if row is best or not clearly_worse(row, best, runs))
     if row is best:
         return row.name, f"Law '{row.name}' has the smallest error on held-out mixtures ({figures})."
     return row.name, (
@@ -131,12 +137,24 @@ def simplest_good(rows: Sequence[LawRow], runs: RunTable) -> tuple[str, str]:
 
 def told_apart(row: LawRow, other: LawRow, runs: RunTable) -> bool:
     """Return whether one of two laws is better on held-out mixtures, by more than one standard error."""
-    return _clearly_worse(row, other, runs) or _clearly_worse(other, row, runs)
+    return clearly_worse(row, other, runs) or clearly_worse(other, row, runs)
 
 
-def _clearly_worse(row: LawRow, other: LawRow, runs: RunTable) -> bool:
-    """Return whether a law's relative error on held-out runs is larger than another's by more than a standard error."""
-    each_RJ = np.abs(row.predicted_RJ - runs.losses_RJ) - np.abs(other.predicted_RJ - runs.losses_RJ)
+def clearly_worse(
+    row: LawRow, other: LawRow, runs: RunTable, j: int | None = None, errors: float = _TOLD_APART
+) -> bool:
+    """Return whether a law's relative error on held-out runs is larger than another's by so many standard errors.
+
+    Args:
+        row: the law.
+        other: the other.
+        runs: that were held out.
+        j: of one target; None: of all, means over them.
+        errors: standard errors of the paired differences.
+    """
+    columns = slice(None) if j is None else [j]
+    losses_RJ = runs.losses_RJ[:, columns]
+    each_RJ = np.abs(row.predicted_RJ[:, columns] - losses_RJ) - np.abs(other.predicted_RJ[:, columns] - losses_RJ)
     known = np.isfinite(each_RJ).any(axis=1)
-    each_R = np.nanmean(each_RJ[known] / np.abs(runs.losses_RJ[known]), axis=1)
-    return not each_R.mean() <= _TOLD_APART * each_R.std(ddof=1) / np.sqrt(len(each_R))
+    each_R = np.nanmean(each_RJ[known] / np.abs(losses_RJ[known]), axis=1)
+    return not each_R.mean() <= errors * each_R.std(ddof=1) / np.sqrt(len(each_R))

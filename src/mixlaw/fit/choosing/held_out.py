@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,6 +113,12 @@ def folds(runs: RunTable) -> list[np.ndarray]:
     rank[some] = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[mixtures]
     count = min(_FOLDS, int(mixtures.max()) + 1)
     return [some & (rank % count == fold) for fold in range(count)] if count > 1 else []
+
+
+def of_targets(runs: RunTable, columns: Sequence[int]) -> RunTable:
+    """Return the table with some of its targets only, by their places."""
+    targets = tuple(runs.targets[j] for j in columns)
+    return replace(runs, targets=targets, losses_RJ=runs.losses_RJ[:, list(columns)], counts_RJ=None)
 
 
 def largest(runs: RunTable, sizes: int, least: int) -> np.ndarray | None:

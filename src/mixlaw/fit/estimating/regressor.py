@@ -6,7 +6,8 @@ again on first use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +23,9 @@ from mixlaw.laws.base import Parameter, Predictor
 _FOLDS = 5
 """Number of parts of the runs, each held out once, to measure how far runs lie from a regressor's prediction. Usual.
 No data."""
+
+_HELD, _NORMAL_HELD = 0.9, 1.645
+"""Share of runs that intervals hold, and the normal quantile of it. Usual. No data."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class RegressorEstimator:
             require_different(runs, target, self.kind.name)
             law = RegressorLaw.of(self.kind, runs, target)
             none = np.zeros(0)
-            found.append(Estimated(Curve(law, none, none[None], _scatter(law))))
+            found.append(Estimated(Curve(law, none, none[None], scatter_of(law))))
         return found
 
     def held_out(self, runs: RunTable, folds: list[np.ndarray]) -> np.ndarray:
@@ -118,14 +122,22 @@ class RegressorEstimator:
         return predicted
 
 
-def _scatter(law: RegressorLaw) -> Scatter:
-    """Return the spread of held-out runs around the predictor: five folds of whole mixtures."""
+def of_folds(law: RegressorLaw) -> Iterator[tuple[np.ndarray, RegressorLaw]]:
+    """Yield the masks (R,) of five folds of whole mixtures, and the regressor of the other runs."""
     mixtures = np.unique(law.tokens_RK, axis=0, return_inverse=True)[1].ravel()
     folds = min(_FOLDS, int(mixtures.max()) + 1)
-    residuals = np.zeros(len(law.losses_R))
     for fold in range(folds):
-        held = mixtures % folds == fold
-        if held.any() and not held.all():
-            rest = RegressorLaw(law.kind, law.domains, law.target, law.tokens_RK[~held], law.losses_R[~held])
-            residuals[held] = law.losses_R[held] - rest.predictor.predict(law.tokens_RK[held])
-    return Scatter(float(np.sqrt(np.mean(residuals**2))) + 1e-12)
+        held_R = mixtures % folds == fold
+        if held_R.any() and not held_R.all():
+            yield held_R, replace(law, tokens_RK=law.tokens_RK[~held_R], losses_R=law.losses_R[~held_R])
+
+
+def scatter_of(law: RegressorLaw) -> Scatter:
+    """Return the spread of held-out runs around the predictor: the normal one with as many within 90 %.
+
+    Where single runs lie far off, their root mean square would be an interval that holds nearly all.
+    """
+    away_R = np.zeros(len(law.losses_R))
+    for held_R, rest in of_folds(law):
+        away_R[held_R] = law.losses_R[held_R] - rest.predictor.predict(law.tokens_RK[held_R])
+    return Scatter(float(np.quantile(np.abs(away_R), _HELD)) / _NORMAL_HELD + 1e-12)

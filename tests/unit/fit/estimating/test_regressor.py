@@ -48,7 +48,9 @@ def test_the_scatter_is_that_of_runs_whose_mixture_was_held_out(R: int, copies: 
     mixtures = np.unique(runs.tokens_RK, axis=0, return_inverse=True)[1].ravel() % folds
     losses = runs.losses_RJ[:, 1]
     residuals = [losses[mixtures == f] - losses[mixtures != f].mean() for f in range(folds)]
-    assert found.curve.scatter.sd_nats == pytest.approx(np.sqrt(np.mean(np.concatenate(residuals) ** 2)))
+    # The normal distribution with as many within its 90 %: single runs far off do not widen all intervals.
+    within = np.quantile(np.abs(np.concatenate(residuals)), 0.9)
+    assert found.curve.scatter.sd_nats == pytest.approx(within / 1.645)
 
 
 def test_runs_without_a_loss_are_left_out_and_predicted() -> None:
