@@ -29,6 +29,7 @@ def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTa
     gone = sorted({name for r in records for name, n in r.tokens.items() if n > 0} - set(domains))
     table = RunTable.from_records(records, [*domains, *gone], targets)
     found = [stored_metrics(study.run_folder(record.spec)) for record in records]
+    found += [{}] * (len(table) - len(found))  # points along the runs have no model to be measured
     names = sorted({name for metrics in found for name in metrics})
     return replace(table, metrics={name: np.array([m.get(name, math.nan) for m in found]) for name in names})
 

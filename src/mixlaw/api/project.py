@@ -14,6 +14,7 @@ from mixlaw.api.collection import census_of, check_values, left_out, with_domain
 from mixlaw.api.costs import final_settings, is_limited, prices_of, require_within, said_of_final, spending_of
 from mixlaw.api.facts import records_table
 from mixlaw.api.merged import with_merges
+from mixlaw.api.points import points_of
 from mixlaw.api.possible import require_possible
 from mixlaw.config import Config, load_config
 from mixlaw.core.cost import Prices
@@ -274,12 +275,13 @@ class Project:
         config, pools = self.config, {}
         if config.plan.match_epochs:
             pools = matched_pools(tokens, self.available_tokens, config.budget_tokens, config.solve.max_epochs)
-        return RunSpec(name, tokens, seed, self.trainer_config.inputs, pools=pools)
+        points = points_of(self, tokens)
+        return RunSpec(name, tokens, seed, self.trainer_config.inputs, pools=pools, points=points)
 
     @cached_property
     def kept(self) -> list[RunRecord]:
         """The finished runs that can be fitted with those of this configuration."""
-        return comparable(self.study.all_records(), self.trainer_config.inputs)
+        return comparable(self.study.all_records(), self.trainer_config.inputs, bool(self.config.plan.points))
 
     @cached_property
     def designed(self) -> tuple[list[PlannedRun], list[str]]:

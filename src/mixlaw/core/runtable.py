@@ -6,7 +6,8 @@ CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` an
 `unique:<domain>`, `params`, `checkpoint_of`, `fidelity` and `metric:<name>`. Any program can write it. An empty loss
 cell means "not measured"; a run of zero tokens is the base model as it was, before any training. Rows with one and the
 same `checkpoint_of` are checkpoints along one training run. `fidelity` says what a row is: `true` (or empty), a run
-that was trained, or `merged`, models of one domain each averaged by the row's shares of tokens and only evaluated.
+that was trained; `point`, a checkpoint whose training was brought to an end as that of a run is; or `merged`, models of
+one domain each averaged by the row's shares of tokens and only evaluated.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ import numpy as np
 
 from mixlaw.core.csv_cells import csv_cell, csv_columns
 from mixlaw.core.errors import DataError
-from mixlaw.core.fidelity import MERGED, TRUE, fidelities, is_missing, run_of_each
+from mixlaw.core.fidelity import MERGED, POINT, TRUE, fidelities, is_missing, run_of_each
 from mixlaw.core.files import write_text
 from mixlaw.core.frames import frame
 from mixlaw.core.notebook import Tabular, shares
-from mixlaw.core.run import RunRecord
+from mixlaw.core.run import Counted, RunRecord
 from mixlaw.core.tokens import format_tokens
 
 _PREFIXES = ("tokens", "loss", "count", "unique", "metric")
@@ -52,7 +53,7 @@ class RunTable(Tabular):
         metrics: name -> (R,) array; NaN where not measured.
         checkpoint_of: R names of the training runs that rows are checkpoints of; empty if every row is a run of its
             own.
-        fidelity: R times `true` or `merged`; empty where all rows are runs that were trained.
+        fidelity: R times `true`, `point` or `merged`; empty where all rows are `true`.
         worth_RJ: how much a loss weighs against that of a run, 0 to 1; None where all weigh the same. Not in files.
         merged_RJ: what a merged model's loss was before it was calibrated, NaN for runs; None without. Not in files.
     """
@@ -86,7 +87,9 @@ class RunTable(Tabular):
     @property
     def _title(self) -> str:
         low, high = (format_tokens(float(x)) for x in (self.totals_R.min(), self.totals_R.max()))
-        return f"{len(self)} runs of {low} to {high} tokens; domains {', '.join(self.domains)}"
+        along = int(self.point_R.sum())
+        points = f", {along} points along them," if along else ""
+        return f"{len(self) - along} runs{points} of {low} to {high} tokens; domains {', '.join(self.domains)}"
 
     def table(self) -> tuple[str, list[str], list[list[Any]]]:
         """Return title, columns and rows, with one row per run."""
@@ -106,6 +109,11 @@ class RunTable(Tabular):
     def merged_R(self) -> np.ndarray:
         """Which rows are merged models."""
         return np.array([kind == MERGED for kind in self.fidelity] or [False] * len(self), bool)
+
+    @property
+    def point_R(self) -> np.ndarray:
+        """Which rows are points along runs, short of their ends."""
+        return np.array([kind == POINT for kind in self.fidelity] or [False] * len(self), bool)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> RunTable:
         """Return the table of the given rows (indices or a boolean mask), in that order."""
@@ -133,26 +141,36 @@ class RunTable(Tabular):
 
     @staticmethod
     def from_records(records: Iterable[RunRecord], domains: Sequence[str], targets: Sequence[str]) -> RunTable:
-        """Return the table of completed runs, in the order given; a target that a run lacks is not measured."""
-        records = list(records)
-        missing = float("nan")
+        """Return the table of completed runs, in the order given, then of the points along them.
+
+        A target that a run lacks is not measured.
+        """
+        records, missing = list(records), float("nan")
+        every: list[tuple[str, str, RunRecord, RunRecord | Counted]] = [
+            (r.spec.name, MERGED if r.spec.merge is not None else TRUE, r, r) for r in records
+        ]
+        for r in records:
+            shares = r.spec.points[: len(r.points)]
+            every += [
+                (f"{r.spec.name}@{share:.4g}", POINT, r, point) for share, point in zip(shares, r.points, strict=True)
+            ]
+        kinds, rows = tuple(kind for _, kind, _, _ in every), [row for *_, row in every]
+
+        def block(names: Sequence[str], cell: Callable[[RunRecord | Counted, str], float]) -> np.ndarray:
+            return np.array([[cell(row, name) for name in names] for row in rows], float).reshape(-1, len(names))
+
         return RunTable(
-            tuple(record.spec.name for record in records),
+            tuple(name for name, *_ in every),
             tuple(domains),
             tuple(targets),
-            np.array([[r.tokens.get(d, 0) for d in domains] for r in records], float).reshape(-1, len(domains)),
-            np.array(
-                [[r.losses[t].loss_nats if t in r.losses else missing for t in targets] for r in records], float
-            ).reshape(-1, len(targets)),
-            tuple(str(record.spec.seed) for record in records),
-            np.array([[r.losses[t].count if t in r.losses else 0 for t in targets] for r in records], float).reshape(
-                -1, len(targets)
-            ),
-            np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(-1, len(domains)),
-            np.array([r.parameters for r in records], float),
-            fidelity=tuple(MERGED if r.spec.merge is not None else TRUE for r in records)
-            if any(r.spec.merge is not None for r in records)
-            else (),
+            block(domains, lambda row, name: row.tokens.get(name, 0)),
+            block(targets, lambda row, name: row.losses[name].loss_nats if name in row.losses else missing),
+            tuple(str(of.spec.seed) for _, _, of, _ in every),
+            block(targets, lambda row, name: row.losses[name].count if name in row.losses else 0),
+            block(domains, lambda row, name: row.unique_tokens.get(name, 0)),
+            np.array([of.parameters for _, _, of, _ in every], float),
+            checkpoint_of=tuple(of.spec.name for _, _, of, _ in every) if POINT in kinds else (),
+            fidelity=kinds if set(kinds) - {TRUE} else (),
         )
 
     def to_rows(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ Shape letters: R runs, S draws, K domains.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,6 +68,7 @@ class Spending:
         noise_nats: standard deviation of a measured loss.
         first_part: of the limit, the most that the first batch takes; 1 where no further one can be chosen.
         given: whether the user set the limit; otherwise it may be passed where the budget is small.
+        points: shares of a run after which it is evaluated on its way.
     """
 
     most_tokens: float
@@ -76,10 +77,20 @@ class Spending:
     noise_nats: float = NOISE_NATS
     first_part: float = FIRST_PART
     given: bool = False
+    points: tuple[float, ...] = ()
 
     def cost(self, mixtures: Runs) -> float:
         """Return what runs cost together, in training tokens."""
-        return sum(sum(run.values()) + self.evaluation_tokens for run in mixtures)
+        return sum(sum(run.values()) + self.evaluations(sum(run.values())) for run in mixtures)
+
+    def evaluations(self, tokens: float) -> float:
+        """Return what the evaluations of a run of so many tokens cost, in training tokens."""
+        return self.evaluation_tokens * (1 + len(points_along(self.points, tokens)))
+
+
+def points_along(shares: Sequence[float], tokens: float) -> tuple[float, ...]:
+    """Return those shares at which a run of so many tokens has trained on as many as a run should at least."""
+    return tuple(share for share in shares if share * tokens >= LEAST_RUN_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -131,9 +142,11 @@ class Planner:
 
     def sized(self, runs: int, cost_tokens: float) -> int:
         """Return the tokens a domain in the middle with which so many runs cost this much; 0 where there are none."""
-        tokens = cost_tokens - runs * self.spending.evaluation_tokens
+        spending, tokens = self.spending, cost_tokens - runs * self.spending.evaluation_tokens
         if tokens < 0.999 * runs * LEAST_RUN_TOKENS:
             return 0
+        # Evaluations on the way of runs that have room for them.
+        tokens -= runs * (spending.evaluations(tokens / runs) - spending.evaluation_tokens)
         base = tokens / runs / len(self.domains)
         for _ in range(8):  # what the data lack is made up for by the others, as far as they go
             spent = total_tokens(self.mixtures(runs, base))

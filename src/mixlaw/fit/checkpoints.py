@@ -11,6 +11,9 @@ shock is theirs together. The law is of runs that have ended; a checkpoint at a 
 further from it, the more so the earlier it is. Checkpoints of one run share that run's shock too, so many of them say
 less of the mixture than as many runs (`repeats`).
 
+A point along a run (`fidelity: point`) is a checkpoint whose training was brought to an end as that of a run is. It lies
+no further from the law than a run does, but for what all points at one share of their runs have in common.
+
 Shape letters: R runs, B batches.
 """
 
@@ -64,6 +67,8 @@ class Batches:
         have enough mixtures."""
         if not has_checkpoints(runs):
             return Batches._levels(runs)
+        if runs.point_R.any():
+            return Batches._points(runs)
         totals_R = np.maximum(runs.totals_R, 1.0)
         last = {name: totals_R[rows].max() for name, rows in rows_by_run(runs).items()}
         ages_R = np.array([last[name] for name in runs.checkpoint_of]) / totals_R
@@ -71,6 +76,14 @@ class Batches:
         member_RB = member_RB[:, member_RB.any(axis=0)]
         early_B = np.array([np.median(ages_R[rows > 0]) for rows in member_RB.T]) ** EARLY
         return Batches(member_RB, early_B)
+
+    @staticmethod
+    def _points(runs: RunTable) -> Batches:
+        # By their share of the run, of which runs of all totals have the same; runs that ended have no shock.
+        shares_R = share_of_run(runs)
+        shares = np.unique(shares_R[runs.point_R])
+        member_RB = ((shares_R[:, None] == shares) & runs.point_R[:, None]).astype(float)
+        return Batches(member_RB, np.ones(len(shares)), checkpoints=False)
 
     @staticmethod
     def _levels(runs: RunTable) -> Batches | None:
@@ -123,6 +136,15 @@ def rows_by_run(runs: RunTable) -> dict[str, np.ndarray]:
     for row, name in enumerate(runs.checkpoint_of):
         found.setdefault(name, []).append(row)
     return {name: np.array(rows) for name, rows in found.items()}
+
+
+def share_of_run(runs: RunTable) -> np.ndarray:
+    """Return (R,) tokens of each row over those of its run's last row, to the nearest twentieth but above 0."""
+    totals_R = np.maximum(runs.totals_R, 1.0)
+    shares_R = np.ones(len(runs))
+    for rows in rows_by_run(runs).values():
+        shares_R[rows] = totals_R[rows] / totals_R[rows].max()
+    return np.maximum(np.round(shares_R / _SAME), 1.0) * _SAME
 
 
 def repeats(residuals_R: np.ndarray, groups_R: np.ndarray | None) -> np.ndarray:

@@ -32,6 +32,7 @@ def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]
         "tokens": runs.tokens_RK.tolist(),
         "unique": None if runs.unique_RK is None else runs.unique_RK.tolist(),
         "checkpoint_of": list(runs.checkpoint_of) or None,
+        "fidelity": list(runs.fidelity) or None,
         "run_params": None if runs.params_R is None else [number(x) for x in runs.params_R],
         "losses": [[number(x) for x in row] for row in runs.losses_RJ],
     }
@@ -95,7 +96,11 @@ def _runs(value: Mapping[str, Any]) -> RunTable:
     of = tuple(map(str, value.get("checkpoint_of") or ()))
     if of and len(of) != R:
         raise ValueError(f"checkpoint_of is not of {R} runs")
-    return RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params, checkpoint_of=of)
+    kinds = tuple(map(str, value.get("fidelity") or ()))
+    if kinds and len(kinds) != R:
+        raise ValueError(f"fidelity is not of {R} runs")
+    parts = {"unique_RK": unique, "params_R": params, "checkpoint_of": of, "fidelity": kinds}
+    return RunTable(names, domains, targets, tokens, losses, **parts)
 
 
 def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> TargetFit:

@@ -64,7 +64,7 @@ def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: Tr
         chosen = sample_rows(domain, wanted, spec.seed, name, pool=spec.pools.get(name))
         rows[name] = chosen
         tokens[name] = epochs * int(domain.row_tokens[chosen].sum())
-        supervised[name] = epochs * int(_predicted_tokens(domain)[chosen].sum())
+        supervised[name] = epochs * int(predicted_tokens(domain)[chosen].sum())
         unique[name] = int(domain.row_tokens[np.unique(chosen)].sum())
     if not rows and not spec.untrained:
         raise DataError(f"Run '{spec.name}' has no tokens of any domain.", "Plan runs with at least one token.")
@@ -86,8 +86,8 @@ def training_order(spec: RunSpec, sample: Sample, epoch: int) -> list[tuple[str,
     return [entry[1:] for entry in sorted(entries, key=lambda entry: entry[:2])]
 
 
-def _predicted_tokens(rows: TokenRows) -> np.ndarray:
-    """Supervised tokens of each row, without a row's first token, which nothing predicts."""
+def predicted_tokens(rows: TokenRows) -> np.ndarray:
+    """Return the supervised tokens of each row, without a row's first token, which nothing predicts."""
     supervised = np.asarray(rows.supervised, np.int64).copy()
     starts = np.asarray(rows.offsets[:-1])
     supervised[starts[np.asarray(rows.row_tokens) > 0]] = 0

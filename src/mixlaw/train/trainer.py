@@ -46,6 +46,7 @@ class Trainer(ABC):
         extra: mixlaw's extra that brings them; empty for a trainer outside mixlaw.
         reads_text: whether it needs the conversations as text, too, not only as tokens (`mixlaw.data.texts`).
         merges: whether it trains experts and evaluates their merges (`mixlaw.train.merging`).
+        points: whether it evaluates runs along their way, too (`mixlaw.train.points`).
         working_directory: `used` where it starts programs or reads files in `folder`, `needed` where it cannot do
             without that folder on every machine, `unused` where it has no use for one. The key
             `train.working_directory` chooses the folder; without it, it is that of mix.yaml.
@@ -71,6 +72,7 @@ class Trainer(ABC):
     extra: ClassVar[str] = ""
     reads_text: ClassVar[bool] = False
     merges: ClassVar[bool] = False
+    points: ClassVar[bool] = False
     working_directory: ClassVar[Literal["unused", "used", "needed"]] = "used"
     base_model: ClassVar[Literal["measured", "asked", "no"]] = "no"
 
