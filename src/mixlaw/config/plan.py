@@ -51,6 +51,7 @@ class PlanNode(Node):
     With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
     With `base_model` the model is evaluated once as it is, a run of no tokens; `auto`: where the trainer can.
     `points` are shares of its steps after which a run is evaluated on its way (`mixlaw.train.points`).
+    With `probe` a few steps are timed before the first run, to say how long all will take (`mixlaw.study.probe`).
     `merges` and what belongs to them: see `mixlaw.design.merges`.
     """
 
@@ -68,6 +69,7 @@ class PlanNode(Node):
     match_epochs: bool = True
     base_model: bool | Literal["auto"] = "auto"
     points: Annotated[list[float], AfterValidator(_apart)] | None = None
+    probe: bool = True
     merges: Annotated[int, Field(ge=0)] = 0
     expert_tokens: Tokens | None = None
     expert_general: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -11,8 +11,8 @@ shock is theirs together. The law is of runs that have ended; a checkpoint at a 
 further from it, the more so the earlier it is. Checkpoints of one run share that run's shock too, so many of them say
 less of the mixture than as many runs (`repeats`).
 
-A point along a run (`fidelity: point`) is a checkpoint whose training was brought to an end as that of a run is. It lies
-no further from the law than a run does, but for what all points at one share of their runs have in common.
+A point along a run (`fidelity: point`) is a checkpoint whose training was brought to an end as that of a run is. Points
+at one share of their runs have a shock in common, whatever the totals of these; of runs that ended none is known.
 
 Shape letters: R runs, B batches.
 """

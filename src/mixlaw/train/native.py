@@ -25,16 +25,16 @@ from pydantic import Field
 from mixlaw.core.errors import DataError, RunFailed
 from mixlaw.core.run import EXPERT, RunRecord, RunSpec, TargetLoss
 from mixlaw.core.seeds import seed_from
-from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
 from mixlaw.train.lora import check_keys
 from mixlaw.train.memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.merging import merge_into, merged_record, save_expert
-from mixlaw.train.packing import PackedBatch, collate, pack
+from mixlaw.train.pace import EVALUATED, TRAINED, WARM_UP, Pace, evenly, now, timed
+from mixlaw.train.packing import PackedBatch, collate
 from mixlaw.train.points import Points
 from mixlaw.train.resuming import Checkpoints, keep_lines, remove_checkpoints
-from mixlaw.train.sample import Sample, conversation, draw_sample, training_order
+from mixlaw.train.sample import Sample, conversation, draw_sample, pack_epoch, tokens_of
 from mixlaw.train.schedule import adamw, rate_factor
 from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import MODEL, Progress, Trainer
@@ -62,6 +62,10 @@ class NativeOptions:
     def __post_init__(self) -> None:
         if self.peft is not None:
             check_keys(self.peft)
+
+
+_PROBED = 60
+"""Batches of the validation sets, of all lengths, that a probe evaluates at the most. No data."""
 
 
 class NativeTrainer(Trainer):
@@ -133,6 +137,34 @@ class NativeTrainer(Trainer):
         record = sample.record(spec, losses, steps, self.lm.parameters)
         return replace(record, points=tuple(points.reached)) if points else record
 
+    def pace(self, spec: RunSpec, *, folder: Path, seconds: float) -> list[Pace]:
+        """Return the pace of such runs, from some of its steps and some batches of the validation sets."""
+        batches = sorted(
+            (b for target in self.validation.values() for b in target.batches), key=lambda b: -b.input_ids_BT.size
+        )
+        with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
+            began = now()
+            plan = self._plan(spec, draw_sample(spec, self.train_rows, self.settings))
+            self.lm.reset()
+            fixed = now() - began
+            optimiser = adamw(self.lm.network, self.settings)
+            self.lm.network.train()
+            rate = 0.0  # the weights stay as they are: a loss that is not finite would end the probe
+            train, steps = timed(
+                plan, lambda rows: self._step(spec, optimiser, self._batches(rows), rate), TRAINED * seconds
+            )
+            self.lm.network.eval()
+            places = evenly(len(batches), _PROBED)
+            evaluate, count = timed(places, lambda i: self.lm.token_nats(batches[i]), EVALUATED * seconds)
+        warm, of_steps = min(WARM_UP, len(plan) - 1), [tokens_of(rows, self.train_rows) for rows in plan]
+        tokens = sum(of_steps[warm : warm + steps])
+        warm = min(WARM_UP, len(places) - 1)
+        part = sum(batches[i].input_ids_BT.size for i in places[warm : warm + count])
+        evaluate *= sum(b.input_ids_BT.size for b in batches) / part
+        return [
+            Pace(0.0, float(f), tokens / float(t), float(e)) for f, t, e in zip(fixed, train, evaluate, strict=True)
+        ]
+
     def _merged(self, spec: RunSpec, folder: Path) -> RunRecord:
         """Evaluate the merge of experts that are trained."""
         with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
@@ -190,12 +222,7 @@ class NativeTrainer(Trainer):
     def _train(
         self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None
     ) -> tuple[int, Points | None]:
-        settings, size = self.settings, self.rows_at_once
-        epochs = [
-            pack_epoch(spec, sample, self.train_rows, settings, epoch) for epoch in range(settings.num_train_epochs)
-        ]
-        whole = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-        plan = [rows[i : i + whole] for rows in epochs for i in range(0, len(rows), whole)]
+        settings, plan = self.settings, self._plan(spec, sample)
         optimiser = adamw(self.lm.network, settings)
         points = Points(spec, plan, self.train_rows, self.lm.network) if spec.points else None
         self.lm.network.train()
@@ -204,13 +231,9 @@ class NativeTrainer(Trainer):
         begin = checkpoints.restore()
         keep_lines(folder / "metrics.jsonl", begin)
         for step, rows in enumerate(plan[begin:], begin):
-            batches = [
-                self._batch(rows[i : i + size], settings.max_length if settings.packing else None)
-                for i in range(0, len(rows), size)
-            ]
             factor = rate_factor(step, len(plan), settings, "constant" if points else None)
             rate = settings.learning_rate * factor
-            loss = self._step(spec, optimiser, batches, rate)
+            loss = self._step(spec, optimiser, self._batches(rows), rate)
             line = {"step": step + 1, "steps": len(plan), "loss": loss, "learning_rate": rate}
             with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(line) + "\n")
@@ -246,8 +269,22 @@ class NativeTrainer(Trainer):
         optimiser.step()
         return nats / count
 
-    def _batch(self, rows: list[list[tuple[str, int]]], length: int | None) -> PackedBatch:
-        return collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows], length)
+    def _plan(self, spec: RunSpec, sample: Sample) -> list[list[list[tuple[str, int]]]]:
+        """Return the packed rows of each step."""
+        settings = self.settings
+        epochs = [
+            pack_epoch(spec, sample, self.train_rows, settings, epoch) for epoch in range(settings.num_train_epochs)
+        ]
+        whole = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+        return [rows[i : i + whole] for rows in epochs for i in range(0, len(rows), whole)]
+
+    def _batches(self, rows: list[list[tuple[str, int]]]) -> list[PackedBatch]:
+        """Return what is computed at once of a step."""
+        size, length = self.rows_at_once, self.settings.max_length if self.settings.packing else None
+        return [
+            collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows[i : i + size]], length)
+            for i in range(0, len(rows), size)
+        ]
 
     def _check_ids(self) -> None:
         for name, rows in [*self.train_rows.items(), *self.validation_rows.items()]:
@@ -264,22 +301,6 @@ def _write_losses(folder: Path, where: dict[str, Any], losses: Mapping[str, Targ
     line = where | {"validation": {name: loss.loss_nats for name, loss in losses.items()}}
     with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
         metrics.write(json.dumps(line) + "\n")
-
-
-def pack_epoch(
-    spec: RunSpec, sample: Sample, train_rows: Mapping[str, TokenRows], settings: TrainSettings, epoch: int
-) -> list[list[tuple[str, int]]]:
-    """Return the packed rows of one epoch in training order, each a list of (domain, row).
-
-    A packed row takes the place of its longest conversation.
-    """
-    entries = training_order(spec, sample, epoch)
-    if settings.packing:
-        packed = pack([train_rows[name].row_tokens[row] for name, row in entries], settings.max_length)
-    else:
-        packed = [[i] for i in range(len(entries))]
-    packed.sort(key=lambda row: row[0])
-    return [[entries[i] for i in row] for row in packed]
 
 
 @contextlib.contextmanager

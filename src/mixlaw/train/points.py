@@ -2,19 +2,20 @@
 
     rate constant after the warm-up;   at a point after s steps:   theta = mean of the weights after steps .8 s to s
 
-A loss in the middle of a run is that of a learning rate which has not ended; a run that ends there is better. Instead of
-a branch whose rate falls to nothing from a saved state, which costs its steps again, the weights of the last fifth of
-the steps are averaged: to first order the same, and measured the same (docs/lab.md). The run goes on from its own
+A loss in the middle of a run is that of a learning rate which has not ended; a run that ends there is better. In place
+of a branch whose rate falls to nothing from a saved state, which costs its steps again, the weights of the last fifth
+of the steps are averaged: to first order the same, and measured the same (docs/lab.md). The run goes on from its own
 weights; its end is such a point, too, so that all rows of a run are alike.
 
 Source: Polyak and Juditsky 1992, SIAM J. Control Optim. 30:838-855 (the mean of iterates in place of a falling rate);
-Haegele et al. 2024, arXiv 2405.18392, sections 3 and 4 (constant rate with cool-downs, and weight averaging, in place of
-a run for each length).
+Haegele et al. 2024, arXiv 2405.18392, sections 3 and 4 (constant rate with cool-downs, and weight averaging, in place
+of a run for each length).
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ Row = Sequence[tuple[str, int]]
 def problem_of(points: Sequence[float]) -> str:
     """Return what is wrong with shares of a run's steps, before its end, as points; empty where nothing is."""
     every = [*points, 1.0]
-    for share, following in zip(every, every[1:], strict=False):
+    for share, following in itertools.pairwise(every):
         if not 0 < share < 1:
             return f"{share:g} is not between 0 and 1, the run's beginning and its end"
         if share > (1 - AVERAGED) * following + 1e-9:
@@ -69,7 +70,7 @@ class Points:
         self.evaluation_s = 0.0
 
     def after(self, step: int, evaluate: Callable[[], dict[str, TargetLoss]]) -> bool:
-        """Take note of the weights after a step, and evaluate their mean where a point lies there; say whether one does.
+        """Take note of the weights after a step; evaluate their mean where a point lies, and return whether one does.
 
         At the run's end the mean takes the weights' place, for an evaluation by the caller.
 

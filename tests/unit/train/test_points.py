@@ -101,7 +101,7 @@ def test_a_record_keeps_its_points_and_one_that_lacks_some_is_an_error(whole):
         RunRecord.from_json({**record.to_json(), "points": record.to_json()["points"][:1]})
     wrong = record.to_json()
     wrong["points"][0]["losses"]["math"]["count"] = 0
-    with pytest.raises(DataError, match="losses.math"):
+    with pytest.raises(DataError, match=r"losses\.math"):
         RunRecord.from_json(wrong)
 
 

@@ -101,7 +101,8 @@ def errors_by_run(runs: RunTable, law: Any) -> np.ndarray:
 def folds(runs: RunTable) -> list[np.ndarray]:
     """Return boolean masks (R,) of the runs to hold out: whole mixtures, at most ten folds, no randomness.
 
-    Points along a run go with it. The base model, a run without tokens, is never held out: nothing lies beyond it from which to predict it.
+    Points along a run go with it. The base model, a run without tokens, is never held out: nothing lies beyond it from
+    which to predict it.
     """
     some = runs.totals_R > 0
     if not some.any():
