@@ -17,7 +17,7 @@ def study(tmp_path_factory):
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("plan:\n", "plan:\n  points: [0.5]\n  probe: false\n", 1), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(affordable, "LEAST_RUN_TOKENS", 2_000)
+        patch.setattr(affordable, "LEAST_POINT_TOKENS", 2_000)
         return config, mixlaw.run(config, workers=2), Project.open(config).study.load_plan()
 
 
@@ -48,7 +48,7 @@ def test_verify_reads_and_trains_them_again(study):
 
 def test_nothing_is_trained_again_and_without_points_all_is(study, monkeypatch):
     config = study[0]
-    monkeypatch.setattr(affordable, "LEAST_RUN_TOKENS", 2_000)
+    monkeypatch.setattr(affordable, "LEAST_POINT_TOKENS", 2_000)
     assert all(status.state == "done" for status in mixlaw.plan(config).statuses)
     text = config.read_text(encoding="utf-8")
     try:

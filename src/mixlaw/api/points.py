@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
-from mixlaw.design.affordable import LEAST_RUN_TOKENS, points_along
+from mixlaw.design.affordable import LEAST_POINT_TOKENS, points_along
 from mixlaw.design.repetition import matched_pools
 
 if TYPE_CHECKING:
@@ -53,6 +53,6 @@ def said_of_points(specs: Sequence[RunSpec]) -> list[str]:
         return []
     count, of = sum(len(spec.points) - 1 for spec in specs if spec.points), sum(len(s.points) > 1 for s in specs)
     return [
-        f"points: {count} points along {of} of the runs, from {format_tokens(LEAST_RUN_TOKENS)} tokens on; "
+        f"points: {count} points along {of} of the runs, from {format_tokens(LEAST_POINT_TOKENS)} tokens on; "
         "every run has a constant learning rate, and its last weights are averaged."
     ]

@@ -9,7 +9,7 @@ from mixlaw.api.points import points_of, said_of_points
 from mixlaw.config import parse_config
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import Counted, RunRecord, RunSpec, TargetLoss
-from mixlaw.design.affordable import LEAST_RUN_TOKENS, Planner, Spending, points_along
+from mixlaw.design.affordable import LEAST_POINT_TOKENS, Planner, Spending, points_along
 
 BASE = {
     "study": "study",
@@ -25,8 +25,8 @@ def project(**changes):
 
 
 @pytest.mark.parametrize("tokens, points", [(4, (0.25, 0.5, 1.0)), (2, (0.5, 1.0)), (1, (1.0,))])
-def test_a_point_needs_as_many_tokens_as_a_run(tokens, points):
-    assert points_of(project(), {"chat": tokens * LEAST_RUN_TOKENS}) == points  # type: ignore[arg-type]
+def test_a_point_needs_some_tokens(tokens, points):
+    assert points_of(project(), {"chat": tokens * LEAST_POINT_TOKENS}) == points  # type: ignore[arg-type]
 
 
 def test_runs_that_do_not_feed_the_fit_have_the_same_schedule_and_no_points():
@@ -41,14 +41,14 @@ def test_a_trainer_that_cannot_says_so_before_anything_is_trained():
 
 def test_the_plan_says_how_many_points_there_are():
     specs = [RunSpec(f"r{i}", {"chat": 10}, 0, points=points) for i, points in enumerate([(0.25, 0.5, 1.0), (1.0,)])]
-    assert said_of_points(specs)[0].startswith("points: 2 points along 1 of the runs, from 20k tokens on")
+    assert said_of_points(specs)[0].startswith("points: 2 points along 1 of the runs, from 5k tokens on")
     assert said_of_points([RunSpec("r", {"chat": 10}, 0)]) == []
 
 
 def test_evaluations_on_the_way_are_part_of_what_runs_cost():
     spending = Spending(1e6, 1_000, 1e7, points=(0.25, 0.5))
-    assert points_along(spending.points, 50_000) == (0.5,)
-    assert spending.cost([{"chat": 100_000}, {"chat": 10_000}]) == 110_000 + 3_000 + 1_000
+    assert points_along(spending.points, 3 * LEAST_POINT_TOKENS) == (0.5,)
+    assert spending.cost([{"chat": 100_000}, {"chat": 5_000}]) == 105_000 + 3_000 + 1_000
 
 
 def test_a_plan_with_points_keeps_to_the_limit():

@@ -9,7 +9,7 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.checkpoints import EARLY, LEVEL, TAU, Batches, repeats
+from mixlaw.fit.checkpoints import EARLY, LEVEL, POINT_EARLY, TAU, Batches, repeats
 from mixlaw.fit.choosing.held_out import folds
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 
@@ -132,10 +132,11 @@ def points(mixtures: int = 10, early: float = 0.0, run_sd: float = 0.0, seed: in
     return RunTable(names, ("a", "b"), ("a", "b"), tokens, losses, checkpoint_of=of, fidelity=kinds)
 
 
-def test_points_at_one_share_of_their_runs_are_a_batch_whatever_the_totals_and_lie_no_further_off() -> None:
+def test_points_at_one_share_of_their_runs_are_a_batch_whatever_the_totals() -> None:
     batches = Batches.of(points())
     assert batches is not None and batches.member_RB.sum(axis=0).tolist() == [10, 10]
-    assert batches.early_B.tolist() == [1.0, 1.0] and not batches.member_RB[2::3].any()
+    assert np.sort(batches.early_B) == pytest.approx([2**POINT_EARLY, 4**POINT_EARLY])
+    assert not batches.member_RB[2::3].any()
 
 
 def test_a_shock_of_points_moves_the_law_of_ended_runs_little() -> None:
