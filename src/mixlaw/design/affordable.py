@@ -87,6 +87,11 @@ class Spending:
         """Return what runs cost together, in training tokens."""
         return sum(sum(run.values()) + self.evaluations(sum(run.values())) for run in mixtures)
 
+    @property
+    def most_evaluations(self) -> float:
+        """What the evaluations of a run with all points cost, in training tokens."""
+        return self.evaluation_tokens * (1 + len(self.points))
+
     def evaluations(self, tokens: float) -> float:
         """Return what the evaluations of a run of so many tokens cost, in training tokens."""
         return self.evaluation_tokens * (1 + len(points_along(self.points, tokens)))
@@ -121,7 +126,7 @@ def fewest_runs(count: int) -> int:
 
 def least_cost(count: int, spending: Spending) -> float:
     """Return what the smallest useful plan costs, evaluations included, in training tokens."""
-    return fewest_runs(count) * (LEAST_RUN_TOKENS + spending.evaluation_tokens)
+    return fewest_runs(count) * (LEAST_RUN_TOKENS + spending.most_evaluations)
 
 
 class Planner:
@@ -146,11 +151,9 @@ class Planner:
 
     def sized(self, runs: int, cost_tokens: float) -> int:
         """Return the tokens a domain in the middle with which so many runs cost this much; 0 where there are none."""
-        spending, tokens = self.spending, cost_tokens - runs * self.spending.evaluation_tokens
+        tokens = cost_tokens - runs * self.spending.most_evaluations
         if tokens < 0.999 * runs * LEAST_RUN_TOKENS:
             return 0
-        # Evaluations on the way of runs that have room for them.
-        tokens -= runs * (spending.evaluations(tokens / runs) - spending.evaluation_tokens)
         base = tokens / runs / len(self.domains)
         for _ in range(8):  # what the data lack is made up for by the others, as far as they go
             spent = total_tokens(self.mixtures(runs, base))
