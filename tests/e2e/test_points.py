@@ -29,7 +29,10 @@ def test_every_point_is_a_row_that_shares_its_run_and_the_fit_uses_it(study):
     assert len(result.fit) == len(table)
     assert {name.partition("@")[0] for name in table.runs} == set(table.checkpoint_of)
     report = (config.parent / "study" / "report" / "report.html").read_text(encoding="utf-8")
-    assert f"and {along} points along them" in report and "validation losses at 2 points" in report
+    facts = json.loads((config.parent / "study" / "report" / "report.json").read_text(encoding="utf-8"))
+    ended = ~table.point_R & (table.totals_R > 0)
+    assert facts["cost"]["runs"] == ended.sum() and facts["cost"]["tokens"] == table.totals_R[ended].sum()
+    assert f" with {along} points along them" in report and "validation losses at 2 points" in report
 
 
 def test_their_evaluations_cost_and_the_runs_do_not_train_more(study):

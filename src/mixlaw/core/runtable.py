@@ -87,9 +87,7 @@ class RunTable(Tabular):
     @property
     def _title(self) -> str:
         low, high = (format_tokens(float(x)) for x in (self.totals_R.min(), self.totals_R.max()))
-        along = int(self.point_R.sum())
-        points = f", {along} points along them," if along else ""
-        return f"{len(self) - along} runs{points} of {low} to {high} tokens; domains {', '.join(self.domains)}"
+        return f"{self.counted} of {low} to {high} tokens; domains {', '.join(self.domains)}"
 
     def table(self) -> tuple[str, list[str], list[list[Any]]]:
         """Return title, columns and rows, with one row per run."""
@@ -109,6 +107,12 @@ class RunTable(Tabular):
     def merged_R(self) -> np.ndarray:
         """Which rows are merged models."""
         return np.array([kind == MERGED for kind in self.fidelity] or [False] * len(self), bool)
+
+    @property
+    def counted(self) -> str:
+        """How many runs there are, and points along them: `13 runs` or `13 runs with 20 points along them`."""
+        along = int(self.point_R.sum())
+        return f"{len(self) - along} runs" + (f" with {along} points along them" if along else "")
 
     @property
     def point_R(self) -> np.ndarray:

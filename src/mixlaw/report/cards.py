@@ -175,7 +175,7 @@ def study_card(config: Config, table: RunTable, name: str) -> str:
         _front(front),
         f"# Which mixture to fine-tune on: {escaped(name)}",
         "",
-        f"{len(table)} training runs of `{escaped(_model(config))}` on {low} to {high} tokens of the domains "
+        f"{(~table.point_R).sum()} training runs of `{escaped(_model(config))}` on {low} to {high} tokens of the domains "
         f"{', '.join(map(escaped, table.domains))}, each with its validation losses, and the mixture that a law fitted "
         f"to them recommends for {config.budget_tokens:,} tokens.",
         "",

@@ -258,8 +258,7 @@ def _tokens_of(equation: str) -> str:
 def _runs(
     fit: Fit, runs: RunTable, listed: RunTable, logs: Mapping[str, Log], folders: Mapping[str, str] | None
 ) -> Section:
-    along = int(runs.point_R.sum())
-    lead = f"{len(runs) - along} runs" + (f", and {along} points along them, short of their ends." if along else ".")
+    lead = f"{runs.counted}."
     if len(listed) < len(runs):
         lead += f" The table has {len(listed)} of them, the figures fewer still; all are in report.json."
     lead += " A point of the figures leads to the run's row" + (", and its name to its folder." if folders else ".")

@@ -115,7 +115,7 @@ def test_points_are_rows_of_the_table_and_share_their_run(whole, config, tmp_pat
     table.to_csv(tmp_path / "runs.csv")
     again = RunTable.from_csv(tmp_path / "runs.csv")
     assert (again.fidelity, again.checkpoint_of) == (table.fidelity, table.checkpoint_of)
-    assert "1 runs, 2 points along them" in repr(table)
+    assert "1 runs with 2 points along them" in repr(table)
 
 
 def test_the_log_tells_the_losses_on_the_way(whole):
