@@ -55,7 +55,7 @@ def a_plan(seed: int) -> dict[str, Any]:
         train["gradient_checkpointing"] = True
     if rng.random() < 0.25:
         train["num_train_epochs"] = 2
-    plan: dict[str, Any] = {"design": "space_filling", "runs": int(rng.integers(4, 9)), "seed": seed}
+    plan: dict[str, Any] = {"design": "space_filling", "runs": max(5, int(rng.integers(4, 9))), "seed": seed}
     plan["base_tokens"] = int(rng.integers(5_000, 15_000))
     if rng.random() < 0.34:
         plan |= {"points": [0.5], "base_tokens": int(rng.integers(12_000, 20_000))}

@@ -31,6 +31,9 @@ SECONDS = 10.0
 LIMIT_S = 30.0
 """Until a probe is given up. No data."""
 
+_LEAST_S, _SPARE_S = 2.0, 6.0
+"""Of a probe's seconds, what is measured at least, and what is spared for the last step and the end. No data."""
+
 
 def probe(study: Study, environments: Sequence[dict[str, str]], limit_s: float = LIMIT_S) -> dict[str, Pace] | None:
     """Return `wall` and `cpu`: the mean pace of workers that train at once; None where none was found in time.
@@ -40,7 +43,7 @@ def probe(study: Study, environments: Sequence[dict[str, str]], limit_s: float =
         environments: of each worker.
         limit_s: seconds until it is given up.
     """
-    command = [sys.executable, "-m", "mixlaw.study.probe", str(study.folder)]
+    command = [sys.executable, "-m", "mixlaw.study.probe", str(study.folder), "--limit", str(limit_s)]
     began, processes = time.monotonic(), []
     with contextlib.suppress(OSError):
         for environment in environments:
@@ -90,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mixlaw.study.probe")
     parser.add_argument("study", type=Path)
     parser.add_argument("--began", type=float, default=time.time())
-    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--limit", type=float, default=LIMIT_S)
     options = parser.parse_args()
     study = Study(options.study)
     spec = typical(study.load_plan())
@@ -98,8 +101,10 @@ def main() -> None:
         return
     trainer = study.load_trainer().build()
     started = {"wall": time.time() - options.began, "cpu": time.process_time()}
+    # On a busy machine the start alone takes long: what is left is used.
+    seconds = min(SECONDS, max(_LEAST_S, options.limit - started["wall"] - _SPARE_S))
     with tempfile.TemporaryDirectory(prefix="mixlaw-probe-") as folder:
-        paces = trainer.pace(spec, folder=Path(folder), seconds=options.seconds)
+        paces = trainer.pace(spec, folder=Path(folder), seconds=seconds)
     found = {c: replace(p, start_s=started[c]).to_json() for c, p in zip(started, paces, strict=True)}
     sys.stdout.write(json.dumps(found) + "\n")
 
