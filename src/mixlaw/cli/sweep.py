@@ -100,7 +100,7 @@ def _run(config: Path, executor: str | None, workers: int | None, retry_failed: 
 
 
 def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
-    """Show the proxy runs to do, with their tokens; trains nothing.
+    """Show the proxy runs to do, with tokens and minutes; trains nothing.
 
     Examples:
         mixlaw plan mix.yaml
