@@ -192,8 +192,8 @@ class Counted:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Counted:
         """Return what a JSON form holds."""
-        parts = (value[key] for key in ("tokens", "supervised_tokens", "unique_tokens"))
-        return Counted(value["steps"], *parts, {n: TargetLoss(**loss) for n, loss in value["losses"].items()})
+        losses = {name: TargetLoss(**loss) for name, loss in value["losses"].items()}
+        return Counted(value["steps"], value["tokens"], value["supervised_tokens"], value["unique_tokens"], losses)
 
 
 @dataclass(frozen=True)
