@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import torch
 
 AVERAGED = 0.2
-"""Part of the steps before a point whose weights are averaged. Chosen on: eight mixtures of the demo's domains, where .4
-gives losses up to .06 nats higher at the same steps (docs/lab.md)."""
+"""Part of the steps before a point whose weights are averaged. Chosen on: eight mixtures of the demo's domains, where
+.4 gives losses up to .06 nats higher at the same steps (docs/lab.md)."""
 
 Row = Sequence[tuple[str, int]]
 
