@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from mixlaw.study.store import Study
-from mixlaw.train.native import pack_epoch
 from mixlaw.train.packing import collate
-from mixlaw.train.sample import conversation, draw_sample, training_order
+from mixlaw.train.sample import conversation, draw_sample, pack_epoch, training_order
 from mixlaw.train.settings import TrainSettings
 
 UNSUPERVISED = -100

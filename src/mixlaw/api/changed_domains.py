@@ -78,7 +78,7 @@ def save_added(study: Study, added: Added) -> None:
     )
 
 
-def comparable(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> list[RunRecord]:
+def comparable(records: Sequence[RunRecord], inputs: Mapping[str, str], points: bool = False) -> list[RunRecord]:
     """Return the trained proxy runs whose losses can be fitted with those of runs with these inputs.
 
     The model, the settings, the training data of the domains that a run used and the validation rows must be the same
@@ -87,6 +87,7 @@ def comparable(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> list[
     Args:
         records: finished runs.
         inputs: of the runs that would be trained now (`RunSpec.inputs`).
+        points: whether these have points along them, and so another schedule than other runs.
     """
     found = []
     for record in records:
@@ -97,6 +98,7 @@ def comparable(records: Sequence[RunRecord], inputs: Mapping[str, str]) -> list[
             for key, value in spec.inputs.items()
             if not key.startswith("data:") or key in used
         )
+        same = same and bool(spec.points) == points
         shared = any(key.startswith("validation:") and key in inputs for key in spec.inputs)
         if spec.role == "proxy" and spec.merge is None and same and shared:
             found.append(record)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mixlaw.api.executor import train_pending
 from mixlaw.api.mixture import wanted_mixture
+from mixlaw.api.points import points_of
 from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, StudyError
@@ -81,7 +82,13 @@ def compare(
     text, inputs = format_tokens(budget), project.trainer_config.inputs
     specs = {
         (name, seed): RunSpec(
-            f"{name}-{text}-s{seed}", mixture.tokens, FIRST_SEED + seed, inputs, "confirmation", keep_models
+            f"{name}-{text}-s{seed}",
+            mixture.tokens,
+            FIRST_SEED + seed,
+            inputs,
+            "confirmation",
+            keep_models,
+            points=points_of(project),
         )
         for name, mixture in chosen.items()
         for seed in range(seeds)

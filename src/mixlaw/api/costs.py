@@ -123,6 +123,7 @@ def spending_of(project: Project) -> Spending:
         prices.tokens_for(1.0),
         first_part=1.0 if alone else FIRST_PART,
         given=wish is not None,
+        points=tuple(project.config.plan.points or ()),
     )
 
 
@@ -138,7 +139,7 @@ def require_within(project: Project, specs: Sequence[RunSpec]) -> None:
     if project.config.plan.max_cost is None:
         return
     spending, prices = project.spending, project.prices
-    cost = prices.runs([spec.trained_tokens for spec in specs]).share
+    cost = prices.runs(specs).share
     limit = spending.most_tokens / spending.final_tokens
     if cost > 1.001 * limit:
         raise DesignError(
@@ -156,9 +157,9 @@ def spent_of(prices: Prices, study: Study, statuses: Sequence[RunStatus]) -> Spe
         for part in wasted(study.runs_folder / status.folder):
             failed += prices.training(part * status.tokens)
         if status.state == "done":
-            done += prices.run(status.tokens)
+            done += prices.run(status.tokens, status.evaluations)
         elif status.state != "failed":
-            left += prices.run(status.tokens)
+            left += prices.run(status.tokens, status.evaluations)
     return Spent(done, failed, left)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from mixlaw.api.project import Project
-from mixlaw.config.executor import ExecutorNode
 from mixlaw.core.run import RunSpec
 from mixlaw.study.executors import Executor, Sweep, find_executor
 from mixlaw.study.status import RunEvent, RunStatus
@@ -84,19 +83,3 @@ def train_pending(
     with project.reporter.following(study, runs, on_event) as follow:
         sweep = Sweep(study, trainer, most, follow, specs, retry_failed)
         return executor_of(project, executor).train(sweep)
-
-
-def estimated_s(statuses: Sequence[RunStatus], executor: ExecutorNode) -> float | None:
-    """Return the seconds until all runs are done, by the pace of those that are; None before the first.
-
-    Args:
-        statuses: of the planned runs.
-        executor: where they are trained; how many a cluster holds may be known only when it is asked.
-    """
-    done = [s for s in statuses if s.wall_s is not None and s.tokens]
-    at_once = find_executor(executor.kind)(executor.options(executor.kind)).at_once(executor.workers)
-    if not done or at_once is None:
-        return None
-    pace = sum(s.wall_s or 0.0 for s in done) / sum(s.tokens for s in done)
-    left = sum(s.tokens for s in statuses if s.state != "done")
-    return round(pace * left / at_once, 1)

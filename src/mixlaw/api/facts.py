@@ -30,6 +30,7 @@ def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTa
     measured = any(record.losses for record in records)
     table = RunTable.from_records(records, [*domains, *gone], targets if measured else [])
     found = [stored_metrics(study.run_folder(record.spec)) for record in records]
+    found += [{}] * (len(table) - len(found))  # points along the runs have no model to be measured
     names = sorted({name for metrics in found for name in metrics})
     pairs_RM = np.array([[m.get(name, (math.nan, math.nan)) for name in names] for m in found]).reshape(
         len(found), len(names), 2

@@ -102,7 +102,7 @@ def check(config: str | Path, note: Note | None = None) -> Check:
         checks_of(data),
         Overlap.from_json(data["overlap"]),
         data["likeness"],
-        project.prices.runs([spec.trained_tokens for spec in specs]),
+        project.prices.runs(specs),
     )
 
 

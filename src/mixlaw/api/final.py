@@ -12,6 +12,7 @@ from typing import Any
 from mixlaw.api.executor import train_pending
 from mixlaw.api.facts import versions
 from mixlaw.api.mixture import Wanted, wanted_mixture
+from mixlaw.api.points import points_of
 from mixlaw.api.project import Note, Project
 from mixlaw.config import ModelNode
 from mixlaw.core.checksums import FILES, checksums, damage
@@ -83,7 +84,8 @@ def final(
     wanted = wanted_mixture(project, budget_tokens, weights)
     seed = project.config.plan.seed if seed is None else seed
     trainer = _trainer(project)
-    spec = RunSpec(f"final-{wanted.name}", wanted.mixture.tokens, seed, trainer.inputs, "final", keep_model=True)
+    name, tokens = f"final-{wanted.name}", wanted.mixture.tokens
+    spec = RunSpec(name, tokens, seed, trainer.inputs, "final", keep_model=True, points=points_of(project))
     folder = Path(out) if out is not None else project.study.folder / "models" / f"{wanted.name}-{spec.id[:8]}"
     if (there := _existing(folder, spec)) is not None:
         return Final(folder, there, False)

@@ -316,6 +316,7 @@ plan:                              # the proxy runs: {spent}
   # base_tokens: 30k               # instead of max_cost: tokens of each domain in the base run; other runs have from
                                    # a third to 3 times that. And runs: how many, by default 1 + 4 per domain
   # replicates: 2                  # repeats with other seeds: the base run and one-sided ones
+  # points: [0.25, 0.5]            # evaluate each run on its way, too: the same training tells more
   # merges: 40                     # models averaged from short runs of one domain each, only evaluated
   seed: 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mixlaw.api.points import points_of
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import BASE, EXPERT, Merge, RunSpec
 from mixlaw.core.tokens import format_tokens
@@ -41,7 +42,7 @@ def with_merges(project: Project, specs: list[RunSpec]) -> tuple[list[RunSpec], 
     totals = sorted(spec.trained_tokens for spec in specs)
     tokens = plan.expert_tokens or max(1, round(EXPERT_PART * totals[len(totals) // 2]))
     experts = {
-        domain: RunSpec(f"expert-{domain}", mixture, seed, inputs, EXPERT)
+        domain: RunSpec(f"expert-{domain}", mixture, seed, inputs, EXPERT, points=points_of(project))
         for domain, mixture in expert_mixtures(domains, tokens, plan.expert_general).items()
     }
     ids = {domain: spec.id for domain, spec in experts.items()}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import DataError
+from mixlaw.core.fidelity import TRUE
 from mixlaw.core.runtable import RunTable
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def pooled(sources: Sequence[Any], tables: Sequence[RunTable]) -> RunTable:
     for name, table in zip(names, tables, strict=True):
         if merged := int(table.merged_R.sum()):
             _log.warning("%d merged models of '%s' are not used: each study merges experts of its own.", merged, name)
-        table = replace(table.take(~table.merged_R), fidelity=())
+        table = table.take(~table.merged_R)
         trained_R = table.totals_R > 0
         parts.append(_part(name, table.take(trained_R) if has_base else table, domains, targets))
         has_base = has_base or not trained_R.all()
@@ -160,6 +161,9 @@ def _stacked(parts: Sequence[RunTable], domains: tuple[str, ...], targets: tuple
         _named([part.metrics for part in parts], parts),
         _named([part.errors for part in parts], parts),
         tuple(run for part in parts for run in part.checkpoint_of) if along else (),
+        tuple(kind for part in parts for kind in part.fidelity or (TRUE,) * len(part))
+        if any(part.point_R.any() for part in parts)
+        else (),
         study=tuple(study for part in parts for study in part.study),
     )
 

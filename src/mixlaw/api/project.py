@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from mixlaw.api.collection import census_of, check_values, left_out, with_domain
 from mixlaw.api.costs import final_settings, is_limited, prices_of, require_within, said_of_final, spending_of
 from mixlaw.api.facts import records_table
 from mixlaw.api.merged import with_merges
+from mixlaw.api.points import proxy_run, said_of_points
 from mixlaw.api.possible import require_possible
 from mixlaw.config import Config, load_config
 from mixlaw.core.cost import Prices
@@ -27,7 +28,7 @@ from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
 from mixlaw.design.affordable import Planner, Spending, Start
 from mixlaw.design.planning import default_base_tokens
-from mixlaw.design.repetition import matched_pools, repetition_notes
+from mixlaw.design.repetition import repetition_notes
 from mixlaw.fit import Fit
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
@@ -256,13 +257,20 @@ class Project:
             specs = [record.spec for record in kept]
         else:
             runs, notes = self.designed
-            specs = [self._proxy(run.name, run.tokens, seed + run.replicate) for run in runs]
+            specs = [proxy_run(self, run.name, run.tokens, seed + run.replicate) for run in runs]
         there = {spec.id for spec in specs}
-        more = [self._proxy(name, tokens, seed) for name, tokens in added.runs]
+        more = [proxy_run(self, name, tokens, seed) for name, tokens in added.runs]
         specs += [spec for spec in more if spec.id not in there]
         every, about = with_merges(self, specs)
         require_within(self, every)
-        return every, [*notes, *said_of_final(self), *added.reasons, *repetition_notes(specs), *about]
+        return every, [
+            *notes,
+            *said_of_final(self),
+            *added.reasons,
+            *repetition_notes(specs),
+            *said_of_points(specs),
+            *about,
+        ]
 
     @property
     def planned(self) -> tuple[list[RunSpec], list[str]]:
@@ -271,16 +279,10 @@ class Project:
         base, note = base_run(self.config, self.trainer_config, self.study)
         return [*specs, *base], [*notes, *note]
 
-    def _proxy(self, name: str, tokens: Mapping[str, int], seed: int) -> RunSpec:
-        config, pools = self.config, {}
-        if config.plan.match_epochs:
-            pools = matched_pools(tokens, self.available_tokens, config.budget_tokens, config.solve.max_epochs)
-        return RunSpec(name, tokens, seed, self.trainer_config.inputs, pools=pools)
-
     @cached_property
     def kept(self) -> list[RunRecord]:
         """The finished runs that can be fitted with those of this configuration."""
-        return comparable(self.study.all_records(), self.trainer_config.inputs)
+        return comparable(self.study.all_records(), self.trainer_config.inputs, bool(self.config.plan.points))
 
     @cached_property
     def designed(self) -> tuple[list[PlannedRun], list[str]]:

@@ -11,10 +11,11 @@ from mixlaw.api.changed_settings import runs_lost
 from mixlaw.api.cost_curve import cost_curve
 from mixlaw.api.costs import Spent, save_prices, spent_in, spent_of
 from mixlaw.api.data_health import checks_of_study
-from mixlaw.api.executor import estimated_s, require_cluster, require_extras, train_pending
+from mixlaw.api.executor import require_cluster, require_extras, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.fitting import fit_and_solve
 from mixlaw.api.merged import trained
+from mixlaw.api.minutes import seconds_left, worth_a_probe
 from mixlaw.api.mixture import mix
 from mixlaw.api.noise import measured_noise
 from mixlaw.api.plan import Plan
@@ -22,6 +23,7 @@ from mixlaw.api.project import Note, Project
 from mixlaw.api.sequential import extend
 from mixlaw.api.tracked import solution_values
 from mixlaw.api.workers import study_of, workers_of
+from mixlaw.core.durations import duration
 from mixlaw.core.errors import FitError
 from mixlaw.core.notebook import html_table
 from mixlaw.core.run import RunSpec
@@ -78,10 +80,18 @@ class RunResult:
 def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     """Write plan.json and return the runs with their states; trains nothing.
 
+    Before the first run a probe of under 30 s tells how long all will take, where they are trained on this machine; not
+    with `plan: {probe: false}`.
+
     Raises:
         ConfigError, DataError, DesignError, StudyError: a problem of mix.yaml, the data, the plan or the study folder.
     """
     project = Project.open(config, note)
+    return _plan(project, lambda specs: True)
+
+
+def _plan(project: Project, ask: Callable[[list[RunSpec]], bool]) -> Plan:
+    """Plan; `ask` says whether a probe may be taken."""
     specs, notes = project.planned
     if lost := runs_lost(project, specs):
         project.warn(lost)
@@ -91,7 +101,7 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
     statuses = project.study.status(specs)
     measured = measured_noise(project.study)
     noise = NOISE_NATS if measured is None else measured
-    left_s, regret = estimated_s(statuses, project.config.executor), _regret(project, specs, noise)
+    left_s, regret = seconds_left(project, specs, statuses, ask(specs)), _regret(project, specs, noise)
     cost, curve = spent_of(project.prices, project.study, statuses), cost_curve(project)
     return Plan(specs, statuses, notes, left_s, regret, noise, measured is not None, cost, curve)
 
@@ -117,7 +127,10 @@ def train(
     project = Project.open(config, note)
     require_extras(project, executor)
     require_cluster(project, executor)
-    specs = plan(project).runs
+    planned = _plan(project, lambda specs: worth_a_probe(project, specs))
+    specs = planned.runs
+    if planned.estimated_s:
+        project.note(f"training: about {duration(planned.estimated_s)}")
     if keep_models:
         runs = {spec.name for spec in trained(specs)}
         project.study.save_plan(replace(spec, keep_model=spec.name in runs) for spec in specs)

@@ -17,6 +17,7 @@ from mixlaw.cli.ending import give_up_waiting
 from mixlaw.cli.numbers import show_solution
 from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, show_checks, stderr, stdout, table, warn
 from mixlaw.cli.progress import SweepLine
+from mixlaw.core.cost import percent
 from mixlaw.core.durations import duration
 from mixlaw.core.tokens import format_tokens
 from mixlaw.study.status import RunStatuses
@@ -99,7 +100,7 @@ def _run(config: Path, executor: str | None, workers: int | None, retry_failed: 
 
 
 def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
-    """Show the proxy runs to do, with their tokens; trains nothing.
+    """Show the proxy runs to do, with tokens and minutes; trains nothing.
 
     Examples:
         mixlaw plan mix.yaml
@@ -319,6 +320,8 @@ def _states(statuses: list[Any]) -> tuple[str, list[str], list[list[Any]]]:
         detail = s.reason
         if s.state == "running" and s.steps:
             detail = f"step {s.step}/{s.steps}, loss {s.loss:.3f}, {duration(s.eta_s or 0)} left"
+            for share, losses in list(s.along.items())[-1:]:
+                detail += f"; at {percent(float(share))}: " + ", ".join(f"{n} {x:.3f}" for n, x in losses.items())
         if s.state == "running" and s.where:
             detail = ", ".join(filter(None, (detail, s.where)))
         rows.append(

@@ -35,12 +35,23 @@ def _known_design(value: str) -> str:
     return value
 
 
+def _apart(value: list[float]) -> list[float]:
+    from mixlaw.train.points import problem_of
+
+    points = sorted(set(value))
+    if problem := problem_of(points):
+        raise ValueError(f"{problem}; for example [0.25, 0.5]")
+    return points
+
+
 class PlanNode(Node):
     """Which proxy runs to train; the keys of some designs alone are those of `mixlaw.design.planning.Wishes`.
 
     `max_cost` is the most that all runs may cost (`mixlaw.core.cost.MostCost`).
     With `match_epochs` a domain that the budget would repeat is repeated by the runs (`mixlaw.design.repetition`).
     With `base_model` the model is evaluated once as it is, a run of no tokens; `auto`: where the trainer can.
+    `points` are shares of its steps after which a run is evaluated on its way (`mixlaw.train.points`).
+    With `probe` a few steps are timed before the first run, to say how long all will take (`mixlaw.study.probe`).
     `merges` and what belongs to them: see `mixlaw.design.merges`.
     """
 
@@ -57,6 +68,8 @@ class PlanNode(Node):
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     match_epochs: bool = True
     base_model: bool | Literal["auto"] = "auto"
+    points: Annotated[list[float], AfterValidator(_apart)] | None = None
+    probe: bool = True
     merges: Annotated[int, Field(ge=0)] = 0
     expert_tokens: Tokens | None = None
     expert_general: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens, parse_tokens
 
 OPERATIONS = {"full": 6.0, "lora": 4.0, "merged": 0.0, "point": 0.0}
@@ -103,14 +104,13 @@ class Prices:
         """Return what one evaluation costs, of all validation sets."""
         return self._of(EVALUATION * self.evaluation_tokens)
 
-    def run(self, tokens: float, kind: str | None = None) -> Cost:
-        """Return what a run costs: its training and one evaluation."""
-        return self.training(tokens, kind) + self.evaluation()
+    def run(self, tokens: float, evaluations: int = 1) -> Cost:
+        """Return what a run costs: its training and its evaluations."""
+        return self.training(tokens) + self._of(EVALUATION * self.evaluation_tokens * evaluations)
 
-    def runs(self, tokens: Mapping[str, float] | list[float]) -> Cost:
-        """Return what runs of so many tokens each cost together."""
-        each = tokens.values() if isinstance(tokens, Mapping) else tokens
-        return sum((self.run(one) for one in each), self._of(0.0))
+    def runs(self, specs: Iterable[RunSpec]) -> Cost:
+        """Return what runs cost together."""
+        return sum((self.run(spec.trained_tokens, spec.evaluations) for spec in specs), self._of(0.0))
 
     @property
     def evaluation_as_tokens(self) -> float:

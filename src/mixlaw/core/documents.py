@@ -23,7 +23,7 @@ from mixlaw.core.cost import OPERATIONS
 from mixlaw.core.errors import DataError, MixlawError, NewerFormat
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.fingerprints import fingerprint
-from mixlaw.core.shapes import COUNT, EACH, NOT_NEGATIVE, SECONDS, SHARE, SOME, problem, shown
+from mixlaw.core.shapes import COUNT, EACH, NOT_NEGATIVE, SECONDS, SHARE, SOME, Number, problem, shown
 
 T = TypeVar("T")
 
@@ -67,6 +67,7 @@ _SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _COUNTS, "
     "pools?": _COUNTS,
     "keep_model?": bool,
     "merge?": {"experts": _TEXTS, "weights": _NUMBERS, "scale": NOT_NEGATIVE},
+    "points?": [SHARE],
 }
 _LOSS = {"nats": NOT_NEGATIVE, "count": SOME, "bytes?": COUNT}
 _ADDED = {"domains": [str], "instead": bool, "runs": [{"name": str, "tokens": _COUNTS}], "reasons": [str]}
@@ -88,9 +89,11 @@ _FIT |= {"status": _TEXTS, "messages": _TEXTS, "diagnostics": {EACH: dict}, "war
 _FIT |= {"tokens": [[NOT_NEGATIVE]], "losses": [list], "parameters": {EACH: _NUMBERS}, "draws": {EACH: {EACH: list}}}
 _FIT |= {"scatter": {EACH: [float]}, "noise": {EACH: NOT_NEGATIVE}}
 _REPORT = {"fit": dict, "inputs?": str, "files?": _TEXTS}
-_RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNTS) | {
-    **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": COUNT, "parameters": COUNT}
+_COUNTED = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNTS) | {
+    **{"losses": {EACH: _LOSS}, "steps": COUNT}
 }
+_RECORD = _COUNTED | {"spec": _SPEC, "parameters": COUNT, "points?": [_COUNTED]}
+_PACE = {"start_s": SECONDS, "fixed_s": SECONDS, "tokens_per_s": Number(1e-9, 1e15), "evaluation_s": SECONDS}
 _PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | dict.fromkeys(
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
@@ -114,6 +117,7 @@ KINDS = {
     "origin": Kind("origin.json", "Delete it; mixlaw writes it again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
     "prices": Kind("prices.json", "Delete it and run `mixlaw plan mix.yaml`, which writes it again.", _PRICES),
+    "pace": Kind("pace.json", "Delete it; it is measured again.", {"identity": _TEXTS, "wall": _PACE, "cpu": _PACE}),
     "added": Kind("added.json", "Delete it; the runs are then chosen again.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
     "fit_inputs": Kind("fit_inputs.json", "Delete it; the runs are then fitted again.", {"inputs": str, "fit": str}),
@@ -132,7 +136,7 @@ KINDS = {
     "checkpoint": Kind(
         "runs/*/checkpoint.json",
         "Delete it: the run begins anew.",
-        {"identity": dict, "step": COUNT, "files": _TEXTS},
+        {"identity": dict, "step": COUNT, "files": _TEXTS, "points?": {"count": COUNT, "reached": [_COUNTED]}},
     ),
     "record": Kind("runs/*/record.json", _TRAIN, _RECORD),
     "error": Kind("runs/*/error.json", "Delete it; the run is then trained again.", {"message": str, "hint?": str}),

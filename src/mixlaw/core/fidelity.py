@@ -1,4 +1,4 @@
-"""What a row of a run table is: a run that was trained, a checkpoint of one, or a merged model; and of which study."""
+"""What a row of a run table is: a run that was trained, a point along one, or a merged model; and of which study."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from mixlaw.core.errors import DataError
 
-TRUE, MERGED = "true", "merged"
-"""What a row's `fidelity` may be."""
+TRUE, MERGED, POINT = "true", "merged", "point"
+"""What a row's `fidelity` may be. A point is a checkpoint whose training was brought to an end as that of a run is."""
 
 
 def labels(
@@ -59,16 +59,16 @@ def fidelities(given: Sequence[Any] | None, source: str, place: Callable[[int], 
         place: row index -> how a message names that row.
 
     Raises:
-        DataError: a cell is neither empty nor one of the two words.
+        DataError: a cell is neither empty nor one of the three words.
     """
     found = [TRUE if is_missing(value) else str(value).strip() for value in (() if given is None else given)]
     for i, value in enumerate(found):
-        if value not in (TRUE, MERGED):
+        if value not in (TRUE, MERGED, POINT):
             raise DataError(
-                f"{source}, {place(i)}, column 'fidelity': {value!r}; a row is '{TRUE}' or '{MERGED}'.",
+                f"{source}, {place(i)}, column 'fidelity': {value!r}; a row is '{TRUE}', '{MERGED}' or '{POINT}'.",
                 "Correct the value, or leave the cell empty for a run that was trained.",
             )
-    return tuple(found) if MERGED in found else ()
+    return tuple(found) if set(found) - {TRUE} else ()
 
 
 def run_of_each(runs: list[str], given: Sequence[Any] | None) -> tuple[str, ...]:

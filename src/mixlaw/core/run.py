@@ -61,6 +61,8 @@ class RunSpec:
         pools: domain -> distinct training tokens that the run may draw from, where these are fewer than there are.
         merge: of what a merged run is made, which trains nothing; its tokens are those of the mixture that it stands
             for. None for a run that trains.
+        points: after which shares of its steps the run is evaluated, rising, the last one 1 (`mixlaw.train.points`);
+            empty: at its end, after the schedule of the settings.
     """
 
     name: str
@@ -71,6 +73,7 @@ class RunSpec:
     keep_model: bool = False
     pools: Mapping[str, int] = field(default_factory=dict)
     merge: Merge | None = None
+    points: tuple[float, ...] = ()
 
     @property
     def trained_tokens(self) -> int:
@@ -91,7 +94,13 @@ class RunSpec:
         content |= {"pools": pools} if pools else {}
         if self.merge is not None:
             content |= {"merge": self.merge.to_json()}
+        content |= {"points": list(self.points)} if self.points else {}
         return fingerprint(content)
+
+    @property
+    def evaluations(self) -> int:
+        """How often the validation sets are evaluated."""
+        return max(1, len(self.points))
 
     @property
     def untrained(self) -> bool:
@@ -115,6 +124,7 @@ class RunSpec:
         }
         value |= {"pools": {name: int(n) for name, n in self.pools.items()}} if self.pools else {}
         value |= {"merge": self.merge.to_json()} if self.merge is not None else {}
+        value |= {"points": list(self.points)} if self.points else {}
         return value | ({"keep_model": True} if self.keep_model else {})
 
     @staticmethod
@@ -129,6 +139,7 @@ class RunSpec:
             value.get("keep_model", False),
             value.get("pools", {}),
             Merge(**value["merge"]) if value.get("merge") is not None else None,
+            tuple(value.get("points", ())),
         )
         if value.get("id", spec.id) != spec.id:
             raise DataError(
@@ -160,6 +171,32 @@ class TargetLoss:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """What was trained on up to some step of a run, and the losses then.
+
+    Attributes:
+        steps: optimiser steps.
+        tokens, supervised_tokens, unique_tokens, losses: as of a `RunRecord`.
+    """
+
+    steps: int
+    tokens: Mapping[str, int]
+    supervised_tokens: Mapping[str, int]
+    unique_tokens: Mapping[str, int]
+    losses: Mapping[str, TargetLoss]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return _json_of(self) | {"steps": self.steps}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Counted:
+        """Return what a JSON form holds."""
+        losses = {name: TargetLoss(**loss) for name, loss in value["losses"].items()}
+        return Counted(value["steps"], value["tokens"], value["supervised_tokens"], value["unique_tokens"], losses)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What came of a run. Only what the spec determines: times and hosts are kept elsewhere.
 
@@ -171,6 +208,7 @@ class RunRecord:
         losses: target -> validation loss.
         steps: optimiser steps.
         parameters: trainable parameters of the model.
+        points: the run at each of the spec's points but the last, which is the run itself.
     """
 
     spec: RunSpec
@@ -180,17 +218,16 @@ class RunRecord:
     losses: Mapping[str, TargetLoss]
     steps: int
     parameters: int
+    points: tuple[Counted, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
             "spec": self.spec.to_json(),
-            "tokens": dict(self.tokens),
-            "supervised_tokens": dict(self.supervised_tokens),
-            "unique_tokens": dict(self.unique_tokens),
-            "losses": {name: loss.__dict__.copy() for name, loss in self.losses.items()},
+            **_json_of(self),
             "steps": self.steps,
             "parameters": self.parameters,
+            **({"points": [point.to_json() for point in self.points]} if self.points else {}),
         }
 
     @staticmethod
@@ -204,16 +241,35 @@ class RunRecord:
             {name: TargetLoss(**loss) for name, loss in value["losses"].items()},
             value["steps"],
             value["parameters"],
+            tuple(map(Counted.from_json, value.get("points", ()))),
         )
         if wrong := _implausible(record):
             raise DataError(f"{wrong}.", "Delete the run's folder and train it again: mixlaw train mix.yaml.")
         return record
 
 
+def _json_of(counted: RunRecord | Counted) -> dict[str, Any]:
+    return {
+        "tokens": dict(counted.tokens),
+        "supervised_tokens": dict(counted.supervised_tokens),
+        "unique_tokens": dict(counted.unique_tokens),
+        "losses": {name: loss.__dict__.copy() for name, loss in counted.losses.items()},
+    }
+
+
 def _implausible(record: RunRecord) -> str | None:
     """Return which number of a record cannot be, given the others, or None."""
+    if len(record.points) != max(0, len(record.spec.points) - 1):
+        return f"It has {len(record.points)} points along the run, but {len(record.spec.points)} were planned"
+    for counted in (*record.points, record):
+        if wrong := _implausible_counts(record.spec, counted):
+            return wrong
+    return None
+
+
+def _implausible_counts(spec: RunSpec, record: RunRecord | Counted) -> str | None:
     for domain, tokens in record.tokens.items():
-        planned = record.spec.tokens.get(domain, 0)
+        planned = spec.tokens.get(domain, 0)
         if tokens > _MOST_OF_PLANNED * planned + _LONGEST_ROW:
             return f"'tokens.{domain}' is {tokens}, but {planned} were planned"
         for what in ("supervised_tokens", "unique_tokens"):

@@ -6,9 +6,10 @@ CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` an
 `unique:<domain>`, `params`, `checkpoint_of`, `fidelity`, `study`, `metric:<name>` and its standard error
 `error:<name>`. Any program can write it. An empty loss cell means "not measured"; a run of zero tokens is the base
 model as it was, before any training. Rows with one and the same `checkpoint_of` are checkpoints along one training run.
-`fidelity` says what a row is: `true` (or empty), a run that was trained, or `merged`, models of one domain each
-averaged by the row's shares of tokens and only evaluated.
-Losses of rows with another `study` may lie higher or lower by one shift, which a fit finds (`mixlaw.fit.studies`).
+`fidelity` says what a row is: `true` (or empty), a run that was trained; `point`, a checkpoint whose training was
+brought to an end as that of a run is; or `merged`, models of one domain each averaged by the row's shares of tokens and
+only evaluated. Losses of rows with another `study` may lie higher or lower by one shift, which a fit finds
+(`mixlaw.fit.studies`).
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ import numpy as np
 
 from mixlaw.core.csv_cells import csv_cell, csv_columns
 from mixlaw.core.errors import DataError
-from mixlaw.core.fidelity import MERGED, TRUE, is_missing, labels
+from mixlaw.core.fidelity import MERGED, POINT, is_missing, labels
 from mixlaw.core.files import write_text
 from mixlaw.core.frames import frame
 from mixlaw.core.notebook import Tabular, shares
+from mixlaw.core.record_columns import of_records
 from mixlaw.core.run import RunRecord
 from mixlaw.core.tokens import format_tokens
 
@@ -55,7 +57,7 @@ class RunTable(Tabular):
         errors: name of a metric -> (R,) standard errors, such as those of a mean over rows; NaN where not known.
         checkpoint_of: R names of the training runs that rows are checkpoints of; empty if every row is a run of its
             own.
-        fidelity: R times `true` or `merged`; empty where all rows are runs that were trained.
+        fidelity: R times `true`, `point` or `merged`; empty where all rows are `true`.
         study: R names of the studies that rows belong to; empty where all are of one.
         shifts: study -> target -> `mean` and `sd`, nats, of what has been taken off its losses, so that they are those
             of the first study. Not in files.
@@ -95,7 +97,7 @@ class RunTable(Tabular):
     @property
     def _title(self) -> str:
         low, high = (format_tokens(float(x)) for x in (self.totals_R.min(), self.totals_R.max()))
-        return f"{len(self)} runs of {low} to {high} tokens; domains {', '.join(self.domains)}"
+        return f"{self.counted} of {low} to {high} tokens; domains {', '.join(self.domains)}"
 
     def table(self) -> tuple[str, list[str], list[list[Any]]]:
         """Return title, columns and rows, with one row per run."""
@@ -120,6 +122,17 @@ class RunTable(Tabular):
     def studies(self) -> tuple[str, ...]:
         """Names of the studies, in the order in which they appear; empty where all rows are of one."""
         return tuple(dict.fromkeys(self.study))
+
+    @property
+    def counted(self) -> str:
+        """How many runs there are, and points along them: `13 runs` or `13 runs with 20 points along them`."""
+        along = int(self.point_R.sum())
+        return f"{len(self) - along} runs" + (f" with {along} points along them" if along else "")
+
+    @property
+    def point_R(self) -> np.ndarray:
+        """Which rows are points along runs, short of their ends."""
+        return np.array([kind == POINT for kind in self.fidelity] or [False] * len(self), bool)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> RunTable:
         """Return the table of the given rows (indices or a boolean mask), in that order."""
@@ -150,31 +163,11 @@ class RunTable(Tabular):
 
     @staticmethod
     def from_records(records: Iterable[RunRecord], domains: Sequence[str], targets: Sequence[str]) -> RunTable:
-        """Return the table of completed runs, in the order given; a target that a run lacks is not measured."""
-        records = list(records)
-        missing = float("nan")
-        return RunTable(
-            tuple(record.spec.name for record in records),
-            tuple(domains),
-            tuple(targets),
-            np.array([[r.tokens.get(d, 0) for d in domains] for r in records], float).reshape(
-                len(records), len(domains)
-            ),
-            np.array(
-                [[r.losses[t].loss_nats if t in r.losses else missing for t in targets] for r in records], float
-            ).reshape(len(records), len(targets)),
-            tuple(str(record.spec.seed) for record in records),
-            np.array([[r.losses[t].count if t in r.losses else 0 for t in targets] for r in records], float).reshape(
-                len(records), len(targets)
-            ),
-            np.array([[r.unique_tokens.get(d, 0) for d in domains] for r in records], float).reshape(
-                len(records), len(domains)
-            ),
-            np.array([r.parameters for r in records], float),
-            fidelity=tuple(MERGED if r.spec.merge is not None else TRUE for r in records)
-            if any(r.spec.merge is not None for r in records)
-            else (),
-        )
+        """Return the table of completed runs, in the order given, then of the points along them.
+
+        A target that a run lacks is not measured.
+        """
+        return RunTable(domains=tuple(domains), targets=tuple(targets), **of_records(records, domains, targets))
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dict per run, with the columns of a run table."""

@@ -11,6 +11,9 @@ shock is theirs together. The law is of runs that have ended; a checkpoint at a 
 further from it, the more so the earlier it is. Checkpoints of one run share that run's shock too, so many of them say
 less of the mixture than as many runs (`repeats`).
 
+A point along a run (`fidelity: point`) is a checkpoint whose training was brought to an end as that of a run is. Points
+at one share of their runs have a shock in common, whatever the totals of these; of runs that ended none is known.
+
 Shape letters: R runs, B batches.
 """
 
@@ -25,6 +28,10 @@ from mixlaw.core.runtable import RunTable
 EARLY = 3.0
 """Power of (last / now) tokens by which a checkpoint's shock grows. Chosen on: the tuning half of a public pretraining
 sweep's mixtures, where 2 and 1 predict a larger size and more tokens worse (docs/lab.md)."""
+
+POINT_EARLY = 1.5
+"""The same power for points along runs. Chosen on: one of two designs of real runs of the demo's base (seed 0), where 0
+and 3 predict four times the tokens a little worse (docs/lab.md)."""
 
 TAU = 0.002
 """Standard deviation of the shock of ended runs, as a share of the loss, before any run is seen. Chosen on: as `EARLY`;
@@ -64,6 +71,8 @@ class Batches:
         have enough mixtures."""
         if not has_checkpoints(runs):
             return Batches._levels(runs)
+        if runs.point_R.any():
+            return Batches._points(runs)
         totals_R = np.maximum(runs.totals_R, 1.0)
         last = {name: totals_R[rows].max() for name, rows in rows_by_run(runs).items()}
         ages_R = np.array([last[name] for name in runs.checkpoint_of]) / totals_R
@@ -71,6 +80,14 @@ class Batches:
         member_RB = member_RB[:, member_RB.any(axis=0)]
         early_B = np.array([np.median(ages_R[rows > 0]) for rows in member_RB.T]) ** EARLY
         return Batches(member_RB, early_B)
+
+    @staticmethod
+    def _points(runs: RunTable) -> Batches:
+        # By their share of the run, of which runs of all totals have the same; runs that ended have no shock.
+        shares_R = share_of_run(runs)
+        shares = np.unique(shares_R[runs.point_R])
+        member_RB = ((shares_R[:, None] == shares) & runs.point_R[:, None]).astype(float)
+        return Batches(member_RB, shares**-POINT_EARLY, checkpoints=False)
 
     @staticmethod
     def _levels(runs: RunTable) -> Batches | None:
@@ -123,6 +140,18 @@ def rows_by_run(runs: RunTable) -> dict[str, np.ndarray]:
     for row, name in enumerate(runs.checkpoint_of):
         found.setdefault(name, []).append(row)
     return {name: np.array(rows) for name, rows in found.items()}
+
+
+def share_of_run(runs: RunTable) -> np.ndarray:
+    """Return (R,) tokens of each row over those of its run's last row, to the nearest half power of 2.
+
+    Whole conversations and steps make the shares of short runs differ from their plan.
+    """
+    totals_R = np.maximum(runs.totals_R, 1.0)
+    shares_R = np.ones(len(runs))
+    for rows in rows_by_run(runs).values():
+        shares_R[rows] = totals_R[rows] / totals_R[rows].max()
+    return 2 ** (np.round(2 * np.log2(shares_R)) / 2)
 
 
 def repeats(residuals_R: np.ndarray, groups_R: np.ndarray | None) -> np.ndarray:

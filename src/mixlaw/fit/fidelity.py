@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixlaw.core.errors import MixlawError
+from mixlaw.core.fidelity import TRUE
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.checkpoints import rows_by_run
 from mixlaw.fit.choosing.held_out import estimator_of, folds
@@ -126,7 +127,8 @@ def split(runs: RunTable) -> tuple[RunTable, RunTable | None]:
     merged_R = runs.merged_R
     if not merged_R.any():
         return runs, None
-    return replace(runs.take(~merged_R), fidelity=()), runs.take(merged_R)
+    true = runs.take(~merged_R)
+    return true if true.point_R.any() else replace(true, fidelity=()), runs.take(merged_R)
 
 
 def evidence(true: RunTable, merged: RunTable, kind: LawKind) -> Evidence:
@@ -254,6 +256,7 @@ def _joined(true: RunTable, pairs: _Pairs, whole: _Calibrated, believed: Sequenc
         unique_RK=None if true.unique_RK is None else np.vstack([true.unique_RK, tokens_MK]),
         params_R=params_R,
         checkpoint_of=(*true.checkpoint_of, *extra.runs) if true.checkpoint_of else (),
+        fidelity=(*true.fidelity, *[TRUE] * len(extra)) if true.fidelity else (),
         study=(*true.study, *[true.study[0]] * len(extra)) if true.study else (),
         worth_RJ=np.vstack(
             [np.ones((len(true), J)) if true.worth_RJ is None else true.worth_RJ, np.nan_to_num(worth_MJ)]

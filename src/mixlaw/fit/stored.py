@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]
         "unique": None if runs.unique_RK is None else runs.unique_RK.tolist(),
         "checkpoint_of": list(runs.checkpoint_of) or None,
         "study": list(runs.study) or None,
+        "fidelity": list(runs.fidelity) or None,
         "run_params": None if runs.params_R is None else [number(x) for x in runs.params_R],
         "losses": [[number(x) for x in row] for row in runs.losses_RJ],
     }
@@ -102,14 +103,16 @@ def _runs(value: Mapping[str, Any]) -> RunTable:
     if of and len(of) != R:
         raise ValueError(f"checkpoint_of is not of {R} runs")
     studies = tuple(map(str, value.get("study") or ()))
-    if studies and len(studies) != R:
-        raise ValueError(f"study is not of {R} runs")
+    kinds = tuple(map(str, value.get("fidelity") or ()))
+    for what, labels in (("study", studies), ("fidelity", kinds)):
+        if labels and len(labels) != R:
+            raise ValueError(f"{what} is not of {R} runs")
     shifts = {
         str(study): {target: {key: float(by[target][key]) for key in ("mean", "sd")} for target in targets}
         for study, by in (value.get("shifts") or {}).items()
     }
-    table = RunTable(names, domains, targets, tokens, losses, unique_RK=unique, params_R=params, checkpoint_of=of)
-    return replace(table, study=studies, shifts=shifts)
+    parts = {"unique_RK": unique, "params_R": params, "checkpoint_of": of, "fidelity": kinds, "study": studies}
+    return RunTable(names, domains, targets, tokens, losses, shifts=shifts, **parts)
 
 
 def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> TargetFit:

@@ -36,9 +36,9 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
         solution: the solution, or None where no budget was asked for.
     """
     if solution is None:
-        runs, law = len(fit), fit.law
+        law = fit.law
         return (
-            f"The law '{law}' is fitted to {runs} runs; no weights have been solved for yet.",
+            f"The law '{law}' is fitted to {fit.runs.counted}; no weights have been solved for yet.",
             ["Solve for the best weights at your budget: mixlaw solve fit.json --budget 20M"],
         )
     changes = total_changes(fit, solution)
@@ -49,7 +49,7 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
     sentence = head + _promise(changes[first], _BASELINES.get(first, first), what) + "."
     beside = [f"Against {_BASELINES.get(name, name)}: {_short(changes[name])}." for name in others]
     if any(change.has_interval for change in changes.values()):
-        beside.append(f"Predicted from {len(fit)} runs; all intervals are 90 % intervals.")
+        beside.append(f"Predicted from {fit.runs.counted}; all intervals are 90 % intervals.")
     else:
         beside.append(
             f"This way of fitting ('{fit.procedure}') gives no intervals, so it is not known how certain the "
@@ -113,7 +113,7 @@ def cost(runs: RunTable, study: Mapping[str, Any] | None) -> dict[str, Any]:
 
     As well `share_of_final_run`, failed runs included, and `share_of_failed_runs`.
     """
-    trained_R = ~runs.merged_R & (runs.totals_R > 0)
+    trained_R = ~runs.merged_R & ~runs.point_R & (runs.totals_R > 0)
     value: dict[str, Any] = {"runs": int(trained_R.sum()), "tokens": float(runs.totals_R[trained_R].sum())}
     times = {key: float((study or {}).get(key) or 0) for key in ("wall_s", "train_wall_s")}
     if priced := (study or {}).get("cost"):

@@ -171,11 +171,12 @@ def study_card(config: Config, table: RunTable, name: str) -> str:
         "tags": ["mixlaw", "data-mixing", "supervised-fine-tuning"],
     }
     low, high = (f"{x:,.0f}" for x in (table.totals_R.min(), table.totals_R.max()))
+    trained = int((~table.point_R).sum())
     lines = [
         _front(front),
         f"# Which mixture to fine-tune on: {escaped(name)}",
         "",
-        f"{len(table)} training runs of `{escaped(_model(config))}` on {low} to {high} tokens of the domains "
+        f"{trained} training runs of `{escaped(_model(config))}` on {low} to {high} tokens of the domains "
         f"{', '.join(map(escaped, table.domains))}, each with its validation losses, and the mixture that a law fitted "
         f"to them recommends for {config.budget_tokens:,} tokens.",
         "",

@@ -1,4 +1,4 @@
-"""What each run's training said: its loss over the steps, drawn small."""
+"""What each run's training said: its loss over the steps, and validation losses on its way, drawn small."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.checkpoints import rows_by_run
 from mixlaw.report.drawing import Figure, mark
 from mixlaw.report.numbers import nats, whole
+from mixlaw.report.palette import series_of
 
 Log = Sequence[tuple[int, float]]
 """(step, training loss in nats) of one run, in order."""
@@ -45,3 +47,33 @@ def log_figure(run: str, log: Log) -> Figure:
 
     said = f"From {nats(losses[0], 3)} to {nats(losses[-1], 3)} nats in {whole(log[-1][0])} steps."
     return Figure(f"Training loss of {run}", said, draw, _WIDTH, _HEIGHT)
+
+
+def losses_along(runs: RunTable) -> list[tuple[str, Figure]]:
+    """Return (summary, figure) of every run with points or checkpoints along it, of no more than 200 runs."""
+    found = []
+    for run, rows in rows_by_run(runs).items():
+        if len(rows) >= 2 and len(found) < _RUNS:
+            order = rows[np.argsort(runs.totals_R[rows], kind="stable")]
+            summary = f"{run} · validation losses at {len(rows)} points"
+            found.append((summary, along_figure(run, runs.take(order))))
+    return found
+
+
+def along_figure(run: str, rows: RunTable) -> Figure:
+    """Draw each target's validation loss along one run, over its training tokens; rows in order of these."""
+    styles = series_of(rows.targets)
+
+    def draw(axes: Any) -> None:
+        for j, target in enumerate(rows.targets):
+            axes.plot(rows.totals_R, rows.losses_RJ[:, j], **mark("curve", styles[target]) | {"marker": "o"})
+        axes.set(xlabel="training tokens", ylabel="validation loss, nats")
+        axes.set_xlim(0, float(rows.totals_R[-1]) * 1.02)
+        axes.locator_params(axis="y", nbins=4)
+
+    ends = ", ".join(
+        f"{target} from {nats(losses[0], 3)} to {nats(losses[-1], 3)}"
+        for target, losses in zip(rows.targets, rows.losses_RJ.T, strict=True)
+    )
+    legend = [(f"curve/{styles[target]}", target) for target in rows.targets]
+    return Figure(f"Validation losses along {run}", f"Nats: {ends}.", draw, _WIDTH, _HEIGHT, legend=legend)

@@ -14,7 +14,7 @@ from mixlaw.report.answer import loss_name
 from mixlaw.report.curves import budget_figure, curve_figure, parity_figure, path_figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
 from mixlaw.report.health import Check
-from mixlaw.report.logs import Log, run_logs
+from mixlaw.report.logs import Log, losses_along, run_logs
 from mixlaw.report.matrix import TransferMatrix, matrix_table
 from mixlaw.report.next_run import next_section
 from mixlaw.report.palette import series_of
@@ -258,12 +258,14 @@ def _tokens_of(equation: str) -> str:
 def _runs(
     fit: Fit, runs: RunTable, listed: RunTable, logs: Mapping[str, Log], folders: Mapping[str, str] | None
 ) -> Section:
-    lead = f"{len(runs)} runs."
+    lead = f"{runs.counted}."
     if len(listed) < len(runs):
         lead += f" The table has {len(listed)} of them, the figures fewer still; all are in report.json."
     lead += " A point of the figures leads to the run's row" + (", and its name to its folder." if folders else ".")
     table = runs_table(listed, fit, folders)
-    return Section("runs", "Every run", lead, (), [table], short="Runs", logs=run_logs(runs, logs))
+    return Section(
+        "runs", "Every run", lead, (), [table], short="Runs", logs=[*run_logs(runs, logs), *losses_along(runs)]
+    )
 
 
 def _again(study: Mapping[str, Any]) -> Section:

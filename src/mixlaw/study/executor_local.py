@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -170,7 +170,7 @@ class _Sweep:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     text=True,
-                    env=self._environment(index),
+                    env=worker_environment(index, self.threads, self.gpus),
                 )
         except OSError as error:
             raise StudyError(
@@ -181,15 +181,6 @@ class _Sweep:
         worker.reader = threading.Thread(target=self._read, args=(worker, process.stdout), daemon=True)
         worker.reader.start()
         self.workers.append(worker)
-
-    def _environment(self, index: int) -> dict[str, str]:
-        environment = {**os.environ, **training_environment(self.threads)}
-        package_root = str(Path(__file__).resolve().parents[2])
-        paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(paths)
-        if self.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[index % len(self.gpus)]
-        return environment
 
     def _read(self, worker: _Worker, stream: IO[str]) -> None:
         for event in read_events(stream):
@@ -260,6 +251,23 @@ class _Sweep:
             with contextlib.suppress(OSError):
                 if stream:
                     stream.close()
+
+
+def worker_environment(index: int, threads: int, gpus: Sequence[str]) -> dict[str, str]:
+    """Return the environment of a worker process.
+
+    Args:
+        index: of the worker.
+        threads: it computes with.
+        gpus: of the machine, which workers take in turn.
+    """
+    environment = {**os.environ, **training_environment(threads)}
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+    return environment
 
 
 def visible_gpus() -> list[str]:

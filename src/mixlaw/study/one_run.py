@@ -63,6 +63,8 @@ def train_once(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress
     """
     if spec.merge is not None and not trainer.merges:
         raise ConfigError(f"The trainer '{trainer.name}' merges no models.", "Leave out plan.merges, or use native.")
+    if spec.points and not trainer.points:
+        raise ConfigError(f"The trainer '{trainer.name}' trains no points along a run.", "Leave out plan.points.")
     began = time.time()
     try:
         record = trainer.run(spec, folder=folder, progress=progress)

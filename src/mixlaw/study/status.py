@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class RunStatus:
         loss: its last training loss, nats per supervised token.
         eta_s: seconds until it will have trained, from its pace so far; None where unknown.
         where: the job that trains it, on a cluster that tells; else empty.
+        evaluations: how often the validation sets are evaluated.
+        along: share of the run -> target -> validation loss there, nats per supervised token, of a running one.
     """
 
     name: str
@@ -44,6 +47,8 @@ class RunStatus:
     loss: float | None = None
     eta_s: float | None = None
     where: str = ""
+    evaluations: int = 1
+    along: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -105,6 +110,21 @@ class RunEvent:
     tokens_total: int = 0
     elapsed_s: float = 0.0
     eta_s: float | None = None
+
+
+def losses_along(folder: Path) -> dict[str, dict[str, float]]:
+    """Return share of the run -> target -> validation loss, of the points that metrics.jsonl has."""
+    try:
+        lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = {}
+    for line in (line for line in lines if '"share"' in line):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            value = json.loads(line)
+            losses = {str(target): float(loss) for target, loss in value["validation"].items()}
+            found[f"{float(value['share']):.4g}"] = losses
+    return found
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mixlaw.core.run import RunRecord, RunSpec, longest_first
 from mixlaw.study.attempts import note_attempt
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
 from mixlaw.study.run_files import is_damaged, run_checksums
-from mixlaw.study.status import METRICS, RunStatus, last_metrics, training_log
+from mixlaw.study.status import METRICS, RunStatus, last_metrics, losses_along, training_log
 from mixlaw.train.trainer import MODEL
 from mixlaw.train.trainer_config import TrainerConfig
 
@@ -240,14 +240,14 @@ class Study:
 
     def _status(self, spec: RunSpec) -> RunStatus:
         folder, tokens = self.run_folder(spec), spec.trained_tokens
-        base = {"name": spec.name, "folder": folder.name, "tokens": tokens}
+        base = {"name": spec.name, "folder": folder.name, "tokens": tokens, "evaluations": spec.evaluations}
         record, problem = self._read_record(spec)
         if record is not None:
             return RunStatus(**base, state="done", wall_s=self._wall_s(folder))
         if (error := self.failure(spec)) is not None:
             return RunStatus(**base, state="failed", reason=f"{error['message']} {error.get('hint', '')}".strip())
         if is_live(folder / "lease.json"):
-            return RunStatus(**base, state="running", **last_metrics(folder))
+            return RunStatus(**base, state="running", **last_metrics(folder), along=losses_along(folder))
         reason = f"record.json cannot be used, so the run is trained again: {problem}" if problem else ""
         return RunStatus(**base, state="pending", reason=reason)
 

@@ -16,29 +16,28 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from mixlaw.core.errors import DataError, RunFailed
 from mixlaw.core.run import EXPERT, RunRecord, RunSpec, TargetLoss
 from mixlaw.core.seeds import seed_from
-from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
 from mixlaw.train.lora import check_keys
 from mixlaw.train.memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.merging import merge_into, merged_record, save_expert
-from mixlaw.train.packing import PackedBatch, collate, pack
+from mixlaw.train.pace import EVALUATED, TRAINED, WARM_UP, Pace, evenly, now, timed
+from mixlaw.train.packing import PackedBatch, collate
+from mixlaw.train.points import Points
 from mixlaw.train.resuming import Checkpoints, keep_lines, remove_checkpoints
-from mixlaw.train.sample import Sample, conversation, draw_sample, training_order
+from mixlaw.train.sample import Sample, conversation, draw_sample, pack_epoch, tokens_of
+from mixlaw.train.schedule import adamw, rate_factor
 from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import MODEL, Progress, Trainer
-
-if TYPE_CHECKING:
-    import torch
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +64,10 @@ class NativeOptions:
             check_keys(self.peft)
 
 
+_PROBED = 60
+"""Batches of the validation sets, of all lengths, that a probe evaluates at the most. No data."""
+
+
 class NativeTrainer(Trainer):
     """Trains on one device with float32 weights; keeps the base model in memory between runs.
 
@@ -79,6 +82,7 @@ class NativeTrainer(Trainer):
     working_directory = "unused"
     base_model = "measured"
     merges = True
+    points = True
 
     def __init__(self, *given: Any, device: str | None = None, **more: Any) -> None:
         super().__init__(*given, **more)
@@ -110,12 +114,10 @@ class NativeTrainer(Trainer):
         with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
             began = time.perf_counter()
             sample = draw_sample(spec, self.train_rows, self.settings)
-            steps = self._train_in_memory(spec, sample, folder, progress)
+            steps, points = self._train_in_memory(spec, sample, folder, progress)
             trained = time.perf_counter()
             losses = self._evaluate()
-            with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
-                line = {"step": steps, "validation": {name: loss.loss_nats for name, loss in losses.items()}}
-                metrics.write(json.dumps(line) + "\n")
+            _write_losses(folder, {"step": steps}, losses)
             ended = time.perf_counter()
             if spec.keep_model:
                 self.lm.save(folder / MODEL)
@@ -125,13 +127,43 @@ class NativeTrainer(Trainer):
         for target, loss in losses.items():
             if not math.isfinite(loss.nats):
                 raise _not_finite(spec, f"the validation loss of '{target}'", loss.nats, self.settings)
+        along_s = points.evaluation_s if points else 0.0
         self.timing = {
-            "train_s": trained - began,
-            "evaluate_s": ended - trained,
-            "tokens_per_s": sum(sample.tokens.values()) / (trained - began),
+            "train_s": trained - began - along_s,
+            "evaluate_s": ended - trained + along_s,
+            "tokens_per_s": sum(sample.tokens.values()) / (trained - began - along_s),
             **self.environment(),
         }
-        return sample.record(spec, losses, steps, self.lm.parameters)
+        record = sample.record(spec, losses, steps, self.lm.parameters)
+        return replace(record, points=tuple(points.reached)) if points else record
+
+    def pace(self, spec: RunSpec, *, folder: Path, seconds: float) -> list[Pace]:
+        """Return the pace of such runs, from some of its steps and some batches of the validation sets."""
+        batches = sorted(
+            (b for target in self.validation.values() for b in target.batches), key=lambda b: -b.input_ids_BT.size
+        )
+        with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
+            began = now()
+            plan = self._plan(spec, draw_sample(spec, self.train_rows, self.settings))
+            self.lm.reset()
+            fixed = now() - began
+            optimiser = adamw(self.lm.network, self.settings)
+            self.lm.network.train()
+            rate = 0.0  # the weights stay as they are: a loss that is not finite would end the probe
+            train, steps = timed(
+                plan, lambda rows: self._step(spec, optimiser, self._batches(rows), rate), TRAINED * seconds
+            )
+            self.lm.network.eval()
+            places = evenly(len(batches), _PROBED)
+            evaluate, count = timed(places, lambda i: self.lm.token_nats(batches[i]), EVALUATED * seconds)
+        warm, of_steps = min(WARM_UP, len(plan) - 1), [tokens_of(rows, self.train_rows) for rows in plan]
+        tokens = sum(of_steps[warm : warm + steps])
+        warm = min(WARM_UP, len(places) - 1)
+        part = sum(batches[i].input_ids_BT.size for i in places[warm : warm + count])
+        evaluate *= sum(b.input_ids_BT.size for b in batches) / part
+        return [
+            Pace(0.0, float(f), tokens / float(t), float(e)) for f, t, e in zip(fixed, train, evaluate, strict=True)
+        ]
 
     def _merged(self, spec: RunSpec, folder: Path) -> RunRecord:
         """Evaluate the merge of experts that are trained."""
@@ -167,7 +199,9 @@ class NativeTrainer(Trainer):
         """Rows of a batch that are computed at once, unless a GPU's memory runs out."""
         return min(self.settings.per_device_train_batch_size, self.lm.rows_at_once)
 
-    def _train_in_memory(self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None) -> int:
+    def _train_in_memory(
+        self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None
+    ) -> tuple[int, Points | None]:
         """Train the run; where a GPU's memory runs out, from its start with half as many rows at once.
 
         The batch of a step stays what it was. Every run begins with all rows, so that it depends on no other.
@@ -177,7 +211,7 @@ class NativeTrainer(Trainer):
             self.rows_at_once = size
             self.lm.reset(seed_from("adapter", spec.seed))
             try:
-                return 0 if spec.untrained else self._train(spec, sample, folder, progress)
+                return (0, None) if spec.untrained else self._train(spec, sample, folder, progress)
             except Exception as error:
                 if size == 1 or not is_out_of_gpu_memory(error):
                     raise
@@ -185,33 +219,31 @@ class NativeTrainer(Trainer):
             _log.warning("%s", f"Run '{spec.name}' ran out of GPU memory. It begins again with {size} rows at once.")
             free_gpu_memory(self.lm.network)
 
-    def _train(self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None) -> int:
-        settings, size = self.settings, self.rows_at_once
-        epochs = [
-            pack_epoch(spec, sample, self.train_rows, settings, epoch) for epoch in range(settings.num_train_epochs)
-        ]
-        whole = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-        plan = [rows[i : i + whole] for rows in epochs for i in range(0, len(rows), whole)]
-        optimiser = _optimiser(self.lm.network, settings)
+    def _train(
+        self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None
+    ) -> tuple[int, Points | None]:
+        settings, plan = self.settings, self._plan(spec, sample)
+        optimiser = adamw(self.lm.network, settings)
+        points = Points(spec, plan, self.train_rows, self.lm.network) if spec.points else None
         self.lm.network.train()
         identity = {"run": spec.id, **self.environment()}
-        checkpoints = Checkpoints(folder, identity, self.lm.network, optimiser)
+        checkpoints = Checkpoints(folder, identity, self.lm.network, optimiser, points)
         begin = checkpoints.restore()
         keep_lines(folder / "metrics.jsonl", begin)
         for step, rows in enumerate(plan[begin:], begin):
-            batches = [
-                self._batch(rows[i : i + size], settings.max_length if settings.packing else None)
-                for i in range(0, len(rows), size)
-            ]
-            rate = settings.learning_rate * rate_factor(step, len(plan), settings)
-            loss = self._step(spec, optimiser, batches, rate)
+            factor = rate_factor(step, len(plan), settings, "constant" if points else None)
+            rate = settings.learning_rate * factor
+            loss = self._step(spec, optimiser, self._batches(rows), rate)
             line = {"step": step + 1, "steps": len(plan), "loss": loss, "learning_rate": rate}
             with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
                 metrics.write(json.dumps(line) + "\n")
+            if points and points.after(step + 1, self._evaluate):
+                share = points.shares[len(points.reached) - 1]
+                _write_losses(folder, {"step": step + 1, "share": share}, points.reached[-1].losses)
             checkpoints.save_if_due(step + 1)
             if progress:
                 progress(step + 1, len(plan), loss)
-        return len(plan)
+        return len(plan), points
 
     def _step(self, spec: RunSpec, optimiser: Any, batches: list[PackedBatch], rate: float) -> float:
         """Take one optimiser step on the mean over all batches' supervised tokens; return that mean, nats."""
@@ -237,8 +269,22 @@ class NativeTrainer(Trainer):
         optimiser.step()
         return nats / count
 
-    def _batch(self, rows: list[list[tuple[str, int]]], length: int | None) -> PackedBatch:
-        return collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows], length)
+    def _plan(self, spec: RunSpec, sample: Sample) -> list[list[list[tuple[str, int]]]]:
+        """Return the packed rows of each step."""
+        settings = self.settings
+        epochs = [
+            pack_epoch(spec, sample, self.train_rows, settings, epoch) for epoch in range(settings.num_train_epochs)
+        ]
+        whole = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+        return [rows[i : i + whole] for rows in epochs for i in range(0, len(rows), whole)]
+
+    def _batches(self, rows: list[list[tuple[str, int]]]) -> list[PackedBatch]:
+        """Return what is computed at once of a step."""
+        size, length = self.rows_at_once, self.settings.max_length if self.settings.packing else None
+        return [
+            collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows[i : i + size]], length)
+            for i in range(0, len(rows), size)
+        ]
 
     def _check_ids(self) -> None:
         for name, rows in [*self.train_rows.items(), *self.validation_rows.items()]:
@@ -250,47 +296,11 @@ class NativeTrainer(Trainer):
                 )
 
 
-def pack_epoch(
-    spec: RunSpec, sample: Sample, train_rows: Mapping[str, TokenRows], settings: TrainSettings, epoch: int
-) -> list[list[tuple[str, int]]]:
-    """Return the packed rows of one epoch in training order, each a list of (domain, row).
-
-    A packed row takes the place of its longest conversation.
-    """
-    entries = training_order(spec, sample, epoch)
-    if settings.packing:
-        packed = pack([train_rows[name].row_tokens[row] for name, row in entries], settings.max_length)
-    else:
-        packed = [[i] for i in range(len(entries))]
-    packed.sort(key=lambda row: row[0])
-    return [[entries[i] for i in row] for row in packed]
-
-
-def rate_factor(step: int, steps: int, settings: TrainSettings) -> float:
-    """Return the learning rate of a step (from 0) as a share of its peak.
-
-    Linear warm-up over `ceil(warmup_ratio * steps)` steps, then cosine or linear decay to zero, or constant.
-    The first step already has a positive rate, unlike Hugging Face's schedules: short runs waste no step.
-    """
-    warmup = math.ceil(settings.warmup_ratio * steps)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(1, steps - warmup)
-    if settings.lr_scheduler_type == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * done))
-    return 1 - done if settings.lr_scheduler_type == "linear" else 1.0
-
-
-def _optimiser(network: Any, settings: TrainSettings) -> torch.optim.AdamW:
-    import torch
-
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    betas = (settings.adam_beta1, settings.adam_beta2)
-    return torch.optim.AdamW(groups, settings.learning_rate, betas, settings.adam_epsilon, fused=True)
+def _write_losses(folder: Path, where: dict[str, Any], losses: Mapping[str, TargetLoss]) -> None:
+    """Append validation losses to the training log."""
+    line = where | {"validation": {name: loss.loss_nats for name, loss in losses.items()}}
+    with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
+        metrics.write(json.dumps(line) + "\n")
 
 
 @contextlib.contextmanager

@@ -11,16 +11,20 @@ begins anew. On a CPU the record is the one of a run without interruption, bit f
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixlaw.core.checksums import FILES, checksums, damage
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mixlaw.train.points import Points
 
 VARIABLE = "MIXLAW_CHECKPOINT_MINUTES"
 EVERY_MINUTES = 10.0
@@ -53,11 +57,14 @@ class Checkpoints:
         identity: what must be the same for a checkpoint to be used: the run's id, versions, device and the like.
         network: the model that is trained, on its device.
         optimiser: its AdamW.
+        points: along the run, where there are any.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], network: Any, optimiser: Any) -> None:
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], network: Any, optimiser: Any, points: Points | None = None
+    ) -> None:
         self._folder, self._identity = folder, dict(identity)
-        self._network, self._optimiser = network, optimiser
+        self._network, self._optimiser, self._points = network, optimiser, points
         self._path = folder / "checkpoint.json"
         self._every_s = every_s()
         self._last = time.monotonic()
@@ -72,7 +79,7 @@ class Checkpoints:
                 raise DataError(f"{self._path} is of another run, machine or version.")
             if problem := damage(self._folder, kept[FILES]):
                 raise DataError(problem)
-            self._load(self._folder / next(iter(kept[FILES])))
+            self._load(self._folder / next(iter(kept[FILES])), kept.get("points"))
         except DataError as error:
             _log.warning("%s The run begins anew.", error.message)
             remove_checkpoints(self._folder)
@@ -90,7 +97,8 @@ class Checkpoints:
         save_file(self._tensors(), part)
         os.replace(part, self._folder / name)
         sums = checksums(self._folder, [name])
-        write_document(self._path, "checkpoint", {"identity": self._identity, "step": step, FILES: sums})
+        along = {"points": self._points.state()} if self._points else {}
+        write_document(self._path, "checkpoint", {"identity": self._identity, "step": step, FILES: sums, **along})
         _remove_but(self._folder, name)
         self._last = time.monotonic()
 
@@ -101,12 +109,13 @@ class Checkpoints:
         for name, parameter in self._network.named_parameters():
             for key, value in self._optimiser.state.get(parameter, {}).items():
                 found[f"{key} {name}"] = value
+        found |= self._points.tensors() if self._points else {}
         found["random cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             found["random cuda"] = torch.cuda.get_rng_state()
         return {name: tensor.to("cpu").clone().contiguous() for name, tensor in found.items()}
 
-    def _load(self, path: Path) -> None:
+    def _load(self, path: Path, along: Mapping[str, Any] | None) -> None:
         import torch
         from safetensors.torch import load_file
 
@@ -118,6 +127,8 @@ class Checkpoints:
             state = {key: kept[f"{key} {name}"] for key in ("exp_avg", "exp_avg_sq", "step") if f"{key} {name}" in kept}
             if state:
                 self._optimiser.state[parameter] = {key: value.to(parameter.device) for key, value in state.items()}
+        if self._points and along:
+            self._points.restore(kept, along)
         torch.set_rng_state(kept["random cpu"])
         if "random cuda" in kept:
             torch.cuda.set_rng_state(kept["random cuda"])
@@ -142,7 +153,15 @@ def _weights(network: Any) -> list[tuple[str, Any]]:
     return [*trained, *network.named_buffers()]
 
 
-def keep_lines(path: Path, count: int) -> None:
-    """Cut a file after its first lines, or make it empty: the steps after a checkpoint are taken again."""
-    lines = path.read_bytes().splitlines(keepends=True)[:count] if count and path.exists() else []
-    path.write_bytes(b"".join(lines))
+def keep_lines(path: Path, step: int) -> None:
+    """Cut a training log after what was written up to a step, or make it empty: later steps are taken again.
+
+    The losses at the run's end are measured again, too.
+    """
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True) if step and path.exists() else ():
+        value = json.loads(line)
+        if value["step"] > step or not {"steps", "share"} & set(value):
+            break
+        kept.append(line)
+    path.write_bytes(b"".join(kept))

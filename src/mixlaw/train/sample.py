@@ -6,7 +6,7 @@ the same order in all runs of a seed. This cancels noise between runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from mixlaw.core.errors import DataError
 from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
 from mixlaw.core.seeds import generator
 from mixlaw.data.rows import TokenRows, sample_rows
+from mixlaw.train.packing import pack
 from mixlaw.train.settings import TrainSettings
 
 
@@ -64,7 +65,7 @@ def draw_sample(spec: RunSpec, train_rows: Mapping[str, TokenRows], settings: Tr
         chosen = sample_rows(domain, wanted, spec.seed, name, pool=spec.pools.get(name))
         rows[name] = chosen
         tokens[name] = epochs * int(domain.row_tokens[chosen].sum())
-        supervised[name] = epochs * int(_predicted_tokens(domain)[chosen].sum())
+        supervised[name] = epochs * int(predicted_tokens(domain)[chosen].sum())
         unique[name] = int(domain.row_tokens[np.unique(chosen)].sum())
     if not rows and not spec.untrained:
         raise DataError(f"Run '{spec.name}' has no tokens of any domain.", "Plan runs with at least one token.")
@@ -86,8 +87,29 @@ def training_order(spec: RunSpec, sample: Sample, epoch: int) -> list[tuple[str,
     return [entry[1:] for entry in sorted(entries, key=lambda entry: entry[:2])]
 
 
-def _predicted_tokens(rows: TokenRows) -> np.ndarray:
-    """Supervised tokens of each row, without a row's first token, which nothing predicts."""
+def pack_epoch(
+    spec: RunSpec, sample: Sample, train_rows: Mapping[str, TokenRows], settings: TrainSettings, epoch: int
+) -> list[list[tuple[str, int]]]:
+    """Return the packed rows of one epoch in training order, each a list of (domain, row).
+
+    A packed row takes the place of its longest conversation.
+    """
+    entries = training_order(spec, sample, epoch)
+    if settings.packing:
+        packed = pack([train_rows[name].row_tokens[row] for name, row in entries], settings.max_length)
+    else:
+        packed = [[i] for i in range(len(entries))]
+    packed.sort(key=lambda row: row[0])
+    return [[entries[i] for i in row] for row in packed]
+
+
+def tokens_of(rows: Iterable[Iterable[tuple[str, int]]], train_rows: Mapping[str, TokenRows]) -> int:
+    """Return the tokens of packed rows."""
+    return sum(int(train_rows[domain].row_tokens[index]) for row in rows for domain, index in row)
+
+
+def predicted_tokens(rows: TokenRows) -> np.ndarray:
+    """Return the supervised tokens of each row, without a row's first token, which nothing predicts."""
     supervised = np.asarray(rows.supervised, np.int64).copy()
     starts = np.asarray(rows.offsets[:-1])
     supervised[starts[np.asarray(rows.row_tokens) > 0]] = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.train.pace import Pace, by_short_runs
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Trainer(ABC):
         extra: mixlaw's extra that brings them; empty for a trainer outside mixlaw.
         reads_text: whether it needs the conversations as text, too, not only as tokens (`mixlaw.data.texts`).
         merges: whether it trains experts and evaluates their merges (`mixlaw.train.merging`).
+        points: whether it evaluates runs along their way, too (`mixlaw.train.points`).
         working_directory: `used` where it starts programs or reads files in `folder`, `needed` where it cannot do
             without that folder on every machine, `unused` where it has no use for one. The key
             `train.working_directory` chooses the folder; without it, it is that of mix.yaml.
@@ -71,6 +73,7 @@ class Trainer(ABC):
     extra: ClassVar[str] = ""
     reads_text: ClassVar[bool] = False
     merges: ClassVar[bool] = False
+    points: ClassVar[bool] = False
     working_directory: ClassVar[Literal["unused", "used", "needed"]] = "used"
     base_model: ClassVar[Literal["measured", "asked", "no"]] = "no"
 
@@ -143,6 +146,18 @@ class Trainer(ABC):
             DataError: the spec asks for tokens of a domain that has no rows.
             RunFailed: the run ended without a usable result.
         """
+
+    def pace(self, spec: RunSpec, *, folder: Path, seconds: float) -> list[Pace]:
+        """Return how fast it trains such runs, by the clock of the wall and by the processor's.
+
+        By two short runs of the spec's mixture; a trainer that can look inside a run does better.
+
+        Args:
+            spec: a typical run.
+            folder: for files that are deleted afterwards.
+            seconds: to take, about.
+        """
+        return by_short_runs(self.run, spec, folder)
 
 
 def _installed(package: str) -> bool:

@@ -16,8 +16,8 @@ from mixlaw.core.documents import read_document, write_document
 from mixlaw.data.rows import TokenRows
 from mixlaw.train.causal_lm import CausalLM, uses_bfloat16
 from mixlaw.train.evaluation import ValidationSet
-from mixlaw.train.native import rate_factor
 from mixlaw.train.saving import save_model
+from mixlaw.train.schedule import rate_factor
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
 _UNSUPERVISED = -100

@@ -66,7 +66,7 @@ def mix_yaml(tmp_path):
         "  math: {path: data/math.jsonl}\n"
         "validation: {rows: 10}\n"
         "budget_tokens: 2k\n"
-        "plan: {base_tokens: 300}\n"
+        "plan: {base_tokens: 300, probe: false}\n"
         "train: {max_length: 64, learning_rate: 1.0e-3}\n"
     )
     return path

@@ -1,9 +1,16 @@
 """What runs cost: by kind, with evaluations, as a share of the final run; and limits as people write them."""
 
+from dataclasses import replace
+
 import pytest
 
 from mixlaw.core.cost import MostCost, Prices, percent
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.run import RunSpec
+
+
+def spec(tokens: int) -> RunSpec:
+    return RunSpec("run", {"math": tokens}, 0)
 
 
 def test_a_run_as_large_as_the_budget_costs_the_final_run_and_its_evaluation() -> None:
@@ -13,8 +20,10 @@ def test_a_run_as_large_as_the_budget_costs_the_final_run_and_its_evaluation() -
     # An evaluation is a third of training on as many tokens.
     assert prices.evaluation().share == pytest.approx(300_000 / 3 / 20_000_000)
     assert prices.run(2_000_000).share == pytest.approx(0.1 + 0.005)
-    assert prices.runs([2_000_000, 1_000_000]).share == pytest.approx(0.15 + 0.01)
-    assert prices.runs({}).share == 0
+    assert prices.runs([spec(2_000_000), spec(1_000_000)]).share == pytest.approx(0.15 + 0.01)
+    assert prices.runs([]).share == 0
+    along = replace(spec(2_000_000), points=(0.25, 0.5, 1.0))
+    assert prices.runs([along]).share == pytest.approx(0.1 + 3 * 0.005)
 
 
 def test_the_kind_of_a_run_decides_what_its_training_costs() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.checkpoints import EARLY, LEVEL, TAU, Batches, repeats
+from mixlaw.fit.checkpoints import EARLY, LEVEL, POINT_EARLY, TAU, Batches, repeats
+from mixlaw.fit.choosing.held_out import folds
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 
 TOTALS = np.array([2e6, 4e6, 8e6, 16e6])
@@ -114,3 +115,62 @@ def test_intervals_at_totals_of_the_runs_hold_a_shock_where_shocks_were_fitted()
     assert beyond.inside == beyond.shock > 3 * TAU
     found = shaken.predict(np.array([[1e6, 3e6]]))
     assert (found.high - found.low)[0, 0] / 2 > 1.4 * beyond.shock * found.mean[0, 0]
+
+
+def points(mixtures: int = 10, early: float = 0.0, run_sd: float = 0.0, seed: int = 0) -> RunTable:
+    """Runs of different totals with points at a quarter and a half, which lie `early` nats off; runs share `run_sd`."""
+    rng = np.random.default_rng(seed)
+    shares, totals = rng.uniform(0.1, 0.9, mixtures), rng.uniform(4e6, 12e6, mixtures)
+    parts = (0.25, 0.5, 1.0)
+    tokens = np.array([[w * n * p, (1 - w) * n * p] for w, n in zip(shares, totals, strict=True) for p in parts])
+    losses = 1.6 + 0.5 * (tokens / 1e6) ** -0.3 + 0.002 * rng.standard_normal(tokens.shape)
+    losses += np.repeat(run_sd * rng.standard_normal((mixtures, 2)), 3, axis=0)
+    losses[::3] += early
+    losses[1::3] += early / 2
+    names = tuple(f"m{m}@{p:g}" if p < 1 else f"m{m}" for m in range(mixtures) for p in parts)
+    of, kinds = tuple(f"m{m}" for m in range(mixtures) for _ in parts), ("point", "point", "true") * mixtures
+    return RunTable(names, ("a", "b"), ("a", "b"), tokens, losses, checkpoint_of=of, fidelity=kinds)
+
+
+def test_points_at_one_share_of_their_runs_are_a_batch_whatever_the_totals() -> None:
+    batches = Batches.of(points())
+    assert batches is not None and batches.member_RB.sum(axis=0).tolist() == [10, 10]
+    assert np.sort(batches.early_B) == pytest.approx([2**POINT_EARLY, 4**POINT_EARLY])
+    assert not batches.member_RB[2::3].any()
+
+
+def test_a_shock_of_points_moves_the_law_of_ended_runs_little() -> None:
+    asked, truth = np.array([[20e6, 20e6]]), 1.6 + 0.5 * 20**-0.3
+    shocked = fit_law(points(16, early=0.1), law="pairwise").predict(asked, at="point").mean[0]
+    bare = replace(points(16, early=0.1), checkpoint_of=(), fidelity=())
+    of_runs = fit_law(bare, law="pairwise").predict(asked, at="point").mean[0]
+    assert np.abs(shocked - truth).max() < 0.5 * np.abs(of_runs - truth).max()
+
+
+def test_points_without_a_shock_of_their_run_tell_more_than_its_end_alone() -> None:
+    asked, truth, errors = np.array([[20e6, 20e6], [5e6, 30e6]]), [], []
+    for seed in range(4):
+        runs = points(9, seed=seed)
+        truth = 1.6 + 0.5 * (asked / 1e6) ** -0.3
+        with_points, without = (
+            fit_law(r, law="pairwise").predict(asked, at="point").mean for r in (runs, runs.take(~runs.point_R))
+        )
+        errors.append([np.abs(with_points - truth).mean(), np.abs(without - truth).mean()])
+    assert np.mean(errors, axis=0)[0] < 0.8 * np.mean(errors, axis=0)[1]
+
+
+def test_points_are_held_out_with_their_run() -> None:
+    runs = points()
+    for held in folds(runs):
+        assert {name.partition("@")[0] for name in np.array(runs.runs)[held]}.isdisjoint(
+            name.partition("@")[0] for name in np.array(runs.runs)[~held]
+        )
+
+
+def test_a_stored_fit_of_points_predicts_the_same(tmp_path) -> None:
+    fitted = fit_law(points(8), law="pairwise")
+    fitted.save(tmp_path / "fit.json")
+    again = Fit.load(tmp_path / "fit.json")
+    assert again.runs.fidelity == fitted.runs.fidelity
+    asked = np.array([[20e6, 20e6]])
+    assert again.predict(asked).mean == pytest.approx(fitted.predict(asked).mean)

@@ -12,9 +12,10 @@ import pytest
 from mixlaw.core.errors import DataError, RunFailed
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import TokenRows
-from mixlaw.train.native import NativeTrainer, pack_epoch, rate_factor
+from mixlaw.train.native import NativeTrainer
 from mixlaw.train.packing import collate
-from mixlaw.train.sample import draw_sample
+from mixlaw.train.sample import draw_sample, pack_epoch
+from mixlaw.train.schedule import rate_factor
 from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import Trainer
 from tiny_training import SETTINGS, VOCABULARY, make_specs, write_rows

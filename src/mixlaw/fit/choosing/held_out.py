@@ -16,6 +16,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, MixlawError
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.checkpoints import rows_by_run
 from mixlaw.fit.choosing.table import LawRow, LawTable
 from mixlaw.fit.estimating.estimator import Estimator, OfTrainedRuns
 from mixlaw.fit.estimating.law_problem import LawEstimator
@@ -101,14 +102,19 @@ def errors_by_run(runs: RunTable, law: Any) -> np.ndarray:
 def folds(runs: RunTable) -> list[np.ndarray]:
     """Return boolean masks (R,) of the runs to hold out: whole mixtures, at most ten folds, no randomness.
 
-    The base model, a run without tokens, is never held out: nothing lies beyond it from which to predict it.
+    Points along a run go with it. The base model, a run without tokens, is never held out: nothing lies beyond it from
+    which to predict it.
     """
     some = runs.totals_R > 0
     if not some.any():
         return []
-    mixtures = np.unique(runs.tokens_RK[some], axis=0, return_inverse=True)[1].ravel()
+    tokens_RK = runs.tokens_RK.copy()
+    if runs.point_R.any():
+        for rows in rows_by_run(runs).values():
+            tokens_RK[rows] = runs.tokens_RK[rows[runs.totals_R[rows].argmax()]]
+    mixtures = np.unique(tokens_RK[some], axis=0, return_inverse=True)[1].ravel()
     # Sorted by total and dealt out in turn, so that every fold has small and large runs.
-    totals = np.array([runs.totals_R[some][mixtures == m][0] for m in range(mixtures.max() + 1)])
+    totals = np.array([tokens_RK[some][mixtures == m][0].sum() for m in range(mixtures.max() + 1)])
     rank = np.full(len(runs), -1)
     rank[some] = np.argsort(np.argsort(totals, kind="stable"), kind="stable")[mixtures]
     count = min(_FOLDS, int(mixtures.max()) + 1)

@@ -116,7 +116,8 @@ class _Same:
         self.runs = runs
         arrays = (runs.tokens_RK, runs.losses_RJ, runs.params_R, runs.worth_RJ, runs.merged_RJ)
         content = (None if x is None else np.ascontiguousarray(x, float).tobytes() for x in arrays)
-        self.key = (runs.domains, runs.targets, runs.checkpoint_of, runs.study, *content)
+        labels = (runs.checkpoint_of, runs.fidelity, runs.study)
+        self.key = (runs.domains, runs.targets, labels, *content)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self.key == other.key

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.checkpoints import Batches, repeats
+from mixlaw.fit.checkpoints import Batches, has_checkpoints, repeats
 from mixlaw.fit.curve import Scatter
 from mixlaw.fit.estimating.gauss_newton import Minimum, minimise
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, E, PairwiseProblem
@@ -94,8 +94,7 @@ def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequenc
         targets: places of those wanted; None for all.
     """
     tokens_RK, sizes_R, batches, fits = runs.tokens_RK / unit, log_sizes(runs), Batches.of(runs), []
-    along = batches is not None and batches.checkpoints
-    groups_R = np.unique(runs.checkpoint_of, return_inverse=True)[1] if along else None
+    groups_R = np.unique(runs.checkpoint_of, return_inverse=True)[1] if has_checkpoints(runs) else None
     for j in range(len(runs.targets)) if targets is None else targets:
         law, losses_R = Pairwise(runs.domains, runs.targets[j]), runs.losses_RJ[:, j]
         measured = np.flatnonzero(np.isfinite(losses_R))
