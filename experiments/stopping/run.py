@@ -8,8 +8,7 @@ steps on short conversations of `experiments/data`: once as it is, and once from
 call `<|endoftext|>` the end, although the chat template ends turns with `<|im_end|>`. Then the models answer
 questions that were not trained on, greedily. Counted are the answers whose last token is one at which the saved
 settings say to stop; all others ran on to the limit. Of the second training they are counted a third time, with the
-settings of its base:
-what the same weights do when a model is saved with the settings that it came with.
+settings of its base: what the same weights do when a model is saved with the settings that it came with.
 
 FOLDER keeps the package and the models (1.1 GB), for the next time.
 """

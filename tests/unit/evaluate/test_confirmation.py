@@ -58,7 +58,7 @@ def test_agreement_says_how_loss_ranks_models():
     assert agreement(models[:3])["tasks"]["task"]["spearman_total"] is None
 
 
-@pytest.mark.parametrize("sds", [(0.02, 0.02, 0.02), (0.02, 0.015, 0.03)])
+@pytest.mark.parametrize("sds", [(0.02, 0.02, 0.02), (0.02, 0.015, 0.03), (0.03, 0.03, 0.015)])
 def test_the_scatter_of_all_mixtures_makes_intervals_that_hold_and_are_narrower_than_one_pairs(sds):
     chance = np.random.default_rng(5)
     held, pooled, alone = [], [], []
@@ -73,7 +73,7 @@ def test_the_scatter_of_all_mixtures_makes_intervals_that_hold_and_are_narrower_
         pooled.append(found["high"] - found["low"])
         pair = difference({name: values[name] for name in ("equal", "solution")}, "equal", "solution")
         alone.append(pair["high"] - pair["low"])
-    assert 0.87 <= np.mean(held) <= 0.95
+    assert 0.85 <= np.mean(held) <= 0.96
     # Two seeds: t(.95, 2) = 2.9 instead of t(.95, 1) = 6.3.
     assert np.mean(pooled) < 0.75 * np.mean(alone)
 
