@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import resource
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +50,6 @@ def write_study(folder: Path, seed: int, sources: Path) -> Path:
     return config
 
 
-def cpu_s() -> float:
-    """Return the processor time of this process and of its workers that have ended."""
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in spent)
-
-
 def show(event: RunEvent) -> None:
     """Print a finished run."""
     if event.kind == "finished":
@@ -66,25 +58,21 @@ def show(event: RunEvent) -> None:
 
 def outcome(config: Path, seeds: int, workers: int) -> dict:
     """Do the whole job and the comparison, and return what came out."""
-    began, project = time.monotonic(), Project.open(config, print)
+    project = Project.open(config, print)
     result = run(project, workers=workers, on_event=show)
     print(result.solution, flush=True)
     found = compare(project, seeds=seeds, against=["equal", "natural"], workers=workers, on_event=show)
     cost = spent_in(project.study)
     assert cost is not None
     wish = project.config.solve
-    limits = {t: limit for t, limit in wish.no_worse.items()}
     best, base = found["mixtures"]["solution"]["losses"], result.fit.base
-    proxies = sum(sum(status.spec.tokens.values()) for status in result.statuses)
+    proxies = sum(sum(spec.tokens.values()) for spec in project.planned[0])
     compared = seeds * len(found["mixtures"]) * found["budget_tokens"]
     return {
         "seeds": seeds,
         "budget_tokens": found["budget_tokens"],
         "cost_share": cost.total.share,
         "trained_tokens": {"proxies": proxies, "comparison": compared},
-        "cpu_s": round(cpu_s(), 1),
-        "wall_s": round(time.monotonic() - began, 1),
-        "workers": workers,
         "law": result.fit.law,
         "left_out_error_percent": {
             t: {"law": 100 * v.cv_mre, "mean": 100 * v.cv_mre_mean} for t, v in result.fit.targets.items()
@@ -97,7 +85,7 @@ def outcome(config: Path, seeds: int, workers: int) -> dict:
                 "limit_percent": limit,
                 "measured_percent": 100 * (best[target]["mean"] / base[target] - 1),
             }
-            for target, limit in limits.items()
+            for target, limit in wish.no_worse.items()
         },
         "mixtures": found["mixtures"],
     }
@@ -121,7 +109,7 @@ def main() -> None:
     path.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for name in ("equal", "natural"):
         print(name, found["mixtures"][name]["minus_solution"], found["mixtures"][name]["minus_solution_by_target"])
-    print("no worse", found["no_worse"], "cost", found["cost_share"], "cpu", found["cpu_s"])
+    print("no worse", found["no_worse"], "cost", found["cost_share"])
 
 
 if __name__ == "__main__":
