@@ -27,7 +27,9 @@ def health_checks(
     """Return all checks, the failed ones first."""
     checks = [_runs(fit), _held_out(fit), _ranks(fit), _identified(fit), *_draws(fit), _bounds(fit), _noise(fit, runs)]
     if solution is not None:
-        checks += [_gain(fit, solution), _extrapolation(fit, solution, checks[1].status), _regret(solution), _certificate(solution)]
+        held_out = checks[1].status
+        checks += [_gain(fit, solution), _extrapolation(fit, solution, held_out), _regret(solution)]
+        checks.append(_certificate(solution))
         if solution.epochs:
             checks.append(_repetition(solution))
     checks += _failed(study or {})
