@@ -21,15 +21,17 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help demo test lint format docs pictures site installed installed-test venv
 
 help:
-	@echo "make demo    set up .venv and run the whole job on bundled data: a few minutes on two cores"
+	@echo "make demo    set up .venv and run the whole job on bundled data and check its answer by training: minutes on two cores"
 	@echo "make test    set up .venv with the test tools; lint, types, documentation, tests"
 	@echo "make lint    only lint and types"
 	@echo "make format  format the code and fix what can be fixed"
 	@echo "make docs    write docs/cli.md, api.md, constants.md and errors.md again from the code"
 	@echo "make site    build the documentation into build/site; a warning is an error"
 
+# The answer, and then what training says of it: solution, equal and natural weights trained at the budget.
 demo: installed
 	@$(BIN)/python -m mixlaw demo
+	@$(BIN)/python -m mixlaw compare mixlaw-demo/mix.yaml --seeds 2 --against natural,equal
 	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
 
 # One worker runs all tests of a file, which share what its fixtures have trained. Files begin in the order of their

@@ -1,4 +1,4 @@
-"""The demo's runs, trained once and kept: `mixlaw demo` beside them has nothing left to train.
+"""The demo's runs, trained once and kept: `mixlaw demo` and `make demo` beside them have nothing left to train.
 
     python tests/demo_study.py mixlaw-demo/study     keep the runs of a finished demo (after the bundle changed)
 
@@ -16,19 +16,19 @@ FILES = ("spec.json", "record.json", "timing.json")
 def place_runs(study: Path) -> None:
     """Write the kept runs into a study folder."""
     for name, files in json.loads(KEPT.read_text(encoding="utf-8")).items():
-        folder = study / "runs" / name
+        folder = study / name
         folder.mkdir(parents=True, exist_ok=True)
         for file, value in files.items():
             (folder / file).write_text(json.dumps(value), encoding="utf-8")
 
 
 def keep_runs(study: Path) -> None:
-    """Keep the finished runs of a study."""
+    """Keep the finished runs of a study, and of its comparison."""
     runs = {}
-    for folder in sorted((study / "runs").iterdir()):
+    for folder in sorted([*(study / "runs").iterdir(), *(study / "confirmation" / "runs").iterdir()]):
         files = {name: json.loads((folder / name).read_text(encoding="utf-8")) for name in FILES}
         files["timing.json"] = {"wall_s": files["timing.json"]["wall_s"]}
-        runs[folder.name] = files
+        runs[str(folder.relative_to(study))] = files
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
 

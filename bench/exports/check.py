@@ -1,12 +1,12 @@
 """Load exported configurations with the tools' own loaders and count tokens by domain. Adds to results.json.
 
-    python bench/exports/check.py prepare FOLDER        in mixlaw's environment: a study without training, all exports
+    python -m bench.exports.check prepare FOLDER        in mixlaw's environment: a study without training, all exports
     python bench/exports/check.py trl FOLDER            in an environment with the tool
     python bench/exports/check.py llamafactory FOLDER
     python bench/exports/check.py datasets FOLDER
 
-Weights .2 / .5 / .3 at 700k tokens of the demo data: math repeats. The tool loads; every row is then recognised by its
-text and counted with the same tokens for all tools.
+Weights .2 / .5 / .3 at 700k tokens of three domains of `experiments/data`: math repeats. The tool loads; every row is
+then recognised by its text and counted with the same tokens for all tools.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def key(messages: list[dict[str, str]]) -> str:
 
 
 def prepare(folder: Path) -> None:
-    """Write the demo with uncompressed copies of its data, all exports, and the tokens of every conversation."""
+    """Write the study with uncompressed copies of its data, all exports, and the tokens of every conversation."""
+    from experiments.data.cut import write_study
+
     from mixlaw.api.export import export
-    from mixlaw.api.files import example_config
     from mixlaw.api.project import Project
     from mixlaw.core.errors import ConfigError
     from mixlaw.data.exports import TOOLS
 
-    config = example_config(folder)
+    config = write_study(folder)
     for path in sorted((folder / "data").glob("*.jsonl.gz")):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
     config.write_text(config.read_text().replace(".jsonl.gz}", ".jsonl}"))

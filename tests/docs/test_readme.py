@@ -65,7 +65,8 @@ def test_every_command_is_known():
 def test_make_demo_ends_as_shown(checkout, variables):
     assert STEPS[0].command == "make demo"
     printed = run("make demo", checkout, variables)
-    shown = ["...", *blocks("text")[0].splitlines(), "..."]
+    answer, proof = (block.splitlines() for block in blocks("text")[:2])
+    shown = ["...", *answer, "...", *proof, "..."]
     assert not difference(shown, printed), difference(shown, printed)
 
 

@@ -29,7 +29,7 @@ def test_a_study_is_shown_whole_and_once(tmp_path, capsys):
     assert main(["run", str(config), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     shown = study / "trackers" / "tensorboard"
-    assert len(list(shown.iterdir())) == 15
+    assert len(list(shown.iterdir())) == 10
     events = EventAccumulator(str(shown / base.name)).Reload()
     record = json.loads((base / "record.json").read_text(encoding="utf-8"))
     assert len(events.Scalars("train/loss")) == 40 and events.Scalars("train/loss")[-1].value == 3.0

@@ -1,4 +1,4 @@
-"""The demo's tokens, as one process counted them with the tokenizer alone, before pieces and the table of words.
+"""Three domains' tokens, as one process counted them with the tokenizer alone, before pieces and the table of words.
 
 A change of these figures is a change of every cached study: raise the cache's version with it, and say why.
 """
@@ -6,13 +6,14 @@ A change of these figures is a change of every cached study: raise the cache's v
 from pathlib import Path
 
 import pytest
+from experiments.data.cut import cut
 
 import mixlaw
 from mixlaw.core.domain import Domain
 from mixlaw.data.chat import load_tokenizer
 from mixlaw.data.prepare import prepare_domain
 
-DEMO = Path(mixlaw.__file__).parent / "demo"
+BASE = Path(mixlaw.__file__).parent / "demo" / "tiny_base"
 GOLDEN = {
     "code": ("4750576d118941f9", "a87c27e21823e248", 327, 736, 351_515, 993_084),
     "instruction": ("dcf1df0fda2ce699", "48df97e7060270e9", 3, 83, 937_291, 14_288_698),
@@ -21,11 +22,18 @@ GOLDEN = {
 """Start of the content hashes of training and validation rows; rows dropped and cut; supervised bytes; sum of rows."""
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    cut(folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", GOLDEN)
-def test_the_demos_tokens_are_those_of_the_first_version(name, tmp_path):
+def test_tokens_are_those_of_the_first_version(name, data, tmp_path):
     d = prepare_domain(
-        Domain(name, str(DEMO / "data" / f"{name}.jsonl.gz")),
-        load_tokenizer(str(DEMO / "tiny_base")),
+        Domain(name, str(data / f"{name}.jsonl.gz")),
+        load_tokenizer(str(BASE)),
         validation_rows=150,
         max_length=512,
         cache_dir=tmp_path,

@@ -20,6 +20,10 @@ def compare(
     weights: Annotated[
         list[str] | None, typer.Option(help="domain=share,...: a mixture of your own; may be repeated.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Only these of the usual mixtures, with commas: natural,equal; by default all."),
+    ] = None,
     grid: Annotated[
         bool,
         typer.Option(
@@ -54,6 +58,7 @@ def compare(
             budget_tokens=budget,
             seeds=seeds,
             weights=own,
+            against=None if against is None else [name.strip() for name in against.split(",") if name.strip()],
             with_grid=grid,
             keep_models=keep_models,
             workers=workers,

@@ -59,7 +59,7 @@ def demo(
 
     config = example_config(out, keep=True)
     if not as_json:
-        note(f"{config}: three domains, a base model of 1M parameters, 13 proxy runs")
+        note(f"{config}: three domains, a base model of 1M parameters, 8 proxy runs")
     _run(config, None, workers, False, as_json)
 
 

@@ -3,9 +3,9 @@
 import gzip
 import json
 import re
-from pathlib import Path
 
 import pytest
+from experiments.data.cut import cut
 
 import mixlaw
 from mixlaw.api.init import Found, _plan_lines, domain_names
@@ -48,9 +48,6 @@ def test_formats_rows_and_tokens_are_found_and_the_file_passes_check(tmp_path):
     assert "# max_cost: 10%" in text and any("too small" in note for note in found.notes)
 
 
-DEMO = Path(mixlaw.__file__).parent / "demo" / "data"
-
-
 def found(count, tokens):
     return [Found(f"d{i:02d}", f"d{i}.jsonl", {}, "messages", tokens // 300, tokens) for i in range(count)]
 
@@ -67,8 +64,9 @@ def test_the_default_plan_of_data_of_real_size_costs_little(sources, budget, mos
     assert 32 <= int(lines["rows"].split()[1]) <= 200
 
 
-def test_the_default_plan_of_the_demos_data_costs_at_most_a_fifth(tmp_path):
-    out = mixlaw.init([str(path) for path in sorted(DEMO.glob("*.gz"))], tmp_path / "mix.yaml")
+def test_the_default_plan_of_small_data_costs_at_most_a_fifth(tmp_path):
+    cut(tmp_path / "data")  # 1.3M tokens
+    out = mixlaw.init([str(path) for path in sorted((tmp_path / "data").glob("*.gz"))], tmp_path / "mix.yaml")
     said = re.search(r"# the proxy runs: 9 at first, about (\d+) % of the final run", out.read_text())
     assert said is not None and int(said[1]) <= 20
 

@@ -130,20 +130,20 @@ def test_init_example_makes_a_folder_that_check_accepts(mixlaw, tmp_path):
 
 
 def test_init_example_replaces_nobodys_data(mixlaw, tmp_path):
-    mine = tmp_path / "data" / "math.jsonl.gz"
+    mine = tmp_path / "data" / "sql.jsonl.gz"
     mine.parent.mkdir()
     mine.write_bytes(b"mine")
     result = mixlaw("init", "--example", "--out", tmp_path / "mix.yaml")
-    assert result.code == 1 and "math.jsonl.gz exists" in result.stderr
+    assert result.code == 1 and "sql.jsonl.gz exists" in result.stderr
     assert mine.read_bytes() == b"mine" and not (tmp_path / "mix.yaml").exists()
 
 
 def test_the_demo_keeps_a_configuration_that_was_edited(tmp_path):
     config = example_config(tmp_path)
     config.write_text(config.read_text() + "# mine\n")
-    (tmp_path / "data" / "math.jsonl.gz").write_bytes(b"old")
+    (tmp_path / "data" / "sql.jsonl.gz").write_bytes(b"old")
     assert example_config(tmp_path, keep=True).read_text().endswith("# mine\n")
-    assert (tmp_path / "data" / "math.jsonl.gz").stat().st_size > 1000
+    assert (tmp_path / "data" / "sql.jsonl.gz").stat().st_size > 1000
 
 
 def test_check_marks_the_supervised_part_and_leaves_no_study_plan(mixlaw, mix_yaml):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixlaw.evaluate.agreement import Evaluated, agreement
-from mixlaw.evaluate.confirmation import mean_interval, summarise
+from mixlaw.evaluate.confirmation import difference, mean_interval, summarise
 
 SEED_NOISE = np.array([[0.3, -0.2], [-0.4, 0.1], [0.1, 0.1]])
 
@@ -56,3 +56,39 @@ def test_agreement_says_how_loss_ranks_models():
     assert task["best_target"] == "a" and (task["lowest"], task["highest"]) == (0.2, 0.45)
     assert found["tasks"]["flat"]["spearman_total"] is None  # all alike: there is nothing to rank
     assert agreement(models[:3])["tasks"]["task"]["spearman_total"] is None
+
+
+@pytest.mark.parametrize("sds", [(0.02, 0.02, 0.02), (0.02, 0.015, 0.03), (0.03, 0.03, 0.015)])
+def test_the_scatter_of_all_mixtures_makes_intervals_that_hold_and_are_narrower_than_one_pairs(sds):
+    chance = np.random.default_rng(5)
+    held, pooled, alone = [], [], []
+    for _ in range(1500):
+        common_S = chance.normal(0, 0.1, 2)  # of a seed, in all mixtures
+        values = {
+            name: mean + common_S + chance.normal(0, sd, 2)
+            for name, mean, sd in zip(("solution", "equal", "natural"), (1.0, 1.1, 1.2), sds, strict=True)
+        }
+        found = difference(values, "equal", "solution")
+        held.append(found["low"] <= 0.1 <= found["high"])
+        pooled.append(found["high"] - found["low"])
+        pair = difference({name: values[name] for name in ("equal", "solution")}, "equal", "solution")
+        alone.append(pair["high"] - pair["low"])
+    assert 0.85 <= np.mean(held) <= 0.96
+    # Two seeds: t(.95, 2) = 2.9 instead of t(.95, 1) = 6.3.
+    assert np.mean(pooled) < 0.75 * np.mean(alone)
+
+
+def test_each_target_says_who_gains_and_whether_it_is_more_than_noise():
+    found = summarise(losses(solution=[1.0, 2.0], equal=[1.1, 1.9]), ["a", "b"], {"a": 1, "b": 0})
+    by_target = found["mixtures"]["equal"]["minus_solution_by_target"]
+    assert by_target["a"]["mean"] == pytest.approx(0.1) and by_target["b"]["mean"] == pytest.approx(-0.1)
+    assert by_target["a"]["beyond_interval"] and by_target["b"]["beyond_interval"]
+    noisy = summarise({"solution": SEED_NOISE, "equal": SEED_NOISE[::-1] + 0.01}, ["a", "b"], {"a": 1, "b": 1})
+    assert not noisy["mixtures"]["equal"]["minus_solution_by_target"]["a"]["beyond_interval"]
+    one = summarise({"solution": SEED_NOISE[:1], "equal": SEED_NOISE[:1] + 1}, ["a", "b"], {"a": 1, "b": 1})
+    assert one["mixtures"]["equal"]["minus_solution"]["low"] is None
+    assert not one["mixtures"]["equal"]["minus_solution"]["beyond_interval"]
+    both, noise = {"solution": SEED_NOISE[:1], "equal": SEED_NOISE[:1] + 1}, {"a": 0.1, "b": 7.0}
+    known = summarise(both, ["a", "b"], {"a": 1}, noise)
+    found = known["mixtures"]["equal"]["minus_solution"]
+    assert found["high"] - found["mean"] == pytest.approx(1.6448536 * math.sqrt(2) * 0.1) and found["beyond_interval"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -150,3 +151,14 @@ def test_plots_are_matplotlib_figures_and_leave_its_settings_alone(material):
     with pytest.raises(DataError, match="no baseline 'natural'"):
         mixlaw.plot_changes(fit, best, "natural")
     assert isinstance(weights_figure(best), Figure)
+
+
+def test_a_base_model_that_is_not_fitted_is_no_point_of_predicted_against_measured():
+    runs, fit = example(["chat", "code"])
+    tokens = runs.tokens_RK.copy()
+    tokens[0] = 0
+    runs = replace(runs, tokens_RK=tokens)
+    with_base = parity_figure(fit, runs, "chat").svg
+    without = parity_figure(replace(fit, fits_base=False), runs, "chat").svg
+    assert f"{runs.runs[0]}: predicted" in with_base and f"{runs.runs[0]}: predicted" not in without
+    assert f"{runs.runs[1]}: predicted" in without

@@ -44,9 +44,13 @@ def test_a_flaw_of_one_target_is_found_named_and_answered(material, fields, name
     assert found.status == status and "math" in found.finding and found.next_step
 
 
-@pytest.mark.parametrize(("factor", "status"), [(1.0, PASS), (5.0, WARN), (50.0, FAIL)])
-def test_extrapolation_is_judged_by_its_factor(material, factor, status):
+@pytest.mark.parametrize(
+    ("factor", "error", "status"),
+    [(1.0, None, PASS), (5.0, None, WARN), (50.0, None, WARN), (5.0, 0.04, WARN), (50.0, 0.04, FAIL)],
+)
+def test_extrapolation_is_judged_by_its_factor_and_by_how_held_out_runs_are_predicted(material, factor, error, status):
     runs, fit, solution = material
+    fit = fit if error is None else changed(fit, cv_mre=error)
     found = check(health_checks(fit, runs, replace(solution, extrapolation_factor=factor)), "Extrapolation")
     assert found.status == status
 

@@ -1,0 +1,76 @@
+"""Cuts three smaller domains out of the files of this folder: those of the tests, and of the first version's demo.
+
+    python experiments/data/cut.py OUT_DIR     a study of them, with a mix.yaml and the bundled base model
+
+Kept are rows whose licence allows redistribution without share-alike, in the order given, up to a size. The output's
+bytes do not depend on when or where it was made.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import sys
+from pathlib import Path
+
+# Uneven, as collections are: the natural mixture has little math.
+LARGEST_BYTES = {"instruction": 2_400_000, "math": 900_000, "code": 2_400_000}
+LONGEST_ROW_BYTES = 4_000
+SOURCES = {
+    "instruction": ("alpaca-libre", "instructlab-taxonomy", "self-instruct-seed", "openassistant-sample"),
+    "math": ("gsm8k", "aqua"),
+    "code": (
+        "exercism-go",
+        "exercism-python",
+        "exercism-javascript",
+        "exercism-java",
+        "exercism-ruby",
+        "exercism-rust",
+        "exercism-cpp",
+        "thealgorithms-python",
+        "mbpp",
+    ),
+}
+
+
+HERE = Path(__file__).parent
+
+
+def cut(out_dir: Path, most_rows: int | None = None) -> None:
+    """Write the three files into a folder, of each domain at most so many rows."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for domain, sources in SOURCES.items():
+        kept, size = [], 0
+        with gzip.open(HERE / f"{domain}.jsonl.gz", "rt", encoding="utf-8") as file:
+            for line in file:
+                length = len(line.encode())
+                if json.loads(line)["source"] not in sources or length > LONGEST_ROW_BYTES:
+                    continue
+                if size + length > LARGEST_BYTES[domain] or len(kept) == most_rows:
+                    break
+                kept.append(line)
+                size += length
+        path = out_dir / f"{domain}.jsonl.gz"
+        with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
+            file.write("".join(kept).encode())
+
+
+def write_study(folder: Path, most_rows: int | None = None) -> Path:
+    """Write the domains, the bundled base model and mix.yaml into a folder, unless it is there; return mix.yaml.
+
+    Args:
+        folder: made where it is missing.
+        most_rows: of each domain.
+    """
+    config = folder / "mix.yaml"
+    if not config.exists():
+        cut(folder / "data", most_rows)
+        base = HERE.parents[1] / "src" / "mixlaw" / "demo" / "tiny_base"
+        shutil.copytree(base, folder / "tiny_base", dirs_exist_ok=True)
+        shutil.copyfile(HERE / "mix.yaml", config)
+    return config
+
+
+if __name__ == "__main__":
+    write_study(Path(sys.argv[1]))
