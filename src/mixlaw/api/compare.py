@@ -7,7 +7,7 @@ resuming are those of every sweep and no fit ever sees them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.run import RunSpec
+from mixlaw.core.suggestions import suggest
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.evaluate.baselines import baselines, grid
 from mixlaw.evaluate.confirmation import SOLUTION, summarise
@@ -43,6 +44,7 @@ def compare(
     budget_tokens: str | int | None = None,
     seeds: int = SEEDS,
     weights: Mapping[str, Mapping[str, float]] | None = None,
+    against: Sequence[str] | None = None,
     with_grid: bool = False,
     keep_models: bool = False,
     workers: int | None = None,
@@ -57,6 +59,7 @@ def compare(
         budget_tokens: None for the configuration's.
         seeds: runs of each mixture.
         weights: name -> {domain: share}: further mixtures of yours.
+        against: which of the usual mixtures are trained (`mixlaw.evaluate.baselines`); None for all.
         with_grid: whether the grid of the paper is trained as well.
         keep_models: whether each run keeps its model, for `mixlaw eval`.
         workers: worker processes.
@@ -77,7 +80,7 @@ def compare(
     if seeds < 1:
         raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Correct it.")
     budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
-    chosen, same_as = _distinct(_mixtures(project, budget, weights or {}, with_grid))
+    chosen, same_as = _distinct(_mixtures(project, budget, weights or {}, against, with_grid))
     text, inputs = format_tokens(budget), project.trainer_config.inputs
     specs = {
         (name, seed): RunSpec(
@@ -108,7 +111,11 @@ def compare(
 
 
 def _mixtures(
-    project: Project, budget: int, weights: Mapping[str, Mapping[str, float]], with_grid: bool
+    project: Project,
+    budget: int,
+    weights: Mapping[str, Mapping[str, float]],
+    against: Sequence[str] | None,
+    with_grid: bool,
 ) -> dict[str, Mixture]:
     """Return all mixtures by name, the solution first."""
     domains = list(project.config.domains)
@@ -119,6 +126,10 @@ def _mixtures(
         found[name] = wanted_mixture(project, budget, shares).mixture
     rows = {name: len(tokens.train) for name, tokens in project.prepared.items()}
     usual = baselines(project.available_tokens, rows, budget, project.config.solve.max_epochs)
+    for name in against or ():
+        if name not in usual:
+            raise ConfigError(f"--against: there is no mixture '{name}'{suggest(name, usual)}.", "Correct it.")
+    usual = {name: shares for name, shares in usual.items() if against is None or name in against}
     for name, shares in (usual | (grid(domains) if with_grid else {})).items():
         if name in found:
             raise ConfigError(f"--weights: '{name}' is the name of a baseline.", "Give your mixture another name.")
@@ -155,7 +166,8 @@ def _result(
             raise StudyError(f"Run '{name}' has no record.", "Run the command again.")
         losses.setdefault(name, []).append([record.losses[target].loss_nats for target in targets])
     weights = dict(solution.target_weights) or dict.fromkeys(targets, 1.0)
-    summary = summarise({name: np.array(values) for name, values in losses.items()}, targets, weights)
+    noise = {target: fit.targets[target].noise_nats for target in targets}
+    summary = summarise({name: np.array(values) for name, values in losses.items()}, targets, weights, noise)
     available = project.available_tokens
     for name, mixture in chosen.items():
         tokens = mixture.tokens

@@ -7,15 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.cli import options as opt
 from mixlaw.cli.output import finish, near, note, print_json, table
 from mixlaw.core.errors import ConfigError
+
+TOOLS = ("trl", "axolotl", "llamafactory", "open-instruct", "nemo", "skypilot", "kubernetes")
 
 To = Annotated[
     str,
     typer.Option(
         help="trl, axolotl, llamafactory, open-instruct or nemo; to train the runs there: skypilot, kubernetes.",
         show_default=False,
+        autocompletion=completion.one_of(*TOOLS),
     ),
 ]
 ByReference = Annotated[
@@ -27,13 +31,21 @@ ByReference = Annotated[
     ),
 ]
 Weights = Annotated[list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")]
-FileFormat = Annotated[str, typer.Option("--format", help="Format of the training files: jsonl or parquet.")]
+FileFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Format of the training files: jsonl or parquet.",
+        autocompletion=completion.one_of("jsonl", "parquet"),
+    ),
+]
 Shards = Annotated[int | None, typer.Option(help="How many training files to write.", min=1)]
 Rows = Annotated[
     str,
     typer.Option(
         help="conversations, tokens (ids and labels; trl, axolotl, llamafactory), or auto: conversations if the "
         "tool then learns from the same tokens as mixlaw, otherwise tokens.",
+        autocompletion=completion.one_of("auto", "conversations", "tokens"),
     ),
 ]
 MaxDropped = Annotated[

@@ -160,6 +160,7 @@ def solve(
         mixlaw solve fit.json --budget 20M
         mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
         mixlaw solve fit.json --budget 20M --target-weight medical=1 --no-worse chat=1
+        mixlaw solve runs.csv --budget 20M
     """
     from mixlaw.api.numbers import load_fit, waiting
     from mixlaw.api.numbers import solve as solve_fit
@@ -176,8 +177,8 @@ def solve(
         prior=_mixture(prior, "--prior"),
         prior_strength=prior_strength,
         target_weights=opt.pairs(target_weight, "--target-weight", opt.number("--target-weight")) or None,
-        minimum=opt.pairs(minimum, "--min", opt.number("--min")),
-        maximum=opt.pairs(maximum, "--max", opt.number("--max")),
+        min=opt.pairs(minimum, "--min", opt.number("--min")),
+        max=opt.pairs(maximum, "--max", opt.number("--max")),
         available=opt.pairs(available, "--available", opt.tokens("--available")),
         max_epochs=max_epochs,
     )
@@ -293,5 +294,7 @@ def predict(
         return
     rows = [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()]
     table("Predicted loss, nats per supervised token (90 % interval of a run)", ["target", "mean", "low", "high"], rows)
+    if left_out := [name for name in fitted.domains if name not in mixture]:
+        warn([f"--tokens does not name {', '.join(left_out)}: predicted for 0 tokens of it."])
     warn(found.warnings)
     finish({}, f"mixlaw solve {fit_file} --budget {format_tokens(sum(mixture.values()))}")

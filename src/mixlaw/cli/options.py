@@ -17,7 +17,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to s
 ConfigFile = Annotated[Path, typer.Argument(help="The mix.yaml.", show_default=False)]
 OptionalConfigFile = Annotated[Path | None, typer.Argument(help="The mix.yaml.", show_default=False)]
 FitFile = Annotated[
-    Path, typer.Argument(help="A fit.json, written by `mixlaw fit --out` or `mixlaw run`.", show_default=False)
+    Path,
+    typer.Argument(
+        help="A fit.json, written by `mixlaw fit --out`; or a study folder, a mix.yaml or a run table.",
+        show_default=False,
+    ),
 ]
 Params = Annotated[
     str | None, typer.Option(help="Model size to predict for, such as 7B; needs runs of several sizes (column params).")

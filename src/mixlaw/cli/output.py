@@ -74,6 +74,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
     Where a terminal is too narrow, texts go on in the next line of their cell.
     """
+    rows = list(rows)
     grid = grid_of(title, columns, rows)
     console = stdout()
     whole = console.options.update(max_width=10_000)
@@ -81,9 +82,27 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     if console.is_terminal and wide > console.width:
         _fold(grid, [Measurement.get(console, whole, _alone(c)).maximum for c in grid.columns], wide - console.width)
         wide = Measurement.get(console, whole, grid).maximum
+    if console.is_terminal and wide > console.width and len(columns) > 2:
+        _print_parts(console, title, columns, [list(row) for row in rows])
+        return
     # As wide as its numbers: one that is cut off is worse than a line that the terminal wraps.
     console.width = max(console.width, wide)  # print() takes no width beyond the console's
     console.print(grid, width=wide)
+
+
+def _print_parts(console: Console, title: str, columns: Sequence[str], rows: list[list[Any]]) -> None:
+    """Print a table in parts below one another: each begins with the first column and has as many more as fit."""
+    left, first = list(range(1, len(columns))), True
+    while left:
+        for count in range(len(left), 0, -1):
+            kept = [0, *left[:count]]
+            part = grid_of(title if first else "", [columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
+            wide = Measurement.get(console, console.options.update(max_width=10_000), part).maximum
+            if wide <= console.width or count == 1:
+                break
+        part.title = part.title or None
+        console.print(part, width=min(wide, console.width), soft_wrap=False)
+        left, first = left[count:], False
 
 
 def _alone(column: Column) -> Table:

@@ -7,10 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.cli import options as opt
 from mixlaw.cli.output import finish, near, note, print_json, table
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.tokens import format_tokens
+
+USUAL = ("equal", "equal_rows", "natural", "unimax", "temperature_0.5")
 
 
 def compare(
@@ -19,6 +22,13 @@ def compare(
     seeds: Annotated[int, typer.Option(help="How many runs of each mixture, each with its own seed.", min=1)] = 3,
     weights: Annotated[
         list[str] | None, typer.Option(help="domain=share,...: a mixture of your own; may be repeated.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these of the usual mixtures, with commas: natural,equal; by default all.",
+            autocompletion=completion.several_of(*USUAL),
+        ),
     ] = None,
     grid: Annotated[
         bool,
@@ -35,10 +45,11 @@ def compare(
 
     These runs are not used in any fit. The other mixtures are equal tokens, equal rows, natural,
     UniMax, temperature 0.5, and those of --weights. Differences are between runs of the same seed;
-    intervals are 90 % intervals. Finished runs are not repeated.
+    intervals are 90 % intervals. With one seed they come from the scatter of the proxy runs. Finished runs are not repeated.
 
     Examples:
         mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
+        mixlaw compare mix.yaml --seeds 1 --against natural,equal
     """
     from mixlaw.api.compare import compare as train_and_compare
     from mixlaw.api.project import Project
@@ -54,6 +65,7 @@ def compare(
             budget_tokens=budget,
             seeds=seeds,
             weights=own,
+            against=None if against is None else [name.strip() for name in against.split(",") if name.strip()],
             with_grid=grid,
             keep_models=keep_models,
             workers=workers,

@@ -114,6 +114,14 @@ class Config(Node):
 
     @model_validator(mode="before")
     @classmethod
+    def _budget_is_enough(cls, tree: Any) -> Any:
+        """Take `budget`, as the command line calls it, for `budget_tokens`."""
+        if isinstance(tree, Mapping) and "budget" in tree and "budget_tokens" not in tree:
+            return {("budget_tokens" if key == "budget" else key): value for key, value in tree.items()}
+        return tree
+
+    @model_validator(mode="before")
+    @classmethod
     def _a_collection_is_enough(cls, tree: Any) -> Any:
         if isinstance(tree, Mapping) and tree.get("collection") is not None and "domains" not in tree:
             return {**tree, "domains": {}}

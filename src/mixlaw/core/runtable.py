@@ -12,6 +12,7 @@ that was trained, or `merged`, models of one domain each averaged by the row's s
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import math
 import re
@@ -222,6 +223,14 @@ class RunTable(Tabular):
                 f"{source} has no column '{lacking}'; it has {', '.join(map(repr, list(columns)[:8])) or 'none'}.",
                 "A run table has run, tokens:<domain>, and loss:<target> or metric:<name> columns.",
             )
+        for column in columns:
+            prefix, colon, name = column.partition(":")
+            near = difflib.get_close_matches(prefix.strip().lower(), _PREFIXES, n=1, cutoff=0.75)
+            if colon and prefix not in _PREFIXES and near:
+                raise DataError(
+                    f"{source} has a column '{column}', which no run table has.",
+                    f"Name it '{near[0]}:{name}', or give it a name without a colon if it means something else.",
+                )
         count = len(next(iter(columns.values())))
         if count == 0:
             raise DataError(f"{source} has a header and no runs.", "Add one row per run.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,25 +18,32 @@ _LEVEL = 0.9
 SOLUTION = "solution"
 
 
-def summarise(losses: Mapping[str, np.ndarray], targets: Sequence[str], weights: Mapping[str, float]) -> dict[str, Any]:
+def summarise(
+    losses: Mapping[str, np.ndarray],
+    targets: Sequence[str],
+    weights: Mapping[str, float],
+    noise: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
     """Return the comparison of mixtures, as JSON values.
 
     `total` is sum_j g_j L_j, what the solution minimises. `mean_perplexity` is the mean over targets of exp(L_j), the
-    published figure. Intervals are 90 % t-intervals over the seeds; with one seed there are none. The best mixture is
-    chosen by the same runs, so the gap to it is on average too large by about the noise of a mean.
+    published figure. Intervals are 90 % t-intervals over the seeds. With one seed, those of differences come from `noise`: the
+    difference of two runs scatters by sqrt(2) times that of a run. The best mixture is chosen by the same runs, so the gap to it is on average too large by about the noise of a mean.
 
     Args:
         losses: mixture -> (S, J) nats, the same seeds in the same order for all; `solution` among them.
         targets: J names.
         weights: target -> g_j.
+        noise: target -> standard deviation of a run's loss, nats, as the fit knows it; for one seed only.
 
     Returns:
         {mixtures: {name: {losses: {target: {mean, low, high, perplexity}}, total, mean_perplexity, seeds,
-        minus_solution}}, best, gap_to_best}.
+        minus_solution, minus_solution_by_target}}, best, gap_to_best}.
     """
     g_J = np.array([weights.get(target, 0.0) for target in targets])
     totals = {name: values @ g_J for name, values in losses.items()}
     perplexities = {name: np.exp(values).mean(axis=1) for name, values in losses.items()}
+    total_noise = math.sqrt(sum((weights.get(t, 0.0) * (noise or {}).get(t, math.nan)) ** 2 for t in targets))
     mixtures = {}
     for name, values in losses.items():
         by_target = {
@@ -49,7 +57,11 @@ def summarise(losses: Mapping[str, np.ndarray], targets: Sequence[str], weights:
             "seeds": len(values),
         }
         if name != SOLUTION:
-            mixtures[name]["minus_solution"] = _difference(totals[name], totals[SOLUTION])
+            mixtures[name]["minus_solution"] = _difference(totals[name], totals[SOLUTION], total_noise)
+            mixtures[name]["minus_solution_by_target"] = {
+                t: _difference(values[:, j], losses[SOLUTION][:, j], (noise or {}).get(t, math.nan))
+                for j, t in enumerate(targets)
+            }
     best = min(totals, key=lambda name: (totals[name].mean(), name))
     return {"mixtures": mixtures, "best": best, "gap_to_best": _gap(best, totals, perplexities, losses, targets)}
 
@@ -88,6 +100,11 @@ def mean_interval(values_S: np.ndarray) -> dict[str, float | None]:
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def _difference(first_S: np.ndarray, second_S: np.ndarray) -> dict[str, Any]:
+def _difference(first_S: np.ndarray, second_S: np.ndarray, noise: float = math.nan) -> dict[str, Any]:
+    """Return the interval of a difference: over the seeds, or with one seed from the scatter of a run, nats."""
     difference = np.asarray(first_S) - np.asarray(second_S)
-    return mean_interval(difference) | {"seeds_higher": int((difference > 0).sum())}
+    found = mean_interval(difference)
+    if len(difference) == 1 and math.isfinite(noise):
+        half = NormalDist().inv_cdf((1 + _LEVEL) / 2) * math.sqrt(2) * noise
+        found |= {"low": found["mean"] - half, "high": found["mean"] + half}
+    return found | {"seeds_higher": int((difference > 0).sum())}

@@ -111,6 +111,20 @@ class WishesByName(TypedDict, total=False):
     prior_strength: float | None
 
 
+class NamedWishes(WishesByName, total=False):
+    """The same keywords, with the names that mix.yaml and the command line have for some of them (`SHORT`)."""
+
+    min: Mapping[str, float] | None
+    max: Mapping[str, float] | None
+    floor: Mapping[str, float] | None
+    target_weight: Mapping[str, float] | None
+    budget: float | str
+
+
+SHORT = {"min": "minimum", "max": "maximum", "floor": "ceilings", "target_weight": "target_weights"}
+"""Name in mix.yaml and on the command line -> field of `SolveWishes`."""
+
+
 def with_wishes(function: Function) -> Function:
     """Show the fields of `SolveWishes` as keywords of a function that takes them as `**named`."""
     signature = inspect.signature(function)
@@ -126,6 +140,10 @@ def with_wishes(function: Function) -> Function:
 def wishes_of(wishes: SolveWishes | None, named: Mapping[str, Any]) -> SolveWishes:
     """Return the wishes with those named besides; raise ConfigError for a name that is none."""
     known = [f.name for f in dataclasses.fields(SolveWishes)]
+    for short, name in SHORT.items():
+        if short in named and name in named:
+            raise ConfigError(f"solve takes '{short}' and '{name}', which are the same.", "Give one of them.")
+    named = {SHORT.get(name, name): value for name, value in named.items()}
     for name in named:
         if name not in known:
             raise ConfigError(f"solve takes no '{name}'; {suggest(name, known)}.", "See help(mixlaw.solve).")
