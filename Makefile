@@ -18,7 +18,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Workers train with one thread each; tests share the cores the same way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint format docs site installed installed-test venv
+.PHONY: help demo test lint format docs pictures site installed installed-test venv
 
 help:
 	@echo "make demo    set up .venv and run the whole job on bundled data: a few minutes on two cores"
@@ -51,6 +51,10 @@ docs: installed-test
 	@for page in cli api constants errors; do \
 		PYTHONPATH=tests $(BIN)/python tests/docs/$${page}_reference.py docs/$$page.md || exit 1; \
 	done
+
+# The pictures of the pages, from a finished demo.
+pictures: demo installed-test
+	PYTHONPATH=tests $(BIN)/python tests/docs/pictures.py mixlaw-demo/study
 
 site: installed-test
 	$(BIN)/python -m mkdocs build --strict

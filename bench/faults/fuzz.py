@@ -2,10 +2,14 @@
 
     python -m bench.faults.fuzz [--inputs 20000] [--out bench/faults/fuzz.json]
 
-Hypothesis makes the inputs: sound files of each kind whose bytes are flipped, cut, doubled or put in from a list of
-nasty pieces, and files of random JSON, YAML and text. Each is read by the verb or function that reads such a file. An
-input fails where anything but a `MixlawError` or an `OSError` is raised, where it takes over 20 s, or where the process
-then holds over 2 GB. Findings are kept with their bytes, for a test.
+Hypothesis makes the inputs: see `bench.faults.fuzz_targets`. Each is read by the verbs or functions that read such a
+file. An input fails where anything but a `MixlawError` or an `OSError` is raised, where it takes over 20 s, where the
+process then holds over 2 GB, or where a file outside its folder was written. Findings are kept with their bytes, for a
+test.
+
+A machine that is at work otherwise, or stands still, makes any input take long. So an input that took over 20 s is fed
+twice more; it fails where it takes as long each time, or where it has used the processor for over 20 s. The others are
+listed as `slow_once`, with both times.
 
 Inputs come in blocks of 100, each with a seed of its own; results are written after each block, and a second start goes
 on.
@@ -17,190 +21,117 @@ import argparse
 import base64
 import json
 import logging
+import os
 import resource
-import shutil
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.faults.studies import finished
+from bench.faults.fuzz_targets import Target, targets
 from bench.record import stamp
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
-from mixlaw.core.documents import KINDS, read_document
-from mixlaw.core.domain import Domain
 from mixlaw.core.errors import MixlawError
 from mixlaw.core.files import write_json
 
 BLOCK = 100
+QUICK = 5
+"""Blocks of each kind that one function reads, for one of each kind under the verbs: those take a second an input."""
 LONGEST_S, MOST_BYTES = 20.0, 2 << 30
-PIECES = (
-    *(
-        b"null",
-        b"NaN",
-        b"1e999",
-        b"-1",
-        b"9" * 400,
-        b'""',
-        b"[]",
-        b"{}",
-        b"true",
-        b"\x00",
-        b"\xff\xfe",
-        b"\xed\xa0\x80",
-    ),
-    *(b"\\ud800", b'"', b"'", b"{", b"[" * 5000, b"\n", b"\r", b",", b":", b"&a", b"*a", b"!!python/none", b"<<: *a"),
-    *(b"2024-13-45", b"{% for i in range(9) %}", b"{{ messages }}", b"=1+1", "\u2028".encode(), "é".encode() * 50),
-)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=12,
-)
 
 
-@st.composite
-def mutated(draw: Any, sound: bytes) -> bytes:
-    """Bytes of a sound file with one to four wounds."""
-    data = bytearray(sound)
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, max(0, len(data) - 1)))
-        end = min(len(data), at + draw(st.integers(1, 40)))
-        what = draw(st.sampled_from(("flip", "cut", "drop", "double", "put", "replace")))
-        if what == "flip" and data:
-            data[at] ^= 1 << draw(st.integers(0, 7))
-        elif what == "cut":
-            del data[at:]
-        elif what == "drop":
-            del data[at:end]
-        elif what == "double":
-            data[at:at] = data[at:end]
-        else:
-            data[at : end if what == "replace" else at] = draw(st.sampled_from(PIECES))
-    return bytes(data)
-
-
-def anything(sound: bytes) -> st.SearchStrategy[bytes]:
-    """Mutated sound bytes most of the time, JSON or text of any kind otherwise."""
-    random_json = JSON.map(lambda value: json.dumps(value).encode())
-    return st.one_of(mutated(sound), mutated(sound), mutated(sound), random_json, st.binary(max_size=200))
-
-
-class Target:
-    """Files of one kind, and what reads them.
+class Watch:
+    """Lists the files outside some folders that this process opens for writing, makes, moves or removes.
 
     Args:
-        sound: bytes of a sound one.
-        read: is given the bytes.
+        inside: what may be written.
     """
 
-    def __init__(self, sound: bytes, read: Callable[[bytes], Any]) -> None:
-        self.sound, self.read = sound, read
+    def __init__(self, *inside: Path) -> None:
+        self.inside = tuple(str(path.resolve()) for path in inside)
+        self.found: list[str] = []
+        self.on = False
+        sys.addaudithook(self._look)
+
+    def _look(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.on or event not in WRITING:
+            return
+        if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
+            return
+        paths = [path for path in arguments[: WRITING[event]] if isinstance(path, str)]
+        if event != "open" and arguments[-1] != -1:
+            return  # relative to a folder that was opened: its own name was looked at
+        for path in map(os.path.abspath, paths):
+            if not path.startswith(self.inside) and path != os.devnull and "__pycache__" not in path:
+                self.found.append(path)
 
 
-def targets(place: Path) -> dict[str, Target]:
-    """Return the kinds of input by name."""
-    import mixlaw
-    from mixlaw.config import load_config
-    from mixlaw.core.runtable import RunTable
-    from mixlaw.data.chat import ChatTokenizer, load_tokenizer
-    from mixlaw.data.prepare import prepare_domain
-    from mixlaw.study.store import Study
-    from unit.data.conftest import byte_level_tokenizer
-
-    config = finished(place / "study")
-    study, work = config.parent / "study", place / "work"
-    work.mkdir()
-    chat = ChatTokenizer(byte_level_tokenizer(), "byte-level")
-    rows = [json.loads(line) for line in (config.parent / "chat.jsonl").read_text().splitlines()[:12]]
-
-    def data(name: str) -> Callable[[bytes], Any]:
-        def read(given: bytes) -> Any:
-            cache = work / "cache"
-            shutil.rmtree(cache, ignore_errors=True)
-            path = work / name
-            path.write_bytes(given)
-            domain = Domain("d", str(path))
-            return prepare_domain(domain, chat, validation_rows=2, max_length=256, cache_dir=cache, workers=1)
-
-        return read
-
-    def file(name: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
-        def of(given: bytes) -> Any:
-            (work / name).write_bytes(given)
-            return read(work / name)
-
-        return of
-
-    def template(given: bytes) -> Any:
-        tokenizer = byte_level_tokenizer(given.decode(errors="replace"))
-        other = ChatTokenizer(tokenizer, "fuzzed")
-        path = work / "rows.jsonl"
-        path.write_bytes(lines)
-        cache = work / "cache"
-        shutil.rmtree(cache, ignore_errors=True)
-        return prepare_domain(
-            Domain("d", str(path)), other, validation_rows=2, max_length=256, cache_dir=cache, workers=1
-        )
-
-    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
-    table = "instruction,output\n" + "".join(f"q{i},a{i}\n" for i in range(12))
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    parquet.write_table(pa.table({"messages": [row["messages"] for row in rows]}), work / "sound.parquet")
-    runs = "run,tokens:a,tokens:b,loss:a\n" + "".join(f"r{i},{i + 1}0,{9 - i}0,2.{i}\n" for i in range(8))
-    from unit.data.conftest import UNMARKED_TEMPLATE
-
-    found = {
-        "jsonl": Target(lines, data("a.jsonl")),
-        "json": Target(json.dumps(rows).encode(), data("a.json")),
-        "csv": Target(table.encode(), data("a.csv")),
-        "parquet": Target((work / "sound.parquet").read_bytes(), data("a.parquet")),
-        "yaml": Target(config.read_bytes(), file("mix.yaml", load_config)),
-        "run table": Target(runs.encode(), file("runs.csv", RunTable.from_csv)),
-        "template": Target(UNMARKED_TEMPLATE.encode(), template),
-        "status": Target((study / "plan.json").read_bytes(), _kept(study / "plan.json", Study(study).status)),
-    }
-    base = Path(mixlaw.__file__).parent / "demo" / "tiny_base"
-    shutil.copytree(base, work / "base")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        target = work / "base" / name
-        found[name] = Target(target.read_bytes(), _kept(target, lambda: load_tokenizer(str(work / "base"))))
-    for kind, known in KINDS.items():
-        for path in sorted(study.glob(known.files))[:1]:
-            found[f"file {kind}"] = Target(path.read_bytes(), file("one.json", _reader(kind)))
-    return found
+WRITING = {"open": 1, "os.remove": 1, "os.rename": 2, "os.mkdir": 1, "os.rmdir": 1, "os.link": 2, "os.symlink": 2}
+"""Event of Python's audit hooks -> how many of its arguments are paths."""
 
 
-def _reader(kind: str) -> Callable[[Path], Any]:
-    from mixlaw.api.verify_files import _MAKE
-    from mixlaw.fit import Fit
-
-    if kind == "fit":
-        return Fit.load
-    return lambda path: read_document(path, kind, _MAKE.get(kind, dict))
+def used_s() -> float:
+    """Return the processor time that this process and those it has ended have used, s."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def _kept(path: Path, read: Callable[[], Any]) -> Callable[[bytes], Any]:
-    sound = path.read_bytes()
+def fed(target: Target, data: bytes) -> tuple[str, str, float, float]:
+    """Feed one input; return `read`, `refused` or `failed`, the problem, wall and processor time, s."""
+    began, used, verdict, problem = time.monotonic(), used_s(), "read", ""
+    try:
+        target.read(data)
+    except (MixlawError, OSError):
+        verdict = "refused"
+    except Exception as error:
+        verdict, problem = "failed", f"{type(error).__name__}: {error}"[:300]
+    return verdict, problem, time.monotonic() - began, used_s() - used
 
-    def of(given: bytes) -> Any:
-        path.write_bytes(given)
-        try:
-            return read()
-        finally:
-            path.write_bytes(sound)
 
-    return of
+class Block:
+    """What came of a block of inputs.
+
+    Args:
+        target: what they are fed to.
+        name: of its kind.
+        watch: sees what is written outside.
+    """
+
+    def __init__(self, target: Target, name: str, watch: Watch) -> None:
+        self.target, self.name, self.watch = target, name, watch
+        self.refused, self.longest_s, self.longest_cpu_s = 0, 0.0, 0.0
+        self.failures: list[dict[str, Any]] = []
+        self.slow_once: list[dict[str, Any]] = []
+
+    def feed(self, data: bytes) -> None:
+        """Feed an input and note what came of it."""
+        self.watch.found.clear()
+        self.watch.on = True
+        verdict, problem, wall, cpu = fed(self.target, data)
+        self.watch.on = False
+        given = {"kind": self.name, "input": base64.b64encode(data).decode()}
+        if cpu > LONGEST_S:
+            problem = problem or f"used the processor for {cpu:.0f} s"
+        elif wall > LONGEST_S:
+            again = [fed(self.target, data)[2] for _ in range(2)]
+            if min(again) > LONGEST_S:
+                problem = problem or f"took {min(wall, *again):.0f} s each time"
+            else:
+                self.slow_once.append(given | {"wall_s": round(wall, 1), "cpu_s": round(cpu, 2)})
+        if self.watch.found:
+            problem = problem or f"wrote {self.watch.found[0]}"
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MOST_BYTES:
+            problem = problem or "more than 2 GB"
+        if problem:
+            self.failures.append(given | {"problem": problem})
+        self.refused += verdict == "refused"
+        self.longest_s, self.longest_cpu_s = max(self.longest_s, wall), max(self.longest_cpu_s, cpu)
 
 
-def block(target: Target, name: str, number: int) -> tuple[int, list[dict[str, Any]], float]:
-    """Feed a block of inputs; return how many were refused, what failed, and the longest time, s."""
-    refused, failures, longest = 0, [], 0.0
+def block(target: Target, name: str, number: int, watch: Watch) -> Block:
+    """Feed a block of inputs."""
+    found = Block(target, name, watch)
 
     @seed(number)
     @settings(
@@ -210,27 +141,12 @@ def block(target: Target, name: str, number: int) -> tuple[int, list[dict[str, A
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(anything(target.sound))
+    @given(target.inputs)
     def feed(data: bytes) -> None:
-        nonlocal refused, longest
-        began, problem = time.monotonic(), ""
-        try:
-            target.read(data)
-        except (MixlawError, OSError):
-            refused += 1
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"[:300]
-        took = time.monotonic() - began
-        longest = max(longest, took)
-        if took > LONGEST_S:
-            problem = f"took {took:.0f} s"
-        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MOST_BYTES:
-            problem = problem or "more than 2 GB"
-        if problem:
-            failures.append({"kind": name, "problem": problem, "input": base64.b64encode(data).decode()})
+        found.feed(data)
 
     feed()
-    return refused, failures, longest
+    return found
 
 
 def main() -> None:
@@ -242,23 +158,30 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     counts: dict[str, dict[str, Any]] = {}
     failures: list[dict[str, Any]] = []
+    slow_once: list[dict[str, Any]] = []
     if options.out.exists():
         before = json.loads(options.out.read_text())
-        counts, failures = before["counts"], before["failures"]
+        counts, failures, slow_once = before["counts"], before["failures"], before["slow_once"]
     with tempfile.TemporaryDirectory(prefix="mixlaw-fuzz-") as place:
         kinds = targets(Path(place))
+        watch = Watch(Path(place))
+        values = [name for name in kinds if name.startswith("values ")]
+        turns = [*(name for name in kinds if name not in values)] * QUICK + values
         while (number := sum(c["inputs"] for c in counts.values()) // BLOCK) * BLOCK < options.inputs:
-            name = list(kinds)[number % len(kinds)]
-            refused, failed, longest = block(kinds[name], name, number)
-            mine = counts.setdefault(name, {"inputs": 0, "refused": 0, "failed": 0, "longest_s": 0.0})
+            name = turns[number % len(turns)]
+            found = block(kinds[name], name, number, watch)
+            mine = counts.setdefault(name, dict.fromkeys(("inputs", "refused", "failed", "longest_s", "cpu_s"), 0))
             mine["inputs"] += BLOCK
-            mine["refused"] += refused
-            mine["failed"] += len(failed)
-            mine["longest_s"] = round(max(mine["longest_s"], longest), 2)
-            failures += failed
+            mine["refused"] += found.refused
+            mine["failed"] += len(found.failures)
+            mine["longest_s"] = round(max(mine["longest_s"], found.longest_s), 2)
+            mine["cpu_s"] = round(max(mine["cpu_s"], found.longest_cpu_s), 2)
+            failures += found.failures
+            slow_once += found.slow_once
             head = stamp("reporting", "the number of each block of a hundred", {})
             total = {"inputs": sum(c["inputs"] for c in counts.values()), "failed": len(failures)}
-            write_json(options.out, head | {"total": total, "counts": counts, "failures": failures})
+            said = {"total": total, "counts": counts, "slow_once": slow_once, "failures": failures}
+            write_json(options.out, head | said)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@
 
 A round is a study of several runs and two workers. While it is at work, either one process that trains is killed, or
 the driver and all that it has started, in the same instant; then the sweep is started again, until all runs are done.
+With Ray the workers are two nodes of a real cluster on this machine, in namespaces of its own, that see none of the
+driver's files; what is killed is a task's process, all processes of a node (another one is then started), or the
+driver.
 Afterwards every record must be the undisturbed one's to the byte, none missing and none there twice, and no temporary
 file or lease left.
 
@@ -16,6 +19,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,7 +47,7 @@ from mixlaw.study.store import Study
 study = Study(sys.argv[1])
 if sys.argv[2] == "ray":
     from mixlaw.study.executor_ray import RayOptions, run_pending
-    run_pending(study, study.load_trainer(), workers=2, options=RayOptions(sys.argv[3]))
+    run_pending(study, study.load_trainer(), workers=2, options=RayOptions('127.0.0.1:6399'))
 else:
     from mixlaw.study.executor_local import run_pending
     run_pending(study, study.load_trainer(), workers=2)
@@ -58,6 +62,10 @@ losses = {target: {"nats": 300.0 + rows, "count": 100} for target in spec["valid
 json.dump({"losses": losses, "steps": rows}, open(spec["result"], "w"))
 """
 WAIT_S = 240
+TASK = re.compile("ray::(?!IDLE)")
+"""The titles of Ray's processes that have a task."""
+INSIDE = "MIXLAW_KILLS_INSIDE"
+"""Set where the process is in the namespaces of the Ray cluster."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +125,51 @@ KINDS: dict[str, Callable[[Path], tuple[TrainerConfig, list[RunSpec]]]] = {
 }
 
 
-def driver(study: Study, kind: str, address: str) -> subprocess.Popen[bytes]:
+class Nodes:
+    """The Ray cluster of all rounds: two nodes of one core each.
+
+    Args:
+        hidden: the folder of which the nodes see nothing.
+    """
+
+    def __init__(self, hidden: Path) -> None:
+        from ray_cluster import Cluster
+
+        self.cluster = Cluster(hidden)
+        self.names = [self.cluster.add_node(), self.cluster.add_node()]
+
+    def mend(self) -> None:
+        """Start another node for each that is gone: on a busy machine Ray also gives up nodes that answer late."""
+        for i, name in enumerate(self.names):
+            if not any("raylet" in _title(pid) for pid in self.cluster.processes(name)):
+                self.cluster.kill(name)
+                self.names[i] = self.cluster.add_node()
+
+    def kill(self, rng: random.Random) -> str:
+        """Kill a task's process or a whole node, and say which; empty where nothing was at work."""
+        i = rng.randrange(len(self.names))
+        tasks = [pid for pid in self.cluster.processes(self.names[i]) if TASK.match(_title(pid))]
+        if not tasks:
+            return ""
+        if rng.random() < 0.7:
+            os.kill(rng.choice(tasks), signal.SIGKILL)
+            return "task"
+        self.cluster.kill(self.names[i])
+        self.names[i] = self.cluster.add_node()
+        return "node"
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    except OSError:
+        return ""
+
+
+def driver(study: Study, kind: str) -> subprocess.Popen[bytes]:
     """Start a sweep in a session of its own."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    words = [sys.executable, "-c", DRIVER, str(study.folder), kind, address]
+    words = [sys.executable, "-c", DRIVER, str(study.folder), kind]
     log = open(study.logs_folder / "driver.log", "ab")  # noqa: SIM115 - the process keeps it
     return subprocess.Popen(words, start_new_session=True, env=environment, stdout=log, stderr=log)
 
@@ -139,7 +188,9 @@ def working(study: Study, specs: list[RunSpec]) -> list[int]:
     return [pid for pid in owners if process_start(pid) not in ("", "dead")]
 
 
-def kill_once(study: Study, kind: Kind, name: str, process: subprocess.Popen[bytes], rng: random.Random) -> str:
+def kill_once(
+    study: Study, kind: Kind, name: str, process: subprocess.Popen[bytes], rng: random.Random, nodes: Nodes | None
+) -> str:
     """Wait until a run is at work and a moment longer, kill, and say what was killed; empty where all ended before."""
     deadline = time.monotonic() + WAIT_S
     while process.poll() is None and not working(study, kind.specs):
@@ -150,7 +201,9 @@ def kill_once(study: Study, kind: Kind, name: str, process: subprocess.Popen[byt
     pids = working(study, kind.specs)
     if process.poll() is not None:
         return ""
-    if rng.random() < 0.5 and pids:
+    if rng.random() < 0.5 and nodes is not None:
+        return nodes.kill(rng)
+    if rng.random() < 0.5 and pids and nodes is None:
         try:
             os.kill(rng.choice(pids), signal.SIGKILL)
         except ProcessLookupError:
@@ -181,13 +234,15 @@ def wrong(study: Study, kind: Kind) -> list[str]:
     return found + [f"{name} is left" for name in left]
 
 
-def round_of(name: str, kind: Kind, folder: Path, most: int, rng: random.Random, address: str) -> dict[str, Any]:
+def round_of(name: str, kind: Kind, folder: Path, most: int, rng: random.Random, nodes: Nodes | None) -> dict[str, Any]:
     """Kill one study again and again until all of its runs are done."""
     study, killed, sweeps = start(folder, kind.config, kind.specs), [], 0
     while not all(status.state == "done" for status in study.status()):
-        process, sweeps = driver(study, name, address), sweeps + 1
+        if nodes is not None:
+            nodes.mend()
+        process, sweeps = driver(study, name), sweeps + 1
         while process.poll() is None and len(killed) < most:
-            if what := kill_once(study, kind, name, process, rng):
+            if what := kill_once(study, kind, name, process, rng, nodes):
                 killed.append(what)
         process.wait(WAIT_S)
         if sweeps > most + 20:
@@ -195,11 +250,11 @@ def round_of(name: str, kind: Kind, folder: Path, most: int, rng: random.Random,
     return {"kind": name, "killed": killed, "sweeps": sweeps, "wrong": wrong(study, kind)}
 
 
-def undisturbed(name: str, folder: Path, seconds: float, address: str) -> Kind:
+def undisturbed(name: str, folder: Path, seconds: float) -> Kind:
     """Train the study without a kill."""
     config, specs = KINDS[name](folder)
     study = start(folder / "undisturbed", config, specs)
-    assert driver(study, name, address).wait(3 * WAIT_S) == 0
+    assert driver(study, name).wait(3 * WAIT_S) == 0
     records = {spec.name: (study.run_folder(spec) / "record.json").read_bytes() for spec in specs}
     return Kind(config, specs, records, seconds)
 
@@ -211,25 +266,34 @@ def main() -> None:
     parser.add_argument("--kinds", default="native,command,ray")
     parser.add_argument("--each", type=int, default=6, help="most kills of a round")
     parser.add_argument("--seconds", type=float, default=4.0, help="longest wait before a kill")
-    parser.add_argument("--address", default="127.0.0.1:6399", help="of the Ray cluster")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("kills.json"))
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "tests"))
     rounds: list[dict[str, Any]] = json.loads(options.out.read_text())["rounds"] if options.out.exists() else []
     names = options.kinds.split(",")
+    if "ray" in names and INSIDE not in os.environ:
+        from ray_cluster import isolated
+
+        os.environ |= {INSIDE: "1", "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
+        words = isolated(["-m", "bench.faults.kills", *sys.argv[1:]])
+        os.execvp(words[0], words)
     with tempfile.TemporaryDirectory(prefix="mixlaw-kills-") as place:
         kinds: dict[str, Kind] = {}
+        nodes = Nodes(Path(place)) if "ray" in names else None
         while sum(len(r["killed"]) for r in rounds if r["kind"] in names) < options.kills:
             name = min(names, key=lambda name: sum(len(r["killed"]) for r in rounds if r["kind"] == name))
             if name not in kinds:
                 folder = Path(place) / f"of-{name}"
                 folder.mkdir()
-                kinds[name] = undisturbed(name, folder, options.seconds, options.address)
+                kinds[name] = undisturbed(name, folder, options.seconds)
             folder = Path(place) / f"round-{len(rounds)}"
             rng = random.Random(f"round {len(rounds)}")
-            rounds.append(round_of(name, kinds[name], folder, options.each, rng, options.address))
+            given = nodes if name == "ray" else None
+            rounds.append(round_of(name, kinds[name], folder, options.each, rng, given))
             shutil.rmtree(folder, ignore_errors=True)
             save(options.out, rounds)
+        if nodes is not None:
+            nodes.cluster.close()
 
 
 def save(out: Path, rounds: list[dict[str, Any]]) -> None:
@@ -241,7 +305,7 @@ def save(out: Path, rounds: list[dict[str, Any]]) -> None:
         counts[name] = {
             "rounds": len(mine),
             "kills": len(kills),
-            "of_one_worker": kills.count("worker"),
+            **{f"of_a_{what.replace(' ', '_')}": kills.count(what) for what in sorted(set(kills))},
             "wrong": sum(bool(r["wrong"]) for r in mine),
         }
     write_json(out, stamp("reporting", "one of its own for each round", {}) | {"counts": counts, "rounds": rounds})

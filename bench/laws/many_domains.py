@@ -31,9 +31,7 @@ import mixlaw
 HERE = Path(__file__).parent
 NOISE = 0.004
 RUNS = {64: 256, 100: 400}
-CHOSEN_ON = {
-    "metric, path and coordinates of the chains": "planted world 5 of 12, 64 and 100 domains, RegMix's training runs"
-}
+CHOSEN_ON = {"metric, path, steps and coordinates of the chains": "planted worlds 5 to 7, RegMix's training runs"}
 
 
 def mixtures(K: int, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mixlaw.api.numbers import load_runs as load_runs
     from mixlaw.api.numbers import predict as predict
     from mixlaw.api.numbers import solve as solve
+    from mixlaw.api.push import push as push
     from mixlaw.api.sweep import demo as demo
     from mixlaw.api.sweep import plan as plan
     from mixlaw.api.sweep import run as run
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
     from mixlaw.core.errors import MixlawError as MixlawError
     from mixlaw.core.runtable import RunTable as RunTable
     from mixlaw.fit.result import Fit as Fit
+    from mixlaw.report.plots import plot_budgets as plot_budgets
+    from mixlaw.report.plots import plot_changes as plot_changes
+    from mixlaw.report.plots import plot_curves as plot_curves
+    from mixlaw.report.plots import plot_marginal as plot_marginal
+    from mixlaw.report.plots import plot_measured as plot_measured
+    from mixlaw.report.plots import plot_weights as plot_weights
     from mixlaw.solve.solution import Solution as Solution
     from mixlaw.train.registry import register as _register_trainer
 
@@ -60,6 +67,7 @@ _HOMES = {
     "final": "mixlaw.api.final",
     "init": "mixlaw.api.init",
     "mix": "mixlaw.api.mixture",
+    "push": "mixlaw.api.push",
     "report": "mixlaw.api.files",
     "fit": "mixlaw.api.numbers",
     "laws": "mixlaw.api.numbers",
@@ -77,6 +85,12 @@ _HOMES = {
     "Fit": "mixlaw.fit.result",
     "Solution": "mixlaw.solve.solution",
     "load_fit": "mixlaw.api.numbers",
+    "plot_budgets": "mixlaw.report.plots",
+    "plot_changes": "mixlaw.report.plots",
+    "plot_curves": "mixlaw.report.plots",
+    "plot_marginal": "mixlaw.report.plots",
+    "plot_measured": "mixlaw.report.plots",
+    "plot_weights": "mixlaw.report.plots",
 }
 
 __all__ = [
@@ -100,7 +114,14 @@ __all__ = [
     "load_runs",
     "mix",
     "plan",
+    "plot_budgets",
+    "plot_changes",
+    "plot_curves",
+    "plot_marginal",
+    "plot_measured",
+    "plot_weights",
     "predict",
+    "push",
     "report",
     "run",
     "solve",
@@ -148,7 +169,7 @@ if not TYPE_CHECKING:  # to a type checker a name that is not above is an error
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted(__all__)
 
 
 def citation() -> str:

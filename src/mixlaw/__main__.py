@@ -1,5 +1,7 @@
 """`python -m mixlaw`, and the console script: loads the command line, which may be interrupted already."""
 
+import os
+import shlex
 import sys
 
 
@@ -8,8 +10,12 @@ def entry() -> None:
     try:
         from mixlaw.cli import entry as run
     except KeyboardInterrupt:
-        sys.stderr.write("error Interrupted.\n")
-        sys.exit(130)
+        again = f"Run the command again to go on where it stopped: {shlex.join(['mixlaw', *sys.argv[1:]])}"
+        sys.stderr.write(f"error Interrupted. {again}\n")
+        sys.stderr.flush()
+        os._exit(
+            130
+        )  # Python itself would end by the signal where it met it in code that it was making, and not by 130
     run()
 
 

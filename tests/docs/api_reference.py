@@ -9,6 +9,7 @@ from typing import Any
 import mixlaw
 from mixlaw.api.files import Check
 from mixlaw.api.mixture import MixtureFiles
+from mixlaw.api.push import Push
 from mixlaw.api.sweep import Plan, RunResult
 from mixlaw.api.verify import Retrained, Verified
 from mixlaw.api.verify_files import Checked, Problem
@@ -20,18 +21,17 @@ from mixlaw.study.status import RunEvent, RunStatus
 VERBS = (
     *("init", "check", "plan", "train", "status", "cancel", "verify", "adopt", "run", "demo"),
     *("load_runs", "fit", "load_fit", "laws", "solve", "predict", "mix", "export", "compare", "final"),
-    *("report", "citation"),
+    *("report", "push", "citation"),
+    *("plot_weights", "plot_changes", "plot_curves", "plot_measured", "plot_budgets", "plot_marginal"),
 )
 VALUES = (
     *(mixlaw.RunTable, mixlaw.Fit, Prediction, mixlaw.Solution, Certificate, LawTable, LawRow),
-    *(Plan, RunStatus, RunEvent, RunResult, Check, MixtureFiles, Verified, Retrained, Checked, Problem),
+    *(Plan, RunStatus, RunEvent, RunResult, Check, MixtureFiles, Verified, Retrained, Checked, Problem, Push),
 )
 SECTIONS = ("Args", "Returns", "Raises", "Attributes")
 
 INTRODUCTION = """\
 # Python
-
-Written by `make docs` from signatures and docstrings; a test compares the two.
 
 One function for each command of the command line. A notebook shows what they return as tables with small figures,
 `print` shows the same as text. `import mixlaw` takes milliseconds and loads neither SciPy nor

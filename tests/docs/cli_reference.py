@@ -13,8 +13,6 @@ VERBS = (
 INTRODUCTION = """\
 # Command line
 
-Written by `make docs` from `--help`; a test compares the two.
-
 Every command takes `--json`: one JSON object on stdout and nothing else; an error is `{"error": {"code", "message",
 "hint"}}`. Exit codes: 0 done, 1 error, 2 wrong usage, 3 finished but runs failed, 130 interrupted. Running a command
 again does only what is missing. `--debug`, anywhere, shows the traceback of an error.
@@ -34,8 +32,19 @@ json.dump(said, sys.stdout)
 
 
 def helps(commands: list[list[str]]) -> list[str]:
-    """Return the help of commands, 100 columns wide, from one process: its width is fixed when it starts."""
-    environment = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+    """Return the help of commands as plain text, with their examples, which only a terminal with boxes breaks well."""
+    plain, boxed = printed(commands, boxes="0"), printed(commands, boxes="1")
+    return [
+        "\n\n".join(
+            part for part in (text.partition("\n\n  [bold]")[0], example.rpartition("╯")[2].strip("\n")) if part
+        )
+        for text, example in zip(plain, boxed, strict=True)
+    ]
+
+
+def printed(commands: list[list[str]], boxes: str) -> list[str]:
+    """Return what commands print, 100 columns wide, from one process: its width is fixed when it starts."""
+    environment = os.environ | {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TYPER_USE_RICH": boxes}
     words, asked = [sys.executable, "-c", CODE], json.dumps(commands)
     done = subprocess.run(words, input=asked, capture_output=True, text=True, check=True, env=environment)
     return ["\n".join(line.rstrip() for line in text.strip().splitlines()) for text in json.loads(done.stdout)]

@@ -26,8 +26,6 @@ comes from.
 The benchmarks now have halves: constants may be chosen on the tuning half, and only the reporting half is quoted.
 *Before the split* means that a constant was chosen on all of a benchmark's held-out mixtures, so also on some that are
 quoted today. *Earlier planted worlds* have none of the seeds that are quoted; all domains of such a world were alike.
-
-This page is written from the code. To change it, change a constant or its explanation there, then run `make docs`.
 """
 
 

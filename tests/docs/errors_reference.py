@@ -57,6 +57,10 @@ DO = {
         "Install what the message says: `[train]` brings torch and transformers, `[report]` the report, "
         "`[trl]` TRL and PEFT, `[laws]` LightGBM."
     ),
+    "hub": (
+        "The message says what the Hub answered. Log in with `hf auth login` and a token that may write, check the "
+        "name, and look with `mixlaw push ... --dry-run` at what would be sent. `push` writes all files in one commit."
+    ),
     "file": (
         "The message names the path, if the operating system gives it. If the disk is full, free some space. What is "
         "done is kept, and the same command continues where it stopped."
@@ -71,8 +75,6 @@ DO = {
 
 INTRODUCTION = """\
 # Errors by code
-
-Written by `make docs` from `mixlaw.core.errors`; a test compares the two.
 
 An error states what is wrong, with the values, and what to do. On the command line it is one line on stderr; with
 `--json` it is `{"error": {"code", "message", "hint"}}` on stdout. The codes do not change between versions. In Python

@@ -80,7 +80,7 @@ def test_a_hostile_name_shows_as_text_everywhere(opened):
     assert HOSTILE in page.locator("#explorer-yaml").inner_text()
     explorer = page.evaluate("JSON.parse(document.getElementById('explorer-data').textContent)")
     assert explorer["domains"][0]["name"] == HOSTILE
-    page.locator(f"#weights rect[data-tip^='{HOSTILE}']").hover()
+    page.locator(f"#weights .mark[data-tip^='{HOSTILE}']").hover()
     assert page.locator("#tip").inner_text().startswith(HOSTILE)
     assert wrong == []
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import resource
 import shutil
 
 import numpy as np
@@ -117,6 +118,31 @@ def test_rows_of_an_earlier_version_are_verified_by_their_fingerprint(sound_cach
     os.utime(folder / "supervised.npy")
     with pytest.raises(DataError, match="do not fit their fingerprint"):
         TokenRows.open(folder)
+
+
+@pytest.mark.parametrize("checksums_too", [True, False], ids=["with checksums", "of an earlier version"])
+def test_an_array_that_claims_a_terabyte_takes_no_memory(sound_cache, tmp_path, checksums_too):
+    """Its header is all that says so, or the file is as long and empty."""
+    from mixlaw.core.documents import read_document, write_document
+
+    for size in (0, 8 << 37):
+        folder = shutil.copytree(next(iter(sound_cache.glob("*/train"))), tmp_path / f"train-{size}")
+        path = folder / "offsets.npy"
+        data = path.read_bytes()
+        shape = data[data.index(b"(") : data.index(b")") + 1]
+        header = data[:128].replace(shape, b"(%d,)" % (1 << 37)).replace(b" " * (12 - len(shape) + 3), b"", 1)
+        path.write_bytes(header[:127].ljust(127) + b"\n" + data[128:])
+        if size:
+            os.truncate(path, 128 + size)  # it takes no place on the disk either
+        meta = read_document(folder / "meta.json", "rows")
+        if not checksums_too:
+            write_document(folder / "meta.json", "rows", {key: value for key, value in meta.items() if key != "files"})
+        elif size:
+            continue  # to read a terabyte of nothing takes its time
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(DataError, match=r"offsets\.npy|does not hold rows"):
+            TokenRows.open(folder)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
 def test_a_mixture_takes_no_row_from_a_damaged_array(domains, cache, prepare, tmp_path):

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.api.base_model import base_spec
+from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.numbers import parquet_columns
 from mixlaw.api.project import Note, Project
+from mixlaw.core.csv_cells import csv_columns
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
-from mixlaw.core.runtable import csv_columns
 from mixlaw.study.status import RunStatuses
 from mixlaw.trackers.run_lists import fetch_runs, is_run_list
 
@@ -41,12 +42,14 @@ def adopt(
 
     Args:
         config: a mix.yaml or its project.
-        table: a CSV or Parquet file, columns, or a tracker's run list: `wandb:ENTITY/PROJECT`, `mlflow:EXPERIMENT@URI`
-            (see `mixlaw.trackers.run_lists`). Runs of a list that are not planned or not finished are skipped.
+        table: a CSV or Parquet file, columns, a published study (`hf:USER/NAME`), or a tracker's run list:
+            `wandb:ENTITY/PROJECT`, `mlflow:EXPERIMENT@URI` (see `mixlaw.trackers.run_lists`). Runs of a list that are
+            not planned or not finished are skipped.
         run_column: the column with the planned runs' names.
         losses: domain -> column with its validation loss, nats per supervised token; by default `loss:<domain>`. A
             column `count:<domain>` has the number of tokens it was measured on (default: those held out),
-            `tokens:<domain>` how many were trained on (default: those planned).
+            `tokens:<domain>` how many were trained on (default: those planned), `unique:<domain>` how many of them
+            were distinct, and `params` the model's parameters.
         note: called with a sentence about each step.
 
     Raises:
@@ -95,6 +98,8 @@ def _rows(table: str | Path | Mapping[str, Sequence[Any]], project: Project) -> 
     columns: Mapping[str, Sequence[Any]]
     if isinstance(table, str) and is_run_list(table):
         return _listed(table, project), table
+    if is_published(table):
+        table = published_runs(str(table))
     if isinstance(table, Mapping):
         columns, lines, source = table, None, "The table"
     elif Path(table).suffix == ".parquet":
@@ -171,8 +176,11 @@ def _record(project: Project, spec: RunSpec, row: _Row, columns: Mapping[str, st
         for domain, planned in spec.tokens.items()
     }
     there = {**project.available_tokens, **spec.pools}
-    unique = {domain: min(count, there.get(domain, count)) for domain, count in tokens.items()}
-    return RunRecord(spec, tokens, {}, unique, losses, 0, 0)
+    distinct = {domain: min(count, there.get(domain, count)) for domain, count in tokens.items()}
+    rule = "a count of distinct tokens is a number >= 0"
+    unique = {domain: int(_number(row, f"unique:{domain}", n, rule, source)) for domain, n in distinct.items()}
+    parameters = int(_number(row, "params", 0, "a number of parameters is >= 0", source))
+    return RunRecord(spec, tokens, {}, unique, losses, 0, parameters)
 
 
 def _take(project: Project, record: RunRecord, source: str) -> bool:

@@ -7,14 +7,16 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mixlaw.api.export_data import MAX_DROPPED, MODEL, Data, write_data
+from mixlaw.api.export_data import DATA, MAX_DROPPED, MODEL, Data, write_data
 from mixlaw.api.export_sources import other_tokens, sources
 from mixlaw.api.mixture import mix, wanted_mixture
 from mixlaw.api.project import Note, Project
-from mixlaw.core.documents import sealed
+from mixlaw.core.checksums import FILES, checksums, damage
+from mixlaw.core.documents import read_document, sealed
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
 from mixlaw.data.exports import TOOLS, export_recipe
@@ -80,7 +82,8 @@ def export(
     Raises:
         ConfigError: no such tool, a tool that cannot be configured so, or wrong weights.
         DataError: the tool would lose a part of the rows, or skip too many of them.
-        StudyError: there is no solution, or the folder holds something else.
+        StudyError: there is no solution, or the folder holds something else, or an export that has changed since it
+            was written.
     """
     if to not in TOOLS:
         raise ConfigError(f"--to: there is no tool '{to}'.", f"Known: {', '.join(TOOLS)}.")
@@ -88,6 +91,7 @@ def export(
     wanted = wanted_mixture(project, budget_tokens, weights)
     kind = f"{to}-by-reference" if by_reference else to
     folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"
+    _require_undamaged(folder)
     data = None
     if by_reference:
         training = Training(**_common(project), sources=sources(project, wanted, to, max_dropped))
@@ -176,14 +180,25 @@ def _common(project: Project) -> dict[str, Any]:
     }
 
 
+def _require_undamaged(folder: Path) -> None:
+    """Raise StudyError where an export is there that is not as it was written."""
+    if not (folder / FACTS).exists():
+        return
+    if problem := damage(folder, read_document(folder / FACTS, "export").get(FILES)):
+        raise StudyError(problem, "Delete that export, or choose another folder with --out.")
+
+
 def _write(folder: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
-    """Write the files, unless others of the same names are there."""
+    """Write the files, unless others of the same names are there; export.json has the checksums of all of them.
+
+    A model's folder has none: it is the user's, and its programs name a damaged file themselves.
+    """
     told = readme(facts["tool"], recipe, facts["budget_tokens"], facts["weights"])
-    texts = {
-        **recipe.files,
-        README: told,
-        FACTS: json.dumps(sealed("export", facts), indent=1, ensure_ascii=False) + "\n",
-    }
+    texts = {**recipe.files, README: told}
+    data = [p.relative_to(folder).as_posix() for p in sorted((folder / DATA).rglob("*")) if p.is_file()]
+    digests = checksums(folder, data) | {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    facts[FILES] = dict(sorted(digests.items()))
+    texts[FACTS] = json.dumps(sealed("export", facts), indent=1, ensure_ascii=False) + "\n"
     for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_bytes() != text.encode():

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from mixlaw.api.costs import spent_in
 from mixlaw.api.data_health import checks_of, data_facts
 from mixlaw.api.executor import require_extras
 from mixlaw.api.facts import study_facts
 from mixlaw.api.merged import trained
+from mixlaw.api.next_run import next_run_of
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
+from mixlaw.api.reported import report_inputs, seal_report, written_report
 from mixlaw.core.cost import Cost
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
+from mixlaw.core.files import json_ready
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import fit_law
@@ -196,15 +201,16 @@ def _report_on_study(project: Project, out: Path, budget: int | None) -> dict[st
     fitted, solution = project.fit, read_document(folder / "solution.json", "solution", Solution.from_json)
     if budget is not None and budget != solution.budget_tokens:
         solution = project.solve(fitted, budget)
-    return write_report(
-        out,
-        runs=runs,
-        fit=fitted,
-        solution=solution,
-        title=project.study.name,
-        study=_facts(project),
-        logs=project.study.training_logs(),
+    facts, logs = json_ready(_facts(project) | _links(project, out)), project.study.training_logs()
+    inputs = report_inputs(runs, fitted, [solution.to_json(), project.study.name, facts, logs])
+    if (there := written_report(out, inputs)) is not None:
+        return there
+    facts |= next_run_of(fitted, solution, project)
+    files = write_report(
+        out, runs=runs, fit=fitted, solution=solution, title=project.study.name, study=facts, logs=logs
     )
+    seal_report(files, inputs)
+    return files
 
 
 def _report_on_table(
@@ -233,6 +239,7 @@ def _report_on_table(
         fit=fitted,
         solution=solution,
         title=path.stem,
+        study=next_run_of(fitted, solution) or None if solution else None,
         notes=notes,
     )
 
@@ -244,6 +251,14 @@ def _facts(project: Project) -> dict[str, Any]:
     cost = spent_in(project.study)
     facts = study_facts(project) | ({"cost": cost.to_json()} if cost else {})
     return facts | ({"downstream": found} if found["models"] else {})
+
+
+def _links(project: Project, out: Path) -> dict[str, Any]:
+    """Return the folder of every run, as an address that is relative to the report."""
+    study = project.study
+    folders = {record.spec.name: study.run_folder(record.spec) for record in study.records()}
+    there = {name: quote(os.path.relpath(folder, out)) + "/" for name, folder in folders.items()}
+    return {"run_folders": there}
 
 
 def _project_of(path: Path) -> Project | None:

@@ -64,12 +64,20 @@ def fit_inputs(runs: RunTable, law: str, procedure: str, repetition: float | str
         procedure: see `mixlaw.fit`.
         repetition: see `mixlaw.fit`.
     """
-    if law != "auto":
-        kind = find(law)
-        if not str(getattr(kind.law or kind.regressor, "__module__", "")).startswith("mixlaw."):
-            return None
-    table = {field.name: _plain(getattr(runs, field.name)) for field in dataclasses.fields(runs)}
-    return fingerprint([table, law, procedure, repetition, _code()])
+    if law != "auto" and not is_bundled(law):
+        return None
+    return fingerprint([table_content(runs), law, procedure, repetition, code_of(*_CODE)])
+
+
+def is_bundled(law: str) -> bool:
+    """Return whether a law's code is mixlaw's."""
+    kind = find(law)
+    return str(getattr(kind.law or kind.regressor, "__module__", "")).startswith("mixlaw.")
+
+
+def table_content(runs: RunTable) -> dict[str, Any]:
+    """Return all that a run table holds, for a hash."""
+    return {field.name: _plain(getattr(runs, field.name)) for field in dataclasses.fields(runs)}
 
 
 def _plain(value: Any) -> Any:
@@ -81,8 +89,9 @@ def _plain(value: Any) -> Any:
 
 
 @cache
-def _code() -> str:
-    """Return a hash of the code that fits, so that a change of it makes every fit anew."""
+def code_of(*parts: str) -> str:
+    """Return a hash of parts of mixlaw, so that a change of their code makes what they have made anew."""
     folder = Path(mixlaw.__file__).parent
-    files = sorted(file for part in _CODE for file in (folder / part).rglob("*.py"))
+    found = (file for part in parts for file in (folder / part).rglob("*") if "__pycache__" not in file.parts)
+    files = sorted(file for file in found if file.is_file())
     return fingerprint({str(file.relative_to(folder)): file_fingerprint(file) for file in files})

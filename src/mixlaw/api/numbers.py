@@ -12,6 +12,7 @@ from typing import Any, Literal, Unpack
 
 import numpy as np
 
+from mixlaw.api.hub import is_published, published_runs
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.runtable import RunTable
@@ -30,9 +31,9 @@ def load_runs(source: Any) -> RunTable:
     """Return a run table.
 
     Args:
-        source: a RunTable, the path of a CSV, Parquet or JSON run table, of a study folder or of a mix.yaml, or
-            anything with columns such as a DataFrame or a dict. JSON has one object with a list per column, or a list
-            with one object per run.
+        source: a RunTable, the path of a CSV, Parquet or JSON run table, of a study folder or of a mix.yaml, a
+            published study (`hf:USER/NAME`), or anything with columns such as a DataFrame or a dict. JSON has one
+            object with a list per column, or a list with one object per run.
 
     Raises:
         DataError: no such file, or a malformed value; the message names its row and column.
@@ -41,8 +42,9 @@ def load_runs(source: Any) -> RunTable:
     if isinstance(source, RunTable):
         return source
     if not isinstance(source, (str, Path)):
+        source = source.reset_index() if getattr(getattr(source, "index", None), "name", None) == "run" else source
         return RunTable.from_columns({str(column): list(source[column]) for column in source})
-    path = Path(source)
+    path = published_runs(str(source)) if is_published(source) else Path(source)
     if path.is_dir() or path.suffix in (".yaml", ".yml"):
         return _study_runs(path)
     if path.suffix == ".parquet":

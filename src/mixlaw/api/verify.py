@@ -11,7 +11,7 @@ from typing import Any
 
 from mixlaw.api.facts import is_study
 from mixlaw.api.project import Note, Project
-from mixlaw.api.verify_files import Checked, Problem, check_files
+from mixlaw.api.verify_files import Checked, Problem, check_files, check_made
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MixlawError
 from mixlaw.core.notebook import Tabular
@@ -103,7 +103,8 @@ def verify(
     versions and the number of threads of the first time, a record is the same bit for bit.
 
     Args:
-        source: a study folder or a mix.yaml. A trainer that runs code or a program of the user's is started only
+        source: a study folder or a mix.yaml, or the folder of a mixture, an export or a model, wherever it is, of
+            which the files alone are read. A trainer that runs code or a program of the user's is started only
             where the mix.yaml, which names it, is given.
         retrain: how many finished runs are trained again; 0 for none.
         seed: of the choice of these runs.
@@ -119,7 +120,12 @@ def verify(
     said = note or (lambda text: None)
     project, study = _opened(source, note)
     if not is_study(study.folder):
-        raise DataError(f"{study.folder} is no study folder: it has no plan.json.", "Name a study or a mix.yaml.")
+        if made := check_made(study.folder):
+            return Verified(study.folder, made, [])
+        raise DataError(
+            f"{study.folder} is no study folder: it has no plan.json.",
+            "Name a study, a mix.yaml, or the folder of a mixture, an export or a model.",
+        )
     said(f"reading the files of {study.folder}")
     checked = check_files(study)
     if retrain == 0:

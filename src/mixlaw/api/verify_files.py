@@ -1,4 +1,4 @@
-"""Reads every file of a study and computes its hashes anew; changes nothing."""
+"""Reads every file of a study, or of what was made of one, and computes its hashes anew; changes nothing."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PARTS = ("", "confirmation", "final")
 """A study, and the studies in it."""
 
 _GROUPS = {
-    "settings and plan": ("config", "domains", "plan", "origin", "trainer", "added", "reported"),
+    "settings and plan": ("config", "domains", "plan", "origin", "trainer", "prices", "added", "reported"),
     "runs": ("spec", "lease", "timing", "record", "error", "evaluation"),
-    "fit and solution": ("fit", "solution", "report", "comparison"),
+    "fit and solution": ("fit", "fit_inputs", "solution", "comparison"),
     "counts of data": ("census", "likeness"),
 }
 """What JSON files are called together. Those of mixtures, exports, models and the cache are read with what they are of;
@@ -84,6 +84,7 @@ def check_files(study: Study) -> list[Checked]:
     for what, kinds in _GROUPS.items():
         checks = [_document(path, kind) for part in parts for kind in kinds for path in _paths(part.folder, kind)]
         found.append(_checked(what, checks))
+    found.append(_checked("reports", [_beside(path, "report") for p in parts for path in _paths(p.folder, "report")]))
     logs = [_beside(path, "timing") for part in parts for path in _paths(part.folder, "timing")]
     found.append(_checked("training logs and kept models", logs))
     found.append(
@@ -92,10 +93,24 @@ def check_files(study: Study) -> list[Checked]:
     found.append(_checked("the fit and its runs", list(_fitted_runs(study))))
     found.append(_checked("cached tokens and texts", list(_cache(study.folder / "cache" / "tokens"))))
     found.append(_checked("mixtures", [_mixture(path) for path in _paths(study.folder, "mixture")]))
-    found.append(_checked("exports", [_document(path, "export") for path in _paths(study.folder, "export")]))
-    found.append(_checked("models", [_beside(path, "model") for path in _paths(study.folder, "model")]))
+    for what, kind in (("exports", "export"), ("models", "model")):
+        found.append(_checked(what, [_beside(path, kind) for path in _paths(study.folder, kind)]))
     found.append(_checked("sources of the data", list(_sources(study))))
     return [checked for checked in found if checked.files]
+
+
+def check_made(folder: Path) -> list[Checked]:
+    """Return what was read of a mixture, an export or a model in any folder; nothing where it is none of them."""
+    found = []
+    for what, kind, check in (
+        ("mixture", "mixture", _mixture),
+        ("export", "export", lambda path: _beside(path, "export")),
+        ("model", "model", lambda path: _beside(path, "model")),
+    ):
+        path = folder / Path(KINDS[kind].files).name
+        if path.is_file():
+            found.append(_checked(what, [check(path)]))
+    return found
 
 
 def _paths(folder: Path, kind: str) -> list[Path]:
@@ -121,7 +136,7 @@ def _beside(path: Path, kind: str) -> tuple[int, Problem | None]:
     except MixlawError as error:
         return 1, Problem(str(path), error.message, error.hint)
     problem = damage(path.parent, files)
-    return len(files) + (kind == "model"), Problem(str(path.parent), problem, KINDS[kind].remedy) if problem else None
+    return len(files) + (kind != "timing"), Problem(str(path.parent), problem, KINDS[kind].remedy) if problem else None
 
 
 def _same_run(path: Path) -> tuple[int, Problem | None]:

@@ -16,7 +16,8 @@ from typing import Annotated
 
 import typer
 
-from mixlaw.cli import export, files, numbers, results, sweep, verify
+from mixlaw.cli import export, files, numbers, push, results, sweep, verify
+from mixlaw.cli.ending import end_in_time, give_up_waiting
 from mixlaw.cli.help import described
 from mixlaw.cli.output import print_error
 from mixlaw.core.errors import MixlawError, RunsFailed, file_error
@@ -58,6 +59,7 @@ for _verb in (
     results.final,
     results.evaluate,
     files.report,
+    push.push,
     sweep.demo,
 ):
     app.command(_NAMES.get(_verb.__name__, _verb.__name__), **described(_verb))(_verb)
@@ -123,9 +125,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _interrupted(arguments: list[str], as_json: bool) -> int:
+    """Say how to go on, and return the exit code. It stands in for the one that waits to say so."""
+    give_up_waiting()
+    _say(arguments, as_json)
+    return _TERMINATED if _signals else _INTERRUPTED
+
+
+def _say_interrupted() -> None:
+    _say(sys.argv[1:], "--json" in sys.argv)
+
+
+def _say(arguments: list[str], as_json: bool) -> None:
     again = f"Run the command again to go on where it stopped: mixlaw {shlex.join(arguments)}"
     print_error(_Interrupted("Interrupted.", again), as_json)
-    return _TERMINATED if _signals else _INTERRUPTED
 
 
 def _terminate(number: int, _: object) -> None:
@@ -171,6 +183,7 @@ def entry() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal must not end a run
     signal.signal(signal.SIGTERM, _terminate)
+    end_in_time({signal.SIGINT: _INTERRUPTED, signal.SIGTERM: _TERMINATED}, _say_interrupted)
     _end(main())
 
 

@@ -12,7 +12,7 @@ _PANELS = {
     "Whole job": ("demo", "init", "check", "run"),
     "Runs": ("plan", "train", "status", "cancel", "verify", "adopt"),
     "Numbers": ("fit", "laws", "solve", "predict"),
-    "Results": ("mix", "report", "export", "compare", "final", "evaluate"),
+    "Results": ("mix", "report", "export", "compare", "final", "evaluate", "push"),
 }
 _EXAMPLES = "\n\nExamples:\n"
 

@@ -13,6 +13,7 @@ import typer
 from rich.live import Live
 
 from mixlaw.cli import options as opt
+from mixlaw.cli.ending import give_up_waiting
 from mixlaw.cli.numbers import show_solution
 from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, show_checks, stderr, stdout, table, warn
 from mixlaw.cli.progress import SweepLine
@@ -173,7 +174,8 @@ def adopt(
         str,
         typer.Argument(
             metavar="TABLE",
-            help="CSV or Parquet file with one row for each run, or wandb:ENTITY/PROJECT or mlflow:EXPERIMENT@URI.",
+            help="CSV or Parquet file with one row for each run, or hf:USER/NAME, wandb:ENTITY/PROJECT or "
+            "mlflow:EXPERIMENT@URI.",
         ),
     ],
     run_column: Annotated[str, typer.Option(help="The column with the names of the planned runs.")] = "run",
@@ -194,6 +196,7 @@ def adopt(
 
     Examples:
         mixlaw adopt mix.yaml results.csv
+        mixlaw adopt mix.yaml hf:my-team/chat-study
         mixlaw adopt mix.yaml wandb.csv --run-column Name --loss code=eval/code_loss,math=eval/math_loss
         mixlaw adopt mix.yaml wandb:my-team/mixes --loss code=eval/code_loss,math=eval/math_loss
         mixlaw adopt mix.yaml mlflow:mixes@http://server:5000 --loss code=code_loss,math=math_loss
@@ -288,6 +291,7 @@ def _watch(states: Callable[[], list[Any]], statuses: list[Any]) -> list[Any]:
             time.sleep(_WATCH_EVERY_S)
             statuses = states()
             live.update(grid_of(*_states(statuses)), refresh=True)
+    give_up_waiting()  # Ctrl-C was the way out, and the last states come now
     return statuses
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mixlaw.core.cost import OPERATIONS
 from mixlaw.core.errors import DataError, MixlawError, NewerFormat
 from mixlaw.core.files import read_json, write_json
 from mixlaw.core.fingerprints import fingerprint
@@ -69,7 +70,10 @@ _SPEC = {"name": str, "id?": str, "role": str, "seed": int, "tokens": _COUNTS, "
 }
 _LOSS = {"nats": NOT_NEGATIVE, "count": SOME, "bytes?": COUNT}
 _ADDED = {"domains": [str], "instead": bool, "runs": [{"name": str, "tokens": _COUNTS}], "reasons": [str]}
-_PRICES = {"budget_tokens": SOME, "evaluation_tokens": COUNT, "kind": str, "final_kind": str}
+_PRICES = {"budget_tokens": SOME, "evaluation_tokens": COUNT} | {
+    **dict.fromkeys(("parameters", "final_parameters"), (None, SOME)),
+    **dict.fromkeys(("kind", "final_kind"), frozenset(kind for kind, cost in OPERATIONS.items() if cost)),
+}
 _TRAINER = {"trainer": str, "model": dict, "train": dict, "inputs": _TEXTS, "options?": dict, "folder?": str}
 _INTERVAL, _REGRET = dict.fromkeys(("mean", "low", "high"), float), dict.fromkeys(("mean", "p95"), float)
 _BASELINE = {"weights": {EACH: SHARE}, "predicted": {EACH: _INTERVAL}, "total_loss": float, "regret": _REGRET}
@@ -83,12 +87,15 @@ _FIT = {"law": str, "procedure": str, "choice": str} | {key: [str] for key in ("
 _FIT |= {"status": _TEXTS, "messages": _TEXTS, "diagnostics": {EACH: dict}, "warnings": [str]}
 _FIT |= {"tokens": [[NOT_NEGATIVE]], "losses": [list], "parameters": {EACH: _NUMBERS}, "draws": {EACH: {EACH: list}}}
 _FIT |= {"scatter": {EACH: [float]}, "noise": {EACH: NOT_NEGATIVE}}
+_REPORT = {"fit": dict, "inputs?": str, "files?": _TEXTS}
 _RECORD = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUNTS) | {
     **{"spec": _SPEC, "losses": {EACH: _LOSS}, "steps": COUNT, "parameters": COUNT}
 }
 _PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | dict.fromkeys(
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
+_PREPARED |= {"carried": _COUNTS, "unused": _COUNTS}
+_DOMAIN = {"train": dict, "validation": dict, "sources?": [{"path": str, "sha256": str}]}
 _MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
 _MODEL = {"id": str, "losses": {EACH: {"loss_nats": float}}, "files?": _TEXTS}
 _ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str, "files?": _TEXTS}
@@ -102,7 +109,7 @@ def _nested(key: str, shape: Any) -> dict[str, Any]:
 KINDS = {
     # the study
     "config": Kind("config.resolved.json", _PLAN, {"model": dict, "domains": dict, "train": dict}, 2),
-    "domains": Kind("domains.json", _PLAN, **_nested("domains", {"train": dict, "validation": dict})),
+    "domains": Kind("domains.json", _PLAN, **_nested("domains", _DOMAIN)),
     "plan": Kind("plan.json", _PLAN, {"runs": [_SPEC]}),
     "origin": Kind("origin.json", "Delete it; mixlaw writes it again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
@@ -111,7 +118,7 @@ KINDS = {
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
     "fit_inputs": Kind("fit_inputs.json", "Delete it; the runs are then fitted again.", {"inputs": str, "fit": str}),
     "solution": Kind("solution.json", "Run `mixlaw run mix.yaml`, which fits and solves again.", _SOLUTION, 3, 2),
-    "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", {"fit": dict}),
+    "report": Kind("report/report.json", "Run `mixlaw report STUDY`, which writes it again.", _REPORT),
     "comparison": Kind("confirmation/comparison-*.json", "Run `mixlaw compare mix.yaml` again.", {"mixtures": dict}),
     "reported": Kind(
         "trackers/reported.json", "Delete it; everything is then reported again.", **_nested("trackers", _TEXTS)
@@ -151,7 +158,7 @@ KINDS = {
     ),
     "mixture": Kind("mixtures/*/manifest.json", _PLACE, _MANIFEST, format=2),
     "mixture_step": Kind("mixtures/.*.partial/*.json", _CACHE, {"rows": COUNT}),
-    "export": Kind("exports/*/export.json", _PLACE, {"tool": str}),
+    "export": Kind("exports/*/export.json", _PLACE, {"tool": str, "files?": _TEXTS}),
     "model": Kind("models/*/mixlaw.json", _PLACE, _MODEL),
 }
 """Name -> kind, of every JSON file that mixlaw writes. Files of other programs (a model's config.json) have none."""

@@ -15,6 +15,7 @@
     │   └── Infeasible       no mixture meets the constraints
     ├── NewerFormat          a newer version of mixlaw has written a file
     ├── MissingExtra         an optional dependency is not installed
+    ├── HubError             the Hugging Face Hub cannot be reached, or refuses
     └── FileError            a path cannot be read or written
 
 A message states the fact with its values, the rule, and the remedy: `message` holds the first two,
@@ -153,6 +154,12 @@ class MissingExtra(MixlawError):
             f"{purpose} needs the package '{package}', which is not installed.",
             f'Install it with: pip install "mixlaw[{extra}]"',
         )
+
+
+class HubError(MixlawError):
+    """The Hugging Face Hub cannot be reached, or refuses."""
+
+    code = "hub"
 
 
 class FileError(MixlawError):

@@ -15,7 +15,6 @@ import csv
 import difflib
 import io
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +22,11 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.csv_cells import csv_cell, csv_columns
 from mixlaw.core.errors import DataError
 from mixlaw.core.fidelity import MERGED, TRUE, fidelities, is_missing, run_of_each
 from mixlaw.core.files import write_text
+from mixlaw.core.frames import frame
 from mixlaw.core.notebook import Tabular, shares
 from mixlaw.core.run import RunRecord
 from mixlaw.core.tokens import format_tokens
@@ -179,6 +180,29 @@ class RunTable(Tabular):
             rows.append(row | {f"metric:{name}": values[r] for name, values in self.metrics.items()})
         return rows
 
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, one row per run, with the columns of a run table; `load_runs` reads it again.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return frame(self.to_rows(), "run")
+
+    @property
+    def tokens(self) -> dict[str, list[float]]:
+        """Domain -> training tokens of each run."""
+        return {name: self.tokens_RK[:, k].tolist() for k, name in enumerate(self.domains)}
+
+    @property
+    def losses(self) -> dict[str, list[float]]:
+        """Target -> loss of each run, nats per supervised token; NaN where it was not measured."""
+        return {name: self.losses_RJ[:, j].tolist() for j, name in enumerate(self.targets)}
+
+    @property
+    def total_tokens(self) -> list[float]:
+        """Training tokens of each run over all domains."""
+        return self.totals_R.tolist()
+
     def to_csv(self, path: str | Path) -> None:
         """Write the table as CSV; counts are whole numbers, losses have 17 significant digits."""
         rows = self.to_rows()
@@ -186,7 +210,7 @@ class RunTable(Tabular):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(rows[0] if rows else ["run"])
         for row in rows:
-            writer.writerow([_cell(value) for value in row.values()])
+            writer.writerow([csv_cell(value) for value in row.values()])
         write_text(path, text.getvalue())
 
     @staticmethod
@@ -271,57 +295,6 @@ class RunTable(Tabular):
             run_of_each(runs, columns.get("checkpoint_of")),
             fidelities(columns.get("fidelity"), source, place),
         )
-
-
-def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
-    """Return a CSV file's columns, name -> cells, and the line of each row.
-
-    Raises:
-        DataError: the file is missing, empty or malformed, or a column appears twice.
-    """
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
-    except FileNotFoundError:
-        raise DataError(f"No such run table: {path}.", "Check the path.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV text file: {error}.", "Save it as CSV in UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
-    if not lines:
-        raise DataError(f"{path} is empty.", "A run table has a header line and one line per run.")
-    header, body = [name.strip() for name in lines[0]], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
-    for number, row in body:
-        if len(row) != len(header):
-            raise DataError(
-                f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Correct that line."
-            )
-    columns: dict[str, list[str]] = {name: [_text(row[i]) for _, row in body] for i, name in enumerate(header)}
-    if len(columns) != len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or delete one of them.")
-    return columns, [number for number, _ in body]
-
-
-def _text(cell: str) -> str:
-    """Return a cell's text, without the apostrophe that `_cell` puts before what looks like a formula."""
-    cell = cell.strip()
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
-
-
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""The start of a text that a spreadsheet would take for a formula."""
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return f"'{value}" if _FORMULA.match(value) else value
-    if isinstance(value, (float, np.floating)):
-        if math.isnan(value):
-            return ""
-        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(float(value))
-    return str(value)
 
 
 def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place: str, column: str) -> float:

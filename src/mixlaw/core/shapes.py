@@ -1,7 +1,8 @@
 """What a JSON value must look like: its types, and numbers that can be.
 
 A shape is a type, a `Number`, `{key: shape}` for an object (a key that ends with "?" may be missing), `{EACH: shape}`
-for an object of any keys, or `[shape]` for a list. Keys that no shape names are kept as they are.
+for an object of any keys, `[shape]` for a list, `(None, shape)` for null or such a value, or a frozenset of the texts
+that may be. Keys that no shape names are kept as they are.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ def problem(value: Any, shape: Any, at: str = "") -> str | None:
     """Return what is wrong with a value at a place such as `runs[3].tokens.math`, or None."""
     if isinstance(shape, Number):
         return None if shape.holds(value) else _unlike(value, shape.words if _fits(value, float) else "a number", at)
+    if isinstance(shape, tuple):
+        return None if value is None else problem(value, shape[1], at)
+    if isinstance(shape, frozenset):
+        known = isinstance(value, str) and value in shape
+        return None if known else _unlike(value, f"one of: {', '.join(sorted(shape))}", at)
     kind = list if isinstance(shape, list) else dict if isinstance(shape, dict) else shape
     if not _fits(value, kind):
         return _unlike(value, _WORDS[kind], at)

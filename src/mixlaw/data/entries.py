@@ -64,15 +64,20 @@ def new_entry(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def is_sound(folder: Path) -> bool:
-    """Return whether an entry is there and as it was written; a damaged one is put out of the way, and this is said."""
+def is_sound(folder: Path, sources: int) -> bool:
+    """Return whether an entry is there and as it was written; a damaged one is put out of the way, and this is said.
+
+    Args:
+        folder: the entry.
+        sources: how many files its rows come from.
+    """
     if not (folder / SUMMARY).exists():
         return False
-    if _problem(folder) is None:
+    if _problem(folder, sources) is None:
         return True
     with _cleaning(folder.parent):
         # Looked at again: another process may have put it away meanwhile, and have made it anew.
-        if not (folder / SUMMARY).exists() or (problem := _problem(folder)) is None:
+        if not (folder / SUMMARY).exists() or (problem := _problem(folder, sources)) is None:
             return (folder / SUMMARY).exists()
         discard(folder, problem)
     return False
@@ -92,13 +97,16 @@ def discard(folder: Path, problem: str) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _problem(folder: Path) -> str | None:
+def _problem(folder: Path, sources: int) -> str | None:
+    path = folder / SUMMARY
     try:
-        summary = read_document(folder / SUMMARY, "prepared")
+        summary = read_document(path, "prepared")
         for part in ("train", "validation"):
             TokenRows.open(folder / part)
     except DataError as error:
         return error.message
+    if (found := len(summary["rows_per_source"])) != sources:
+        return f"{path} counts the rows of {found} source files; there are {sources}."
     return damage(folder, summary.get(FILES))
 
 

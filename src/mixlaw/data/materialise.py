@@ -30,6 +30,7 @@ from mixlaw.data.rows import replace_folder
 
 FILE_FORMATS = ("jsonl", "parquet")
 CARD = "README.md"
+MANIFEST = "manifest.json"
 _VERSION = 2
 _PLAN = "plan.json"
 _log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def materialise(
             _empty(folder)
             files = write()
         manifest = document("mixture", _manifest(identity, mixture, prepared, plan, seed) | {"files": files})
-        write_document(folder / "files" / "manifest.json", "mixture", manifest)
+        write_document(folder / "files" / MANIFEST, "mixture", manifest)
         _write_card(card, manifest, folder / "files")
         replace_folder(folder / "files", out_dir)
         shutil.rmtree(folder, ignore_errors=True)
@@ -217,7 +218,7 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
     if out_dir.is_dir() and not any(out_dir.iterdir()):
         return None
     try:
-        manifest = document("mixture", read_document(out_dir / "manifest.json", "mixture"))
+        manifest = document("mixture", read_document(out_dir / MANIFEST, "mixture"))
     except DataError as error:
         raise StudyError(
             f"{out_dir} exists and is not a mixture that mixlaw wrote. {error.message}", error.hint
@@ -228,7 +229,7 @@ def _existing(out_dir: Path, identity: str) -> dict[str, Any] | None:
             return manifest
         _log.warning("%s The mixture is written anew.", problem)
     # The whole folder is replaced, so it must hold nothing but the mixture.
-    own = {*paths, out_dir / "manifest.json", out_dir / CARD}
+    own = {*paths, out_dir / MANIFEST, out_dir / CARD}
     if others := sorted(path.name for path in out_dir.iterdir() if path not in own):
         raise StudyError(
             f"{out_dir} holds another mixture, and files that mixlaw did not write: {', '.join(others[:5])}.",

@@ -155,7 +155,7 @@ def prepare_domains(
         sources = hashed_sources(domain, opened[place].files, hashes)
         key = _key(domain, sources, tokenizer, max_length, validation_rows)
         wanted.append(_Wanted(domain, opened[place], sources, Path(cache_dir) / key))
-    if missing := [w for w in wanted if not is_sound(w.folder)]:
+    if missing := [w for w in wanted if not is_sound(w.folder, len(w.sources))]:
         with naming_full_disk(cache_dir):
             _tokenise(missing, tokenizer, validation_rows, max_length, workers)
     return without_held_out({w.domain.name: w.open() for w in wanted})

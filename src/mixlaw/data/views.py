@@ -64,7 +64,7 @@ def _without(domain: DomainTokens, every: np.ndarray, held: Mapping[str, np.ndar
         )
     left_out = fingerprint([domain.entry.name, "without", list(map(int, np.unique(hashes)))])[:24]
     folder = domain.entry.parent / left_out
-    if not is_sound(folder):
+    if not is_sound(folder, len(domain.sources)):
         with naming_full_disk(folder.parent), new_entry(folder) as temporary:
             _write(domain, ~forbidden, temporary)
     train, validation = (TokenRows.open(folder / part) for part in ("train", "validation"))

@@ -6,7 +6,7 @@ Shape letters: R runs or mixtures, K domains, J targets, S posterior draws.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import numpy as np
 
 from mixlaw.core.documents import document, read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, FitError
+from mixlaw.core.frames import frame
 from mixlaw.core.lean import lean
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.runtable import RunTable
@@ -59,7 +60,7 @@ class Fit(Tabular):
     domains: tuple[str, ...]
     targets: Mapping[str, TargetFit]
     runs: RunTable
-    warnings: tuple[str, ...] = field(default_factory=tuple)
+    warnings: tuple[str, ...] = ()
     choice: str = ""
     decay: float = float("inf")
     params: float = float("nan")
@@ -291,7 +292,15 @@ class Fit(Tabular):
             counts_RJ=None,
             unique_RK=None if runs.unique_RK is None else runs.unique_RK[:, kept],
         )
-        return replace(self, domains=names, targets={n: _of_domains(f, names) for n, f in targets.items()}, runs=runs)
+        return replace(self, domains=names, targets={n: f.of_domains(names) for n, f in targets.items()}, runs=runs)
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, a row per target: status, parameters (tokens in millions), noise, errors."""
+        rows = []
+        for name, fitted in self.targets.items():
+            row = {"target": name, "status": fitted.status, **fitted.parameters, "noise_nats": fitted.noise_nats}
+            rows.append(row | {"held_out_error": fitted.cv_mre, "held_out_error_of_mean": fitted.cv_mre_mean})
+        return frame(rows, "target")
 
     def summary(self) -> dict[str, Any]:
         """Return what `mixlaw fit --json` prints; a missing number is None."""
@@ -339,10 +348,3 @@ class Fit(Tabular):
     def load(path: str | Path, law: Any = None) -> Fit:
         """Read `fit.json`; like `from_json`, and DataError if it is missing or not JSON."""
         return read_document(path, "fit", lambda value: Fit.from_json(value, law))
-
-
-def _of_domains(fitted: TargetFit, domains: tuple[str, ...]) -> TargetFit:
-    """Return a target's fit for some of the domains."""
-    return replace(
-        fitted, belief=replace(fitted.belief, curves=tuple(c.of_domains(domains) for c in fitted.belief.curves))
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,11 @@ class TargetFit:
     def identifiable(self) -> bool:
         """Whether the runs determine the parameters."""
         return self.status != "not_identifiable"
+
+    def of_domains(self, domains: tuple[str, ...]) -> TargetFit:
+        """Return the fit for some of the domains."""
+        curves = tuple(curve.of_domains(domains) for curve in self.belief.curves)
+        return replace(self, belief=replace(self.belief, curves=curves))
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the JSON form of how far the fit can be trusted; a number that does not exist is None."""

@@ -1,9 +1,9 @@
 """The report: the answer with its reasons as report.html, report.md and report.json; figures on their own too."""
 
 from mixlaw.report.curves import budget_figure, curve_figure, parity_figure, path_figure
+from mixlaw.report.drawing import Figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
 from mixlaw.report.health import Check, health_checks
-from mixlaw.report.svg import Figure
 from mixlaw.report.write import write_report
 
 __all__ = [

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from mixlaw.config import Config
+from mixlaw.core.runtable import RunTable
 from mixlaw.report.markdown import escaped
 from mixlaw.report.numbers import nats, percent, perplexity
 
@@ -157,17 +158,59 @@ def _predictions(law: str | None, predicted: Mapping[str, Mapping[str, float]]) 
     return [*lines, ""]
 
 
+def study_card(config: Config, table: RunTable, name: str) -> str:
+    """Return the README.md of a published study.
+
+    Args:
+        config: of the study.
+        table: its finished runs.
+        name: of the study.
+    """
+    front = {
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "runs.csv"}]}],
+        "tags": ["mixlaw", "data-mixing", "supervised-fine-tuning"],
+    }
+    low, high = (f"{x:,.0f}" for x in (table.totals_R.min(), table.totals_R.max()))
+    lines = [
+        _front(front),
+        f"# Which mixture to fine-tune on: {escaped(name)}",
+        "",
+        f"{len(table)} training runs of `{escaped(_model(config))}` on {low} to {high} tokens of the domains "
+        f"{', '.join(map(escaped, table.domains))}, each with its validation losses, and the mixture that a law fitted "
+        f"to them recommends for {config.budget_tokens:,} tokens.",
+        "",
+        "| file | what it holds |",
+        "|---|---|",
+        "| `runs.csv` | a run a row: `tokens:DOMAIN`, `loss:TARGET` (nats per supervised token), `count:TARGET` "
+        "(tokens that it was measured on), `unique:DOMAIN` (distinct tokens), `params` |",
+        "| `fit.json`, `solution.json` | the law, and the recommended mixture |",
+        "| `report/report.html`, `report/report.md` | why, with pictures |",
+        "| `mix.yaml` | model, domains, plan and training; files of the data are named, not included |",
+        "",
+        "Fit the runs yourself, or take them over into a study with the same plan:",
+        "",
+        "```console",
+        "$ mixlaw fit hf:USER/NAME",
+        "$ mixlaw adopt mix.yaml hf:USER/NAME",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def _licence(config: Config, name: str) -> tuple[str | None, str]:
     """Return a domain's licence, where mix.yaml says it, and the notice that lies beside its file."""
-    node = config.domains[name]
-    path = Path(node.path)
+    found = notices(config, name)
+    return config.domains[name].license, f"see {found[0].name} beside the source" if found else ""
+
+
+def notices(config: Config, name: str) -> list[Path]:
+    """Return the files with licences and notices that lie beside a domain's data."""
+    path = Path(config.domains[name].path)
     folder = path if path.is_dir() else path.parent
-    notices = _notices(folder) if _local(node.path) and folder.is_dir() else []
-    return node.license, f"see {notices[0]} beside the source" if notices else ""
-
-
-def _notices(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.iterdir() if file.name.lower().startswith(_NOTICES))
+    if not _local(config.domains[name].path) or not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.name.lower().startswith(_NOTICES))
 
 
 def _local(path: str) -> bool:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import Change, target_changes, total_changes
+from mixlaw.report.drawing import TIP, Figure, mark, mixture_mark, point
 from mixlaw.report.numbers import listed, percent, percent_interval, shortened, significant
-from mixlaw.report.palette import series_of
-from mixlaw.report.svg import Axis, Figure, Markup, Scale, element, joined, line, words
+from mixlaw.report.palette import colours, series_of
 from mixlaw.solve.solution import Solution
 
-WIDTH = 420
-_RIGHT, _TOP = 62, 30
-_NAME = 14
+WIDTH = 430
+_NAME, _SHORT = 34, 14
 _FEW = 8
+_FOOT = 56
+_MEANS = {"equal": "equal mixture", "natural": "natural mixture (in proportion to the available tokens)"}
 
 
 def weights_figure(solution: Solution, series: Mapping[str, str] | None = None) -> Figure:
@@ -25,31 +27,32 @@ def weights_figure(solution: Solution, series: Mapping[str, str] | None = None) 
         solution: the solution.
         series: domain -> colour class; by default as in the report.
     """
-    series = series or series_of(list(solution.weights), solution.weights)
-    pitch = 34 if len(solution.weights) <= 8 else 24
-    shares = [*solution.weights.values(), *(w for b in solution.baselines.values() for w in b["weights"].values())]
-    x = Scale(0, max(shares) * 1.02, _left(solution.weights), WIDTH - _RIGHT)
-    parts, bottom = [], _TOP + pitch * len(solution.weights)
-    parts.append(_scale_on_top(x, "share of the training tokens, %", bottom, lambda v: f"{100 * v:g}"))
-    for row, domain in enumerate(in_order(solution.weights)):
-        y, share = _TOP + pitch * row + pitch / 2, solution.weights[domain]
-        tip = f"{domain}: {percent(share)}, {format_tokens(solution.tokens[domain])} tokens"
-        tips = [f"{name} {percent(b['weights'][domain])}" for name, b in solution.baselines.items()]
-        parts += [
-            words(shortened(domain, _NAME), x.start - 10, y + 4, "name", "end"),
-            _bar(x(0), x(share), y, pitch * 0.5, series[domain], "; ".join([tip, *tips])),
-        ]
-        ends = x(share)
-        for name, at in sorted(
-            ((n, x(b["weights"][domain])) for n, b in solution.baselines.items()), key=lambda m: m[1]
-        ):
-            half = pitch * 0.36
-            parts += [line(at, y - half, at, y + half, style) for style in ("halo", f"mark-{name}")]
-            # A label that a mark would cross stands behind the mark.
-            ends = at if ends - 4 < at < ends + 50 else ends
-        parts.append(words(percent(share), ends + 8, y + 4, "value"))
+    of, names = series or series_of(list(solution.weights), solution.weights), in_order(solution.weights)
+    most = max([*solution.weights.values(), *(w for b in solution.baselines.values() for w in b["weights"].values())])
+
+    def draw(axes: Any) -> None:
+        for row, domain in enumerate(names):
+            share = solution.weights[domain]
+            tip = f"{domain}: {percent(share)}, {format_tokens(solution.tokens[domain])} tokens"
+            tips = [f"{name} {percent(b['weights'][domain])}" for name, b in solution.baselines.items()]
+            _bar(axes, row, share, of[domain], "; ".join([tip, *tips]))
+            end = share
+            for at, name in sorted((b["weights"][domain], name) for name, b in solution.baselines.items()):
+                halo = mark("mark-equal") | {"color": colours()["paper"], "linewidth": 4.5}
+                for looks in (halo, mark(f"mark-{name}")):
+                    axes.plot([at, at], [row - 0.36, row + 0.36], solid_capstyle="butt", **looks)
+                # A label that a mark would cross stands behind the mark.
+                end = at if end - 0.02 * most < at < end + 0.16 * most else end
+            _value(axes, row, end, percent(share))
+        _rows(axes, names, (0, most * 1.2))
+        _label(axes, "share of the training tokens, %", lambda v: f"{100 * v:g}")
+
     said = listed([f"{domain} {percent(share)}" for domain, share in solution.weights.items()])
-    return Figure("Recommended weights", f"Shares of the budget: {said}.", joined(parts), WIDTH, bottom + 8)
+    legend = [("bar", "recommended"), *((f"mark-{name}", _MEANS.get(name, name)) for name in solution.baselines)]
+    at = f"at {format_tokens(solution.budget_tokens)} tokens"
+    return Figure(
+        "Recommended weights", f"Shares of the budget: {said}.", draw, *_size(names, 33), subtitle=at, legend=legend
+    )
 
 
 def changes_figure(fit: Fit, solution: Solution, against: str = "equal") -> Figure:
@@ -61,29 +64,29 @@ def changes_figure(fit: Fit, solution: Solution, against: str = "equal") -> Figu
         against: name of the baseline.
     """
     rows = {name: dict(changes) for name, changes in target_changes(fit, solution, against).items()}
-    rows["recommended"]["total"] = total_changes(fit, solution)[against]
+    total = rows["recommended"]["total"] = total_changes(fit, solution)[against]
     names = [*(t for t in in_order(solution.weights) if t in fit.targets), "total"]
-    pitch = 34 if len(names) <= 9 else 26
-    shown = [v for changes in rows.values() for c in changes.values() for v in (c.mean, c.low, c.high)]
-    low, high = min(0.0, *shown), max(0.0, *shown)
-    room = 0.08 * (high - low) or 0.01
-    x = Scale(low - room, high + room, _left(names), WIDTH - 14)
-    bottom = _TOP + pitch * len(names)
-    title = f"change of loss from the {against} mixture, %"
-    parts = [_scale_on_top(x, title, bottom, lambda v: f"{100 * v:+g}".replace("-", "−") if v else "0")]
-    parts.append(line(x(0), _TOP, x(0), bottom, "zero"))
-    for row, name in enumerate(names):
-        y = _TOP + pitch * row + pitch / 2
-        style = "name strong" if name == "total" and row == len(names) - 1 else "name"
-        parts.append(words(shortened(name, _NAME), x.start - 10, y + 4, style, "end"))
-        for mixture in [m for m in rows if m != "recommended"] + ["recommended"]:
-            if name in rows[mixture]:
-                shift = 0 if len(rows) == 1 or mixture == "recommended" else pitch * 0.24
-                up = -pitch * 0.14 if len(rows) > 1 and mixture == "recommended" else shift
-                parts.append(_interval(x, y + up, rows[mixture][name], f"mix-{mixture}", f"{name}, {mixture}"))
-    total = rows["recommended"]["total"]
+    others = [name for name in rows if name != "recommended"]
+
+    def draw(axes: Any) -> None:
+        axes.axvline(0, color=colours()["axis"], linewidth=1.5, zorder=1)
+        for row, name in enumerate(names):
+            for mixture in [*others, "recommended"]:
+                if name in rows[mixture]:
+                    shift = 0.0 if not others else -0.14 if mixture == "recommended" else 0.24
+                    _interval(axes, row + shift, rows[mixture][name], mixture, f"{name}, {mixture}")
+        _rows(axes, names)
+        axes.get_yticklabels()[-1].set_fontweight("bold")
+        title = f"change of the loss from the {against} mixture, %"
+        _label(axes, title, lambda v: f"{100 * v:+g}".replace("-", "−") if v else "0")
+
     said = f"Total of the recommended mixture: {percent(total.mean, 1, True)}, {_of(total)}."
-    return Figure("Predicted change of every loss", said, joined(parts), WIDTH, bottom + 8)
+    legend = [("mix-recommended", "recommended mixture")]
+    legend += [(f"mix-{name}", f"{name} mixture") for name in others]
+    return Figure(
+        "Predicted change of every loss", said, draw, *_size(names, 33, at_most=9), subtitle="below 0 is better",
+        legend=[*legend, ("whisker/ink", "90 % interval")],
+    )  # fmt: skip
 
 
 def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None) -> Figure:
@@ -93,31 +96,30 @@ def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None)
         solution: the solution.
         series: domain -> colour class; by default as in the report.
     """
-    series = series or series_of(list(solution.weights), solution.weights)
-    order = sorted(solution.marginal, key=lambda domain: -solution.marginal[domain])
-    values = solution.marginal
-    pitch = 30 if len(order) <= 8 else 24
+    of, values = series or series_of(list(solution.weights), solution.weights), solution.marginal
+    names = sorted(values, key=lambda domain: -values[domain])
     ends = {d: (i["low"], i["high"]) for d, i in solution.marginal_interval.items()}
-    low, high = (limit(0.0, *values.values(), *(v for pair in ends.values() for v in pair)) for limit in (min, max))
-    x = Scale(low, high + 0.02 * (high - low) or 1.0, _left(order), WIDTH - _RIGHT - 10)
-    bottom = _TOP + pitch * len(order)
-    parts = [_scale_on_top(x, "nats per million tokens", bottom, None, 3)]
-    for row, domain in enumerate(order):
-        y, text = _TOP + pitch * row + pitch / 2, significant(values[domain])
-        start, end = ends.get(domain, (values[domain], values[domain]))
-        tip = f"{domain}: {text} nats per million tokens"
-        if domain in ends:
-            tip += f", 90 % interval {significant(start, 2)} to {significant(end, 2)}"
-        parts += [
-            words(shortened(domain, _NAME), x.start - 10, y + 4, "name", "end"),
-            _bar(x(0), x(values[domain]), y, pitch * 0.5, series[domain], tip),
-            line(x(start), y, x(end), y, "whisker mix-recommended") if domain in ends else Markup(""),
-            words(text, x(max(values[domain], end, 0.0)) + 8, y + 4, "value"),
-        ]
-    said = listed([f"{domain} {significant(values[domain])}" for domain in order])
+    seen = [0.0, *values.values(), *(v for pair in ends.values() for v in pair)]
+
+    def draw(axes: Any) -> None:
+        for row, domain in enumerate(names):
+            text = significant(values[domain])
+            start, end = ends.get(domain, (values[domain], values[domain]))
+            tip = f"{domain}: {text} nats per million tokens"
+            if domain in ends:
+                tip += f", 90 % interval {significant(start, 2)} to {significant(end, 2)}"
+                axes.plot([start, end], [row, row], **mark("whisker", "ink"))
+            _bar(axes, row, values[domain], of[domain], tip)
+            _value(axes, row, max(values[domain], end, 0.0), text)
+        low, high = min(seen), max(seen)
+        _rows(axes, names, (low, high + 0.22 * (high - low or 1.0)))
+        _label(axes, "fall of the loss, nats per million tokens")
+
+    said = listed([f"{domain} {significant(values[domain])}" for domain in names])
     return Figure(
-        "What more data would be worth", f"Nats per million tokens: {said}.", joined(parts), WIDTH, bottom + 8
-    )
+        "What more data would be worth", f"Nats per million tokens: {said}.", draw, *_size(names, 30),
+        legend=[("bar", "mean")] + ([("whisker/ink", "90 % interval")] if ends else []),
+    )  # fmt: skip
 
 
 def in_order(weights: Mapping[str, float]) -> list[str]:
@@ -125,29 +127,46 @@ def in_order(weights: Mapping[str, float]) -> list[str]:
     return list(weights) if len(weights) <= _FEW else sorted(weights, key=lambda domain: -weights[domain])
 
 
-def _left(names: Iterable[str]) -> float:
-    return 18 + 7.4 * max(len(shortened(name, _NAME)) for name in names)
+def _size(names: Sequence[str], pitch: float, at_most: int = _FEW) -> tuple[float, float]:
+    """Return width and height for these rows: long names make a figure wider."""
+    longest = max(len(shortened(name, _NAME)) for name in names)
+    width = WIDTH + 6.0 * max(longest - _SHORT, 0)
+    return width, _FOOT + (pitch if len(names) <= at_most else 24) * len(names)
 
 
-def _scale_on_top(x: Scale, title: str, bottom: float, label: Callable[[float], str] | None, count: int = 4) -> Markup:
-    parts = [words(title, x.end, 11, "axis-title", "end")]
-    for at, text in Axis(x, title, label, count).ticks():
-        parts += [line(at, _TOP, at, bottom, "grid"), words(text, at, 26, "tick", "middle")]
-    return joined(parts)
+def _rows(axes: Any, names: Iterable[str], ends: tuple[float, float] | None = None) -> None:
+    names = [shortened(name, _NAME) for name in names]
+    axes.set_yticks(range(len(names)), names, color=colours()["ink"], fontsize=10.5)
+    axes.set_ylim(len(names) - 0.45, -0.55)
+    axes.grid(axis="y", visible=False)
+    if ends:
+        axes.set_xlim(*ends)
+    else:
+        axes.margins(x=0.08)
 
 
-def _bar(start: float, end: float, y: float, thick: float, style: str, tip: str) -> Markup:
-    left, wide = min(start, end), max(abs(end - start), 1.0)
-    return element(
-        "rect", x=left, y=y - thick / 2, width=wide, height=thick, rx=2, class_=f"fill {style}", data_tip=tip
-    )
+def _label(axes: Any, title: str, label: Callable[[float], str] | None = None) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_xlabel(title)
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    if label:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: label(round(value, 12))))
 
 
-def _interval(x: Scale, y: float, change: Change, style: str, what: str) -> Markup:
-    tip = f"{what}: {percent(change.mean, 2, True)}, {_of(change)}"
-    shapes = [line(x(change.low), y, x(change.high), y, f"whisker {style}")] if change.has_interval else []
-    shapes.append(element("circle", cx=x(change.mean), cy=y, r=4.5, class_=f"dot {style}", data_tip=tip))
-    return joined(shapes)
+def _bar(axes: Any, row: int, value: float, series: str, tip: str) -> None:
+    axes.barh(row, value, height=0.5, color=colours()[series], gid=TIP + tip, zorder=2)
+
+
+def _value(axes: Any, row: int, end: float, text: str) -> None:
+    axes.annotate(text, (end, row), (7, 0), textcoords="offset points", va="center", fontweight="bold", zorder=5)
+
+
+def _interval(axes: Any, row: float, change: Change, mixture: str, what: str) -> None:
+    if change.has_interval:
+        series = "ink" if mixture == "recommended" else "series-rest"
+        axes.plot([change.low, change.high], [row, row], **mark("whisker", series))
+    point(axes, change.mean, row, mixture_mark(mixture), f"{what}: {percent(change.mean, 2, True)}, {_of(change)}")
 
 
 def _of(change: Change) -> str:

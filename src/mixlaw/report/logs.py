@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
+from mixlaw.report.drawing import Figure, mark
 from mixlaw.report.numbers import nats, whole
-from mixlaw.report.svg import Axis, Figure, Scale, frame, joined, padded, polyline, window
 
 Log = Sequence[tuple[int, float]]
 """(step, training loss in nats) of one run, in order."""
 
 _POINTS = 80
 _RUNS = 200
-_WIDTH, _HEIGHT = 420, 190
+_WIDTH, _HEIGHT = 420, 180
 
 
 def run_logs(runs: RunTable, logs: Mapping[str, Log]) -> list[tuple[str, Figure]]:
@@ -26,12 +27,8 @@ def run_logs(runs: RunTable, logs: Mapping[str, Log]) -> list[tuple[str, Figure]
         log = [(step, loss) for step, loss in logs.get(run, ()) if np.isfinite(loss)]
         if len(log) >= 2 and len(found) < _RUNS:
             steps, last = whole(log[-1][0]), nats(log[-1][1], 3)
-            found.append(
-                (
-                    f"{run} · {format_tokens(runs.totals_R[r])} tokens · {steps} steps · {last} nats",
-                    log_figure(run, log),
-                )
-            )
+            summary = f"{run} · {format_tokens(runs.totals_R[r])} tokens · {steps} steps · {last} nats"
+            found.append((summary, log_figure(run, log)))
     return found
 
 
@@ -39,9 +36,12 @@ def log_figure(run: str, log: Log) -> Figure:
     """Draw the training loss of one run over its steps; many steps are averaged into eighty pieces."""
     pieces = np.array_split(np.array(log, float), min(len(log), _POINTS))
     steps, losses = np.array([piece.mean(axis=0) for piece in pieces]).T
-    x = Scale(0.0, float(log[-1][0]), 46, _WIDTH - 10)
-    y = Scale(*padded(losses), _HEIGHT - 44, 26)
-    line = polyline(zip(map(x, steps), map(y, losses), strict=True), "curve series-0")
-    body = joined([frame(Axis(x, "step"), Axis(y, "training loss, nats", count=4)), window(x, y, line)])
+
+    def draw(axes: Any) -> None:
+        axes.plot(steps, losses, **mark("curve", "series-0"))
+        axes.set(xlabel="step", ylabel="training loss, nats")
+        axes.set_xlim(0, float(log[-1][0]) * 1.02)
+        axes.locator_params(axis="y", nbins=4)
+
     said = f"From {nats(losses[0], 3)} to {nats(losses[-1], 3)} nats in {whole(log[-1][0])} steps."
-    return Figure(f"Training loss of {run}", said, body, _WIDTH, _HEIGHT)
+    return Figure(f"Training loss of {run}", said, draw, _WIDTH, _HEIGHT)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mixlaw.report.figures import in_order
-from mixlaw.report.sections import Section
+from mixlaw.report.section import Section
 from mixlaw.report.tables import Cell, Table
 from mixlaw.solve.solution import Solution
 

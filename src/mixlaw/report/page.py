@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.core.errors import MissingExtra
+from mixlaw.report.drawing import key_svg
 from mixlaw.report.health import FAIL, PASS, WARN, Check
-from mixlaw.report.sections import Section
-from mixlaw.report.svg import Figure, Markup, stylesheet
+from mixlaw.report.palette import stylesheet
+from mixlaw.report.section import Section
 
 TEMPLATES = Path(__file__).parent / "templates"
 _DATA_SIZE = 1_000_000
+TONES = {"help": "help-3", "hurt": "hurt-3", "open": "open"}
 _PANELS_SHOWN = 6
 """Small figures shown at once; the others are folded."""
 
@@ -51,12 +53,13 @@ def render_page(
     """
     try:
         from jinja2 import Environment, FileSystemLoader
+        from markupsafe import Markup
     except ImportError:
         raise MissingExtra("jinja2", "report", "the report") from None
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["kept"] = lambda text: text.replace(" %", "\u00a0%")
-    parts = ("law", "map", "explorer", "report") if explorer.get("domains") else ("report",)
+    parts = ("law", "map", "explorer", "report", "csv") if explorer.get("domains") else ("report", "csv")
     scripts = {"theme": _read("theme.js"), "report": "".join(_read(f"{name}.js") for name in parts)}
     return environment.get_template("report.html.j2").render(
         title=title,
@@ -102,28 +105,6 @@ def _policy(scripts: Any) -> str:
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src {allowed}; base-uri 'none'; form-action 'none'"
 
 
-def _key(kind: str) -> Markup:
-    """Return the small drawing that stands for a kind of mark in a legend."""
-    style = "" if kind.startswith("mix-") else " series-key"
-    drawings = {
-        "bar": f'<rect x="1" y="5" width="22" height="8" rx="2" class="fill{style}"/>',
-        "mark-equal": '<line x1="12" y1="2" x2="12" y2="16" class="mark-equal"/>',
-        "mark-natural": '<line x1="12" y1="2" x2="12" y2="16" class="mark-natural"/>',
-        "full": f'<circle cx="12" cy="9" r="4.5" class="point full{style}"/>',
-        "hollow": f'<circle cx="12" cy="9" r="4.5" class="point hollow{style}"/>',
-        "curve": f'<line x1="1" y1="9" x2="23" y2="9" class="curve{style}"/>',
-        "faint": f'<line x1="1" y1="9" x2="23" y2="9" class="curve faint{style}"/>',
-        "beyond": f'<line x1="1" y1="9" x2="23" y2="9" class="curve beyond{style}"/>',
-        "band": f'<rect x="1" y="3" width="22" height="12" class="band{style}"/>',
-        "diamond": f'<path d="M12,3l6,6l-6,6l-6,-6Z" class="diamond{style}"/>',
-        "whisker": f'<line x1="1" y1="9" x2="23" y2="9" class="whisker{style}"/>',
-        "help": '<rect x="1" y="3" width="22" height="12" rx="3" class="tone help-3"/>',
-        "hurt": '<rect x="1" y="3" width="22" height="12" rx="3" class="tone hurt-3"/>',
-        "open": '<rect x="1" y="3" width="22" height="12" rx="3" class="tone open"/>',
-        "edge": '<line x1="12" y1="1" x2="12" y2="17" class="edge"/>',
-        "diagonal": '<line x1="1" y1="16" x2="23" y2="2" class="diagonal"/>',
-    }
-    if kind.startswith("mix-") and kind in ("mix-recommended", "mix-natural"):
-        drawings[kind] = f'<circle cx="12" cy="9" r="4.5" class="dot {kind}"/>'
-    body = Markup(drawings.get(kind, ""))
-    return Markup(Figure("", "", body, 24, 18).svg.replace('role="img" aria-label=". "', 'aria-hidden="true"'))
+def _key(kind: str, place: str) -> str:
+    """Return the small drawing that stands for a kind of mark in a legend, or a patch of a table's tone."""
+    return f'<i class="tone {TONES[kind]}"></i>' if kind in TONES else key_svg(kind, place)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,15 +16,17 @@ from mixlaw.report.figures import changes_figure, marginal_figure, weights_figur
 from mixlaw.report.health import Check
 from mixlaw.report.logs import Log, run_logs
 from mixlaw.report.matrix import TransferMatrix, matrix_table
+from mixlaw.report.next_run import next_section
 from mixlaw.report.palette import series_of
-from mixlaw.report.svg import Figure
+from mixlaw.report.section import Section
 from mixlaw.report.tables import (
-    Table,
+    anchors_of,
     health_table,
     losses_table,
     marginal_table,
     parameters_table,
     path_table,
+    perplexity_table,
     regret_table,
     runs_table,
     source_tables,
@@ -35,41 +35,8 @@ from mixlaw.report.tables import (
 )  # fmt: skip
 from mixlaw.solve.solution import Solution
 
-_POINTS, _CELLS = 8000, 20000
+_POINTS, _CELLS = 5000, 20000
 """Points of one kind of figure and cells of the run table that keep the page under 5 MB."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section.
-
-    Attributes:
-        id: its anchor.
-        heading: its heading.
-        lead: what to look at, one or two sentences.
-        figures: charts.
-        tables: tables.
-        legend: (kind of mark, what it means).
-        notes: what must be said for honesty.
-        code: command lines or other text to copy, (label, text).
-        folded: (summary, sentences) shown on demand.
-        short: the heading's short form for the navigation.
-        layout: `beside` (a figure next to its table), `panels` (many small figures), `stacked` or `wide`.
-        logs: (summary, figure) of single runs, each folded.
-    """
-
-    id: str
-    heading: str
-    lead: str = ""
-    figures: Sequence[Figure] = ()
-    tables: Sequence[Table] = ()
-    legend: Sequence[tuple[str, str]] = ()
-    notes: Sequence[str] = ()
-    code: Sequence[tuple[str, str]] = field(default_factory=tuple)
-    folded: tuple[str, Sequence[str]] = ("", ())
-    short: str = ""
-    layout: str = "wide"
-    logs: Sequence[tuple[str, Figure]] = ()
 
 
 def build_sections(
@@ -98,6 +65,8 @@ def build_sections(
         logs: run -> its training log.
     """
     few = _thinned(runs, _POINTS // len(fit.targets))
+    listed = _thinned(runs, _CELLS // (len(runs.domains) + len(runs.targets)))
+    links = anchors_of(listed)
     series = series_of(fit.domains, solution.weights if solution else None)
     sections = []
     if solution:
@@ -109,27 +78,27 @@ def build_sections(
     sections.append(_health(fit, checks, solution))
     if path:
         sections.append(_path(fit, path, solution))
-    sections.append(_curves(fit, few, solution, series))
+    sections.append(_curves(fit, few, solution, series, links))
     if matrix:
         sections.append(_matrix(matrix))
-    sections.append(_parity(fit, few, series))
+    sections.append(_parity(fit, few, series, links))
     if solution and solution.marginal:
         sections.append(_marginal(solution, series))
-    sections += [_parameters(fit), _runs(fit, runs, logs or {})]
+    if (study or {}).get("next_run"):
+        sections.append(next_section((study or {})["next_run"]))
+    sections += [_parameters(fit), _runs(fit, runs, listed, logs or {}, (study or {}).get("run_folders"))]
     if study:
         sections.append(_again(study))
     return sections
 
 
 def _weights(solution: Solution, series: Mapping[str, str]) -> Section:
-    marks = {"equal": "equal mixture", "natural": "natural mixture (in proportion to the available tokens)"}
     return Section(
         "weights",
         "Weights",
         "Shares of the budget in training tokens.",
         [weights_figure(solution, series)],
         [weights_table(solution, series)],
-        [("bar", "recommended"), *((f"mark-{name}", marks.get(name, name)) for name in solution.baselines)],
         layout="beside",
     )
 
@@ -154,16 +123,13 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
 
 def _losses(fit: Fit, solution: Solution) -> Section:
     figures = [changes_figure(fit, solution)] if "equal" in solution.baselines else []
-    legend = [("mix-recommended", "recommended")]
-    legend += [(f"mix-{name}", name) for name in solution.baselines if name != "equal"]
     return Section(
         "losses",
         "Predicted losses",
         f"What the law expects on each validation set at {format_tokens(solution.budget_tokens)} tokens.",
         figures,
-        [losses_table(fit, solution), regret_table(solution)],
-        [*legend, ("whisker", "90 % interval")] if figures else [],
-        [
+        [losses_table(fit, solution), perplexity_table(fit, solution), regret_table(solution)],
+        notes=[
             "The bands show how uncertain the parameters of the law are. They do not include the error of a law of the "
             "wrong shape, nor the noise of a single run (see Noise under Parameters).",
             "A change is computed for each posterior draw, where both mixtures have the same parameters. So its "
@@ -189,24 +155,16 @@ def _health(fit: Fit, checks: list[Check], solution: Solution | None) -> Section
     )
 
 
-def _curves(fit: Fit, runs: RunTable, solution: Solution | None, series: Mapping[str, str]) -> Section:
-    figures = [curve_figure(fit, runs, t, solution, series[t]) for t in fit.targets if t in fit.domains]
-    legend = [
-        ("full", "run with about the same tokens of the other domains"),
-        ("hollow", "run with more or fewer tokens of the other domains"),
-        ("curve", "law, with those tokens of the other domains"),
-        ("beyond", "beyond the runs"),
-        ("band", "90 % band"),
-    ]
-    if solution:
-        legend.append(("diamond", "prediction at the recommended mixture"))
-        legend.append(("faint", "law, with the other domains as in the recommended mixture"))
+def _curves(
+    fit: Fit, runs: RunTable, solution: Solution | None, series: Mapping[str, str], links: Mapping[str, str]
+) -> Section:
+    figures = [curve_figure(fit, runs, t, solution, series[t], links) for t in fit.targets if t in fit.domains]
     notes = [
         "Along the line the tokens of the other domains stay the same. Hollow runs have more or fewer of them, so "
         "they lie off the line; compare those under Predicted against measured."
     ]
     lead = "Loss of each target against its own domain's training tokens (logarithmic)."
-    return Section("curves", "Fitted curves", lead, figures, (), legend, notes, short="Curves", layout="panels")
+    return Section("curves", "Fitted curves", lead, figures, notes=notes, short="Curves", layout="panels")
 
 
 def _path(fit: Fit, path: Sequence[Solution], solution: Solution | None) -> Section:
@@ -215,13 +173,9 @@ def _path(fit: Fit, path: Sequence[Solution], solution: Solution | None) -> Sect
         "budget",
         "Best weights at each budget",
         "The best weights depend on the budget; each budget is solved separately.",
-        [figure(ordered, asked) for figure in (path_figure, partial(budget_figure, fit))],
+        [path_figure(ordered, asked, fit), budget_figure(fit, ordered, asked)],
         [path_table(ordered)],
-        [("beyond", "outside the range of the runs"), *([("full", "the budget of this report")] if solution else [])],
-        [
-            "Vertical lines: in the first figure the budget of this report, in the second one the smallest and the "
-            "largest run. The band of the loss widens outside that range."
-        ],
+        notes=["The band of the loss widens outside the range of the runs."],
         short="Budgets",
         layout="stacked",
     )
@@ -241,13 +195,12 @@ def _matrix(matrix: TransferMatrix) -> Section:
     )
 
 
-def _parity(fit: Fit, runs: RunTable, series: Mapping[str, str]) -> Section:
+def _parity(fit: Fit, runs: RunTable, series: Mapping[str, str], links: Mapping[str, str]) -> Section:
     return Section(
         "measured",
         "Predicted against measured",
         "Each point is a run that was used in the fit. The errors beside the names are those on held-out runs.",
-        [parity_figure(fit, runs, target, series.get(target, "series-0")) for target in fit.targets],
-        legend=[("full", "run"), ("hollow", "run not in the fit"), ("diagonal", "predicted = measured")],
+        [parity_figure(fit, runs, target, series.get(target, "series-0"), links) for target in fit.targets],
         short="Fit",
         notes=[
             "'held out' is the mean relative error on held-out runs; 'mean' that of predicting the mean of the other "
@@ -302,12 +255,15 @@ def _tokens_of(equation: str) -> str:
     return "; N are those of the target's own domain, R those of all others" if " R^" in equation else ""
 
 
-def _runs(fit: Fit, runs: RunTable, logs: Mapping[str, Log]) -> Section:
-    few = _thinned(runs, _CELLS // (len(runs.domains) + len(runs.targets)))
+def _runs(
+    fit: Fit, runs: RunTable, listed: RunTable, logs: Mapping[str, Log], folders: Mapping[str, str] | None
+) -> Section:
     lead = f"{len(runs)} runs."
-    if len(few) < len(runs):
-        lead += f" The table has {len(few)} of them, the figures fewer still; all are in report.json."
-    return Section("runs", "Every run", lead, (), [runs_table(few, fit)], short="Runs", logs=run_logs(runs, logs))
+    if len(listed) < len(runs):
+        lead += f" The table has {len(listed)} of them, the figures fewer still; all are in report.json."
+    lead += " A point of the figures leads to the run's row" + (", and its name to its folder." if folders else ".")
+    table = runs_table(listed, fit, folders)
+    return Section("runs", "Every run", lead, (), [table], short="Runs", logs=run_logs(runs, logs))
 
 
 def _again(study: Mapping[str, Any]) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,10 @@ _SHOWN_ABOVE = (
 )  # fmt: skip
 
 
+_LARGEST_LOSS = 700.0
+"""Nats: beyond it the perplexity is no number of 64 bits."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell.
@@ -32,6 +37,8 @@ class Cell:
         series: colour class of a swatch before the text.
         status: `pass`, `warn` or `fail`: the text is a badge.
         tone: class of the cell's background.
+        id: anchor of the row that the cell heads.
+        link: where the text leads: a relative address.
     """
 
     text: str
@@ -39,6 +46,8 @@ class Cell:
     series: str = ""
     status: str = ""
     tone: str = ""
+    id: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,10 +96,8 @@ def _epochs(value: float | None) -> str:
 
 
 def losses_table(fit: Fit, solution: Solution) -> Table:
-    """Return the predicted loss of every target with its band, in nats and as perplexity, and its change."""
-    mixtures = {"Recommended": solution.predicted} | {
-        name.capitalize(): baseline["predicted"] for name, baseline in solution.baselines.items()
-    }
+    """Return the predicted loss of every target with its band, nats, and its change from equal and the base model."""
+    mixtures = _mixtures(solution)
     changes = target_changes(fit, solution)["recommended"] if "equal" in solution.baselines else {}
     rows = []
     for target in fit.targets:
@@ -98,25 +105,47 @@ def losses_table(fit: Fit, solution: Solution) -> Table:
         for predicted in mixtures.values():
             p = predicted[target]
             row.append(Cell(nats(p["mean"]), f"{nats(p['mean_low'])} to {nats(p['mean_high'])}"))
-        row += [Cell(perplexity(predicted[target]["mean"])) for predicted in mixtures.values()]
-        if changes:
-            c = changes[target]
-            row.append(_change(c))
-        rows.append(row)
+        row += [_change(changes[target])] if changes else []
+        rows.append([*row, *(_against_base(solution, target) if solution.base else [])])
     g = solution.target_weights
     totals = [sum(g.get(t, 1.0) * p[t]["mean"] for t in fit.targets) for p in mixtures.values()]
     last = [Cell("total" if len({*g.values()}) <= 1 else "weighted total"), *(Cell(nats(total)) for total in totals)]
-    last += [Cell("") for _ in mixtures]
-    if changes:
-        last.append(_change(total_changes(fit, solution)["equal"]))
-    columns = [("Target", False), *_numbers(*(f"{name}, nats" for name in mixtures))]
-    columns += _numbers(*(f"{name}, perplexity" for name in mixtures))
-    columns += _numbers("Change from equal") if changes else []
+    last += [_change(total_changes(fit, solution)["equal"])] if changes else []
+    last += [Cell("")] * (2 if solution.base else 0)
+    columns = [("Target", False), *_numbers(*mixtures), *_numbers(*(["Change from equal"] if changes else []))]
+    columns += _numbers("Base model", "Change from the base model") if solution.base else []
+    return Table("Predicted loss, nats per supervised token, with the law's 90 % band", columns, [*rows, last])
+
+
+def perplexity_table(fit: Fit, solution: Solution) -> Table:
+    """Return every target's perplexity, the exponential of its predicted loss, and their mean over the targets.
+
+    The mean is weighted as the objective is, and is the measure of the paper's own tables. Source: Li, Liu and Xing
+    2025, arXiv 2508.11953, section 4.
+    """
+    mixtures = _mixtures(solution)
+    losses = {name: {t: p[t]["mean"] for t in fit.targets} for name, p in mixtures.items()}
     if solution.base:
-        columns += _numbers("Base model, nats", "Change from the base model")
-        rows = [[*row, *_against_base(solution, target)] for row, target in zip(rows, fit.targets, strict=True)]
-        last += [Cell(""), Cell("")]
-    return Table("Predicted loss per supervised token with the law's 90 % band, and perplexity", columns, [*rows, last])
+        losses["Base model"] = {t: solution.base.get(t, math.nan) for t in fit.targets}
+    rows = [[Cell(t), *(Cell(perplexity(of[t])) for of in losses.values())] for t in fit.targets]
+    means = [mean_perplexity(of, solution.target_weights) for of in losses.values()]
+    rows.append([Cell("mean"), *(Cell(significant(mean, 4)) for mean in means)])
+    return Table("Predicted perplexity, and its mean over the targets", [("Target", False), *_numbers(*losses)], rows)
+
+
+def mean_perplexity(losses: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """Return the mean over targets of exp(loss), weighted by g_j; NaN where it is not a number that can be shown."""
+    shares = {target: weights.get(target, 1.0) for target in losses}
+    used = {target: g for target, g in shares.items() if g > 0}
+    if not used or any(not losses[target] <= _LARGEST_LOSS for target in used):
+        return math.nan
+    return sum(g * math.exp(losses[target]) for target, g in used.items()) / sum(used.values())
+
+
+def _mixtures(solution: Solution) -> dict[str, Mapping[str, Mapping[str, float]]]:
+    """Return name -> target -> predicted, the recommended mixture first."""
+    others = {name.capitalize(): baseline["predicted"] for name, baseline in solution.baselines.items()}
+    return {"Recommended": solution.predicted} | others
 
 
 def _against_base(solution: Solution, target: str) -> list[Cell]:
@@ -234,15 +263,22 @@ def health_table(checks: list[Check]) -> Table:
     return Table("Health checks", [("Status", False), ("Check", False), ("Finding", False), ("Next", False)], rows)
 
 
-def runs_table(runs: RunTable, fit: Fit) -> Table:
-    """Return every run with its tokens and losses."""
+def anchors_of(runs: RunTable) -> dict[str, str]:
+    """Return run -> the anchor of its row in the page."""
+    return {run: f"run-{r + 1}" for r, run in enumerate(runs.runs)}
+
+
+def runs_table(runs: RunTable, fit: Fit, folders: Mapping[str, str] | None = None) -> Table:
+    """Return every run with its tokens and losses; a name leads to the run's folder, where that is given."""
+    anchors = anchors_of(runs)
     used = set(fit.runs.runs)
     columns = [("Run", False), *([("Seed", True)] if runs.seeds else []), ("All tokens", True)]
     columns += _numbers(*(f"{domain}, tokens" for domain in runs.domains))
     columns += _numbers(*(f"{target}, nats" for target in runs.targets))
     rows = []
     for r, run in enumerate(runs.runs):
-        row = [Cell(run, "" if run in used else "not in the fit")]
+        note, link = "" if run in used else "not in the fit", (folders or {}).get(run, "")
+        row = [Cell(run, note, id=anchors[run], link=link)]
         row += [Cell(runs.seeds[r])] if runs.seeds else []
         row.append(Cell(whole(runs.totals_R[r])))
         row += [Cell(whole(tokens)) for tokens in runs.tokens_RK[r]]

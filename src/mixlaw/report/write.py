@@ -21,7 +21,7 @@ from mixlaw.report.logs import Log
 from mixlaw.report.markdown import render_markdown
 from mixlaw.report.matrix import transfer_matrix
 from mixlaw.report.page import render_page
-from mixlaw.report.png import write_pictures
+from mixlaw.report.pictures import write_pictures
 from mixlaw.report.sections import build_sections
 from mixlaw.solve.solution import Solution
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mixlaw.core.frames import frame
 from mixlaw.core.notebook import bar, html_table, text_table
 from mixlaw.core.tokens import format_tokens
 
@@ -130,6 +131,25 @@ class Solution:
         """Return the cells of `BASE_COLUMNS` for a row of a table of losses; empty where there is nothing to say."""
         change = self.change_from_base.get(target)
         return ["" if change is None else self.base[target], "" if change is None else f"{change:+.3g} %"]
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, one row per domain: weight, tokens, epochs (NaN where unknown), the weights of
+        the baselines, and nats for a million more tokens.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        rows = []
+        for name, weight in self.weights.items():
+            row = {
+                "domain": name,
+                "weight": weight,
+                "tokens": self.tokens[name],
+                "epochs": self.epochs.get(name, float("nan")),
+            }
+            row |= {f"weight_{other}": b["weights"][name] for other, b in self.baselines.items()}
+            rows.append(row | {"nats_per_further_million": self.marginal[name]})
+        return frame(rows, "domain")
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form, the keys that `mixlaw solve --json` prints."""

@@ -1,11 +1,11 @@
 """Leases: which process works on a run, and whether it is still alive.
 
-A lease is a file created with O_EXCL that holds the owner's machine, process id and a token; a thread of the
-owner touches it every few seconds. It is stale when its process is gone from this machine, or when it was not
-touched for a minute. A time in the future, of a clock that was ahead, is set to now
-when it is seen. Claims and takeovers happen under the study's file lock, so that of two workers who see the
-same stale lease only one replaces it. A worker that was suspended past the minute may end a run that another has
-taken over; both write the same record, because records depend on the spec alone.
+A lease is a file created with O_EXCL that holds the owner's machine, process id and a token; a thread of the owner
+touches it every few seconds. It is stale when its process is gone from this machine, or when it was not touched for a
+minute. A time in the future, of a clock that was ahead, is set to now when it is seen. An owner that lives on this
+machine needs no clock: the clock may jump, or the machine sleep. Claims and takeovers happen under the study's file
+lock, so that of two workers who see the same stale lease only one replaces it. A worker that was suspended past the
+minute may end a run that another has taken over; both write the same record, because records depend on the spec alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from mixlaw.core.errors import DataError
 
 STALE_AFTER_S = 60.0
 BEAT_EVERY_S = 5.0
+
+_ahead: dict[tuple[str, float], float] = {}
+"""Lease and its time in the future -> when this process first saw it, where it could not be set to now."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,25 @@ def is_live(path: Path, now: float | None = None) -> bool:
     owner = read_lease(path)
     if owner is None:
         return False
-    if owner.get("machine") == machine() and not _alive(owner):
-        return False
-    try:
-        age = (time.time() if now is None else now) - path.stat().st_mtime
-        if age < -BEAT_EVERY_S:  # a clock was ahead, or has jumped: from now on it has the minute of any other
-            os.utime(path)
+    if owner.get("machine") == machine():
+        if not _alive(owner):
+            return False
+        if _state(owner["pid"]) not in ("", "T", "t"):  # one that was stopped touches nothing, and loses its run
             return True
+    try:
+        touched = path.stat().st_mtime
     except OSError:
         return False
-    return age < STALE_AFTER_S
+    age = (time.time() if now is None else now) - touched
+    if age >= -BEAT_EVERY_S:
+        return age < STALE_AFTER_S
+    # A clock was ahead, or has jumped: from now on it has the minute of any other.
+    try:
+        os.utime(path)
+    except OSError:  # another user's, or on a disk that is only read
+        first = _ahead.setdefault((str(path), touched), time.monotonic())
+        return time.monotonic() - first < STALE_AFTER_S
+    return True
 
 
 def machine() -> str:
@@ -118,12 +130,21 @@ def process_start(pid: int) -> str:
 
     A process that is dead and was not waited for yet ("Z") answers signals like a living one: it has no start.
     """
+    fields = _fields(pid)
+    return "" if not fields else "dead" if fields[0] in "ZX" else fields[19]
+
+
+def _state(pid: int) -> str:
+    """Return the letter of a process's state; empty where the system does not tell."""
+    return (_fields(pid) or [""])[0]
+
+
+def _fields(pid: int) -> list[str]:
     try:
         # The second field is the program's name in brackets, which may itself hold spaces and brackets.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
-    return "dead" if fields[0] in "ZX" else fields[19]
+        return []
 
 
 def _alive(owner: dict[str, Any]) -> bool:

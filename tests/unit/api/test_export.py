@@ -42,6 +42,9 @@ def test_an_export_again_is_the_same_and_never_replaces_another(plain):
     assert mixlaw.export(plain, "llamafactory", weights=HALVES).folder == made.folder
     assert {name: (made.folder / name).read_bytes() for name in files_of(made.folder)} == before
     (made.folder / "data" / "train.jsonl").write_text("{}\n")
+    with pytest.raises(StudyError, match=r"train\.jsonl has changed since it was written"):
+        mixlaw.export(plain, "llamafactory", weights=HALVES)
+    (made.folder / "export.json").unlink()  # then nothing says what was written
     with pytest.raises(StudyError, match="exists and differs"):
         mixlaw.export(plain, "llamafactory", weights=HALVES)
 

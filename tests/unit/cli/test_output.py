@@ -307,4 +307,5 @@ def test_ctrl_c_while_the_command_line_is_loaded_shows_no_traceback():
         "entry()\n"
     )
     done = subprocess.run([sys.executable, "-c", interrupt], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error Interrupted.\n")
+    said = "error Interrupted. Run the command again to go on where it stopped: mixlaw\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", said)

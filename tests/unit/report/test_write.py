@@ -63,7 +63,8 @@ def test_the_page_is_well_formed_and_loads_nothing(tmp_path, material):
     reader = read(write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="Bot", study=None)["html"])
     assert not {"link", "img", "iframe", "object"} & set(reader.tags)
     assert not [a for a in reader.attributes if a[1] in ("src", "srcset") or a[1].startswith("on")]
-    assert all(value.startswith("#") for tag, name, value in reader.attributes if tag == "a" and name == "href")
+    links = [value for tag, name, value in reader.attributes if tag == "a" and name == "href"]
+    assert links and all(value.startswith("#") for value in links)
     assert reader.tags.count("h1") == 1 and reader.tags.count("caption") == reader.tags.count("table") > 4
     identifiers = [value for _, name, value in reader.attributes if name == "id"]
     assert len(set(identifiers)) == len(identifiers)
@@ -169,3 +170,37 @@ def test_the_same_report_twice_is_the_same_to_the_byte(tmp_path, material):
         write_report(tmp_path / n, runs=runs, fit=fit, solution=solution, title="t", study=None) for n in "ab"
     )
     assert all(once[kind].read_bytes() == again[kind].read_bytes() for kind in once)
+
+
+def test_points_lead_to_rows_and_rows_to_the_folders_of_their_runs(tmp_path, material):
+    runs, fit, solution = material
+    study = {"run_folders": {"run-0": "../runs/run-0-1234/"}}
+    reader = read(write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="t", study=study)["html"])
+    links = [value for tag, name, value in reader.attributes if tag == "a" and name == "href"]
+    assert links.count("../runs/run-0-1234/") == 1
+    rows = {value for _, name, value in reader.attributes if name == "data-row"}
+    assert rows == {f"run-{r + 1}" for r in range(len(runs))}
+    assert rows <= {value for _, name, value in reader.attributes if name == "id"}
+
+
+def test_the_mean_perplexity_is_that_of_the_exponentials(material):
+    from mixlaw.report.tables import mean_perplexity, perplexity_table
+
+    _, fit, solution = material
+    assert mean_perplexity({"a": np.log(2), "b": np.log(8)}, {}) == pytest.approx(5)
+    assert mean_perplexity({"a": np.log(2), "b": np.log(8)}, {"a": 3.0}) == pytest.approx(3.5)
+    assert np.isnan(mean_perplexity({"a": 800.0}, {}))
+    rows = perplexity_table(fit, solution).rows
+    assert [row[0].text for row in rows] == [*fit.targets, "mean"]
+
+
+def test_the_next_run_is_said_with_its_cost_and_its_worth(tmp_path, material):
+    from mixlaw.api.next_run import next_run_of
+
+    runs, fit, solution = material
+    study = next_run_of(fit, solution)
+    found = study["next_run"]
+    assert sum(found["tokens"].values()) / solution.budget_tokens == pytest.approx(found["cost"])
+    assert 0 < found["fall_nats"] <= found["regret_nats"] == solution.expected_regret["mean"]
+    text = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="t", study=study)["html"].read_text()
+    assert ('id="next"' in text and "It is worth its cost." in text) or "It is not worth its cost." in text

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -117,3 +118,43 @@ def test_a_lease_from_the_future_counts_for_a_minute_from_when_it_is_seen(tmp_pa
     assert is_live(path)
     assert is_live(path, now + leases.STALE_AFTER_S - 5)
     assert not is_live(path, time.time() + leases.STALE_AFTER_S)
+
+
+def test_a_lease_from_the_future_that_cannot_be_touched_counts_for_a_minute_too(tmp_path, monkeypatch):
+    path = tmp_path / "lease.json"
+    path.write_text('{"machine": "another", "pid": 1, "token": "x"}')
+    os.utime(path, (time.time() + 86_400,) * 2)
+
+    def refuse(*_):
+        raise PermissionError
+
+    seen = time.monotonic()
+    monkeypatch.setattr(os, "utime", refuse)
+    assert is_live(path)
+    monkeypatch.setattr(time, "monotonic", lambda: seen + leases.STALE_AFTER_S - 1)
+    assert is_live(path)
+    monkeypatch.setattr(time, "monotonic", lambda: seen + leases.STALE_AFTER_S + 1)
+    assert not is_live(path)
+
+
+@pytest.mark.parametrize("jump", [-86_400, 86_400])
+def test_the_lease_of_a_living_process_of_this_machine_outlives_a_jump_of_the_clock(tmp_path, jump):
+    path = tmp_path / "lease.json"
+    create_lease(path)
+    assert is_live(path, time.time() + jump)
+
+
+def test_a_process_that_was_stopped_keeps_its_run_for_a_minute(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    path = tmp_path / "lease.json"
+    who = {"machine": machine(), "pid": process.pid, "started": leases.process_start(process.pid), "token": "x"}
+    path.write_text(json.dumps(who))
+    later = time.time() + 2 * leases.STALE_AFTER_S
+    try:
+        assert is_live(path, later)
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        assert is_live(path) and not is_live(path, later)
+    finally:
+        process.kill()
+        process.wait()

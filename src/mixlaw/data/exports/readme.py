@@ -33,7 +33,8 @@ def readme(tool: str, recipe: Recipe, budget_tokens: int, weights: Mapping[str, 
     lines += [f"It trains on {format_tokens(budget_tokens)} tokens:", "", "| domain | share of tokens |", "|---|---|"]
     lines += [f"| {name.replace('|', chr(92) + '|')} | {100 * share:.2f} % |" for name, share in weights.items()]
     lines += ["", *(f"- {text}" for text in recipe.notes)]
-    lines += ["- `export.json` holds these facts for programs."]
+    lines += ["- `export.json` holds these facts for programs, and the checksum of every file here but the model's."]
+    lines += ["  `mixlaw verify .` compares them: nothing must have changed on the way to the machine that trains."]
     return "\n".join(lines) + "\n"
 
 

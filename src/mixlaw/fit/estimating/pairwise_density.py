@@ -5,15 +5,16 @@
     L_low, L_high        the losses at m - s and m + s that the curve would have
     E = L_high / (1 + exp(-u)),  f_low = L_low - E,  f_high = L_high - E
     beta = i1 + log(f_low / f_high) / (2 s),  log C = log f_low + beta (m - s) - i0 + i1 s
-    a = a_low + (a_high - a_low) / (1 + exp(-v)),  t_i = tau_i log(1 + exp(x_i))
+    a = a_low + (a_high - a_low) / (1 + exp(-v)),  t_i = tau_i log(1 + exp(x_i)),  n0^a0 = tau_0 log(1 + exp(x_0))
 
 The runs fix L_low and L_high, wherever n0, a, t and h move the effective amounts of data: no ridge is left between
 those and the curve. u and v have no bounds, where E or a has one. x_i is linear in t_i where the runs feel source i,
 so that what they say of it is normal, and linear in log t_i where they do not, so that what the prior says of it is;
-tau_i lies where one changes into the other.
+tau_i lies where one changes into the other. With many coordinates n0 is such a source, with the exponent a0, the a of
+the most probable point; with few its coordinate is log n0.
 
-    x = (L_low, log n0, v, u, L_high, x_i, e_i, h_i, gamma)       in the places of z (`pairwise_problem`)
-    |dz / dx| = E (1 - E / L_high) / (f_low f_high 2 s beta) |da / dv| prod_i |d log t_i / dx_i|
+    x = (L_low, x_0, v, u, L_high, x_i, e_i, h_i, gamma)       in the places of z (`pairwise_problem`)
+    |dz / dx| = E (1 - E / L_high) / (f_low f_high 2 s beta) |da / dv| prod_i |d log t_i / dx_i|    n0 as t_0
 
 The density is that of `mixlaw.fit.posterior.around`, the volume of the coordinates apart. One evaluation with its
 gradient makes a few passes over R x K numbers; nothing of size R x P.
@@ -30,6 +31,7 @@ import numpy as np
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, LOG_N0, A, E, PairwiseProblem
 from mixlaw.fit.free_line import predicted
 from mixlaw.fit.posterior.around import NOISE_SHAPE, Around
+from mixlaw.fit.posterior.hamiltonian import MANY
 from mixlaw.laws.pairwise import A_RANGE
 
 _NOWHERE = -1e4
@@ -38,6 +40,11 @@ _NOWHERE = -1e4
 _FELT = 2.0
 """tau over the standard deviation of t that the runs alone would give. Chosen on: planted worlds of 64 domains (tuning
 seeds) and RegMix's training runs: 200 independent draws took 10,000 evaluations in log t, 6,500 at 2."""
+
+_FELT_0 = 30.0
+"""The same for n0, where there are many coordinates. Chosen on: planted world 5 of 64 domains (tuning), where 3,200
+proposals that turn were worth at least 46, 178, 400 and 919 independent draws at .7, 2, 6 and 30, and 129 in log n0;
+of 3 and 12 domains log n0 is as good."""
 
 _LOG_TAU = (-12.0, 3.0)
 """Bounds of log tau, in units of a typical run. For safety. No data."""
@@ -110,11 +117,16 @@ class PairwiseDensity:
         first = law.part("t").start
         self._t, self._e = slice(first, first + M), slice(first + M, first + 2 * M)
         self._h = slice(first + 2 * M, first + 3 * M) if problem.interference and M else None
-        jacobian_RM = problem.losses_and_jacobian(around.z_P)[1][:, self._t]
-        felt_M = (around.precision_R[:, None] * jacobian_RM**2).sum(axis=0)
-        self._log_tau_M = np.clip(
-            around.z_P[self._t] - 0.5 * np.log(np.maximum(felt_M, 1e-300)) + np.log(_FELT), *_LOG_TAU
-        )
+        many = problem.size >= MANY
+        self._places = [LOG_N0] * many + [*range(first, first + M)]
+        self._worth = np.array(self._places) if many else self._t
+        self._power_W = np.array([around.z_P[A]] * many + [1.0] * M)
+        tau_W = np.array([_FELT_0] * many + [_FELT] * M)
+        jacobian_RW = problem.losses_and_jacobian(around.z_P)[1][:, self._worth] / self._power_W
+        felt_W = (around.precision_R[:, None] * jacobian_RW**2).sum(axis=0)
+        logs_W = self._power_W * around.z_P[self._worth]
+        log_tau_W = logs_W - 0.5 * np.log(np.maximum(felt_W, 1e-300)) + np.log(tau_W)
+        self._log_tau_W = np.clip(log_tau_W, *_LOG_TAU)
 
     def start(self) -> np.ndarray:
         """Return the point as (P,) coordinates, a little inside where it lies at a bound."""
@@ -127,8 +139,8 @@ class PairwiseDensity:
         for place, part in ((LOG_BETA, floor / x[E]), (A, (x[A] - A_RANGE[0]) / (A_RANGE[1] - A_RANGE[0]))):
             part = np.clip(part, *_INSIDE)
             x[place] = np.log(part / (1 - part))
-        worth = np.exp(np.clip(x[self._t] - self._log_tau_M, -30.0, 30.0))
-        x[self._t] = worth + np.log(-np.expm1(-worth))  # the inverse of log(1 + exp(x))
+        worth = np.exp(np.clip(self._power_W * x[self._worth] - self._log_tau_W, -30.0, 30.0))
+        x[self._worth] = worth + np.log(-np.expm1(-worth))  # the inverse of log(1 + exp(x))
         return x
 
     def z(self, x_SP: np.ndarray) -> np.ndarray:
@@ -184,7 +196,7 @@ class PairwiseDensity:
         """Return what is computed of z, and of the curve; z is filled in."""
         z = x_SP.copy()
         z[:, A] = A_RANGE[0] + (A_RANGE[1] - A_RANGE[0]) * _logistic(x_SP[:, A])
-        z[:, self._t] = self._log_tau_M + np.log(np.logaddexp(0.0, x_SP[:, self._t]))
+        z[:, self._worth] = (self._log_tau_W + np.log(np.logaddexp(0.0, x_SP[:, self._worth]))) / self._power_W
         state = self._state(z)
         L_low, L_high, share = x_SP[:, LOG_C], x_SP[:, E], _logistic(x_SP[:, LOG_BETA])
         floor = L_high * share
@@ -209,16 +221,16 @@ class PairwiseDensity:
         far = z - around.mean_P
         prior = far @ around.precision_PP
         log_volume = np.log(x_SP[:, E] * share * (1 - share) / (curve.f_low_S * curve.f_high_S * state.s_S * beta))
-        a_share, slope_M = _logistic(x_SP[:, A]), self._log_slope(x_SP)
-        log_volume += np.log(a_share * (1 - a_share)) + np.log(slope_M).sum(axis=1)
+        a_share, slope_W = _logistic(x_SP[:, A]), self._log_slope(x_SP)
+        log_volume += np.log(a_share * (1 - a_share)) + np.log(slope_W).sum(axis=1)
         shape = around.degrees + NOISE_SHAPE
         log_density = -0.5 * (shape * np.log(squares) + (far * prior).sum(axis=1)) + log_volume
         by_loss_SR = -(shape * by_noise / squares)[:, None] * pull_SR
         if self.problem.line is not None:
             by_loss_SR = self.problem.line.by_law(by_loss_SR)
         slope = self._slope(x_SP, state, curve, by_loss_SR, prior)
-        sigmoid_M = _logistic(x_SP[:, self._t])
-        slope[:, self._t] = slope[:, self._t] * slope_M + (1 - sigmoid_M) - slope_M
+        sigmoid_W = _logistic(x_SP[:, self._worth])
+        slope[:, self._worth] = slope[:, self._worth] * slope_W + (1 - sigmoid_W) - self._power_W * slope_W
         slope[:, A] = slope[:, A] * (A_RANGE[1] - A_RANGE[0]) * a_share * (1 - a_share) + 1 - 2 * a_share
         good = curve.inside_S & np.isfinite(log_density)
         return np.where(good, log_density, -np.inf), np.where(good[:, None], np.nan_to_num(slope), 0.0)
@@ -226,7 +238,7 @@ class PairwiseDensity:
     def _slope(
         self, x_SP: np.ndarray, state: _State, curve: _Curve, by_loss_SR: np.ndarray, prior_SP: np.ndarray
     ) -> np.ndarray:
-        """Return the gradient by x for the curve and gamma, by z for the rest, where only t and a have another x."""
+        """Return the gradient by x for the curve and gamma, by z for the rest, where n0, t and a have another x."""
         w_R, z, s, i1 = self._weight_R, state.z_SP, state.s_S, state.i1_S
         by_log_SR = by_loss_SR * curve.reducible_SR
         by_C = by_log_SR.sum(axis=1) - prior_SP[:, LOG_C]
@@ -274,8 +286,9 @@ class PairwiseDensity:
         return floor, f_low, np.stack([none, 1 / x_SP[:, E], -share])
 
     def _log_slope(self, x_SP: np.ndarray) -> np.ndarray:
-        """Return (S, M) derivatives of log t by x."""
-        return _logistic(x_SP[:, self._t]) / np.logaddexp(0.0, x_SP[:, self._t])
+        """Return (S, 1 + M) derivatives of log n0 and log t by x."""
+        x_SW = x_SP[:, self._worth]
+        return _logistic(x_SW) / (self._power_W * np.logaddexp(0.0, x_SW))
 
     def information(self, x_P: np.ndarray) -> np.ndarray:
         """See `Density.information`: Gauss-Newton, prior, and what the volume holds."""
@@ -295,22 +308,23 @@ class PairwiseDensity:
         shares = {LOG_BETA: float(curve.share_S[0]), A: float(_logistic(x_SP[0, A]))}
         for place, share in shares.items():
             information[place, place] += 2 * share * (1 - share)
-        flat = [LOG_BETA, A, *range(self._t.start, self._t.stop)]
+        flat = [LOG_BETA, A, *self._places]
         information[flat, flat] += _FLAT
         return information
 
     def _by_x(self, x_SP: np.ndarray, state: _State, curve: _Curve) -> np.ndarray:
         """Return (P, P) derivatives of z by x at one point."""
-        w_R, P = self._weight_R, x_SP.shape[1]
+        w_R, P, M = self._weight_R, x_SP.shape[1], self.problem.sources
         a, log_n0, s, i1 = state.z_SP[0, A], state.z_SP[0, LOG_N0], state.s_S[0], state.i1_S[0]
         a_share = _logistic(x_SP[0, A])
-        by_v, slope_M = (A_RANGE[1] - A_RANGE[0]) * a_share * (1 - a_share), self._log_slope(x_SP)[0]
+        by_v, slope_W = (A_RANGE[1] - A_RANGE[0]) * a_share * (1 - a_share), self._log_slope(x_SP)[0]
         worth_RK = state.power_SRK[0] * state.t_SK[0] / (a * state.Q_SR[0])[:, None]
         exponent_RK = worth_RK * self._log_RK
         known_R = state.known_S[0] / (a * state.Q_SR[0])
         y = np.zeros((len(known_R), P))
-        y[:, self._t], y[:, self._e] = worth_RK[:, self._others] * slope_M, exponent_RK[:, self._others]
-        y[:, LOG_N0] = a * known_R
+        y[:, self._t] = worth_RK[:, self._others] * slope_W[len(slope_W) - M :]
+        y[:, self._e] = exponent_RK[:, self._others]
+        y[:, LOG_N0] = a * known_R * (slope_W[0] if len(slope_W) > M else 1.0)
         y[:, A] = (known_R * log_n0 + exponent_RK.sum(axis=1) - state.y_SR[0] / a) * by_v
         excess = state.I_by_y_SR[0][:, None] * y
         if state.odds_SRK is not None:
@@ -325,7 +339,7 @@ class PairwiseDensity:
         log_C[_CURVE] += f_low
         by_x = np.eye(P)
         by_x[A, A] = by_v
-        by_x[range(self._t.start, self._t.stop), range(self._t.start, self._t.stop)] = slope_M
+        by_x[self._places, self._places] = slope_W
         by_x[E] = 0.0
         by_x[E, _CURVE] = floor
         by_x[LOG_BETA], by_x[LOG_C] = beta / curve.beta_S[0], log_C

@@ -2,6 +2,14 @@
 
     x' = x + eps M^-1 p,  p' = p + eps grad log pi(x)      a few such steps (leapfrog), then accepted or not
 
+A step is taken in one of two ways. Straight, as above. Or turning: of a density that is nearly normal the normal part,
+with the metric M around its centre c, is followed exactly, and only the rest is a force:
+
+    (y, q) turned by the angle eps,  q' = q + eps (grad of log pi(x) + y^2 / 2)      x = c + R y,  R R^T = M^-1
+
+With many runs and domains steps can be half as long again. In tails unlike a normal's they must be shorter; the warm-up
+tries both.
+
 A proposal follows the gradient over a distance of about one standard deviation, so that the cost of an independent
 draw grows with the fourth root of the number of coordinates; walkers without gradients need at least a number
 proportional to it (`mixlaw.fit.posterior.ensemble`), and a normal approximation is wrong in hundreds of coordinates
@@ -13,7 +21,8 @@ time: a fixed one can circle back to where it began. Chains go on until the draw
 same runs give the same draws.
 
 Source: Neal 2011, in: Handbook of Markov Chain Monte Carlo, ch. 5, Eqs. 5.18-5.21 and section 5.4.2.2; dual averaging:
-Hoffman and Gelman 2014, J. Mach. Learn. Res. 15:1593-1623, section 3.2.
+Hoffman and Gelman 2014, J. Mach. Learn. Res. 15:1593-1623, section 3.2; turning: Shahbaba, Lan, Johnson and Neal 2014,
+Stat. Comput. 24:339-349, section 3.1.
 
 Shape letters: S chains, P coordinates.
 """
@@ -44,9 +53,15 @@ _PATH, _LONGEST = 2.2, 30
 on: planted worlds of 64 domains (tuning seeds), where an independent draw took 42, 37 and 37 evaluations at 1.5, 2.2
 and 3, and with interference 140, 122 and 190."""
 
-_ACCEPTED = 0.7
-"""Share of accepted proposals to which the step size is adapted. Source: .651 is optimal in many dimensions (Beskos
-et al. 2013, Bernoulli 19:1501-1534); a little more where they are few. No data."""
+_ACCEPTED = (0.7, 0.6)
+"""Share of accepted proposals to which the step size is adapted, without and with turning. Source: .651 is optimal in
+many dimensions (Beskos et al. 2013, Bernoulli 19:1501-1534); a little more where they are few. The second one chosen
+on: planted world 6 of 64 domains (tuning), where an independent draw took 17 evaluations, and 19 at .7."""
+
+MANY, _PAYS = 60, 1.2
+"""Turning is tried from so many coordinates on, and kept if steps are then at least so many times as long. Chosen on:
+planted worlds 5 to 7 of 3, 12, 32 and 64 domains (tuning). The ratio of the steps was .8, 1.0, 1.6 and 1.6, and an
+independent draw took 4 and 2 times as many evaluations, about as many and a quarter (docs/lab.md)."""
 
 _FIRST_STEP, _SHRINKAGE, _DELAY, _DECAY = 0.5, 0.1, 5, 0.75
 """Settings of dual averaging: the first step size, how strongly it is pulled, the delay, and the decay of its
@@ -82,10 +97,7 @@ def sample_by_gradient(
         most_evaluations: of single gradients, about; a fifth more than the warming up takes are always spent.
     """
     chains = _Chains(density, start_P, rng)
-    for round_, proposals in enumerate(_WARM_UP):
-        chains.warm_up(proposals)
-        if round_ < len(_WARM_UP) - 1:
-            chains.learn_metric()
+    chains.prepare()
     states: list[np.ndarray] = []
     look, spent = _FEWEST, False
     most = max(most_evaluations, chains.evaluations * 6 // 5)
@@ -106,8 +118,9 @@ class _Chains:
 
     def __init__(self, density: Density, start_P: np.ndarray, rng: np.random.Generator) -> None:
         self.density, self.rng, self.evaluations = density, rng, 0
-        self.root_PP = _root(density.information(start_P))
-        self.size = _FIRST_STEP
+        self.centre_P = start_P
+        self.root_PP, self.inverse_PP = _roots(density.information(start_P))
+        self.size, self.turning = _FIRST_STEP, False
         away = rng.standard_normal((_CHAINS, len(start_P))) @ self.root_PP.T
         for halving in range(20):
             self.x_SP = start_P + away
@@ -117,20 +130,35 @@ class _Chains:
                 break
             away[outside] *= 0.5 if halving < 18 else 0.0
 
-    def warm_up(self, proposals: int) -> None:
+    def prepare(self) -> None:
+        """Learn the metric, then whether to turn, then the step size."""
+        for proposals in _WARM_UP[:-1]:
+            self._warm_up(proposals)
+            self._learn_metric()
+        straight, self.turning = self.size, self.x_SP.shape[1] >= MANY
+        self._warm_up(_WARM_UP[-1])
+        if not self.turning:
+            return
+        if self.size < _PAYS * straight:
+            self.size, self.turning = straight, False
+            self._warm_up(_WARM_UP[-1])
+
+    def _warm_up(self, proposals: int) -> None:
         """Move, and set the step size so that the wanted share is accepted."""
+        wanted = _ACCEPTED[self.turning]
         goal, error, mean = np.log(2 * self.size), 0.0, np.log(self.size)
         for t in range(1, proposals + 1):
             accepted = self._move(self.size, 15)
-            error += (_ACCEPTED - accepted - error) / (t + _DELAY)
+            error += (wanted - accepted - error) / (t + _DELAY)
             log_size = goal - np.sqrt(t) / _SHRINKAGE * error
             mean += t**-_DECAY * (log_size - mean)
             self.size = float(np.exp(np.clip(log_size, -6.0, 0.5)))
         self.size = float(np.exp(np.clip(mean, -6.0, 0.5)))
 
-    def learn_metric(self) -> None:
+    def _learn_metric(self) -> None:
         """Take the metric from where the chains are."""
-        self.root_PP = _root(np.mean([self.density.information(x) for x in self.x_SP], axis=0))
+        self.root_PP, self.inverse_PP = _roots(np.mean([self.density.information(x) for x in self.x_SP], axis=0))
+        self.centre_P = (self.x_SP + self.slope_SP @ self.root_PP @ self.root_PP.T).mean(axis=0)
 
     def step(self) -> np.ndarray:
         """Move all chains once and return their (S, P) states."""
@@ -141,16 +169,31 @@ class _Chains:
         self.evaluations += len(x_SP)
         return self.density.gradient(x_SP)
 
+    def _push(self, size: float, slope_SP: np.ndarray, far_SP: np.ndarray) -> np.ndarray:
+        """Return (S, P) changes of the momentum: by the slope of the density, or of what turning leaves of it."""
+        push_SP = size * slope_SP @ self.root_PP
+        return push_SP + size * far_SP if self.turning else push_SP
+
     def _move(self, size: float, longest: int) -> float:
         """Propose one path for every chain; return the mean probability of its being accepted."""
         steps = int(np.clip(round(_PATH / size * self.rng.uniform(0.5, 1.5)), 1, longest))
         before = momentum = self.rng.standard_normal(self.x_SP.shape)
-        x, log_density, slope = self.x_SP, self.log_S, self.slope_SP
-        momentum = momentum + 0.5 * size * slope @ self.root_PP
+        log_density, slope = self.log_S, self.slope_SP
+        x, far_SP = self.x_SP, np.zeros(0)
+        if self.turning:
+            far_SP = (x - self.centre_P) @ self.inverse_PP
+        momentum = momentum + self._push(0.5 * size, slope, far_SP)
         for left in reversed(range(steps)):
-            x = x + size * momentum @ self.root_PP.T
+            if self.turning:
+                far_SP, momentum = (
+                    np.cos(size) * far_SP + np.sin(size) * momentum,
+                    np.cos(size) * momentum - np.sin(size) * far_SP,
+                )
+                x = self.centre_P + far_SP @ self.root_PP.T
+            else:
+                x = x + size * momentum @ self.root_PP.T
             log_density, slope = self._evaluate(x)
-            momentum = momentum + (size if left else 0.5 * size) * slope @ self.root_PP
+            momentum = momentum + self._push(size if left else 0.5 * size, slope, far_SP)
         gain = log_density - self.log_S + 0.5 * ((before**2).sum(axis=1) - (momentum**2).sum(axis=1))
         probability = np.exp(np.minimum(np.nan_to_num(gain, nan=-np.inf), 0.0))
         accept = self.rng.random(len(x)) < probability
@@ -160,7 +203,8 @@ class _Chains:
         return float(probability.mean())
 
 
-def _root(information_PP: np.ndarray) -> np.ndarray:
-    """Return R with R R^T the inverse of a matrix."""
+def _roots(information_PP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return R with R R^T the inverse of a matrix, and Q with R Q = 1, transposed: rows times it are in units of R."""
     values, vectors = np.linalg.eigh(0.5 * (information_PP + information_PP.T))
-    return vectors / np.sqrt(np.maximum(values, _LEAST * max(float(values[-1]), 1e-300)))
+    roots = np.sqrt(np.maximum(values, _LEAST * max(float(values[-1]), 1e-300)))
+    return vectors / roots, vectors * roots

@@ -35,6 +35,11 @@
   addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
 
+  document.addEventListener("click", (event) => {
+    const mark = event.target.closest && event.target.closest("[data-row]");
+    if (mark) location.hash = mark.dataset.row;
+  });
+
   const copied = document.getElementById("copied");
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.hidden = false;

@@ -39,15 +39,18 @@ def around_of(fit: Target) -> Around:
     )
 
 
-def density_of(interference: bool, sizes: bool = False) -> PairwiseDensity:
-    runs, _ = planted(4, 30, 0.01)
+def density_of(interference: bool, sizes: bool = False, K: int = 4) -> PairwiseDensity:
+    runs, _ = planted(K, 30, 0.01)
     if sizes:
         runs = replace(runs, params_R=np.where(np.arange(30) % 3, 1e9, 1e8))
     (fit,) = fit_points(runs, typical_total(runs.tokens_RK), interference)
     return PairwiseDensity(fit.problem, around_of(fit))
 
 
-CASES = pytest.mark.parametrize(("interference", "sizes"), [(False, False), (True, False), (True, True)])
+# With 30 domains n0 has another coordinate.
+CASES = pytest.mark.parametrize(
+    ("interference", "sizes", "K"), [(False, False, 4), (True, False, 4), (True, True, 4), (False, False, 30)]
+)
 
 
 def near(density: PairwiseDensity) -> np.ndarray:
@@ -56,8 +59,8 @@ def near(density: PairwiseDensity) -> np.ndarray:
 
 
 @CASES
-def test_the_gradient_is_that_of_the_density(interference: bool, sizes: bool) -> None:
-    density, step = density_of(interference, sizes), 1e-5
+def test_the_gradient_is_that_of_the_density(interference: bool, sizes: bool, K: int) -> None:
+    density, step = density_of(interference, sizes, K), 1e-5
     x = near(density)
     steps = step * np.eye(len(x))
     by_difference = (density.gradient(x + steps)[0] - density.gradient(x - steps)[0]) / (2 * step)
@@ -66,8 +69,8 @@ def test_the_gradient_is_that_of_the_density(interference: bool, sizes: bool) ->
 
 
 @CASES
-def test_the_density_is_that_of_the_problem_times_the_volume(interference: bool, sizes: bool) -> None:
-    density, step = density_of(interference, sizes), 1e-6
+def test_the_density_is_that_of_the_problem_times_the_volume(interference: bool, sizes: bool, K: int) -> None:
+    density, step = density_of(interference, sizes, K), 1e-6
     plain = replace(density.around, straight=None)
     x = near(density)
     gaps = []
@@ -81,8 +84,8 @@ def test_the_density_is_that_of_the_problem_times_the_volume(interference: bool,
 
 
 @CASES
-def test_the_information_is_that_of_the_losses_and_the_prior(interference: bool, sizes: bool) -> None:
-    density, step = density_of(interference, sizes), 1e-6
+def test_the_information_is_that_of_the_losses_and_the_prior(interference: bool, sizes: bool, K: int) -> None:
+    density, step = density_of(interference, sizes, K), 1e-6
     x, around = near(density), density.around
     steps = step * np.eye(len(x))
     by_x = (density.z(x + steps) - density.z(x - steps)).T / (2 * step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixlaw.fit.posterior.hamiltonian import sample_by_gradient
+from mixlaw.fit.posterior.hamiltonian import _Chains, sample_by_gradient
 
 
 class Normal:
@@ -33,6 +33,20 @@ class Gumbel:
 
     def information(self, x_P: np.ndarray) -> np.ndarray:
         return np.diag(np.exp(-x_P) + 0.05)
+
+
+class Flat:
+    """exp(-x^4 / 4) in each coordinate: flat in the middle, steep outside, nowhere as a normal density."""
+
+    def __init__(self, P: int) -> None:
+        self.P = P
+
+    def gradient(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x_SP = np.clip(x_SP, -1e3, 1e3)
+        return -0.25 * (x_SP**4).sum(axis=1), -(x_SP**3)
+
+    def information(self, x_P: np.ndarray) -> np.ndarray:
+        return np.diag(3 * x_P**2 + 0.05)
 
 
 class Half:
@@ -88,3 +102,21 @@ def test_the_work_is_bounded_and_what_is_missing_is_said() -> None:
 def test_the_same_seed_gives_the_same_draws() -> None:
     one, two = (sample_by_gradient(Gumbel(5), np.zeros(5), np.random.default_rng(4), 50, 5_000)[0] for _ in range(2))
     assert np.array_equal(one, two)
+
+
+def test_many_coordinates_turn_where_the_density_is_nearly_normal_and_only_there() -> None:
+    normal = _Chains(Normal(np.exp(np.linspace(-2, 2, 80))), np.zeros(80), np.random.default_rng(0))
+    normal.prepare()
+    assert normal.turning and normal.size > 1.0
+    few = _Chains(Normal(np.ones(5)), np.zeros(5), np.random.default_rng(0))
+    few.prepare()
+    assert not few.turning
+    skewed = _Chains(Flat(80), np.zeros(80), np.random.default_rng(0))
+    skewed.prepare()
+    assert not skewed.turning
+
+
+def test_turning_a_normal_density_accepts_every_step() -> None:
+    chains = _Chains(Normal(np.exp(np.linspace(-2, 2, 80))), np.zeros(80), np.random.default_rng(0))
+    chains.turning, chains.centre_P = True, np.zeros(80)
+    assert chains._move(1.5, 10) == pytest.approx(1.0, abs=1e-9)

@@ -1,0 +1,65 @@
+"""CSV files of run tables: their cells, which no spreadsheet takes for formulas, and their columns."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixlaw.core.errors import DataError
+
+
+def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
+    """Return a CSV file's columns, name -> cells, and the line of each row.
+
+    Raises:
+        DataError: the file is missing, empty or malformed, or a column appears twice.
+    """
+    path = Path(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError:
+        raise DataError(f"No such run table: {path}.", "Check the path.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a CSV text file: {error}.", "Save it as CSV in UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
+    if not lines:
+        raise DataError(f"{path} is empty.", "A run table has a header line and one line per run.")
+    header, body = [name.strip() for name in lines[0]], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
+    for number, row in body:
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, line {number}: {len(row)} cells, the header has {len(header)}.", "Correct that line."
+            )
+    columns: dict[str, list[str]] = {name: [_text(row[i]) for _, row in body] for i, name in enumerate(header)}
+    if len(columns) != len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or delete one of them.")
+    return columns, [number for number, _ in body]
+
+
+def _text(cell: str) -> str:
+    """Return a cell's text, without the apostrophe that `_cell` puts before what looks like a formula."""
+    cell = cell.strip()
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""The start of a text that a spreadsheet would take for a formula."""
+
+
+def csv_cell(value: Any) -> str:
+    """Return a value as CSV: whole numbers without a point, others with 17 digits, NaN empty; no text is a formula."""
+    if isinstance(value, str):
+        return f"'{value}" if _FORMULA.match(value) else value
+    if isinstance(value, (float, np.floating)):
+        if math.isnan(value):
+            return ""
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(float(value))
+    return str(value)
