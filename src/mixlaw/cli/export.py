@@ -9,7 +9,7 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, near, note, print_json, table
+from mixlaw.cli.output import finish, note, print_json, table
 from mixlaw.core.errors import ConfigError
 
 TOOLS = ("trl", "axolotl", "llamafactory", "open-instruct", "nemo", "skypilot", "kubernetes")
@@ -128,7 +128,7 @@ def export(
     for text in result.recipe.notes:
         note(text)
     written = {"training files": result.mixture} if result.mixture else {}
-    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
+    finish(written | {"configuration": result.folder}, f"cd {here(result.folder)} && {result.recipe.command}")
 
 
 def _export_workers(
@@ -158,7 +158,7 @@ def _export_workers(
         return
     for text in result.notes:
         note(text)
-    finish({"workers": result.path}, f"cd {near(result.path.parent)} && {result.command}")
+    finish({"workers": result.path}, f"cd {here(result.path.parent)} && {result.command}")
 
 
 def _shares(result: Any) -> None:

@@ -14,6 +14,7 @@ from mixlaw.core.percents import parse_percent
 from mixlaw.core.tokens import parse_tokens
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also show the tables behind the answer.")]
 ConfigFile = Annotated[Path, typer.Argument(help="The mix.yaml.", show_default=False)]
 OptionalConfigFile = Annotated[Path | None, typer.Argument(help="The mix.yaml.", show_default=False)]
 FitFile = Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, table
+from mixlaw.cli.output import finish, here, note, print_json, table
 
 
 def push(
@@ -52,5 +52,5 @@ def push(
     table(title, columns, rows)
     for text in notes:
         note(text)
-    again = f"mixlaw push {config} {what} --repo {repo}" + (" --public" if public else "")
+    again = f"mixlaw push {here(config)} {what} --repo {repo}" + (" --public" if public else "")
     finish({"address": done.address} if done.address else {}, "done" if done.address else again)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, table, warn
+from mixlaw.cli.output import finish, here, note, print_json, table, warn
 from mixlaw.cli.progress import SweepLine
 
 _NOT_SOUND = 1
@@ -51,7 +51,7 @@ def verify(
             table("Trained again", ["run", "record", "remark"], rows)
         for problem in result.problems:
             warn([f"{problem.problem} {problem.remedy}"])
-        again = f"mixlaw run {study}" if is_study(result.study) else f"mixlaw verify {study}"
+        again = f"mixlaw run {here(study)}" if is_study(result.study) else f"mixlaw verify {here(study)}"
         if result.not_retrained:
             note(f"No run was trained again: {result.not_retrained}")
         finish({}, "nothing, all is sound" if result.sound else "correct what is named, then: " + again)
