@@ -1,0 +1,236 @@
+"""The answer of a verb in at most five lines of 80 columns, from which `--verbose` leads to all tables.
+
+A fact is a label with a text: the weights, who gains, who loses, how sure that is, what it cost, what comes next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixlaw.cli.output import LABEL, finish, labelled, near, stdout, warn
+from mixlaw.core.tokens import format_tokens
+
+if TYPE_CHECKING:
+    from mixlaw.fit import Fit
+    from mixlaw.solve import Solution
+
+Fact = tuple[str, str]
+"""Label and text."""
+
+LINES, COLUMNS = 5, 80
+"""Of an answer."""
+
+_NAME = 24
+"""Characters of a name in a line with others; a longer one is cut in its middle."""
+
+_COST = "cost"
+"""The label of the fact that is left out first where the lines are too many."""
+
+
+def show_answer(
+    facts: Sequence[Fact],
+    next_step: str,
+    *,
+    before: str = "",
+    written: Mapping[str, Any] | None = None,
+    warnings: Iterable[str] = (),
+    verbose: bool = False,
+    details: Callable[[], None] | None = None,
+) -> None:
+    """Print the answer, then the warnings.
+
+    Args:
+        facts: in their order.
+        next_step: the command that comes next.
+        before: what to do before it, in words.
+        written: what -> path: files that the user has asked for.
+        warnings: sentences.
+        verbose: whether the details follow, and no line is left out.
+        details: prints them.
+    """
+    console = stdout()
+    own = {"wrote": ", ".join(near(path) for path in (written or {}).values())} if written else {}
+    lines, cost = [(label, text) for label, text in (*facts, *own.items()) if text], ""
+    if not verbose and (not console.is_terminal or console.width >= COLUMNS):
+        lines = _few(lines, next_step, before)
+        if next_step and lines[-1][0] == "next":
+            cost = lines.pop()[1]
+    for label, text in lines:
+        labelled(console, label, text, "green" if label == "wrote" else "bold")
+    if details and verbose:
+        details()
+    finish({}, next_step, before, cost)
+    warn(warnings)
+
+
+def _few(lines: list[Fact], next_step: str, before: str) -> list[Fact]:
+    """Return the lines, joined and left out until they are few enough; `next` with the cost where those two share
+    a line."""
+    lines, cost = list(lines), dict(lines).get(_COST, "")
+    most = LINES - bool(next_step or before)
+    if len(lines) > most and cost and not before and len(f"{cost}; next: {next_step}") + LABEL <= COLUMNS:
+        lines = [*((label, text) for label, text in lines if label != _COST), ("next", cost)]
+        most += 1
+    while len(lines) > most:
+        pairs = [i for i in range(len(lines) - 1) if len(_joined(*lines[i : i + 2])) + LABEL <= COLUMNS]
+        pairs = [i for i in pairs if lines[i + 1][0] != "next"]
+        if pairs:
+            i = pairs[-1]
+            lines[i : i + 2] = [(lines[i][0], _joined(lines[i], lines[i + 1]))]
+        else:
+            lines.pop(next((i for i, (label, _) in enumerate(lines) if label == _COST), -1))
+    return lines
+
+
+def _joined(first: Fact, second: Fact) -> str:
+    return f"{first[1]}; {second[0]}: {second[1]}"
+
+
+def fitting(items: Iterable[str], before: str = "", after: str = "") -> str:
+    """Return as many items as fit into a line of an answer, and how many there are besides."""
+    items = list(items)
+    for count in range(len(items), 0, -1):
+        more = f" and {len(items) - count} more" if count < len(items) else ""
+        text = f"{before}{', '.join(items[:count])}{more}{after}"
+        if len(text) + LABEL <= COLUMNS or count == 1:
+            return text
+    return f"{before}none{after}"
+
+
+def packed(label: str, items: Sequence[str], most: int) -> list[Fact]:
+    """Return items in at most so many lines; the last says how many are left out."""
+    lines: list[str] = []
+    for i, item in enumerate(items):
+        left = len(items) - i - 1
+        text = f"{lines[-1]}, {item}" if lines else item
+        more = f" and {left} more" if left and len(lines) == most else ""
+        if lines and len(text + more) + LABEL <= COLUMNS:
+            lines[-1] = text
+        elif len(lines) < most:
+            lines.append(item)
+        else:
+            lines[-1] += f" and {left + 1} more"
+            break
+    return [("" if i else label, line) for i, line in enumerate(lines)]
+
+
+def named(name: str) -> str:
+    """Return a name as short as a line with others needs it."""
+    from mixlaw.report.numbers import shortened
+
+    return shortened(name, _NAME)
+
+
+def plural(count: int, what: str) -> str:
+    """Return `1 run` or `3 runs`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def mixture_facts(fit: Fit, solution: Solution, cost: str = "") -> list[Fact]:
+    """Return the answer of `solve` and `run`.
+
+    Args:
+        fit: the fit.
+        solution: its best mixture.
+        cost: what the runs cost; empty for their tokens beside the budget.
+    """
+    against = "natural" if "natural" in solution.baselines else "equal"
+    shares = sorted(solution.weights.items(), key=lambda pair: -pair[1])
+    weights = [f"{100 * share:.1f} % {named(name)}" for name, share in shares if share >= 5e-4]
+    facts = [("weights", fitting(weights, after=f" of {format_tokens(solution.budget_tokens)} tokens"))]
+    if against in solution.baselines:
+        facts += _who(fit, solution, against)
+        facts.append(("sure", _sure(fit, solution, against)))
+    return [*facts, (_COST, cost or runs_cost(fit, solution.budget_tokens))]
+
+
+def _who(fit: Fit, solution: Solution, against: str) -> list[Fact]:
+    from mixlaw.report.comparison import target_changes
+
+    other = solution.baselines[against]["predicted"]
+    nats = {t: solution.predicted[t]["mean"] - other[t]["mean"] for t in solution.predicted}
+    changes = target_changes(fit, solution, against)["recommended"]
+    unsure = {t for t, change in changes.items() if change.has_interval and not change.sure}
+    return who(nats, unsure, against)
+
+
+def who(nats: Mapping[str, float], unsure: set[str], against: str) -> list[Fact]:
+    """Return who gains and who loses against a mixture.
+
+    Args:
+        nats: target -> by how much its loss changes.
+        unsure: targets whose change may have the other sign.
+        against: the name of the mixture.
+    """
+    facts, first = [], True
+    for label, sign in (("gains", -1), ("loses", 1)):
+        ranked = sorted((t for t, d in nats.items() if d * sign > 0), key=lambda t: -abs(nats[t]))
+        items = []
+        for target in ranked:
+            items.append(_change(target, nats[target], target in unsure, " nats" if first and not items else ""))
+        before = f"perplexity vs {against}: " if first and items else ""
+        facts.append((label, fitting(items, before) if items else "none"))
+        first = first and not items
+    return facts
+
+
+def _change(target: str, nats: float, unsure: bool, unit: str) -> str:
+    """Return `code -1.6 % (-0.016 nats)`; a metric, which is no loss in nats, has its change alone."""
+    said = "unsure" if unsure else ""
+    if target.startswith("metric:"):
+        return f"{named(target)} {nats:+.3g}{said and ' (unsure)'}"
+    return f"{named(target)} {100 * math.expm1(nats):+.2g} % ({said or f'{nats:+.2g}{unit}'})"
+
+
+def _sure(fit: Fit, solution: Solution, against: str) -> str:
+    from mixlaw.report.answer import loss_name
+    from mixlaw.report.comparison import total_changes
+    from mixlaw.report.numbers import digits_for
+
+    baseline = solution.baselines[against]
+    change = total_changes(fit, solution)[against]
+    if "probability_better" not in baseline or not change.has_interval:
+        return f"not known: a fit by '{fit.procedure}' has no intervals"
+    probability = f"{_percent(baseline['probability_better'])} likely better than {against}"
+    if solution.objective == "max":
+        return f"{probability} for the worst target"
+    d = digits_for(change.mean, change.low, change.high)
+    ends = f"{100 * change.low:+.{d}f} to {100 * change.high:+.{d}f}"
+    return f"{probability}: {loss_name(solution)} {100 * change.mean:+.{d}f} % ({ends})"
+
+
+def _percent(share: float) -> str:
+    """Return a probability that was counted in draws: never as certain as 0 or 100 %."""
+    return "over 99 %" if share > 0.99 else "below 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+
+
+def runs_cost(fit: Fit, budget: float = 0.0) -> str:
+    """Return how many runs a fit rests on and their tokens, beside a budget."""
+    from mixlaw.core.cost import percent
+    from mixlaw.report.answer import cost
+
+    spent = cost(fit.runs, None)
+    text = f"{plural(spent['runs'], 'run')} of {format_tokens(spent['tokens'])} tokens in all"
+    return f"{text}, {percent(spent['tokens'] / budget)} of the budget" if budget else text
+
+
+def checks_facts(checks: Sequence[Any]) -> list[Fact]:
+    """Return the checks of the data that are no PASS, by name, and how many there are in all."""
+    found = [f"{check.status} {check.name}" for check in checks if check.status != "PASS"]
+    passed = f"{len(checks) - len(found)} of {len(checks)} checks passed"
+    return [("data", fitting(found, f"{passed}: ") if found else f"all {len(checks)} checks passed")] if checks else []
+
+
+def config_of(source: Path) -> str:
+    """Return the mix.yaml that a file or folder of a study belongs to, as it is reached from here; else empty."""
+    from mixlaw.study.origin import origin_of
+
+    if source.suffix in (".yaml", ".yml"):
+        return near(source)
+    found = origin_of(source if source.is_dir() else source.parent)
+    if found is not None:
+        return near(found)
+    return "mix.yaml" if Path("mix.yaml").is_file() else ""
