@@ -199,7 +199,8 @@ def solve(
             `min`, `max`, `floor`, `target_weight`, `budget`.
 
     Raises:
-        ConfigError: no budget, or two of them; a value out of its range, an unknown name, or a group that cannot be read.
+        ConfigError: no budget, or two of them; a value out of its range, an unknown name, or a group that cannot be
+            read.
         Infeasible: no mixture meets the constraints; the message names those that conflict.
     """
     options: dict[str, Any] = dict(named)

@@ -165,24 +165,35 @@ def who(nats: Mapping[str, float], unsure: set[str], against: str) -> list[Fact]
         unsure: targets whose change may have the other sign.
         against: the name of the mixture.
     """
-    facts, first = [], True
-    for label, sign in (("gains", -1), ("loses", 1)):
-        ranked = sorted((t for t, d in nats.items() if d * sign > 0), key=lambda t: -abs(nats[t]))
-        items = []
-        for target in ranked:
-            items.append(_change(target, nats[target], target in unsure, " nats" if first and not items else ""))
-        before = f"perplexity vs {against}: " if first and items else ""
-        facts.append((label, fitting(items, before) if items else "none"))
-        first = first and not items
+    ranked = sorted((target for target, d in nats.items() if d), key=lambda target: -abs(nats[target]))
+    signs = {"gains": -1, "loses": 1}
+    groups = {label: [t for t in ranked if nats[t] * sign > 0] for label, sign in signs.items()}
+    facts = []
+    for label, targets in groups.items():
+        if not targets:
+            facts.append((label, "none"))
+            continue
+        first = not any(text != "none" for _, text in facts)
+        before = f"perplexity vs {against}: " if first else ""
+        for detail in (" nats", "", None):  # as much of each as there is room for all
+            items = [
+                _change(t, nats[t], t in unsure, detail if not i else detail and "") for i, t in enumerate(targets)
+            ]
+            if LABEL + len(before + ", ".join(items)) <= COLUMNS:
+                break
+        facts.append((label, fitting(items, before)))
     return facts
 
 
-def _change(target: str, nats: float, unsure: bool, unit: str) -> str:
-    """Return `code -1.6 % (-0.016 nats)`; a metric, which is no loss in nats, has its change alone."""
-    said = "unsure" if unsure else ""
+def _change(target: str, nats: float, unsure: bool, unit: str | None) -> str:
+    """Return `code -1.6 % (-0.016 nats)`, or without the nats; a metric, which is no loss in nats, has its change."""
     if target.startswith("metric:"):
-        return f"{named(target)} {nats:+.3g}{said and ' (unsure)'}"
-    return f"{named(target)} {100 * math.expm1(nats):+.2g} % ({said or f'{nats:+.2g}{unit}'})"
+        return f"{named(target)} {nats:+.3g}{' (unsure)' if unsure else ''}"
+    percent = 100 * math.expm1(nats)
+    text = f"{named(target)} {percent:+.{1 if abs(percent) >= 1 else 2}f} %"
+    if unsure:
+        return f"{text} (unsure)"
+    return text if unit is None else f"{text} ({nats:+.2g}{unit})"
 
 
 def _sure(fit: Fit, solution: Solution, against: str) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, table
+from mixlaw.cli.output import finish, here, note, print_json, table
 from mixlaw.core.errors import ConfigError
 
 TOOLS = ("trl", "axolotl", "llamafactory", "open-instruct", "nemo", "skypilot", "kubernetes")

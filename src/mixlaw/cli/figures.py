@@ -79,7 +79,7 @@ def fit_facts(fit: Any, ratios: dict[str, float] | None) -> list[Fact]:
     odd = [text for text in odd if not text.endswith(" converged")]
     facts = [
         ("law", f"{fit.law}, fitted to {plural(len(fit), 'run')} ({fit.procedure.replace('_', ' ')})"),
-        ("error", fitting(errors, "on held-out mixtures ", f" (their mean: {_span(means)} %)")),
+        ("error", fitting(errors, "held out: ", f" (by the mean: {_span(means)} %)")),
         ("sure", f"runs of one mixture scatter by {_span(noise)} nats; {fitting(odd) if odd else 'all converged'}"),
     ]
     if ratios is not None:

@@ -304,8 +304,7 @@ def _mix_facts(manifest: Any) -> list[Fact]:
         ("shares", fitting(shares)),
         (
             "sure",
-            f"no share is off by more than {100 * off:.2f} points; {named(most)} is read most: "
-            f"{entry['epochs']:.2g} times",
+            f"shares within {max(off, 1e-4):.2%} of those asked for; {named(most)} is read {entry['epochs']:.2g} times",
         ),
     ]
 

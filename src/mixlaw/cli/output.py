@@ -231,8 +231,15 @@ def command_lines(console: Console, command: str) -> list[str]:
     """Return a command in lines that fit behind a label: each but the last ends with a backslash, as a shell wants."""
     if not console.is_terminal or not command or LABEL + cell_len(command) <= console.width:
         return [command] if command else []
+    lines = _split(console, command)
+    if any(LABEL + cell_len(line) > console.width for line in lines):
+        lines = _split(console, _LISTS.sub(_one_each, command))
+    return lines
+
+
+def _split(console: Console, command: str) -> list[str]:
     lines = [""]
-    for word in _WORDS.findall(_LISTS.sub(_one_each, command)):
+    for word in _WORDS.findall(command):
         longer = f"{lines[-1]} {word}".lstrip()
         if lines[-1] and LABEL + cell_len(longer) + (2 if len(lines) == 1 else 4) > console.width:
             lines.append(word)

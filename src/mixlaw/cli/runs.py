@@ -20,10 +20,9 @@ def plan_facts(plan: Any) -> list[Fact]:
     if sizes:
         facts.append(("each", f"{format_tokens(min(sizes))} to {format_tokens(max(sizes))} tokens of {_of(plan)}"))
     if plan.regret_nats:
-        first, last = f"{plan.regret_nats[0]:.2g}", f"{plan.regret_nats[-1]:.2g}"
-        known = "measured" if plan.noise_measured else "assumed"
-        regret = f"expected regret falls from {first} to {last} nats"
-        facts.append(("sure", f"{regret} (runs scatter by {plan.noise_nats:.2g}, {known})"))
+        scatter = f"runs scatter by {plan.noise_nats:.2g} ({'measured' if plan.noise_measured else 'assumed'})"
+        regret = f"expected regret {plan.regret_nats[0]:.2g} before, {plan.regret_nats[-1]:.2g} nats after"
+        facts.append(("sure", f"{regret}; {scatter}"))
     return [*facts, ("cost", "" if plan.cost is None else str(plan.cost.total))]
 
 

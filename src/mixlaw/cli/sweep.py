@@ -18,7 +18,7 @@ from mixlaw.cli.ending import give_up_waiting
 from mixlaw.cli.figures import solution_details
 from mixlaw.cli.output import finish, grid_of, here, is_live, note, print_json, stdout, warn
 from mixlaw.cli.progress import SweepLine
-from mixlaw.cli.runs import after_status, done, plan_details, plan_facts, status_details, status_facts
+from mixlaw.cli.runs import after_status, done, plan_details, plan_facts, states_table, status_details, status_facts
 from mixlaw.core.durations import duration
 
 _SOME_FAILED = 3

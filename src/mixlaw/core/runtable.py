@@ -32,6 +32,9 @@ from mixlaw.core.run import RunRecord
 from mixlaw.core.tokens import format_tokens
 
 _PREFIXES = ("tokens", "loss", "count", "unique", "metric")
+_NEAR = 0.75
+"""Likeness (difflib's) from which a prefix is taken for a misspelt one: `token`, `losses`, `Loss`. No data."""
+
 _MOST = 1e18
 """Of any number in a table. Beyond it squares and products overflow, and no token count or loss is that large."""
 
@@ -239,22 +242,7 @@ class RunTable(Tabular):
         """
         place = place or (lambda i: f"row {i + 1}")
         names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES}
-        if unnamed := next((f"{prefix}:" for prefix, found in names.items() if not all(map(str.strip, found))), ""):
-            raise DataError(f"{source} has a column '{unnamed}' without a name after the colon.", "Name it.")
-        if not names["tokens"] or not (names["loss"] or names["metric"]):
-            lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
-            raise DataError(
-                f"{source} has no column '{lacking}'; it has {', '.join(map(repr, list(columns)[:8])) or 'none'}.",
-                "A run table has run, tokens:<domain>, and loss:<target> or metric:<name> columns.",
-            )
-        for column in columns:
-            prefix, colon, name = column.partition(":")
-            near = difflib.get_close_matches(prefix.strip().lower(), _PREFIXES, n=1, cutoff=0.75)
-            if colon and prefix not in _PREFIXES and near:
-                raise DataError(
-                    f"{source} has a column '{column}', which no run table has.",
-                    f"Name it '{near[0]}:{name}', or give it a name without a colon if it means something else.",
-                )
+        _check_columns(columns, names, source)
         count = len(next(iter(columns.values())))
         if count == 0:
             raise DataError(f"{source} has a header and no runs.", "Add one row per run.")
@@ -294,6 +282,26 @@ class RunTable(Tabular):
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
             run_of_each(runs, columns.get("checkpoint_of")),
             fidelities(columns.get("fidelity"), source, place),
+        )
+
+
+def _check_columns(columns: Mapping[str, Any], names: Mapping[str, list[str]], source: str) -> None:
+    """Raise DataError for a column without a name or with a misspelt prefix, or where one is lacking."""
+    if unnamed := next((f"{prefix}:" for prefix, found in names.items() if not all(map(str.strip, found))), ""):
+        raise DataError(f"{source} has a column '{unnamed}' without a name after the colon.", "Name it.")
+    for column in columns:
+        prefix, colon, name = column.partition(":")
+        near = difflib.get_close_matches(prefix.strip().lower(), _PREFIXES, n=1, cutoff=_NEAR)
+        if colon and prefix not in _PREFIXES and near:
+            raise DataError(
+                f"{source} has a column '{column}', which no run table has.",
+                f"Name it '{near[0]}:{name}', or give it a name without a colon if it means something else.",
+            )
+    if not names["tokens"] or not (names["loss"] or names["metric"]):
+        lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
+        raise DataError(
+            f"{source} has no column '{lacking}'; it has {', '.join(map(repr, list(columns)[:8])) or 'none'}.",
+            "A run table has run, tokens:<domain>, and loss:<target> or metric:<name> columns.",
         )
 
 

@@ -27,8 +27,9 @@ def summarise(
     """Return the comparison of mixtures, as JSON values.
 
     `total` is sum_j g_j L_j, what the solution minimises. `mean_perplexity` is the mean over targets of exp(L_j), the
-    published figure. Intervals are 90 % t-intervals over the seeds. With one seed, those of differences come from `noise`: the
-    difference of two runs scatters by sqrt(2) times that of a run. The best mixture is chosen by the same runs, so the gap to it is on average too large by about the noise of a mean.
+    published figure. Intervals are 90 % t-intervals over the seeds. With one seed, those of differences come from
+    `noise`: the difference of two runs scatters by sqrt(2) times that of a run. The best mixture is chosen by the same
+    runs, so the gap to it is on average too large by about the noise of a mean.
 
     Args:
         losses: mixture -> (S, J) nats, the same seeds in the same order for all; `solution` among them.
