@@ -12,6 +12,7 @@ from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.study.alone import alone
 
@@ -102,10 +103,11 @@ class MixtureFiles(NamedTuple):
         return title, ["domain", "share", "tokens", "epochs", "rows"], rows
 
 
+@renamed(budget_tokens="budget")
 def mix(
     config: str | Path | Project,
     *,
-    budget_tokens: str | int | None = None,
+    budget: str | int | None = None,
     weights: Mapping[str, float] | None = None,
     out: str | Path | None = None,
     file_format: str = "jsonl",
@@ -117,7 +119,7 @@ def mix(
 
     Args:
         config: a mix.yaml or its project.
-        budget_tokens: None for the configuration's; another one is solved for.
+        budget: None for the configuration's; another one is solved for.
         weights: domain -> share, instead of the solution's.
         out: the folder; None for mixtures/<budget>-<hash8> in the study.
         file_format: `jsonl` or `parquet`.
@@ -135,7 +137,7 @@ def mix(
     from mixlaw.report.cards import mixture_card
 
     project = Project.open(config, note)
-    wanted = wanted_mixture(project, budget_tokens, weights)
+    wanted = wanted_mixture(project, budget, weights)
     if out is None:
         form = {} if (file_format, shards) == ("jsonl", None) else {"format": file_format, "shards": shards}
         name = f"{wanted.name}-{fingerprint(form)[:4]}" if form else wanted.name

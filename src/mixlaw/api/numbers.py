@@ -15,6 +15,7 @@ import numpy as np
 from mixlaw.api.hub import is_published, published_runs
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
+from mixlaw.core.renamed import renamed
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
@@ -22,7 +23,7 @@ from mixlaw.fit.choosing.held_out import compare_laws, folds
 from mixlaw.fit.choosing.table import LawTable
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
-from mixlaw.solve.wishes import NamedWishes, wishes_of, with_wishes
+from mixlaw.solve.wishes import WishesByName, wishes_of, with_wishes
 
 _log = logging.getLogger(__name__)
 
@@ -181,38 +182,26 @@ def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
 
 
 @with_wishes
-def solve(
-    fit: Any,
-    budget_tokens: float | str | None = None,
-    wishes: SolveWishes | None = None,
-    **named: Unpack[NamedWishes],
-) -> Solution:
+@renamed(budget_tokens="budget")
+def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **named: Unpack[WishesByName]) -> Solution:
     """Return the best weights at a budget; see `mixlaw.solve.solve_mixture`.
 
     Args:
         fit: a fit, the path of fit.json, or what `load_runs` takes: a study or a run table.
-        budget_tokens: 20e6 or "20M"; `budget` is the same.
+        budget: training tokens, 20e6 or "20M".
         wishes: objective and constraints as one value; None for the defaults.
-        named: the fields of `mixlaw.solve.SolveWishes` by name, such as `objective`, `target_weights`, `minimum`,
-            `maximum`, `available` (numbers, or texts such as "3M"), `max_epochs`, `groups`, `ceilings`, `no_worse`,
-            `reference`, `prior` and `prior_strength`. The names of mix.yaml and the command line are taken as well:
-            `min`, `max`, `floor`, `target_weight`, `budget`.
+        named: the fields of `mixlaw.solve.SolveWishes` by name, which are those of mix.yaml and the command line:
+            `objective`, `target_weight`, `min`, `max`, `available` (numbers, or texts such as "3M"), `max_epochs`,
+            `groups`, `floor`, `no_worse`, `reference`, `prior` and `prior_strength`.
 
     Raises:
-        ConfigError: no budget, or two of them; a value out of its range, an unknown name, or a group that cannot be
-            read.
+        ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
         Infeasible: no mixture meets the constraints; the message names those that conflict.
     """
-    options: dict[str, Any] = dict(named)
-    budgets = [value for value in (budget_tokens, options.pop("budget", None)) if value is not None]
-    if len(budgets) != 1:
-        raise ConfigError(
-            "solve takes one budget, the training tokens of the final run.", 'For example: solve(fit, budget="20M").'
-        )
-    wishes = wishes_of(wishes, options)
+    wishes = wishes_of(wishes, named)
     if wishes.available is not None:
         wishes = replace(wishes, available={name: _count(value, name) for name, value in wishes.available.items()})
-    return solve_mixture(load_fit(fit), parse_tokens(budgets[0], "the budget"), wishes)
+    return solve_mixture(load_fit(fit), parse_tokens(budget, "the budget"), wishes)
 
 
 def _count(value: float | str, name: str) -> float:

@@ -112,7 +112,7 @@ def export(
         config,
         to,
         by_reference=by_reference,
-        budget_tokens=budget,
+        budget=budget,
         weights=given,
         file_format=file_format,
         shards=shards,

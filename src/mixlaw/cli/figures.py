@@ -77,10 +77,11 @@ def fit_facts(fit: Any, ratios: dict[str, float] | None) -> list[Fact]:
     noise = [target.noise_nats for target in fit.targets.values()]
     odd = [f"{named(name)} {target.status.replace('_', ' ')}" for name, target in fit.targets.items()]
     odd = [text for text in odd if not text.endswith(" converged")]
+    how = f"fitted to {plural(len(fit), 'run')} ({fit.procedure.replace('_', ' ')})"
     facts = [
-        ("law", f"{fit.law}, fitted to {plural(len(fit), 'run')} ({fit.procedure.replace('_', ' ')})"),
-        ("error", fitting(errors, "held out: ", f" (by the mean: {_span(means)} %)")),
-        ("sure", f"runs of one mixture scatter by {_span(noise)} nats; {fitting(odd) if odd else 'all converged'}"),
+        ("law", fitting([f"{fit.law} {how}", *odd])),
+        ("error", fitting(errors, "held out: ")),
+        ("sure", f"the runs' mean errs by {_span(means)} %; runs scatter by {_span(noise)} nats"),
     ]
     if ratios is not None:
         shown = [f"{named(name)} {ratio:.2f}" for name, ratio in ratios.items()]

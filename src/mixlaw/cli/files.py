@@ -61,7 +61,7 @@ def init(
         written = example_config(out.parent, force=force)
     elif paths:
         renames = _renames(columns or [])
-        written = write_config(paths, out, model=model, budget_tokens=budget, columns=renames, force=force, note=say)
+        written = write_config(paths, out, model=model, budget=budget, columns=renames, force=force, note=say)
     else:
         raise ConfigError("No dataset paths were given.", "Run `mixlaw init data/*.jsonl`, or `mixlaw init --example`.")
     if as_json:
@@ -272,7 +272,7 @@ def mix(
     given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
     manifest, folder = write_mixture(
         config,
-        budget_tokens=budget,
+        budget=budget,
         weights=given,
         out=out,
         file_format=file_format,
@@ -296,16 +296,13 @@ def _mix_facts(manifest: Any) -> list[Fact]:
     entries = sorted(manifest["domains"].items(), key=lambda pair: -pair[1]["achieved_share"])
     shares = [f"{named(name)} {100 * entry['achieved_share']:.2f} %" for name, entry in entries]
     off = max(abs(entry["achieved_share"] - entry["requested_share"]) for _, entry in entries)
-    most, entry = max(entries, key=lambda pair: pair[1]["epochs"])
+    passes = max(entry["epochs"] for _, entry in entries)
     rows = sum(entry["rows"] for _, entry in entries)
     size = f"{manifest['achieved_tokens']:,} in {rows:,} rows, {plural(len(manifest['files']), 'file')}"
     return [
         ("tokens", size),
         ("shares", fitting(shares)),
-        (
-            "sure",
-            f"shares within {max(off, 1e-4):.2%} of those asked for; {named(most)} is read {entry['epochs']:.2g} times",
-        ),
+        ("sure", f"shares within {100 * max(off, 1e-4):.2f} points of those asked for; at most {passes:.2g} passes"),
     ]
 
 

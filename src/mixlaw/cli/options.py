@@ -39,8 +39,6 @@ LawOfFit = Annotated[
 Procedure = Annotated[
     str,
     typer.Option(
-        "--procedure",
-        "--fit",
         help="How to fit: joint (all runs at once), own_curve (each domain's own runs), or published (as in "
         "the paper, in two steps).",
         autocompletion=completion.one_of("joint", "own_curve", "published"),

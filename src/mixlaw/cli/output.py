@@ -27,6 +27,9 @@ _WORDS = re.compile(r"(?:-\S+ (?!-))?(?:'[^']*'|[^\s'])+")
 _LISTS = re.compile(r"(--(?:weights|tokens)) ([^\s']+,[^\s']+)")
 """An option that may be repeated, with several values: each can stand on a line of its own."""
 
+_TOGETHER = re.compile(r"\S+(?: %\S*)?")
+"""Words; a number and its percent sign are one."""
+
 LABEL = 9
 """Characters of a label before a line, with the space behind it."""
 
@@ -79,7 +82,7 @@ def wrapped(console: Console, text: str, indent: int = 0) -> list[str]:
     most, lines = max(20, console.width - indent), []
     for paragraph in text.splitlines():
         line = ""
-        for word in paragraph.split():
+        for word in _TOGETHER.findall(paragraph):
             if line and cell_len(line) + 1 + cell_len(word) > most:
                 lines.append(line)
                 line = word

@@ -67,7 +67,7 @@ def compare(
     with SweepLine(as_json) as line:
         result = train_and_compare(
             project,
-            budget_tokens=budget,
+            budget=budget,
             seeds=seeds,
             weights=own,
             against=None if against is None else [name.strip() for name in against.split(",") if name.strip()],
@@ -95,8 +95,8 @@ def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
     against = next((name for name in reversed(others) if name in mixtures and name != SOLUTION), None)
     seeds = plural(max(entry["seeds"] for entry in mixtures.values()), "seed")
     place = ranked.index(SOLUTION) + 1
-    first = "the solution is the best" if place == 1 else f"{ranked[0]} is the best, the solution no. {place}"
-    facts = [("measured", f"{first} of {plural(len(mixtures), 'mixture')}, at {budget} tokens with {seeds}")]
+    said = "the solution is the best" if place == 1 else f"{named(ranked[0])} is the best, the solution no. {place}"
+    facts = [("measured", f"{said} of {plural(len(mixtures), 'mixture')}: {budget} tokens, {seeds}")]
     if against is not None:
         changes = mixtures[against]["minus_solution_by_target"]
         unsure = {t for t, change in changes.items() if not _is_sure(change)}
@@ -105,7 +105,7 @@ def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
         f"{named(name)} {_signed(mixtures[name]['minus_solution'])}"
         for name in sorted((n for n in ranked if n != SOLUTION), key=lambda n: n not in others)
     ]
-    return [*facts, ("sure", fitting(gaps, "total loss above the solution's, nats: "))]
+    return [*facts, ("sure", fitting(gaps, "total loss above it, nats: "))]
 
 
 def _is_sure(change: dict[str, Any]) -> bool:
@@ -176,7 +176,7 @@ def final(
     with SweepLine(as_json) as line:
         result = train_model(
             project,
-            budget_tokens=budget,
+            budget=budget,
             weights=given,
             out=out,
             seed=seed,

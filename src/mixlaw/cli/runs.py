@@ -21,8 +21,7 @@ def plan_facts(plan: Any) -> list[Fact]:
         facts.append(("each", f"{format_tokens(min(sizes))} to {format_tokens(max(sizes))} tokens of {_of(plan)}"))
     if plan.regret_nats:
         scatter = f"runs scatter by {plan.noise_nats:.2g} ({'measured' if plan.noise_measured else 'assumed'})"
-        regret = f"expected regret {plan.regret_nats[0]:.2g} before, {plan.regret_nats[-1]:.2g} nats after"
-        facts.append(("sure", f"{regret}; {scatter}"))
+        facts.append(("sure", f"expected regret {plan.regret_nats[-1]:.2g} nats, if {scatter}"))
     return [*facts, ("cost", "" if plan.cost is None else str(plan.cost.total))]
 
 

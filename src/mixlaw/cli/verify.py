@@ -62,7 +62,7 @@ def verify(
 
 def _facts(result: Any) -> list[Fact]:
     retrained = [f"{named(run.run)} {'gave the same' if run.equal else run.remark}" for run in result.retrained]
-    kinds = [f"{checked.files:,} of {checked.what}" for checked in result.checked]
+    kinds = [f"{checked.what} {checked.files:,}" for checked in result.checked]
     return [
         ("files", result.table()[0]),
         ("read", fitting(kinds)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     Field,
     ValidationError,
     ValidationInfo,
@@ -27,6 +29,10 @@ from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.yaml_file import read_yaml
+
+_log = logging.getLogger(__name__)
+_hinted: set[str] = set()
+"""Files of which an old key has been named."""
 
 _LONGEST_SHOWN = 80
 """Characters of a value in a message."""
@@ -104,21 +110,13 @@ class Config(Node):
     collection: CollectionNode | None = None
     domains: dict[str, DomainNode]
     validation: ValidationNode = ValidationNode()
-    budget_tokens: Tokens
+    budget_tokens: Tokens = Field(validation_alias=AliasChoices("budget", "budget_tokens"))
     plan: PlanNode = PlanNode()
     train: Train = Field(default_factory=default_train)
     fit: FitNode = FitNode()
     solve: SolveNode = SolveNode()
     executor: ExecutorNode = ExecutorNode()
     report_to: Trackers = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _budget_is_enough(cls, tree: Any) -> Any:
-        """Take `budget`, as the command line calls it, for `budget_tokens`."""
-        if isinstance(tree, Mapping) and "budget" in tree and "budget_tokens" not in tree:
-            return {("budget_tokens" if key == "budget" else key): value for key, value in tree.items()}
-        return tree
 
     @model_validator(mode="before")
     @classmethod
@@ -178,6 +176,12 @@ def load_config(path: str | Path) -> Config:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no keys.", "Write one with `mixlaw init`.")
     folder = path.resolve().parent
+    if "budget_tokens" in tree:
+        if "budget" in tree:
+            raise _as_error(str(path), ["budget_tokens: the old name of budget, which is there, too; leave it out"])
+        if str(path) not in _hinted:
+            _log.warning("%s: use `budget: ...` instead of `budget_tokens: ...`.", path)
+        _hinted.add(str(path))
     return _resolved(parse_config(tree, str(path), folder), folder)
 
 
@@ -309,7 +313,8 @@ def _known(parents: list[str]) -> list[str]:
         for inner in get_args(node):
             if isinstance(inner, type) and issubclass(inner, Node):
                 node = inner
-    return list(node.model_fields) if isinstance(node, type) and issubclass(node, Node) else []
+    known = list(node.model_fields) if isinstance(node, type) and issubclass(node, Node) else []
+    return ["budget" if name == "budget_tokens" else name for name in known]
 
 
 def _resolved(config: Config, folder: Path) -> Config:

@@ -32,7 +32,7 @@ def test_verbs_options_and_laws_are_completed(fit_json):
     assert completed("sta") == ["status"]
     assert "--watch" in completed("status", "--w")
     assert completed("fit", "runs.csv", "--law", "pa") == ["pairwise"]
-    assert completed("fit", "runs.csv", "--fit", "o") == ["own_curve"]
+    assert completed("fit", "runs.csv", "--procedure", "o") == ["own_curve"]
     assert completed("laws", "runs.csv", "--laws", "gp,transfer,pa") == ["gp,transfer,pairwise"]
     assert completed("solve", fit_json, "--objective", "m") == ["mean", "max"]
 

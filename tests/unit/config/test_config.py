@@ -106,7 +106,7 @@ def test_a_tag_that_would_run_code_is_refused(tmp_path):
 
 def test_missing_keys_are_named(tmp_path):
     text = message(tmp_path, "study: x\n")
-    for key in ("model", "domains", "budget_tokens"):
+    for key in ("model", "domains", "budget"):
         assert f"{key}: missing" in text
 
 
