@@ -39,7 +39,7 @@ COMMANDS = {
     "status": ["status mixlaw-demo/mix.yaml", "status mixlaw-demo/study --verbose"],
     "verify": ["verify mixlaw-demo/study --retrain 0", "verify mixlaw-demo/study --retrain 0 --verbose"],
     "cancel": ["cancel mixlaw-demo/mix.yaml"],
-    "fit": ["fit mixlaw-demo/study --out fit.json", "fit mixlaw-demo/study --verbose"],
+    "fit": ["fit mixlaw-demo/study --out fit.json", "fit mixlaw-demo/study --out fit.json --verbose"],
     "laws": [
         "laws mixlaw-demo/study --laws transfer,pairwise,exponential",
         "laws mixlaw-demo/study --laws transfer,pairwise,exponential --verbose",

@@ -16,6 +16,9 @@ from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.study.alone import alone
 
+_ROUNDING = 1.001
+"""Times max_epochs: whole rows never make quite the same number. No data."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -65,8 +68,18 @@ def wanted_mixture(
     else:
         mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
         law, predicted = _predicted(project, mixture)
+        _say_of_passes(project, mixture)
     name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget])[:8]}"
     return Wanted(mixture, law, predicted, weights is not None, name)
+
+
+def _say_of_passes(project: Project, mixture: Mixture) -> None:
+    """Say which domains given weights read more often than solve.max_epochs lets a solution."""
+    most, available = project.config.solve.max_epochs, project.available_tokens
+    passes = {name: n / available[name] for name, n in mixture.tokens.items() if n and available.get(name)}
+    if over := {name: n for name, n in passes.items() if most is not None and n > most * _ROUNDING}:
+        said = ", ".join(f"'{name}' {n:.3g} times" for name, n in over.items())
+        project.warn(f"These weights read {said}, more often than solve.max_epochs ({most:g}) lets a solution.")
 
 
 def _predicted(project: Project, mixture: Mixture) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:

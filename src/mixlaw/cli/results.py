@@ -95,8 +95,8 @@ def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
     against = next((name for name in reversed(others) if name in mixtures and name != SOLUTION), None)
     seeds = plural(max(entry["seeds"] for entry in mixtures.values()), "seed")
     place = ranked.index(SOLUTION) + 1
-    said = "the solution is the best" if place == 1 else f"{named(ranked[0])} is the best, the solution no. {place}"
-    facts = [("measured", f"{said} of {plural(len(mixtures), 'mixture')}: {budget} tokens, {seeds}")]
+    best = "the solution" if place == 1 else f"{named(ranked[0])}; the solution is no. {place}"
+    facts = [("measured", f"best: {best} of {plural(len(mixtures), 'mixture')} ({budget} tokens, {seeds})")]
     if against is not None:
         changes = mixtures[against]["minus_solution_by_target"]
         unsure = {t for t, change in changes.items() if not _is_sure(change)}
@@ -105,7 +105,7 @@ def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
         f"{named(name)} {_signed(mixtures[name]['minus_solution'])}"
         for name in sorted((n for n in ranked if n != SOLUTION), key=lambda n: n not in others)
     ]
-    return [*facts, ("sure", fitting(gaps, "total loss above it, nats: "))]
+    return [*facts, ("sure", fitting(gaps, "nats above it: "))]
 
 
 def _is_sure(change: dict[str, Any]) -> bool:
