@@ -13,7 +13,7 @@ from mixlaw.train.trainer import Trainer
 
 runs: RunTable = mixlaw.load_runs("runs.csv")
 fit: Fit = mixlaw.fit(runs, law="auto", seed=1)
-best: Solution = mixlaw.solve(fit, budget_tokens="20M", maximum={"code": 0.5}, groups=["code + math <= 0.5"])
+best: Solution = mixlaw.solve(fit, budget="20M", max={"code": 0.5}, groups=["code + math <= 0.5"])
 share: float = best.weights["code"]
 mean: float = float(mixlaw.predict(fit, {"code": 1e6}).mean[0, 0])
 first: str = mixlaw.laws(runs)[0].name
