@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mixlaw.api.facts import file_name
 from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.fingerprints import fingerprint
@@ -165,6 +166,8 @@ def mix(
             file_format=file_format,
             shards=shards,
             workers=workers,
-            card=lambda manifest: mixture_card(manifest, project.config, wanted.law, wanted.predicted, wanted.given),
+            card=lambda manifest: mixture_card(
+                manifest, project.config, wanted.law, wanted.predicted, wanted.given, file_name(project)
+            ),
         )
     return MixtureFiles(manifest, Path(out))

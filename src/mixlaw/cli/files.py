@@ -232,7 +232,7 @@ def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
 
 def mix(
     config: opt.ConfigFile,
-    budget: Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Training tokens; default: budget of the mix.yaml.")] = None,
     weights: Annotated[
         list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")
     ] = None,

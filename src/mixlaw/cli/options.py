@@ -123,7 +123,7 @@ Executor = Annotated[
         autocompletion=completion.one_of("local", "ray", "slurm"),
     ),
 ]
-Budget = Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")]
+Budget = Annotated[str | None, typer.Option(help="Training tokens; default: budget of the mix.yaml.")]
 Workers = Annotated[
     int | None,
     typer.Option(

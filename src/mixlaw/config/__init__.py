@@ -165,6 +165,11 @@ class Config(Node):
         return config
 
 
+def as_written(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a dumped configuration as mix.yaml has them."""
+    return {"budget" if key == "budget_tokens" else key: value for key, value in tree.items()}
+
+
 def load_config(path: str | Path) -> Config:
     """Read mix.yaml.
 

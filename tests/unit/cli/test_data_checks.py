@@ -48,7 +48,9 @@ def test_check_tells_of_a_leak_and_what_domains_share(mixlaw, leaky):
     assert "Conversations of each domain that are also in another, %" in shown and "100" in shown
     tables = shown[shown.index("Rows read") :].splitlines()
     assert not [
-        line for line in tables if len(line) > 80 and not line.startswith(("WARN", "FAIL", "     ", "rows", "cost", "next"))
+        line
+        for line in tables
+        if len(line) > 80 and not line.startswith(("WARN", "FAIL", "     ", "rows", "cost", "next"))
     ]
 
 
@@ -57,7 +59,10 @@ def test_status_and_the_report_know_the_checks(mixlaw, leaky):
     mixlaw("plan", path)
     value = mixlaw("status", path, "--json").json
     assert value["data_checks"][0]["status"] == "FAIL" and "chat and math" in value["data_checks"][0]["finding"]
-    assert "FAIL Domains share conversations: The same conversations under two names" in mixlaw("status", path, "--verbose").stdout
+    assert (
+        "FAIL Domains share conversations: The same conversations under two names"
+        in mixlaw("status", path, "--verbose").stdout
+    )
     assert "FAIL Domains share conversations" in mixlaw("status", path).stdout
     project = Project.open(path)
     assert [check.name for check in checks_of_study(project.study)] == [c["name"] for c in value["data_checks"]]
