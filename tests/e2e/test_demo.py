@@ -120,7 +120,7 @@ def test_the_python_verbs_work_on_the_study(demo):
     folder = demo[0]
     runs = mixlaw.load_runs(folder / "study")
     assert runs.domains == ("instruction", "math", "code") and len(runs) == 14
-    best = mixlaw.solve(mixlaw.fit(runs), budget_tokens=30e3)
+    best = mixlaw.solve(mixlaw.fit(runs), budget=30e3)
     assert sum(best.weights.values()) == pytest.approx(1)
 
 

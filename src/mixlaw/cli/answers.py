@@ -23,7 +23,7 @@ Fact = tuple[str, str]
 LINES, COLUMNS = 5, 80
 """Of an answer."""
 
-_NAME = 24
+_NAME = 18
 """Characters of a name in a line with others; a longer one is cut in its middle."""
 
 _COST = "cost"
@@ -53,36 +53,43 @@ def show_answer(
     """
     console = stdout()
     own = {"wrote": ", ".join(near(path) for path in (written or {}).values())} if written else {}
-    lines, cost = [(label, text) for label, text in (*facts, *own.items()) if text], ""
+    lines = [(label, text) for label, text in (*facts, *own.items()) if text]
+    beside = None
     if not verbose and (not console.is_terminal or console.width >= COLUMNS):
-        lines = _few(lines, next_step, before)
-        if next_step and lines[-1][0] == "next":
-            cost = lines.pop()[1]
+        lines, beside = _few(lines, next_step, before)
     for label, text in lines:
         labelled(console, label, text, "green" if label == "wrote" else "bold")
     if details and verbose:
         details()
-    finish({}, next_step, before, cost)
+    finish({}, next_step, before, beside)
     warn(warnings)
 
 
-def _few(lines: list[Fact], next_step: str, before: str) -> list[Fact]:
-    """Return the lines, joined and left out until they are few enough; `next` with the cost where those two share
-    a line."""
-    lines, cost = list(lines), dict(lines).get(_COST, "")
+def _few(lines: list[Fact], next_step: str, before: str) -> tuple[list[Fact], Fact | None]:
+    """Return the lines, joined and left out until they are few enough, and a fact that stands beside the command."""
     most = LINES - bool(next_step or before)
-    if len(lines) > most and cost and not before and len(f"{cost}; next: {next_step}") + LABEL <= COLUMNS:
-        lines = [*((label, text) for label, text in lines if label != _COST), ("next", cost)]
-        most += 1
-    while len(lines) > most:
-        pairs = [i for i in range(len(lines) - 1) if len(_joined(*lines[i : i + 2])) + LABEL <= COLUMNS]
-        pairs = [i for i in pairs if lines[i + 1][0] != "next"]
-        if pairs:
-            i = pairs[-1]
-            lines[i : i + 2] = [(lines[i][0], _joined(lines[i], lines[i + 1]))]
-        else:
-            lines.pop(next((i for i, (label, _) in enumerate(lines) if label == _COST), -1))
+    cheap = [line for line in lines if line[0] != _COST]
+    found: tuple[list[Fact], Fact | None] = (lines, None)
+    for kept in (lines, cheap):  # what it cost is left out before anything else is
+        beside = [line for line in kept if line[0] in (_COST, "wrote") and _fits(line, ("next", next_step))]
+        for one in (None, *(beside if next_step and not before else [])):
+            found = _together([line for line in kept if line is not one], most), one
+            if len(found[0]) <= most:
+                return found
+    return found
+
+
+def _together(lines: list[Fact], most: int) -> list[Fact]:
+    """Return the lines, neighbours that fit into one line joined until there are few enough."""
+    lines = list(lines)
+    while len(lines) > most and (pairs := [i for i in range(len(lines) - 1) if _fits(lines[i], lines[i + 1])]):
+        i = pairs[-1]
+        lines[i : i + 2] = [(lines[i][0], _joined(lines[i], lines[i + 1]))]
     return lines
+
+
+def _fits(first: Fact, second: Fact) -> bool:
+    return LABEL + len(_joined(first, second)) <= COLUMNS
 
 
 def _joined(first: Fact, second: Fact) -> str:

@@ -154,9 +154,11 @@ def _fits(console: Console, grid: Table) -> bool:
     texts = [column.justify == "left" for column in grid.columns]
     widths, least = [], []
     for column, inside, text in zip(grid.columns, cells, texts, strict=True):
-        words = [cell_len(word) for cell in inside for word in cell.split()] if text else map(cell_len, inside)
-        longest = max((*words, *(cell_len(word) for word in str(column.header).split())), default=1)
-        least.append(min(longest, console.width // 2) if text else longest)
+        words = [cell_len(word) for cell in inside for word in cell.split()] if text else [*map(cell_len, inside)]
+        heading = max((cell_len(word) for word in str(column.header).split()), default=1)
+        # A name that takes half of the terminal is cut, if nothing else helps; a number never.
+        half = console.width // 2 - 2
+        least.append(max(min(heading, half), max(words, default=1) if not text else min(max(words, default=1), half)))
         widths.append(max((cell_len(line) for line in (*inside, str(column.header))), default=1))
     between = _width(console, grid) - sum(widths)
     while sum(widths) + between > console.width:
@@ -208,14 +210,14 @@ def _show_check(check: Any) -> None:
         console.print(f"     {plain(line)}", style="dim")
 
 
-def finish(written: Mapping[str, Any], next_step: str, before: str = "", cost: str = "") -> None:
+def finish(written: Mapping[str, Any], next_step: str, before: str = "", beside: tuple[str, str] | None = None) -> None:
     """Say what was written and what to do next.
 
     Args:
         written: what -> path.
         next_step: a command that can be copied, on several lines too.
         before: what to do first, in words.
-        cost: what all cost, for the same line if there is room.
+        beside: label and text of a fact that stands in the same line.
     """
     console = stdout()
     for what, path in written.items():
@@ -223,9 +225,9 @@ def finish(written: Mapping[str, Any], next_step: str, before: str = "", cost: s
     if before:
         labelled(console, "next", f"{before}{', then:' if next_step else ''}", "cyan")
     first = Text.assemble(("next", "cyan"), " " * (LABEL - len("next")))
-    if cost:
-        label = Text.assemble(("cost", "bold"), " " * (LABEL - len("cost")))
-        first = Text.assemble(label, clean(cost), "; ", ("next:", "cyan"), " ")
+    if beside:
+        label = Text.assemble((beside[0], "bold"), " " * (LABEL - len(beside[0])))
+        first = Text.assemble(label, clean(beside[1]), "; ", ("next:", "cyan"), " ")
     for i, line in enumerate(command_lines(console, next_step)):
         console.print((Text(" " * LABEL) if i or before else first) + Text(clean(line)))
 
