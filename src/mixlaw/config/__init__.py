@@ -33,7 +33,6 @@ from mixlaw.core.yaml_file import read_yaml
 _log = logging.getLogger(__name__)
 _hinted: set[str] = set()
 """Files of which an old key has been named."""
-
 _LONGEST_SHOWN = 80
 """Characters of a value in a message."""
 
@@ -186,7 +185,7 @@ def load_config(path: str | Path) -> Config:
             raise _as_error(str(path), ["budget_tokens: the old name of budget, which is there, too; leave it out"])
         if str(path) not in _hinted:
             _log.warning("%s: use `budget: ...` instead of `budget_tokens: ...`.", path)
-        _hinted.add(str(path))
+            _hinted.add(str(path))
     return _resolved(parse_config(tree, str(path), folder), folder)
 
 
