@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlaw.config import load_config, parse_config
+from mixlaw.config import as_written, load_config, parse_config
 from mixlaw.core.errors import ConfigError
 
 GOOD = """
@@ -11,7 +11,7 @@ model: {name_or_path: ./base}
 domains:
   chat: {path: data/chat.jsonl}
   math: {path: org/math-sft, split: train, revision: abc}
-budget_tokens: 20M
+budget: 20M
 """
 
 
@@ -33,6 +33,24 @@ def test_the_smallest_file_gets_the_defaults(tmp_path):
     assert config.budget_tokens == 20_000_000
     assert (config.plan.design, config.fit.law, config.solve.objective) == ("auto", "auto", "mean")
     assert config.validation.rows == 500 and config.train.learning_rate == 2e-5
+
+
+def test_the_old_name_of_the_budget_is_taken_with_a_hint(tmp_path, caplog):
+    path = write(tmp_path, GOOD.replace("budget: ", "budget_tokens: "))
+    assert load_config(path).budget_tokens == load_config(path).budget_tokens == 20_000_000
+    assert [r.getMessage() for r in caplog.records] == [f"{path}: use `budget: ...` instead of `budget_tokens: ...`."]
+    assert "budget_tokens: the old name of budget" in message(tmp_path, GOOD + "budget_tokens: 3M\n")
+    assert "budget: unknown key, did you mean 'budget'" not in message(tmp_path, GOOD.replace("20M", "no"))
+    assert "unknown key, did you mean 'budget'?" in message(tmp_path, GOOD + "budgett: 3M\n")
+
+
+def test_a_configuration_that_was_filled_in_is_read_again(tmp_path):
+    import yaml
+
+    config = load_config(write(tmp_path, GOOD))
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(as_written(config.model_dump()), sort_keys=False), encoding="utf-8")
+    assert load_config(again).model_dump() == config.model_dump()
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path, monkeypatch):

@@ -56,3 +56,16 @@ def test_agreement_says_how_loss_ranks_models():
     assert task["best_target"] == "a" and (task["lowest"], task["highest"]) == (0.2, 0.45)
     assert found["tasks"]["flat"]["spearman_total"] is None  # all alike: there is nothing to rank
     assert agreement(models[:3])["tasks"]["task"]["spearman_total"] is None
+
+
+def test_with_one_seed_a_difference_scatters_as_two_runs_do():
+    runs = {"solution": np.array([[1.0, 2.0]]), "equal": np.array([[1.1, 1.9]])}
+    weights = {"a": 1.0, "b": 2.0}
+    found = summarise(runs, ["a", "b"], weights, {"a": 0.03, "b": 0.04})["mixtures"]["equal"]
+    half = 1.6448536 * math.sqrt(2)
+    a = found["minus_solution_by_target"]["a"]
+    assert (a["low"], a["high"]) == pytest.approx((0.1 - half * 0.03, 0.1 + half * 0.03))
+    total = found["minus_solution"]
+    assert total["high"] - total["mean"] == pytest.approx(half * math.hypot(0.03, 2 * 0.04))
+    without = summarise(runs, ["a", "b"], weights)["mixtures"]["equal"]["minus_solution"]
+    assert without["low"] is None and without["mean"] == pytest.approx(-0.1)

@@ -158,3 +158,19 @@ def test_a_configuration_without_available_tokens_has_no_cap_of_epochs() -> None
     assert (with_.prior, with_.prior_strength) == ("equal", 0.1)
     assert with_.constraints.available == {"code": 1e6}
     assert without.constraints.max_epochs is None
+
+
+def test_old_names_of_wishes_work_with_a_hint_and_mean_the_same():
+    old = {
+        "minimum": {"code": 0.1},
+        "maximum": {"code": 0.9},
+        "ceilings": {"math": 2.0},
+        "target_weights": {"math": 1.0},
+    }
+    new = SolveWishes(min={"code": 0.1}, max={"code": 0.9}, floor={"math": 2.0}, target_weight={"math": 1.0})
+    with pytest.warns(FutureWarning, match="Use min=... instead of minimum=..."):
+        assert SolveWishes(**old) == new
+    with pytest.warns(FutureWarning, match="Use floor=... instead of ceilings=..."):
+        assert wishes_of(None, old) == new
+    with pytest.raises(ConfigError, match="'min' and 'minimum' are the same"):
+        wishes_of(None, {"min": {"code": 0.1}, "minimum": {"code": 0.1}})
