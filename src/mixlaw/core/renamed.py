@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from mixlaw.core.errors import ConfigError
+
+_PACKAGE = str(Path(__file__).parents[1])
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,7 +27,7 @@ def renamed(**old: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def call(*arguments: P.args, **named: P.kwargs) -> R:
-            given: Any = with_new_names(named, old, stacklevel=4)
+            given: Any = with_new_names(named, old)
             return function(*arguments, **given)
 
         return call
@@ -31,13 +35,12 @@ def renamed(**old: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def with_new_names(named: Mapping[str, Any], old: Mapping[str, str], stacklevel: int = 3) -> dict[str, Any]:
+def with_new_names(named: Mapping[str, Any], old: Mapping[str, str]) -> dict[str, Any]:
     """Return arguments under the names that they have now.
 
     Args:
         named: name -> value.
         old: old name -> name now.
-        stacklevel: how far up the stack the line is that the warning names.
 
     Raises:
         ConfigError: an argument is given under both names.
@@ -47,6 +50,14 @@ def with_new_names(named: Mapping[str, Any], old: Mapping[str, str], stacklevel:
         if before in found:
             if now in found:
                 raise ConfigError(f"'{now}' and '{before}' are the same, and both are given.", f"Leave out '{before}'.")
-            warnings.warn(f"Use {now}=... instead of {before}=...", FutureWarning, stacklevel=stacklevel)
+            warnings.warn(f"Use {now}=... instead of {before}=...", FutureWarning, stacklevel=_caller())
             found[now] = found.pop(before)
     return found
+
+
+def _caller() -> int:
+    """Return how far up the stack the first line outside of this package is, as `warnings.warn` counts."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<string>")):
+        frame, level = frame.f_back, level + 1
+    return level

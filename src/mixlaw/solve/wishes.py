@@ -133,7 +133,7 @@ def with_wishes(function: Function) -> Function:
 def wishes_of(wishes: SolveWishes | None, named: Mapping[str, Any]) -> SolveWishes:
     """Return the wishes with those named besides; raise ConfigError for a name that is none."""
     known = [f.name for f in dataclasses.fields(SolveWishes)]
-    named = with_new_names(named, OLD_NAMES, stacklevel=5)
+    named = with_new_names(named, OLD_NAMES)
     for name in named:
         if name not in known:
             raise ConfigError(f"solve takes no '{name}'; {suggest(name, known)}.", "See help(mixlaw.solve).")

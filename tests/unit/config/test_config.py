@@ -76,7 +76,7 @@ def test_budgets_read_as_people_write_them(tmp_path, text, tokens):
 
 @pytest.mark.parametrize("text", ["0", "-5M", "-1", "many", "null", "true", "[1]", ".nan", ".inf"])
 def test_a_budget_that_is_no_positive_number_is_refused(tmp_path, text):
-    assert "budget_tokens" in message(tmp_path, GOOD.replace("20M", text))
+    assert "budget" in message(tmp_path, GOOD.replace("20M", text))
 
 
 def test_an_unknown_key_gets_a_suggestion(tmp_path):
@@ -95,14 +95,14 @@ def test_all_problems_are_reported_together(tmp_path):
         tmp_path,
         GOOD.replace("20M", "0") + "plan: {design: spce, runs: 0}\nsolve: {max: {math: 1.5}}\nexecutor: {kind: pbs}\n",
     )
-    for path in ("budget_tokens", "plan.design", "plan.runs", "solve.max.math", "executor.kind"):
+    for path in ("budget", "plan.design", "plan.runs", "solve.max.math", "executor.kind"):
         assert f"- {path}: " in text
     assert "5 problems" in text
 
 
 def test_a_duplicate_key_is_refused_with_its_lines(tmp_path):
-    text = message(tmp_path, GOOD + "budget_tokens: 30M\n")
-    assert "line 8" in text and "'budget_tokens' appears twice (first on line 7)" in text
+    text = message(tmp_path, GOOD + "budget: 30M\n")
+    assert "line 8" in text and "'budget' appears twice (first on line 7)" in text
 
 
 def test_a_duplicate_domain_is_refused(tmp_path):
@@ -225,8 +225,8 @@ def test_endless_epochs_are_said_with_null(tmp_path):
          "collection.domains: must be a mapping, with one `key: value` per line, not a list"),
         ("{name_or_path: ./base}", "./base",
          "model: must be a mapping, with one `key: value` per line, not the single"),
-        ("budget_tokens: 20M", "budget_tokens: 20M\nsolve: {groups: {code: 1}}", "must be a list, not a mapping"),
-        ("budget_tokens: 20M", "budget_tokens: 20M\nplan:", "one `key: value` per line, not nothing"),
+        ("budget: 20M", "budget: 20M\nsolve: {groups: {code: 1}}", "must be a list, not a mapping"),
+        ("budget: 20M", "budget: 20M\nplan:", "one `key: value` per line, not nothing"),
     ],
 )  # fmt: skip
 def test_a_key_of_another_shape_is_said_in_the_words_of_yaml(tmp_path, old, new, said):

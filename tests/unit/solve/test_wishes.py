@@ -170,7 +170,8 @@ def test_old_names_of_wishes_work_with_a_hint_and_mean_the_same():
     new = SolveWishes(min={"code": 0.1}, max={"code": 0.9}, floor={"math": 2.0}, target_weight={"math": 1.0})
     with pytest.warns(FutureWarning, match="Use min=... instead of minimum=..."):
         assert SolveWishes(**old) == new
-    with pytest.warns(FutureWarning, match="Use floor=... instead of ceilings=..."):
+    with pytest.warns(FutureWarning, match="Use floor=... instead of ceilings=...") as caught:
         assert wishes_of(None, old) == new
+    assert {warning.filename for warning in caught} == {__file__}
     with pytest.raises(ConfigError, match="'min' and 'minimum' are the same"):
         wishes_of(None, {"min": {"code": 0.1}, "minimum": {"code": 0.1}})
