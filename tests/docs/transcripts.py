@@ -186,7 +186,7 @@ def _places(lines: list[str]) -> list[list[str]]:
     title, headings, found = "", None, []
     for line in lines:
         cells = _cells(line)
-        if len(cells) < 2 or _label(line):
+        if len(cells) < 2 or label(line):
             title, headings = line.strip(), None
             found.append([title] * len(NUMBER.findall(_plain(line))))
             continue
@@ -200,7 +200,7 @@ def _places(lines: list[str]) -> list[list[str]]:
     return found
 
 
-def _label(line: str) -> str:
+def label(line: str) -> str:
     """Return the label of a line of an answer; else nothing."""
     found = ANSWER.match(line)
     return found[1] if found and found.end() == LABEL else ""
@@ -208,7 +208,7 @@ def _label(line: str) -> str:
 
 def _in_order(line: str) -> str:
     """Return a line of an answer with what it lists in the order of the names: the order of the numbers may change."""
-    if not _label(line):
+    if not label(line):
         return line
     line = line.replace("over 99 %", "99 %").replace("below 1 %", "1 %")
     listed = re.sub(r" of (\S+ tokens)", r", \1", line[LABEL:]).split(", ")
@@ -224,7 +224,7 @@ def _plain(line: str) -> str:
 
 
 def _alike(shown: str, printed: str, places: list[str]) -> bool:
-    if _label(shown) in BY_DRAWS and _label(shown) == _label(printed):
+    if label(shown) in BY_DRAWS and label(shown) == label(printed):
         return True
     shown, printed = _plain(_in_order(shown)), _plain(_in_order(printed))
     if NUMBER.sub("#", shown) != NUMBER.sub("#", printed):

@@ -100,7 +100,7 @@ def export(
     else:
         manifest, mixture = mix(
             project,
-            budget_tokens=wanted.mixture.budget_tokens,
+            budget=wanted.mixture.budget_tokens,
             weights=wanted.mixture.weights if weights is not None else None,
             file_format=file_format,
             shards=shards,
