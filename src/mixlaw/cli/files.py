@@ -126,6 +126,8 @@ def check(
     )
     if not verbose:
         show_failures(found.checks)
+    for text in found.notes:
+        note(text)
 
 
 def _check_facts(found: Any) -> list[Fact]:
@@ -160,8 +162,6 @@ def _check_details(found: Any) -> None:
     columns = ["domain", "format", "rows", "tokens", "supervised", "held out"]
     table("Domains", columns, rows)
     _show_data(found)
-    for text in found.notes:
-        note(text)
     if found.cost and found.cost.flop is not None:
         note(f"The runs take {found.cost.flop:.1e} floating-point operations, evaluations included.")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.cli.answers import Fact, checks_facts, config_of, fitting, named, plural
-from mixlaw.cli.output import here, note, show_checks, table
+from mixlaw.cli.output import here, show_checks, table
 from mixlaw.core.durations import duration
 from mixlaw.core.tokens import format_tokens
 from mixlaw.study.status import RunStatuses
@@ -41,8 +41,6 @@ def plan_details(plan: Any) -> None:
             ["runs", "tokens", "nats"],
             [[str(n), format_tokens(plan.spent[n]) if n else "0", f"{plan.regret_nats[n]:.2g}"] for n in shown],
         )
-    for text in plan.notes:
-        note(text)
 
 
 def status_facts(statuses: list[Any], checks: list[Any], cost: Any) -> list[Fact]:

@@ -127,6 +127,8 @@ def plan(config: opt.ConfigFile, verbose: opt.Verbose = False, as_json: opt.AsJs
         verbose=verbose,
         details=lambda: plan_details(result),
     )
+    for text in result.notes:
+        note(text)
 
 
 def train(

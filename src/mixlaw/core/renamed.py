@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from mixlaw.core.errors import ConfigError
 
@@ -26,11 +26,10 @@ def renamed(**old: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
-        def call(*arguments: P.args, **named: P.kwargs) -> R:
-            given: Any = with_new_names(named, old)
-            return function(*arguments, **given)
+        def call(*arguments: Any, **named: Any) -> R:
+            return function(*arguments, **with_new_names(named, old))
 
-        return call
+        return cast("Callable[P, R]", call)
 
     return decorate
 

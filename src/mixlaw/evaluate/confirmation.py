@@ -106,6 +106,6 @@ def _difference(first_S: np.ndarray, second_S: np.ndarray, noise: float = math.n
     difference = np.asarray(first_S) - np.asarray(second_S)
     found = mean_interval(difference)
     if len(difference) == 1 and math.isfinite(noise):
-        half = NormalDist().inv_cdf((1 + _LEVEL) / 2) * math.sqrt(2) * noise
-        found |= {"low": found["mean"] - half, "high": found["mean"] + half}
+        half, mean = NormalDist().inv_cdf((1 + _LEVEL) / 2) * math.sqrt(2) * noise, float(difference[0])
+        found |= {"low": mean - half, "high": mean + half}
     return found | {"seeds_higher": int((difference > 0).sum())}
