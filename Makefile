@@ -18,7 +18,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Workers train with one thread each; tests share the cores the same way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint format docs pictures site installed installed-test venv
+.PHONY: help demo test lint format docs pictures recordings site installed installed-test venv
 
 help:
 	@echo "make demo    set up .venv and run the whole job on bundled data and check its answer by training: minutes on two cores"
@@ -57,6 +57,10 @@ docs: installed-test
 # The pictures of the pages, from a finished demo.
 pictures: demo installed-test
 	PYTHONPATH=tests $(BIN)/python tests/docs/pictures.py mixlaw-demo/study
+
+# What each verb shows on a terminal, from a finished demo.
+recordings: demo installed-test
+	PYTHONPATH=tests $(BIN)/python tests/docs/recordings.py .
 
 site: installed-test
 	$(BIN)/python -m mkdocs build --strict

@@ -7,7 +7,7 @@ from experiments.data.cut import write_study
 ROWS = 240
 CHANGES = {
     "validation: {rows: ": "validation: {rows: 16}  #",
-    "budget_tokens: ": "budget_tokens: 30k  #",
+    "budget: ": "budget: 30k  #",
     "base_tokens: ": "base_tokens: 3k  #",
     "max_length: ": "max_length: 192  #",
 }

@@ -53,7 +53,7 @@ def prepare(folder: Path) -> None:
                     project,
                     tool,
                     by_reference=by_reference,
-                    budget_tokens=BUDGET,
+                    budget=BUDGET,
                     weights=WEIGHTS,
                     shards=1 if by_reference else 3,
                     out=folder / "exports" / name,

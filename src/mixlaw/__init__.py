@@ -2,7 +2,7 @@
 
     runs = mixlaw.load_runs("runs.csv")
     fit = mixlaw.fit(runs)
-    best = mixlaw.solve(fit, budget_tokens=20e6)
+    best = mixlaw.solve(fit, budget=20e6)
 
 or, from datasets to weights, training files and a report: `mixlaw.run("mix.yaml")`.
 """

@@ -107,7 +107,7 @@ def test_it_is_compared_with_the_laws_of_mixlaw_and_so_is_the_regressor(Worth, N
 
 
 def test_it_is_solved_with_a_proof_and_nothing_beats_the_solution(fit):
-    solution = solve_mixture(fit, 10e6, minimum={"chat": 0.1})
+    solution = solve_mixture(fit, 10e6, min={"chat": 0.1})
     assert solution.certificate.kind == "global" and solution.certificate.gap < 1e-5
     others = 0.9 * np.random.default_rng(0).dirichlet(np.ones(3), 2000) + [0.1, 0, 0]
     weights = np.vstack([[solution.weights[d] for d in DOMAINS], others])

@@ -42,7 +42,7 @@ import mixlaw
 
 runs = mixlaw.load_runs("runs.csv")  # a CSV, Parquet, a study folder or a DataFrame
 fit = mixlaw.fit(runs)
-best = mixlaw.solve(fit, budget_tokens="20M", maximum={"code": 0.5})
+best = mixlaw.solve(fit, budget="20M", max={"code": 0.5})
 print(best)
 ```
 """

@@ -32,7 +32,7 @@ OPTIONS = {name for verb in VERBS.values() for parameter in verb.params for name
 VALUES = {
     "--law": {*completion.law("")},
     "--laws": set(completion.laws("")),
-    "--fit": set(get_args(FitNode.model_fields["procedure"].annotation)),
+    "--procedure": set(get_args(FitNode.model_fields["procedure"].annotation)),
     "--to": {*TOOLS, *CLOUDS, *PROMPT_TOOLS},
     "--executor": set(get_args(ExecutorNode.model_fields["kind"].annotation)),
     "--objective": set(get_args(SolveNode.model_fields["objective"].annotation)),

@@ -8,21 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from demo_study import place_runs
 from docs.transcripts import difference, environment, run, steps
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {path: steps(path.read_text(encoding="utf-8")) for path in sorted(DOCS.rglob("*.md"))}
 PYTHON_PAGES = ("index.md",)
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """Return a folder with a finished `mixlaw-demo`."""
-    folder = tmp_path_factory.mktemp("demo")
-    place_runs(folder / "mixlaw-demo" / "study")
-    run("mixlaw demo", folder, environment(folder / ".bin"))
-    return folder
 
 
 @pytest.mark.timeout(1500)  # minutes on a busy machine

@@ -88,7 +88,7 @@ def test_the_mean_within_bounds(seed: int) -> None:
     fit = planted(seed)
     oracle = Oracle(fit)
     value, _ = oracle.solve(sum(oracle.losses), oracle.w <= 0.35, oracle.w[1] >= 0.3)
-    solution, weights = solved(fit, maximum=dict.fromkeys(DOMAINS, 0.35), minimum={"b": 0.3})
+    solution, weights = solved(fit, max=dict.fromkeys(DOMAINS, 0.35), min={"b": 0.3})
     assert solution.objective_value == pytest.approx(value, rel=1e-6)
     assert weights[1] >= 0.3
 
@@ -126,7 +126,7 @@ def test_the_worst_target(seed: int) -> None:
     fit = planted(seed)
     oracle = Oracle(fit)
     value, _ = oracle.solve(cvxpy.maximum(*oracle.losses), oracle.w >= 0.05)
-    solution, weights = solved(fit, objective="max", minimum=dict.fromkeys(DOMAINS, 0.05))
+    solution, weights = solved(fit, objective="max", min=dict.fromkeys(DOMAINS, 0.05))
     assert solution.objective_value == pytest.approx(value, rel=1e-6)
     assert expected(fit, weights).max() == pytest.approx(value, rel=1e-6)
 
@@ -135,7 +135,7 @@ def test_the_worst_of_some_targets() -> None:
     fit = planted(0)
     oracle = Oracle(fit)
     value, _ = oracle.solve(cvxpy.maximum(oracle.loss(1), oracle.loss(3)))
-    solution, _ = solved(fit, objective="max", target_weights={"b": 1, "d": 5})
+    solution, _ = solved(fit, objective="max", target_weight={"b": 1, "d": 5})
     assert solution.objective_value == pytest.approx(value, rel=1e-6)
 
 
@@ -147,8 +147,8 @@ def test_one_target_under_ceilings_on_the_others(seed: int) -> None:
     caps = 1.01 * equal
     held = [oracle.loss(i) <= caps[i] for i in (1, 2, 3)]
     value, _ = oracle.solve(oracle.loss(0), *held)
-    wishes = {"target_weights": {"a": 1.0}, "no_worse": {"b": 1, "c": 1}, "reference": "equal"}
-    solution, weights = solved(fit, ceilings={"d": float(caps[3])}, **wishes)
+    wishes = {"target_weight": {"a": 1.0}, "no_worse": {"b": 1, "c": 1}, "reference": "equal"}
+    solution, weights = solved(fit, floor={"d": float(caps[3])}, **wishes)
     assert solution.objective_value == pytest.approx(value, rel=1e-6)
     assert np.all(expected(fit, weights)[1:] <= caps[1:] + 1e-9)
 
@@ -157,11 +157,11 @@ def test_the_smallest_attainable_loss_is_the_one_that_is_said() -> None:
     fit = planted(2)
     oracle = Oracle(fit)
     lowest, _ = oracle.solve(oracle.loss(2), oracle.w[2] <= 0.5)
-    wishes: dict[str, Any] = {"maximum": {"c": 0.5}}
+    wishes: dict[str, Any] = {"max": {"c": 0.5}}
     with pytest.raises(Infeasible, match=f"{lowest:.4f}") as error:
-        solve_mixture(fit, BUDGET * 1e6, ceilings={"c": lowest - 1e-3}, **wishes)
+        solve_mixture(fit, BUDGET * 1e6, floor={"c": lowest - 1e-3}, **wishes)
     assert error.value.binding == ("c",)
-    solve_mixture(fit, BUDGET * 1e6, ceilings={"c": lowest + 1e-5}, **wishes)
+    solve_mixture(fit, BUDGET * 1e6, floor={"c": lowest + 1e-5}, **wishes)
 
 
 def test_ceilings_that_cannot_be_met_together_are_named() -> None:
@@ -172,7 +172,7 @@ def test_ceilings_that_cannot_be_met_together_are_named() -> None:
     value, _ = oracle.solve(worst(*[oracle.loss(i) - caps[i] for i in range(4)]))
     assert value > 0
     with pytest.raises(Infeasible, match="together") as error:
-        solve_mixture(fit, BUDGET * 1e6, ceilings=dict(zip(DOMAINS, map(float, caps), strict=True)))
+        solve_mixture(fit, BUDGET * 1e6, floor=dict(zip(DOMAINS, map(float, caps), strict=True)))
     assert f"{value:.4f} nats" in error.value.message
     assert "d" not in error.value.binding
 
@@ -181,7 +181,7 @@ def test_a_weak_pull_in_many_domains_leaves_tiny_weights_where_they_belong() -> 
     # At the optimum log(w / share) + 1 is an affine function of the slope: also for weights of a millionth.
     fit = planted(3)
     solution, weights = solved(
-        fit, objective="max", target_weights={"a": 1}, prior=dict.fromkeys(DOMAINS, 0.25), prior_strength=0.03
+        fit, objective="max", target_weight={"a": 1}, prior=dict.fromkeys(DOMAINS, 0.25), prior_strength=0.03
     )
     oracle = Oracle(fit)
     pull = 0.03 * cvxpy.sum(cvxpy.rel_entr(oracle.w, np.full(4, 0.25)))

@@ -20,6 +20,7 @@ from mixlaw.api.project import Note, Project
 from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.mixture import Mixture
+from mixlaw.core.renamed import renamed
 from mixlaw.core.run import RunSpec
 from mixlaw.core.suggestions import suggest
 from mixlaw.core.tokens import format_tokens, parse_tokens
@@ -39,10 +40,11 @@ def confirmation_study(study: Study) -> Study:
     return Study(study.folder / "confirmation")
 
 
+@renamed(budget_tokens="budget")
 def compare(
     config: str | Path | Project,
     *,
-    budget_tokens: str | int | None = None,
+    budget: str | int | None = None,
     seeds: int = SEEDS,
     weights: Mapping[str, Mapping[str, float]] | None = None,
     against: Sequence[str] | None = None,
@@ -57,7 +59,7 @@ def compare(
 
     Args:
         config: a mix.yaml or its project.
-        budget_tokens: None for the configuration's.
+        budget: None for the configuration's.
         seeds: runs of each mixture.
         weights: name -> {domain: share}: further mixtures of yours.
         against: which of the usual mixtures are trained (`mixlaw.evaluate.baselines`); None for all.
@@ -80,9 +82,9 @@ def compare(
     project = Project.open(config, note)
     if seeds < 1:
         raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Correct it.")
-    budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
-    chosen, same_as = _distinct(_mixtures(project, budget, weights or {}, against, with_grid))
-    text, inputs = format_tokens(budget), project.trainer_config.inputs
+    total = project.config.budget_tokens if budget is None else parse_tokens(budget, "the budget")
+    chosen, same_as = _distinct(_mixtures(project, total, weights or {}, against, with_grid))
+    text, inputs = format_tokens(total), project.trainer_config.inputs
     specs = {
         (name, seed): RunSpec(
             f"{name}-{text}-s{seed}",
@@ -112,7 +114,7 @@ def compare(
             f"{failed[0].reason}",
             "Fix the cause, then run the command again with --retry-failed.",
         )
-    result = _result(project, study, budget, chosen, specs, same_as)
+    result = _result(project, study, total, chosen, specs, same_as)
     write_document(study.folder / f"comparison-{text}.json", "comparison", result)
     return result
 

@@ -45,8 +45,13 @@ class Spent:
         """All three together."""
         return self.done + self.failed + self.left
 
+    @property
+    def spent(self) -> str:
+        """What finished and failed runs have cost, in percent of the final run."""
+        return percent((self.done + self.failed).share)
+
     def __str__(self) -> str:
-        parts = [f"spent {percent((self.done + self.failed).share)} of the final run"]
+        parts = [f"spent {self.spent} of the final run"]
         if self.failed.share > 0:
             parts.append(f"{percent(self.failed.share)} of it on runs that failed")
         if self.left.share > 0:

@@ -19,6 +19,7 @@ from mixlaw.core.checksums import FILES, checksums, damage
 from mixlaw.core.documents import read_document, sealed
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
+from mixlaw.core.renamed import renamed
 from mixlaw.data.exports import TOOLS, export_recipe
 from mixlaw.data.exports.own_data import link, settle
 from mixlaw.data.exports.readme import readme
@@ -45,12 +46,13 @@ class Export:
     facts: dict[str, Any]
 
 
+@renamed(budget_tokens="budget")
 def export(
     config: str | Path | Project,
     to: str,
     *,
     by_reference: bool = False,
-    budget_tokens: str | int | None = None,
+    budget: str | int | None = None,
     weights: Mapping[str, float] | None = None,
     file_format: str = "jsonl",
     shards: int | None = None,
@@ -68,7 +70,7 @@ def export(
         config: a mix.yaml or its project.
         to: `trl`, `axolotl`, `llamafactory`, `open-instruct` or `nemo`.
         by_reference: let the tool read the domains' original sources, instead of files that mixlaw wrote.
-        budget_tokens: None for the configuration's; another one is solved for.
+        budget: None for the configuration's; another one is solved for.
         weights: domain -> share, instead of the solution's.
         file_format: of the materialised files.
         shards: how many of them.
@@ -88,7 +90,7 @@ def export(
     if to not in TOOLS:
         raise ConfigError(f"--to: there is no tool '{to}'.", f"Known: {', '.join(TOOLS)}.")
     project = Project.open(config, note)
-    wanted = wanted_mixture(project, budget_tokens, weights)
+    wanted = wanted_mixture(project, budget, weights)
     kind = f"{to}-by-reference" if by_reference else to
     folder = Path(out) if out is not None else project.study.folder / "exports" / f"{kind}-{wanted.name}"
     _require_undamaged(folder)
@@ -98,7 +100,7 @@ def export(
     else:
         manifest, mixture = mix(
             project,
-            budget_tokens=wanted.mixture.budget_tokens,
+            budget=wanted.mixture.budget_tokens,
             weights=wanted.mixture.weights if weights is not None else None,
             file_format=file_format,
             shards=shards,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,11 @@ def versions() -> dict[str, str]:
     return found
 
 
+def file_name(project: Project) -> str:
+    """Return the name of the configuration's file, as commands beside it write it."""
+    return project.file.name if project.file else "mix.yaml"
+
+
 def study_facts(project: Project) -> dict[str, Any]:
     """Return what a report says about where its runs came from; the keys are those of `mixlaw.report.write_report`."""
     statuses = project.study.status()
@@ -81,7 +87,7 @@ def study_facts(project: Project) -> dict[str, Any]:
         "model": config.model.name_or_path,
         "train_wall_s": sum(s.wall_s for s in statuses if s.wall_s is not None),
         "failed": [s.name for s in statuses if s.state == "failed"],
-        "commands": ["mixlaw run mix.yaml"],
+        "commands": [f"mixlaw run {shlex.quote(file_name(project))}"],
         "versions": versions(),
         "hashes": {name: value[:16] for name, value in inputs.items()},
         "available_tokens": project.available_tokens,

@@ -23,6 +23,7 @@ from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
 from mixlaw.core.files import json_ready
 from mixlaw.core.notebook import Tabular
+from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.fit import fit_law
 from mixlaw.report.data_health import Overlap, failing
@@ -154,10 +155,11 @@ def _not_carried(project: Project) -> list[str]:
     return found
 
 
+@renamed(budget_tokens="budget")
 def report(
     source: str | Path | Project,
     out: str | Path | None = None,
-    budget_tokens: float | str | None = None,
+    budget: float | str | None = None,
     *,
     law: Any = "auto",
     procedure: str = "joint",
@@ -167,7 +169,7 @@ def report(
     Args:
         source: a mix.yaml, its study folder, or a run table.
         out: the folder; None for report/ in the study, or beside a run table.
-        budget_tokens: 20e6 or "20M"; None for the study's, or for the total of a run table's largest run.
+        budget: 20e6 or "20M"; None for the study's, or for the total of a run table's largest run.
         law: of a run table: `auto`, or a law by name, class or instance (see `mixlaw.laws.find`).
         procedure: of a run table: `joint`, `own_curve` or `published`.
 
@@ -178,16 +180,16 @@ def report(
         FitError: no law can be fitted to the runs.
     """
     project = source if isinstance(source, Project) else _project_of(Path(source))
-    budget = None if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
+    total = None if budget is None else parse_tokens(budget, "the budget")
     if project is None:
-        return _report_on_table(Path(str(source)), out, budget, law, procedure)
+        return _report_on_table(Path(str(source)), out, total, law, procedure)
     if (law, procedure) != ("auto", "joint"):
         raise ConfigError(
             f"{source} is a study, and its report shows the study's fit; a law or a procedure is for run tables.",
             "Set `fit: {law: ..., procedure: ...}` in mix.yaml and run `mixlaw run`.",
         )
     with alone(project.study, project.note):
-        return _report_on_study(project, Path(out) if out else project.study.folder / "report", budget)
+        return _report_on_study(project, Path(out) if out else project.study.folder / "report", total)
 
 
 def _report_on_study(project: Project, out: Path, budget: int | None) -> dict[str, Path]:

@@ -19,6 +19,7 @@ from mixlaw.core.checksums import FILES, checksums, damage
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.files import write_text
+from mixlaw.core.renamed import renamed
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.report.cards import model_card
 from mixlaw.study.status import RunEvent
@@ -50,10 +51,11 @@ def final_study(study: Study) -> Study:
     return Study(study.folder / "final")
 
 
+@renamed(budget_tokens="budget")
 def final(
     config: str | Path | Project,
     *,
-    budget_tokens: str | int | None = None,
+    budget: str | int | None = None,
     weights: Mapping[str, float] | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -68,7 +70,7 @@ def final(
 
     Args:
         config: a mix.yaml or its project.
-        budget_tokens: None for the configuration's; another one is solved for.
+        budget: None for the configuration's; another one is solved for.
         weights: domain -> share, instead of the solution's.
         out: the folder; None for models/<budget>-<hash8> in the study.
         seed: of samples, order and training; None for the plan's.
@@ -81,7 +83,7 @@ def final(
         ConfigError: unknown domains, or weights that do not sum to 1.
     """
     project = Project.open(config, note)
-    wanted = wanted_mixture(project, budget_tokens, weights)
+    wanted = wanted_mixture(project, budget, weights)
     seed = project.config.plan.seed if seed is None else seed
     trainer = _trainer(project)
     name, tokens = f"final-{wanted.name}", wanted.mixture.tokens

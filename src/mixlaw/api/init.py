@@ -16,6 +16,7 @@ import yaml
 
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.files import write_text
+from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
 
 Note = Callable[[str], None]
@@ -69,12 +70,13 @@ class Found:
         return self.tokens * (1 - max(held, 1) / self.rows)
 
 
+@renamed(budget_tokens="budget")
 def init(
     paths: Sequence[str],
     out: str | Path = "mix.yaml",
     *,
     model: str | None = None,
-    budget_tokens: str | int | None = None,
+    budget: str | int | None = None,
     columns: Mapping[str, str] | None = None,
     force: bool = False,
     note: Note | None = None,
@@ -86,7 +88,7 @@ def init(
         out: where to write.
         model: base model; None for the bundled one of 1M parameters, which is copied beside the file: good for a
             first answer in minutes, not for weights that you will use.
-        budget_tokens: of the final run; None for one pass over all of the data.
+        budget: of the final run; None for one pass over all of the data.
         columns: standard name -> name in the file; used for each file that has such a column.
         force: whether an existing file is replaced.
         note: called with a sentence about each source.
@@ -103,15 +105,15 @@ def init(
     count = _token_counter(bundled if model is None else Path(model))
     found, names = [], domain_names(paths)
     renames = _renames(paths, columns or {})
-    for path, name, renamed in zip(paths, names, renames, strict=True):
-        found.append(_look(path, name, renamed, count))
+    for path, name, columns_of in zip(paths, names, renames, strict=True):
+        found.append(_look(path, name, columns_of, count))
         note(f"{name}: {found[-1].rows:,} rows, {found[-1].form}, about {format_tokens(found[-1].tokens)} tokens")
     if len(found) == 1:
         note("There is only one domain, so there is nothing to mix. Give one path for each domain.")
-    budget = _round(sum(f.training_tokens for f in found)) if budget_tokens is None else parse_tokens(budget_tokens)
+    total = _round(sum(f.training_tokens for f in found)) if budget is None else parse_tokens(budget)
     if model is None:
         _copy_model(bundled, out.parent / "tiny_base", force)
-    write_text(out, _text(found, out, model, budget))
+    write_text(out, _text(found, out, model, total))
     return out
 
 
@@ -262,7 +264,7 @@ def _text(found: Sequence[Found], out: Path, model: str | None, budget: int) -> 
         study=f"study: {_yaml_text(f'studies/{out.stem}')}".ljust(_COMMENT),
         model=named,
         domains="\n".join(lines),
-        budget=f"budget_tokens: {format_tokens(budget)}".ljust(_COMMENT),
+        budget=f"budget: {format_tokens(budget)}".ljust(_COMMENT),
         train=_TRAIN_BUNDLED if model is None else _TRAIN_GIVEN,
         **_plan_lines(found, budget),
     )

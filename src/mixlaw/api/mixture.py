@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mixlaw.api.facts import file_name
 from mixlaw.api.project import Note, Project
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.notebook import html_table, text_table
+from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.study.alone import alone
+
+_ROUNDING = 1.001
+"""Times max_epochs: whole rows never make quite the same number. No data."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,18 @@ def wanted_mixture(
     else:
         mixture = Mixture({name: float(weights.get(name, 0.0)) for name in project.domains}, budget)
         law, predicted = _predicted(project, mixture)
+        _say_of_passes(project, mixture)
     name = f"{format_tokens(budget)}-{fingerprint([dict(mixture.weights), budget])[:8]}"
     return Wanted(mixture, law, predicted, weights is not None, name)
+
+
+def _say_of_passes(project: Project, mixture: Mixture) -> None:
+    """Say which domains given weights read more often than solve.max_epochs lets a solution."""
+    most, available = project.config.solve.max_epochs, project.available_tokens
+    passes = {name: n / available[name] for name, n in mixture.tokens.items() if n and available.get(name)}
+    if over := {name: n for name, n in passes.items() if most is not None and n > most * _ROUNDING}:
+        said = ", ".join(f"'{name}' {n:.3g} times" for name, n in over.items())
+        project.warn(f"These weights read {said}, more often than solve.max_epochs ({most:g}) lets a solution.")
 
 
 def _predicted(project: Project, mixture: Mixture) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
@@ -102,10 +117,11 @@ class MixtureFiles(NamedTuple):
         return title, ["domain", "share", "tokens", "epochs", "rows"], rows
 
 
+@renamed(budget_tokens="budget")
 def mix(
     config: str | Path | Project,
     *,
-    budget_tokens: str | int | None = None,
+    budget: str | int | None = None,
     weights: Mapping[str, float] | None = None,
     out: str | Path | None = None,
     file_format: str = "jsonl",
@@ -117,7 +133,7 @@ def mix(
 
     Args:
         config: a mix.yaml or its project.
-        budget_tokens: None for the configuration's; another one is solved for.
+        budget: None for the configuration's; another one is solved for.
         weights: domain -> share, instead of the solution's.
         out: the folder; None for mixtures/<budget>-<hash8> in the study.
         file_format: `jsonl` or `parquet`.
@@ -135,7 +151,7 @@ def mix(
     from mixlaw.report.cards import mixture_card
 
     project = Project.open(config, note)
-    wanted = wanted_mixture(project, budget_tokens, weights)
+    wanted = wanted_mixture(project, budget, weights)
     if out is None:
         form = {} if (file_format, shards) == ("jsonl", None) else {"format": file_format, "shards": shards}
         name = f"{wanted.name}-{fingerprint(form)[:4]}" if form else wanted.name
@@ -150,6 +166,8 @@ def mix(
             file_format=file_format,
             shards=shards,
             workers=workers,
-            card=lambda manifest: mixture_card(manifest, project.config, wanted.law, wanted.predicted, wanted.given),
+            card=lambda manifest: mixture_card(
+                manifest, project.config, wanted.law, wanted.predicted, wanted.given, file_name(project)
+            ),
         )
     return MixtureFiles(manifest, Path(out))

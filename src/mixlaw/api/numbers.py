@@ -16,6 +16,7 @@ from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.pooled import pooled
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
+from mixlaw.core.renamed import renamed
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
@@ -137,10 +138,11 @@ def laws(runs: Any, names: Sequence[Any] | None = None, plot: str | Path | None 
 
 
 def load_fit(source: Fit | str | Path, params: float | str | None = None, law: Any = None) -> Fit:
-    """Return a fit, or read it from its file.
+    """Return a fit: as given, read from its file, a study's own, or made of a run table.
 
     Args:
-        source: a fit or the path of fit.json.
+        source: a fit, the path of fit.json, or whatever `load_runs` takes. A study without a fit and a run table are
+            fitted as `fit` does it by default.
         params: size of the model to predict for, 7e9 or "7B"; None: the largest among the runs.
         law: the law of the fit, if it is your own and not registered (see `mixlaw.laws.find`).
 
@@ -148,11 +150,35 @@ def load_fit(source: Fit | str | Path, params: float | str | None = None, law: A
         DataError: the file is missing or malformed.
         FitError: a model size was asked for, and the runs are of one size.
     """
-    if not isinstance(source, Fit) and not Path(source).exists():
-        with waiting(source):  # another process may be making it
-            pass
-    fit = source if isinstance(source, Fit) else Fit.load(source, law)
+    fit = source if isinstance(source, Fit) else _read_or_made(source, law)
     return fit if params is None else fit.at_size(parse_tokens(params, "the model size"))
+
+
+def _read_or_made(source: Any, law: Any) -> Fit:
+    if not isinstance(source, (str, Path)):
+        return fit_law(load_runs(source), law or "auto")
+    path = Path(source)
+    if not path.exists():
+        with waiting(path):  # another process may be making it
+            pass
+    if path.suffix == ".json" and not _is_json_table(path):
+        return Fit.load(path, law)
+    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+        stored = _folder(path) / "fit.json"
+        if stored.exists():
+            return Fit.load(stored, law)
+    elif path.suffix not in (".csv", ".parquet", ".json"):
+        return Fit.load(path, law)
+    return fit(path, law or "auto")
+
+
+def _is_json_table(path: Path) -> bool:
+    """Whether a JSON file holds runs: a list of them, or columns such as `tokens:code`."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, list) or (isinstance(value, dict) and any(key.startswith("tokens:") for key in value))
 
 
 def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
@@ -164,18 +190,17 @@ def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
 
 
 @with_wishes
-def solve(
-    fit: Fit | str | Path, budget_tokens: float | str, wishes: SolveWishes | None = None, **named: Unpack[WishesByName]
-) -> Solution:
+@renamed(budget_tokens="budget")
+def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **named: Unpack[WishesByName]) -> Solution:
     """Return the best weights at a budget; see `mixlaw.solve.solve_mixture`.
 
     Args:
-        fit: a fit or the path of fit.json.
-        budget_tokens: 20e6 or "20M".
+        fit: a fit, the path of fit.json, or what `load_runs` takes: a study or a run table.
+        budget: training tokens, 20e6 or "20M".
         wishes: objective and constraints as one value; None for the defaults.
-        named: the fields of `mixlaw.solve.SolveWishes` by name, such as `objective`, `target_weights`, `minimum`,
-            `maximum`, `available` (numbers, or texts such as "3M"), `max_epochs`, `groups`, `ceilings`, `no_worse`,
-            `reference`, `prior` and `prior_strength`.
+        named: the fields of `mixlaw.solve.SolveWishes` by name, which are those of mix.yaml and the command line:
+            `objective`, `target_weight`, `min`, `max`, `available` (numbers, or texts such as "3M"), `max_epochs`,
+            `groups`, `floor`, `no_worse`, `reference`, `prior` and `prior_strength`.
 
     Raises:
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
@@ -184,7 +209,7 @@ def solve(
     wishes = wishes_of(wishes, named)
     if wishes.available is not None:
         wishes = replace(wishes, available={name: _count(value, name) for name, value in wishes.available.items()})
-    return solve_mixture(load_fit(fit), parse_tokens(budget_tokens, "the budget"), wishes)
+    return solve_mixture(load_fit(fit), parse_tokens(budget, "the budget"), wishes)
 
 
 def _count(value: float | str, name: str) -> float:
@@ -192,7 +217,7 @@ def _count(value: float | str, name: str) -> float:
 
 
 def predict(
-    fit: Fit | str | Path,
+    fit: Any,
     tokens: RunTable | Mapping[str, float] | np.ndarray,
     *,
     at: Literal["draws", "point"] = "draws",

@@ -19,6 +19,7 @@ from mixlaw.api import hub, licences
 from mixlaw.api.final import FACTS
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
+from mixlaw.config import as_written
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
@@ -206,7 +207,7 @@ def write_study(project: Project, out: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     said = project.config.model_dump(mode="json", include=set(_PUBLISHED_KEYS), exclude_none=True)
-    write_text(out / "mix.yaml", yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
+    write_text(out / "mix.yaml", yaml.safe_dump(as_written(said), sort_keys=False, allow_unicode=True))
     write_text(out / "README.md", study_card(project.config, table, project.study.name))
     forget_places(out, _places(project))
 

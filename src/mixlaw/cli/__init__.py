@@ -19,10 +19,13 @@ import typer
 from mixlaw.cli import export, files, numbers, push, results, sweep, verify
 from mixlaw.cli.ending import end_in_time, give_up_waiting
 from mixlaw.cli.help import described
-from mixlaw.cli.output import print_error
+from mixlaw.cli.output import note, print_error
 from mixlaw.core.errors import MixlawError, RunsFailed, file_error
 
 _OK, _ERROR, _USAGE, _SOME_FAILED, _INTERRUPTED, _TERMINATED = 0, 1, 2, 3, 130, 143
+_OLD_NAMES = {"--fit": "--procedure"}
+"""Old name of an option -> its name."""
+
 _signals: list[int] = []
 """Those that have asked this process to end."""
 
@@ -93,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     debug, as_json = "--debug" in arguments, "--json" in arguments
     # --debug belongs to no verb: it is taken wherever it stands.
     arguments = (["--debug"] if debug else []) + [argument for argument in arguments if argument != "--debug"]
+    arguments = _with_new_names(arguments, as_json)
     try:
         command = typer.main.get_command(app)
         code = command.main(args=arguments, prog_name="mixlaw", standalone_mode=False)
@@ -122,6 +126,17 @@ def main(arguments: list[str] | None = None) -> int:
         if type(error).__name__ == "Abort":
             return _interrupted(arguments, as_json)
         return _unexpected(error, debug, as_json)
+
+
+def _with_new_names(arguments: list[str], as_json: bool) -> list[str]:
+    """Return the arguments with the names that options have now, and say so where one has an old name."""
+    found = []
+    for argument in arguments:
+        name, sign, value = argument.partition("=")
+        if (now := _OLD_NAMES.get(name)) and not as_json:
+            note(f"Use {now} instead of {name}.")
+        found.append(f"{now}{sign}{value}" if now else argument)
+    return found
 
 
 def _interrupted(arguments: list[str], as_json: bool) -> int:

@@ -46,12 +46,12 @@ def laws(incomplete: str) -> list[str]:
 
 
 def domains_of_fit(incomplete: str) -> list[str]:
-    """Return `name=` for each domain of the fit.json on the command line, after the last comma."""
+    """Return `name=` for each domain of the fit.json, or the study's, on the command line, after the last comma."""
     return _names_of_fit("domains", incomplete)
 
 
 def targets_of_fit(incomplete: str) -> list[str]:
-    """Return `name=` for each target of the fit.json on the command line, after the last comma."""
+    """Return `name=` for each target of the fit.json, or the study's, on the command line, after the last comma."""
     return _names_of_fit("targets", incomplete)
 
 
@@ -65,8 +65,9 @@ def _fit() -> dict[str, Any]:
     # An option without its value ends the parsing before arguments are assigned, so the words themselves are read.
     words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
     for word in words.split():
+        path = Path(word) / "fit.json" if (Path(word) / "fit.json").is_file() else Path(word)
         try:
-            value = json.loads(Path(word).read_text(encoding="utf-8")) if word.endswith(".json") else None
+            value = json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else None
         except (OSError, ValueError):
             continue  # no such file yet: nothing to offer, and nothing to complain about between two keystrokes
         if isinstance(value, dict):

@@ -7,9 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, near, note, print_json, table
+from mixlaw.cli.output import finish, here, note, print_json, table
 from mixlaw.core.errors import ConfigError
+
+TOOLS = ("trl", "axolotl", "llamafactory", "open-instruct", "nemo", "skypilot", "kubernetes")
 
 To = Annotated[
     str,
@@ -17,6 +20,7 @@ To = Annotated[
         help="trl, axolotl, llamafactory, open-instruct or nemo; prompts for nemo-rl or verl; to train the runs "
         "there: skypilot, kubernetes.",
         show_default=False,
+        autocompletion=completion.one_of(*TOOLS),
     ),
 ]
 ByReference = Annotated[
@@ -28,13 +32,21 @@ ByReference = Annotated[
     ),
 ]
 Weights = Annotated[list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")]
-FileFormat = Annotated[str, typer.Option("--format", help="Format of the training files: jsonl or parquet.")]
+FileFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Format of the training files: jsonl or parquet.",
+        autocompletion=completion.one_of("jsonl", "parquet"),
+    ),
+]
 Shards = Annotated[int | None, typer.Option(help="How many training files to write.", min=1)]
 Rows = Annotated[
     str,
     typer.Option(
         help="conversations, tokens (ids and labels; trl, axolotl, llamafactory), or auto: conversations if the "
         "tool then learns from the same tokens as mixlaw, otherwise tokens.",
+        autocompletion=completion.one_of("auto", "conversations", "tokens"),
     ),
 ]
 MaxDropped = Annotated[
@@ -116,7 +128,7 @@ def export(
         config,
         to,
         by_reference=by_reference,
-        budget_tokens=budget,
+        budget=budget,
         weights=given,
         file_format=file_format,
         shards=shards,
@@ -132,7 +144,7 @@ def export(
     for text in result.recipe.notes:
         note(text)
     written = {"training files": result.mixture} if result.mixture else {}
-    finish(written | {"configuration": result.folder}, f"cd {near(result.folder)} && {result.recipe.command}")
+    finish(written | {"configuration": result.folder}, f"cd {here(result.folder)} && {result.recipe.command}")
 
 
 def _export_workers(
@@ -162,7 +174,7 @@ def _export_workers(
         return
     for text in result.notes:
         note(text)
-    finish({"workers": result.path}, f"cd {near(result.path.parent)} && {result.command}")
+    finish({"workers": result.path}, f"cd {here(result.path.parent)} && {result.command}")
 
 
 def _shares(result: Any) -> None:
@@ -215,4 +227,4 @@ def _export_prompts(
         print_json(facts | {"command": result.command})
         return
     table(f"{prompts:,} prompts for {PROMPT_TOOLS[to].label}", ["file", "rows", "share", "passes"], shown(result))
-    finish({"prompts": result.folder}, f"cd {near(result.folder)} && less README.md")
+    finish({"prompts": result.folder}, f"cd {here(result.folder)} && less README.md")

@@ -10,7 +10,8 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, near, note, plain, print_json, show_checks, stdout, table, wrapped
+from mixlaw.cli.answers import Fact, checks_facts, fitting, named, plural, show_answer
+from mixlaw.cli.output import finish, folded, here, note, plain, print_json, show_checks, show_failures, stdout, table
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.tokens import format_tokens
 
@@ -60,13 +61,13 @@ def init(
         written = example_config(out.parent, force=force)
     elif paths:
         renames = _renames(columns or [])
-        written = write_config(paths, out, model=model, budget_tokens=budget, columns=renames, force=force, note=say)
+        written = write_config(paths, out, model=model, budget=budget, columns=renames, force=force, note=say)
     else:
         raise ConfigError("No dataset paths were given.", "Run `mixlaw init data/*.jsonl`, or `mixlaw init --example`.")
     if as_json:
         print_json({"written": str(written)})
     else:
-        finish({"configuration": written}, f"mixlaw check {written}")
+        finish({"configuration": written}, f"mixlaw check {here(written)}")
 
 
 def _renames(columns: list[str]) -> dict[str, str]:
@@ -92,13 +93,14 @@ def check(
         str | None,
         typer.Option(help="Examine the chat template of a model (folder or id) instead of a mix.yaml."),
     ] = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Check mix.yaml and the data, count tokens, and show one conversation of each domain. Trains nothing.
+    """Check mix.yaml and the data, and count tokens. Trains nothing.
 
-    The supervised part of the conversation, which the model learns from, is marked. Problems of the data
-    are shown as WARN or FAIL, each with a remedy: rows dropped, cut or repeated, near copies,
-    conversations that domains share, validation sets that are too small.
+    Problems of the data are named as WARN or FAIL: rows dropped, cut or repeated, near copies,
+    conversations that domains share, validation sets that are too small. --verbose shows them with their
+    remedies, and one conversation of each domain with the supervised part, which the model learns from, marked.
 
     Examples:
         mixlaw check mix.yaml
@@ -116,6 +118,40 @@ def check(
     if as_json:
         print_json(_as_json(found))
         return
+    show_answer(
+        _check_facts(found),
+        f"mixlaw run {here(config)}",
+        verbose=verbose,
+        details=lambda: _check_details(found),
+    )
+    if not verbose:
+        show_failures(found.checks)
+    for text in found.notes:
+        note(text)
+
+
+def _check_facts(found: Any) -> list[Fact]:
+    trained = {name: counts["train"] for name, counts in found.domains.items()}
+    sizes = [f"{named(n)} {format_tokens(t['tokens'])}" for n, t in sorted(trained.items(), key=_by_tokens)]
+    total = sum(train["tokens"] for train in trained.values())
+    supervised = sum(train["supervised_tokens"] for train in trained.values())
+    held = sum(counts["validation"]["rows"] for counts in found.domains.values())
+    rows = sum(train["rows"] for train in trained.values())
+    said = f"{rows:,} to train on and {held:,} held out; {100 * supervised / max(total, 1):.0f} % of tokens supervised"
+    cost = f"{plural(found.proxy_runs, 'proxy run')} of {format_tokens(found.proxy_tokens)} tokens in all"
+    return [
+        ("tokens", fitting(sizes, f"{format_tokens(total)}: ")),
+        ("rows", said),
+        *checks_facts(found.checks),
+        ("cost", f"{cost}, {found.cost}" if found.cost else cost),
+    ]
+
+
+def _by_tokens(pair: tuple[str, Any]) -> float:
+    return -pair[1]["tokens"]
+
+
+def _check_details(found: Any) -> None:
     for name, parts in found.examples.items():
         _show_example(name, parts)
     rows = []
@@ -126,14 +162,8 @@ def check(
     columns = ["domain", "format", "rows", "tokens", "supervised", "held out"]
     table("Domains", columns, rows)
     _show_data(found)
-    for text in found.notes:
-        note(text)
-    cost = f"{found.proxy_runs} proxy runs, {format_tokens(found.proxy_tokens)} training tokens: {found.cost}"
     if found.cost and found.cost.flop is not None:
-        cost += f"; {found.cost.flop:.1e} floating-point operations, evaluations included"
-    for line in wrapped(stdout(), cost):
-        stdout().print(line)
-    finish({}, f"mixlaw run {config}")
+        note(f"The runs take {found.cost.flop:.1e} floating-point operations, evaluations included.")
 
 
 def _as_json(found: Any) -> dict[str, Any]:
@@ -193,7 +223,7 @@ def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
         shown, left = text[:left], left - len(text)
         style = "green" if supervised else "dim"
         for line in shown.splitlines():
-            for part in wrapped(console, line, 2) or [""]:
+            for part in folded(console, line, 2) or [""]:
                 console.print(f"{'▌' if supervised else ' '} {plain(part)}", style=style)
         if left <= 0:
             console.print("  ...", style="dim")
@@ -202,7 +232,7 @@ def _show_example(name: str, parts: list[tuple[str, bool]]) -> None:
 
 def mix(
     config: opt.ConfigFile,
-    budget: Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Training tokens; default: budget of the mix.yaml.")] = None,
     weights: Annotated[
         list[str] | None, typer.Option(help="domain=share,...: these weights instead of the solution's.")
     ] = None,
@@ -224,6 +254,7 @@ def mix(
             help="Number of processes; by default one for each core. The files are the same for any number.", min=1
         ),
     ] = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write the training files of the solution, or of given weights, with a manifest and a card.
@@ -241,7 +272,7 @@ def mix(
     given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
     manifest, folder = write_mixture(
         config,
-        budget_tokens=budget,
+        budget=budget,
         weights=given,
         out=out,
         file_format=file_format,
@@ -252,13 +283,36 @@ def mix(
     if as_json:
         print_json(manifest | {"folder": str(folder)})
         return
+    show_answer(
+        _mix_facts(manifest),
+        f"mixlaw export {here(config)} --to trl",
+        written={"training files": folder},
+        verbose=verbose,
+        details=lambda: _mix_details(manifest),
+    )
+
+
+def _mix_facts(manifest: Any) -> list[Fact]:
+    entries = sorted(manifest["domains"].items(), key=lambda pair: -pair[1]["achieved_share"])
+    shares = [f"{named(name)} {100 * entry['achieved_share']:.2f} %" for name, entry in entries]
+    off = max(abs(entry["achieved_share"] - entry["requested_share"]) for _, entry in entries)
+    passes = max(entry["epochs"] for _, entry in entries)
+    rows = sum(entry["rows"] for _, entry in entries)
+    size = f"{manifest['achieved_tokens']:,} in {rows:,} rows, {plural(len(manifest['files']), 'file')}"
+    return [
+        ("tokens", size),
+        ("shares", fitting(shares)),
+        ("sure", f"shares within {100 * max(off, 1e-4):.2f} points of those asked for; at most {passes:.2g} passes"),
+    ]
+
+
+def _mix_details(manifest: Any) -> None:
     rows = []
     for name, entry in manifest["domains"].items():
         shares = [f"{100 * entry[key]:.2f} %" for key in ("requested_share", "achieved_share")]
         rows.append([name, *shares, f"{entry['achieved_tokens']:,}", f"{entry['epochs']:.2f}", entry["rows"]])
     columns = ["domain", "requested", "achieved", "tokens", "epochs", "rows"]
     table(f"{manifest['achieved_tokens']:,} tokens", columns, rows)
-    finish({"training files": folder}, f"mixlaw export {near(config)} --to trl, or train on {near(folder)}")
 
 
 def report(
@@ -289,4 +343,4 @@ def report(
     if as_json:
         print_json({"written": files})
     else:
-        finish(files, f"open {near(files['html'])}")
+        finish(files, f"open {here(files['html'])}")

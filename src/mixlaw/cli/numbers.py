@@ -10,9 +10,10 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, table, warn
+from mixlaw.cli.answers import config_of, mixture_facts, show_answer
+from mixlaw.cli.figures import fit_details, fit_facts, laws_facts, predicted_facts, solution_details
+from mixlaw.cli.output import here, print_json, table
 from mixlaw.core.tokens import format_tokens
-from mixlaw.solve.solution import BASE_COLUMNS
 
 
 def fit(
@@ -35,6 +36,7 @@ def fit(
         ),
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="File to write the fit to; without it nothing is written.")] = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Fit a loss law to runs; several studies of one base model and the same data are fitted together.
@@ -58,30 +60,13 @@ def fit(
     if as_json:
         print_json(result.summary() | ({} if ratios is None else {"bootstrap": ratios}))
         return
-    # Parameters of a source, t[math], are too many for a table: --json and fit.json have them.
-    names = result.curve_parameters
-    rows = []
-    for name, target in result.targets.items():
-        row: list[Any] = [name, target.status, *(target.parameters.get(p, "") for p in names), target.noise_nats]
-        rows.append([*row, 100 * target.cv_mre, 100 * target.cv_mre_mean])
-    table(
-        f"{result.law}, {result.procedure} fit of {len(result)} runs (tokens in millions, losses in nats)",
-        ["target", "status", *names, "noise", "held-out error %", "mean's error %"],
-        rows,
-    )
-    if result.choice:
-        note(result.choice)
-    if ratios is not None:
-        shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-        note(
-            f"Spread of {bootstrap} refits, relative to that of the draws (1: the intervals are right; above 1: they "
-            f"are too narrow): {shown}"
-        )
-    warn(result.warnings)
-    where = out or "fit.json"
-    finish(
-        {"fit": out} if out else {},
-        f"mixlaw solve {where} --budget 20M" if out else f"mixlaw fit {shlex.join(map(str, runs))} --out fit.json",
+    show_answer(
+        fit_facts(result, ratios),
+        f"mixlaw solve {here(out)} --budget 20M" if out else f"mixlaw fit {here(runs)} --out fit.json",
+        written={"fit": out} if out else {},
+        warnings=result.warnings,
+        verbose=verbose,
+        details=lambda: fit_details(result),
     )
 
 
@@ -106,6 +91,7 @@ def laws(
     plot: Annotated[
         Path | None, typer.Option(help="Folder for SVG figures of predicted against measured losses.")
     ] = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Compare the laws by how well each predicts held-out mixtures of the same runs.
@@ -121,13 +107,18 @@ def laws(
     if as_json:
         print_json({"laws": [row.to_json() for row in rows]})
         return
-    table(
-        "Laws on held-out mixtures, best first",
-        ["law", "error %", "rank correlation", "r2", "bias, nats", "seconds", "note"],
-        [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
-    )
     best = next((row.name for row in rows if row.mre == row.mre), "auto")
-    finish({"figures": plot} if plot else {}, f"mixlaw fit {shlex.join(map(str, runs))} --law {best} --out fit.json")
+    show_answer(
+        laws_facts(rows),
+        f"mixlaw fit {here(runs)} --law {best} --out fit.json",
+        written={"figures": plot} if plot else {},
+        verbose=verbose,
+        details=lambda: table(
+            "Laws on held-out mixtures, best first",
+            ["law", "error %", "rank correlation", "r2", "bias, nats", "seconds", "note"],
+            [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
+        ),
+    )
 
 
 def solve(
@@ -148,6 +139,7 @@ def solve(
     params: opt.Params = None,
     law: opt.LawOfFit = None,
     out: Annotated[Path | None, typer.Option(help="File to write the solution to, as JSON.")] = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Find the best weights at a budget.
@@ -156,24 +148,26 @@ def solve(
         mixlaw solve fit.json --budget 20M
         mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
         mixlaw solve fit.json --budget 20M --target-weight medical=1 --no-worse chat=1
+        mixlaw solve runs.csv --budget 20M
     """
     from mixlaw.api.numbers import load_fit, waiting
     from mixlaw.api.numbers import solve as solve_fit
     from mixlaw.core.documents import write_document
 
+    fitted = load_fit(fit_file, params, law)
     solution = solve_fit(
-        load_fit(fit_file, params, law),
+        fitted,
         budget,
         objective=objective,
-        ceilings=opt.pairs(floor, "--floor", opt.number("--floor")),
+        floor=opt.pairs(floor, "--floor", opt.number("--floor")),
         no_worse=opt.pairs(no_worse, "--no-worse", opt.percent("--no-worse")),
         reference=_mixture(reference, "--reference", "base"),
         groups=group or [],
         prior=_mixture(prior, "--prior"),
         prior_strength=prior_strength,
-        target_weights=opt.pairs(target_weight, "--target-weight", opt.number("--target-weight")) or None,
-        minimum=opt.pairs(minimum, "--min", opt.number("--min")),
-        maximum=opt.pairs(maximum, "--max", opt.number("--max")),
+        target_weight=opt.pairs(target_weight, "--target-weight", opt.number("--target-weight")) or None,
+        min=opt.pairs(minimum, "--min", opt.number("--min")),
+        max=opt.pairs(maximum, "--max", opt.number("--max")),
         available=opt.pairs(available, "--available", opt.tokens("--available")),
         max_epochs=max_epochs,
     )
@@ -183,17 +177,32 @@ def solve(
     if as_json:
         print_json(solution.to_json())
         return
-    show_solution(solution)
-    finish({"solution": out} if out else {}, _after_solve(solution))
+    show_answer(
+        mixture_facts(fitted, solution),
+        _after_solve(solution, fit_file),
+        written={"solution": out} if out else {},
+        warnings=solution.warnings,
+        verbose=verbose,
+        details=lambda: solution_details(solution),
+    )
 
 
-def _after_solve(solution: Any) -> str:
-    """Return the command that writes training files with these weights."""
+def _after_solve(solution: Any, source: Path) -> str:
+    """Return the command that writes training files with these weights, or where no mix.yaml is known, that predicts
+    their losses."""
+    config, budget = config_of(source), format_tokens(solution.budget_tokens)
+    if not config:
+        tokens = ",".join(f"{_quoted(name)}={count}" for name, count in solution.tokens.items())
+        return f"mixlaw predict {here(source)} --tokens {tokens}"
     shares = {name: round(weight, 4) for name, weight in solution.weights.items()}
     largest = max(shares, key=lambda name: shares[name])
     shares[largest] += 1 - sum(shares.values())  # they must sum to 1
-    text = ",".join(f"{name}={share:.4g}" for name, share in shares.items())
-    return f"mixlaw mix mix.yaml --budget {format_tokens(solution.budget_tokens)} --weights {text}"
+    text = ",".join(f"{_quoted(name)}={share:.4g}" for name, share in shares.items())
+    return f"mixlaw mix {here(config)} --budget {budget} --weights {text}"
+
+
+def _quoted(name: str) -> str:
+    return shlex.quote(name)
 
 
 def _mixture(texts: list[str] | None, option: str, *more: str) -> str | dict[str, float] | None:
@@ -203,60 +212,6 @@ def _mixture(texts: list[str] | None, option: str, *more: str) -> str | dict[str
     if texts in [[name] for name in ("natural", "equal", *more)]:
         return texts[0]
     return opt.pairs(texts, option, opt.number(option))
-
-
-def show_solution(solution: Any) -> None:
-    """Print a solution's weights, predicted losses and promises."""
-    rows = []
-    for name, weight in solution.weights.items():
-        epochs = solution.epochs.get(name, float("nan"))
-        row: list[Any] = [name, f"{100 * weight:.1f} %", format_tokens(solution.tokens[name]), epochs]
-        value, interval = solution.marginal[name], solution.marginal_interval.get(name)
-        if interval is not None:
-            row += [value, f"{interval['low']:.2g} to {interval['high']:.2g}", f"{interval['percent']:.3g}"]
-        rows.append(row if interval is not None else [*row, value, "", ""])
-    table(
-        f"Best mixture at {format_tokens(solution.budget_tokens)} tokens",
-        ["domain", "weight", "tokens", "epochs", "nats per further million", "90 % interval", "% of the objective"],
-        rows,
-    )
-    names = ["best", *solution.baselines]
-    parts = [solution.predicted, *(baseline["predicted"] for baseline in solution.baselines.values())]
-    losses = [[target, *(part[target]["mean"] for part in parts)] for target in solution.predicted]
-    totals = [solution.total_loss, *(baseline["total_loss"] for baseline in solution.baselines.values())]
-    if solution.objective == "max":
-        counted = [target for target, weight in solution.target_weights.items() if weight > 0]
-        totals = [max(part[target]["mean"] for target in counted) for part in parts]
-    rows, columns = [*losses, ["objective", *totals]], ["target", *names]
-    if solution.base:
-        columns, rows = [*columns, *BASE_COLUMNS], [[*row, *solution.against_base(row[0])] for row in rows]
-    table("Predicted loss, nats per supervised token", columns, rows)
-    _show_trust(solution)
-    warn(solution.warnings)
-
-
-def _show_trust(solution: Any) -> None:
-    rows = [["expected regret, nats", _regret(solution.expected_regret)]]
-    for name, baseline in solution.baselines.items():
-        if "regret" in baseline:
-            better = f"{100 * baseline['probability_better']:.0f} %"
-            rows.append([f"expected regret of {name}", _regret(baseline["regret"])])
-            rows.append([f"probability of being better than {name}", better])
-    table(
-        "Trust",
-        ["what", "value"],
-        [
-            *rows,
-            ["largest KKT residual", f"{solution.certificate.kkt_residual:.1e}"],
-            ["duality gap, nats", f"{solution.certificate.gap:.1e}"],
-            ["proof", solution.certificate.kind],
-            ["budget / largest run", f"{solution.extrapolation_factor:.1f}"],
-        ],
-    )
-
-
-def _regret(regret: Any) -> str:
-    return f"{regret['mean']:.4f} (95th percentile {regret['p95']:.4f})"
 
 
 def predict(
@@ -271,6 +226,7 @@ def predict(
     ],
     params: opt.Params = None,
     law: opt.LawOfFit = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Predict the losses of a mixture.
@@ -287,7 +243,16 @@ def predict(
     if as_json:
         print_json({"predicted": predicted, "warnings": list(found.warnings)})
         return
-    rows = [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()]
-    table("Predicted loss, nats per supervised token (90 % interval of a run)", ["target", "mean", "low", "high"], rows)
-    warn(found.warnings)
-    finish({}, f"mixlaw solve {fit_file} --budget {format_tokens(sum(mixture.values()))}")
+    left_out = [name for name in fitted.domains if name not in mixture]
+    said = [f"--tokens does not name {', '.join(left_out)}: predicted for 0 tokens of it."] if left_out else []
+    show_answer(
+        predicted_facts(predicted),
+        f"mixlaw solve {here(fit_file)} --budget {format_tokens(sum(mixture.values()))}",
+        warnings=[*said, *found.warnings],
+        verbose=verbose,
+        details=lambda: table(
+            "Predicted loss, nats per supervised token (90 % interval of a run)",
+            ["target", "mean", "low", "high"],
+            [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()],
+        ),
+    )

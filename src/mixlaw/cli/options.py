@@ -14,6 +14,7 @@ from mixlaw.core.percents import parse_percent
 from mixlaw.core.tokens import parse_tokens
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also show the tables behind the answer.")]
 ConfigFile = Annotated[Path, typer.Argument(help="The mix.yaml.", show_default=False)]
 OptionalConfigFile = Annotated[Path | None, typer.Argument(help="The mix.yaml.", show_default=False)]
 Runs = Annotated[
@@ -25,7 +26,11 @@ Runs = Annotated[
     ),
 ]
 FitFile = Annotated[
-    Path, typer.Argument(help="A fit.json, written by `mixlaw fit --out` or `mixlaw run`.", show_default=False)
+    Path,
+    typer.Argument(
+        help="A fit.json, written by `mixlaw fit --out`; or a study folder, a mix.yaml or a run table.",
+        show_default=False,
+    ),
 ]
 Params = Annotated[
     str | None, typer.Option(help="Model size to predict for, such as 7B; needs runs of several sizes (column params).")
@@ -42,8 +47,6 @@ LawOfFit = Annotated[
 Procedure = Annotated[
     str,
     typer.Option(
-        "--procedure",
-        "--fit",
         help="How to fit: joint (all runs at once), own_curve (each domain's own runs), or published (as in "
         "the paper, in two steps).",
         autocompletion=completion.one_of("joint", "own_curve", "published"),
@@ -128,7 +131,7 @@ Executor = Annotated[
         autocompletion=completion.one_of("local", "ray", "slurm"),
     ),
 ]
-Budget = Annotated[str | None, typer.Option(help="Training tokens; default budget_tokens of the mix.yaml.")]
+Budget = Annotated[str | None, typer.Option(help="Training tokens; default: budget of the mix.yaml.")]
 Workers = Annotated[
     int | None,
     typer.Option(

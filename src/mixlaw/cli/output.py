@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from mixlaw.core.errors import MixlawError
 from mixlaw.core.files import json_ready
 from mixlaw.core.notebook import shown
 
-_NARROWEST = 14
-"""Characters of a column of text that does not fit, at least."""
+_WORDS = re.compile(r"(?:-\S+ (?!-))?(?:'[^']*'|[^\s'])+")
+"""Of a command: an option with its value is one."""
+
+_LISTS = re.compile(r"(--(?:weights|tokens)) ([^\s']+,[^\s']+)")
+"""An option that may be repeated, with several values: each can stand on a line of its own."""
+
+_TOGETHER = re.compile(r"\S+(?: %\S*)?")
+"""Words; a number and its percent sign are one."""
+
+LABEL = 9
+"""Characters of a label before a line, with the space behind it."""
 
 
 def stdout() -> Console:
@@ -47,7 +59,12 @@ def is_live(console: Console) -> bool:
 
 def plain(text: str) -> str:
     """Return a text of the user's for the terminal: no markup, and no control characters that would steer it."""
-    return escape("".join(c if (c >= " " and c != "\x7f") or c in "\n\t" else "\ufffd" for c in text))
+    return escape(clean(text))
+
+
+def clean(text: str) -> str:
+    """Return a text without control characters, other than line ends and tabs."""
+    return "".join(c if (c >= " " and c != "\x7f") or c in "\n\t" else "\ufffd" for c in text)
 
 
 def print_json(value: Any) -> None:
@@ -56,10 +73,37 @@ def print_json(value: Any) -> None:
 
 
 def wrapped(console: Console, text: str, indent: int = 0) -> list[str]:
-    """Return a text in lines that fit into a terminal beside an indent, cut between words; elsewhere as it is."""
+    """Return a text in lines that fit into a terminal beside an indent, cut between words; elsewhere as it is.
+
+    A word that is longer than a line stays whole.
+    """
+    if not console.is_terminal:
+        return [text]
+    most, lines = max(20, console.width - indent), []
+    for paragraph in text.splitlines():
+        line = ""
+        for word in _TOGETHER.findall(paragraph):
+            if line and cell_len(line) + 1 + cell_len(word) > most:
+                lines.append(line)
+                line = word
+            else:
+                line = f"{line} {word}".lstrip()
+        lines.append(line)
+    return lines
+
+
+def folded(console: Console, text: str, indent: int) -> list[str]:
+    """Return a text of the user's, spaces in it included, in lines that fit; a word longer than a line is cut."""
     if not console.is_terminal:
         return [text]
     return [line.plain.rstrip() for line in Text(text).wrap(console, max(20, console.width - indent))]
+
+
+def labelled(console: Console, label: str, text: str, style: str = "", indent: int = LABEL) -> None:
+    """Print a text behind its label; further lines begin below the text."""
+    for i, line in enumerate(wrapped(console, text, indent)):
+        head = Text(" " * indent) if i else Text.assemble((label, style), " " * (indent - len(label)))
+        console.print(head + Text(clean(line)))
 
 
 def note(text: str) -> None:
@@ -72,45 +116,67 @@ def note(text: str) -> None:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table: text left, numbers right; names are shown as they are, markup in them included.
 
-    Where a terminal is too narrow, texts go on in the next line of their cell.
+    Where a terminal is too narrow, headings and texts go on in the next line of their cell; where that is not enough,
+    the columns that are left are printed below, beside the first column again. No number and no word is cut.
     """
-    grid = grid_of(title, columns, rows)
-    console = stdout()
-    whole = console.options.update(max_width=10_000)
-    wide = Measurement.get(console, whole, grid).maximum
-    if console.is_terminal and wide > console.width:
-        _fold(grid, [Measurement.get(console, whole, _alone(c)).maximum for c in grid.columns], wide - console.width)
-        wide = Measurement.get(console, whole, grid).maximum
-    # As wide as its numbers: one that is cut off is worse than a line that the terminal wraps.
-    console.width = max(console.width, wide)  # print() takes no width beyond the console's
-    console.print(grid, width=wide)
+    rows, console = [list(row) for row in rows], stdout()
+    if not console.is_terminal:
+        grid = grid_of(title, columns, rows)
+        # As wide as its numbers: one that is cut off is worse than a long line.
+        console.width = max(console.width, _width(console, grid))  # print() takes no width beyond the console's
+        console.print(grid, width=console.width)
+        return
+    for line in wrapped(console, title):
+        console.print(plain(line), style="bold")
+    left = list(range(1, len(columns)))
+    while True:
+        for count in range(len(left), -1, -1):
+            kept = [0, *left[:count]]
+            grid = grid_of("", [columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
+            if _fits(console, grid) or count <= 1:
+                break
+        console.width = max(console.width, _width(console, grid))
+        console.print(grid)
+        left = left[max(count, 1) :]
+        if not left:
+            return
 
 
-def _alone(column: Column) -> Table:
-    """Return a table of one column."""
-    grid = Table(box=None, padding=0, pad_edge=False)
-    grid.add_column(column.header, no_wrap=True)
-    for cell in column.cells:
-        grid.add_row(cell)
-    return grid
+def _width(console: Console, grid: Table) -> int:
+    return Measurement.get(console, console.options.update(max_width=10_000), grid).maximum
 
 
-def _fold(grid: Table, widths: list[int], excess: int) -> None:
-    """Make the widest columns of text narrower by `excess` characters in all, none below _NARROWEST."""
-    texts = [i for i, column in enumerate(grid.columns) if column.justify == "left"]
-    for _ in range(excess):
-        widest = max(texts, key=lambda i: widths[i], default=None)
-        if widest is None or widths[widest] <= _NARROWEST:
-            break
+def _fits(console: Console, grid: Table) -> bool:
+    """Make headings and columns of text narrower where a table is too wide, and return whether it fits then."""
+    if _width(console, grid) <= console.width:
+        return True
+    cells = [[str(cell) for cell in column.cells] for column in grid.columns]
+    texts = [column.justify == "left" for column in grid.columns]
+    widths, least = [], []
+    for column, inside, text in zip(grid.columns, cells, texts, strict=True):
+        words = [cell_len(word) for cell in inside for word in cell.split()] if text else [*map(cell_len, inside)]
+        heading = max((cell_len(word) for word in str(column.header).split()), default=1)
+        # A name that takes half of the terminal is cut, if nothing else helps; a number never.
+        half = console.width // 2 - 2
+        least.append(max(min(heading, half), max(words, default=1) if not text else min(max(words, default=1), half)))
+        widths.append(max((cell_len(line) for line in (*inside, str(column.header))), default=1))
+    between = _width(console, grid) - sum(widths)
+    while sum(widths) + between > console.width:
+        wide = [i for i in range(len(widths)) if widths[i] > least[i]]
+        if not wide:
+            return False
+        # Headings of numbers first: that costs a line of the table, and a text a line of each row.
+        widest = max(wide, key=lambda i: (not texts[i], widths[i]))
         widths[widest] -= 1
-        column = grid.columns[widest]
-        column.width, column.no_wrap, column.overflow = widths[widest], False, "fold"
+    for column, width in zip(grid.columns, widths, strict=True):
+        column.width, column.no_wrap, column.overflow = width, False, "fold"
+    return True
 
 
 def grid_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """Return the table that `table` prints."""
     rows = [[shown(cell) for cell in row] for row in rows]
-    grid = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    grid = Table(title=escape(title) or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numeric = all(row[i][:1] in "0123456789-+.–" for row in rows)
         justify = "right" if numeric and rows else "left"
@@ -122,27 +188,73 @@ def grid_of(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
 
 def show_checks(checks: Sequence[Any]) -> None:
     """Print the checks that are no PASS, with their remedies, and how many there are in all."""
-    console, passed = stdout(), sum(check.status == "PASS" for check in checks)
     for check in checks:
         if check.status != "PASS":
-            style = "red" if check.status == "FAIL" else "yellow"
-            first, *more = wrapped(console, f"{check.name}: {check.finding}", 5)
-            console.print(f"[{style}]{check.status}[/] {plain(first)}")
-            for line in more:
-                console.print(f"     {plain(line)}")
-            for line in wrapped(console, check.next_step, 5):
-                console.print(f"     {plain(line)}", style="dim")
+            _show_check(check)
     if checks:
-        console.print(f"{passed} of {len(checks)} checks of the data passed")
+        passed = sum(check.status == "PASS" for check in checks)
+        stdout().print(f"{passed} of {len(checks)} checks of the data passed")
 
 
-def finish(written: Mapping[str, Any], next_step: str) -> None:
-    """Say what was written and what to do next."""
+def show_failures(checks: Sequence[Any]) -> None:
+    """Print the checks that failed, with their remedies: what must not be overlooked."""
+    for check in checks:
+        if check.status == "FAIL":
+            _show_check(check)
+
+
+def _show_check(check: Any) -> None:
+    console, style = stdout(), "red" if check.status == "FAIL" else "yellow"
+    labelled(console, check.status, f"{check.name}: {check.finding}", style, len(check.status) + 1)
+    for line in wrapped(console, check.next_step, 5):
+        console.print(f"     {plain(line)}", style="dim")
+
+
+def finish(written: Mapping[str, Any], next_step: str, before: str = "", beside: tuple[str, str] | None = None) -> None:
+    """Say what was written and what to do next.
+
+    Args:
+        written: what -> path.
+        next_step: a command that can be copied, on several lines too.
+        before: what to do first, in words.
+        beside: label and text of a fact that stands in the same line.
+    """
     console = stdout()
     for what, path in written.items():
-        console.print(f"[green]wrote[/] {plain(what)}: {plain(near(path))}")
-    if next_step:
-        console.print(f"[cyan]next[/]  {plain(next_step)}")
+        labelled(console, "wrote", f"{what}: {near(path)}", "green")
+    if before:
+        labelled(console, "next", f"{before}{', then:' if next_step else ''}", "cyan")
+    first = Text.assemble(("next", "cyan"), " " * (LABEL - len("next")))
+    if beside:
+        label = Text.assemble((beside[0], "bold"), " " * (LABEL - len(beside[0])))
+        first = Text.assemble(label, clean(beside[1]), "; ", ("next:", "cyan"), " ")
+    for i, line in enumerate(command_lines(console, next_step)):
+        console.print((Text(" " * LABEL) if i or before else first) + Text(clean(line)))
+
+
+def command_lines(console: Console, command: str) -> list[str]:
+    """Return a command in lines that fit behind a label: each but the last ends with a backslash, as a shell wants."""
+    if not console.is_terminal or not command or LABEL + cell_len(command) <= console.width:
+        return [command] if command else []
+    lines = _split(console, command)
+    if any(LABEL + cell_len(line) > console.width for line in lines):
+        lines = _split(console, _LISTS.sub(_one_each, command))
+    return lines
+
+
+def _split(console: Console, command: str) -> list[str]:
+    lines = [""]
+    for word in _WORDS.findall(command):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and LABEL + cell_len(longer) + (2 if len(lines) == 1 else 4) > console.width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [("  " if i else "") + line + (" \\" if i + 1 < len(lines) else "") for i, line in enumerate(lines)]
+
+
+def _one_each(found: re.Match[str]) -> str:
+    return " ".join(f"{found[1]} {part}" for part in found[2].split(","))
 
 
 def near(path: Any) -> str:
@@ -153,10 +265,15 @@ def near(path: Any) -> str:
         return str(path)
 
 
+def here(path: Any) -> str:
+    """Return a path as it is written in a command that is copied."""
+    return shlex.quote(near(path))
+
+
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings on stderr."""
     for warning in warnings:
-        stderr().print(f"[yellow]warning[/] {plain(warning)}")
+        labelled(stderr(), "warning", warning, "yellow", len("warning "))
 
 
 def print_error(error: MixlawError, as_json: bool) -> None:
@@ -164,4 +281,4 @@ def print_error(error: MixlawError, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
     else:
-        stderr().print(f"[red]error[/] {plain(str(error))}")
+        labelled(stderr(), "error", str(error), "red", len("error "))

@@ -9,7 +9,8 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, table
+from mixlaw.cli.answers import plural, show_answer
+from mixlaw.cli.output import here, note, print_json, table
 
 
 def push(
@@ -29,6 +30,7 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be written; works without network.")
     ] = False,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write a mixture, a model or the study to a repository of the Hugging Face Hub, in one commit.
@@ -49,8 +51,14 @@ def push(
         print_json(done.to_json())
         return
     title, columns, rows, notes = done.table()
-    table(title, columns, rows)
+    again = f"mixlaw push {here(config)} {what} --repo {repo}" + (" --public" if public else "")
+    size = f"{plural(len(rows) - 1, 'file')}, {rows[-1][-1]}"
+    show_answer(
+        [("what", title), ("size", size), ("address", done.address or "")],
+        "" if done.address else again,
+        before="nothing, it is there" if done.address else "",
+        verbose=verbose,
+        details=lambda: table(title, columns, rows),
+    )
     for text in notes:
         note(text)
-    again = f"mixlaw push {config} {what} --repo {repo}" + (" --public" if public else "")
-    finish({"address": done.address} if done.address else {}, "done" if done.address else again)

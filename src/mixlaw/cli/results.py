@@ -7,10 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, near, note, print_json, table
+from mixlaw.cli.answers import Fact, fitting, named, packed, plural, show_answer, who
+from mixlaw.cli.output import finish, here, note, print_json, table
 from mixlaw.cli.progress import SweepLine
+from mixlaw.core.notebook import shown
 from mixlaw.core.tokens import format_tokens
+from mixlaw.evaluate.confirmation import SOLUTION
+
+USUAL = ("equal", "equal_rows", "natural", "unimax", "temperature_0.5")
 
 
 def compare(
@@ -22,7 +28,10 @@ def compare(
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Only these of the usual mixtures, with commas: natural,equal; by default all."),
+        typer.Option(
+            help="Only these of the usual mixtures, with commas: natural,equal; by default all.",
+            autocompletion=completion.several_of(*USUAL),
+        ),
     ] = None,
     grid: Annotated[
         bool,
@@ -33,16 +42,19 @@ def compare(
     keep_models: opt.KeepModels = False,
     workers: opt.Workers = None,
     retry_failed: opt.RetryFailed = False,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Train the solution and the usual mixtures at the budget, and show the differences.
 
     These runs are not used in any fit. The other mixtures are equal tokens, equal rows, natural,
     UniMax, temperature 0.5, and those of --weights. Differences are between runs of the same seed;
-    intervals are 90 % intervals. Finished runs are not repeated.
+    intervals are 90 % intervals; with one seed they come from the scatter of the proxy runs. Finished
+    runs are not repeated.
 
     Examples:
         mixlaw compare mix.yaml --seeds 3 --weights code=0.5,math=0.3,chat=0.2
+        mixlaw compare mix.yaml --seeds 1 --against natural,equal
     """
     from mixlaw.api.compare import compare as train_and_compare
     from mixlaw.api.project import Project
@@ -55,7 +67,7 @@ def compare(
     with SweepLine(as_json) as line:
         result = train_and_compare(
             project,
-            budget_tokens=budget,
+            budget=budget,
             seeds=seeds,
             weights=own,
             against=None if against is None else [name.strip() for name in against.split(",") if name.strip()],
@@ -68,8 +80,36 @@ def compare(
     if as_json:
         print_json({**result, "warnings": project.warnings})
     else:
-        _show_comparison(result)
-        finish({}, f"mixlaw final {near(config)}")
+        show_answer(
+            _comparison_facts(result),
+            f"mixlaw final {here(config)}",
+            verbose=verbose,
+            details=lambda: _show_comparison(result),
+        )
+
+
+def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
+    mixtures, budget = result["mixtures"], format_tokens(result["budget_tokens"])
+    ranked = sorted(mixtures, key=lambda name: mixtures[name]["total"]["mean"])
+    others = {result["same_as"].get(name, name): name for name in ("equal", "natural")}  # natural, where they are one
+    against = next((name for name in reversed(others) if name in mixtures and name != SOLUTION), None)
+    seeds = plural(max(entry["seeds"] for entry in mixtures.values()), "seed")
+    place = ranked.index(SOLUTION) + 1
+    best = "the solution" if place == 1 else f"{named(ranked[0])}; the solution is no. {place}"
+    facts = [("measured", f"best: {best} of {plural(len(mixtures), 'mixture')} ({budget} tokens, {seeds})")]
+    if against is not None:
+        changes = mixtures[against]["minus_solution_by_target"]
+        unsure = {t for t, change in changes.items() if not _is_sure(change)}
+        facts += who({t: -change["mean"] for t, change in changes.items()}, unsure, others[against])
+    gaps = [
+        f"{named(name)} {_signed(mixtures[name]['minus_solution'])}"
+        for name in sorted((n for n in ranked if n != SOLUTION), key=lambda n: n not in others)
+    ]
+    return [*facts, ("sure", fitting(gaps, "nats above it: "))]
+
+
+def _is_sure(change: dict[str, Any]) -> bool:
+    return change["low"] is not None and change["low"] * change["high"] > 0
 
 
 def _show_comparison(result: dict[str, Any]) -> None:
@@ -120,6 +160,7 @@ def final(
     out: Annotated[Path | None, typer.Option(help="Output folder; default models/<id> in the study.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampling and training; default plan.seed.")] = None,
     retry_failed: opt.RetryFailed = False,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Train the final model on the solution with the study's trainer, and save it for transformers, with a card.
@@ -135,7 +176,7 @@ def final(
     with SweepLine(as_json) as line:
         result = train_model(
             project,
-            budget_tokens=budget,
+            budget=budget,
             weights=given,
             out=out,
             seed=seed,
@@ -146,14 +187,24 @@ def final(
         print_json({"folder": str(result.folder), "new": result.new, **result.facts, "warnings": project.warnings})
         return
     predicted = result.facts["predicted"]
+    nothing = {"mean": float("nan")}
+    losses = [
+        f"{named(target)} {loss['loss_nats']:.3f} ({shown(float(predicted.get(target, nothing)['mean']))})"
+        for target, loss in result.facts["losses"].items()
+    ]
     rows = [
         [target, loss["loss_nats"], predicted.get(target, {}).get("mean", float("nan"))]
         for target, loss in result.facts["losses"].items()
     ]
-    table("Validation loss, nats per supervised token", ["target", "measured", "predicted"], rows)
     if not result.new:
         note("the model already exists; nothing was trained")
-    finish({"model": result.folder}, f"mixlaw eval {near(config)}")
+    show_answer(
+        [("losses", "measured, in nats per supervised token (predicted)"), *packed("", losses, 2)],
+        f"mixlaw eval {here(config)}",
+        written={"model": result.folder},
+        verbose=verbose,
+        details=lambda: table("Validation loss, nats per supervised token", ["target", "measured", "predicted"], rows),
+    )
 
 
 Models = Annotated[
@@ -251,7 +302,7 @@ def evaluate(
                 for name, task in known.items()
             ],
         )
-    finish({}, f"mixlaw report {near(config)}")
+    finish({}, f"mixlaw report {here(config)}")
 
 
 def _with_error(found: dict[str, Any]) -> str:

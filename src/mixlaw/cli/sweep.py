@@ -13,14 +13,13 @@ import typer
 from rich.live import Live
 
 from mixlaw.cli import options as opt
+from mixlaw.cli.answers import mixture_facts, show_answer
 from mixlaw.cli.ending import give_up_waiting
-from mixlaw.cli.numbers import show_solution
-from mixlaw.cli.output import finish, grid_of, is_live, near, note, print_json, show_checks, stderr, stdout, table, warn
+from mixlaw.cli.figures import solution_details
+from mixlaw.cli.output import finish, grid_of, here, is_live, note, print_json, stdout, warn
 from mixlaw.cli.progress import SweepLine
-from mixlaw.core.cost import percent
+from mixlaw.cli.runs import after_status, done, plan_details, plan_facts, states_table, status_details, status_facts
 from mixlaw.core.durations import duration
-from mixlaw.core.tokens import format_tokens
-from mixlaw.study.status import RunStatuses
 
 _SOME_FAILED = 3
 _WATCH_EVERY_S = 2.0
@@ -31,6 +30,7 @@ def run(
     executor: opt.Executor = None,
     workers: opt.Workers = None,
     retry_failed: opt.RetryFailed = False,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Do the whole job: plan, train, fit, solve, write the training files and the report. Finished steps are kept.
@@ -39,7 +39,7 @@ def run(
         mixlaw run mix.yaml
         mixlaw run mix.yaml --workers 2 --retry-failed
     """
-    _run(config, executor, workers, retry_failed, as_json)
+    _run(config, executor, workers, retry_failed, as_json, verbose)
 
 
 def demo(
@@ -47,6 +47,7 @@ def demo(
         "mixlaw-demo"
     ),
     workers: opt.Workers = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Run the whole job on bundled data and a bundled tiny model: minutes on two cores.
@@ -60,10 +61,12 @@ def demo(
     config = example_config(out, keep=True)
     if not as_json:
         note(f"{config}: three domains, a base model of 1M parameters, 8 proxy runs")
-    _run(config, None, workers, False, as_json)
+    _run(config, None, workers, False, as_json, verbose)
 
 
-def _run(config: Path, executor: str | None, workers: int | None, retry_failed: bool, as_json: bool) -> None:
+def _run(
+    config: Path, executor: str | None, workers: int | None, retry_failed: bool, as_json: bool, verbose: bool
+) -> None:
     from mixlaw.api.costs import spent_in
     from mixlaw.api.project import Project
     from mixlaw.api.sweep import run as run_study
@@ -87,19 +90,25 @@ def _run(config: Path, executor: str | None, workers: int | None, retry_failed: 
             }
         )
     else:
-        show_solution(result.solution)
-        took = duration(time.monotonic() - began)
-        note(f"{len(result.statuses) - len(result.failed)} of {len(result.statuses)} runs done; {took}")
-        if cost is not None:
-            note(f"cost: {cost}")
-        report, mixture = near(result.written["report.html"]), near(result.written["mixture"])
-        finish(result.written, f"open {report}, then train on the files in {mixture}")
+        note(f"{done(result.statuses)}; {duration(time.monotonic() - began)}")
+        show_answer(
+            mixture_facts(result.fit, result.solution, "" if cost is None else f"{cost.spent} of the final run"),
+            f"open {here(result.written['report.html'])}",
+            warnings=result.solution.warnings,
+            verbose=verbose,
+            details=lambda: _run_details(result),
+        )
     if result.failed:
         _show_failures(result.statuses, as_json)
         raise typer.Exit(_SOME_FAILED)
 
 
-def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
+def _run_details(result: Any) -> None:
+    solution_details(result.solution)
+    finish(result.written, "")
+
+
+def plan(config: opt.ConfigFile, verbose: opt.Verbose = False, as_json: opt.AsJson = False) -> None:
     """Show the proxy runs to do, with tokens and minutes; trains nothing.
 
     Examples:
@@ -112,22 +121,14 @@ def plan(config: opt.ConfigFile, as_json: opt.AsJson = False) -> None:
     if as_json:
         print_json(result.to_json())
         return
-    table(*result.table()[:3])
-    if result.curve is not None:
-        table(*result.curve.table())
-    elif result.regret_nats:
-        last = len(result.trained)
-        shown = sorted({0, *(round(last * part / 4) for part in (1, 2, 3, 4))})
-        table(
-            result.regret_title,
-            ["runs", "tokens", "nats"],
-            [[str(n), format_tokens(result.spent[n]) if n else "0", f"{result.regret_nats[n]:.2g}"] for n in shown],
-        )
+    show_answer(
+        plan_facts(result),
+        f"mixlaw run {here(config)}",
+        verbose=verbose,
+        details=lambda: plan_details(result),
+    )
     for text in result.notes:
         note(text)
-    if result.estimated_s:
-        note(f"about {duration(result.estimated_s)} left")
-    finish({}, f"mixlaw run {config}")
 
 
 def train(
@@ -161,9 +162,8 @@ def train(
     if as_json:
         print_json({"runs": [status.to_json() for status in statuses], "warnings": project.warnings})
     else:
-        done = sum(status.state == "done" for status in statuses)
-        note(f"{done} of {len(statuses)} runs done")
-        finish({}, f"mixlaw run {config}")
+        note(done(statuses))
+        finish({}, f"mixlaw run {here(config)}")
     if any(status.state == "failed" for status in statuses):
         _show_failures(statuses, as_json)
         raise typer.Exit(_SOME_FAILED)
@@ -209,8 +209,7 @@ def adopt(
     if as_json:
         print_json({"runs": [status.to_json() for status in statuses]})
     else:
-        table(*_states(statuses))
-        finish({}, f"mixlaw run {config}")
+        show_answer(status_facts(statuses, [], None), f"mixlaw run {here(config)}")
 
 
 def status(
@@ -218,6 +217,7 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Update every two seconds until all runs are done; stop with Ctrl-C.")
     ] = False,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Show what is done, running, failed and why, and what is wrong with the data.
@@ -250,13 +250,16 @@ def status(
             }
         )
         return
-    table(*_states(statuses))
-    if cost is not None:
-        note(f"cost: {cost}")
+    command, before = after_status(config, statuses)
+    show_answer(
+        status_facts(statuses, checks, cost),
+        command,
+        before=before,
+        verbose=verbose,
+        details=lambda: status_details(statuses, checks),
+    )
     for text in (text for workers in clusters for text in workers.notes):
         note(text)
-    show_checks(checks)
-    finish({}, _after_status(config, statuses))
 
 
 def cancel(
@@ -279,19 +282,19 @@ def cancel(
         if ended
         else "no Slurm job of the study waits or runs; nothing to cancel"
     )
-    finish({}, f"mixlaw status {config}")
+    finish({}, f"mixlaw status {here(config)}")
 
 
 def _watch(states: Callable[[], list[Any]], statuses: list[Any]) -> list[Any]:
     """Show the states in place until all runs are done or failed, or Ctrl-C; return the last ones."""
     with (
         contextlib.suppress(KeyboardInterrupt),
-        Live(grid_of(*_states(statuses)), console=stdout(), transient=True, auto_refresh=False) as live,
+        Live(grid_of(*states_table(statuses)), console=stdout(), transient=True, auto_refresh=False) as live,
     ):
         while not _settled(statuses):
             time.sleep(_WATCH_EVERY_S)
             statuses = states()
-            live.update(grid_of(*_states(statuses)), refresh=True)
+            live.update(grid_of(*states_table(statuses)), refresh=True)
     give_up_waiting()  # Ctrl-C was the way out, and the last states come now
     return statuses
 
@@ -300,38 +303,8 @@ def _settled(statuses: list[Any]) -> bool:
     return all(status.state in ("done", "failed") for status in statuses)
 
 
-def _after_status(config: Path, statuses: list[Any]) -> str:
-    """Return what to do next: a study folder names no mix.yaml."""
-    if any(status.state == "running" for status in statuses):
-        return f"mixlaw status {config} --watch"
-    if any(status.state == "failed" for status in statuses):
-        return f"fix the cause, then: mixlaw run {_yaml_of(config)} --retry-failed"
-    return f"mixlaw run {_yaml_of(config)}"
-
-
-def _yaml_of(config: Path) -> str:
-    return "mix.yaml" if config.is_dir() else str(config)
-
-
-def _states(statuses: list[Any]) -> tuple[str, list[str], list[list[Any]]]:
-    """Return title, columns and rows of the runs' states."""
-    rows = []
-    for s in statuses:
-        detail = s.reason
-        if s.state == "running" and s.steps:
-            detail = f"step {s.step}/{s.steps}, loss {s.loss:.3f}, {duration(s.eta_s or 0)} left"
-            for share, losses in list(s.along.items())[-1:]:
-                detail += f"; at {percent(float(share))}: " + ", ".join(f"{n} {x:.3f}" for n, x in losses.items())
-        if s.state == "running" and s.where:
-            detail = ", ".join(filter(None, (detail, s.where)))
-        rows.append(
-            [s.name, s.state, format_tokens(s.tokens), duration(s.wall_s) if s.wall_s is not None else "", detail]
-        )
-    return RunStatuses(statuses).title, ["run", "state", "tokens", "took", "now"], rows
-
-
 def _show_failures(statuses: list[Any], as_json: bool) -> None:
     failed = [status for status in statuses if status.state == "failed"]
     if not as_json:
         warn(f"run '{status.name}' failed: {status.reason}" for status in failed)
-        stderr().print("next: fix the cause, then run again with --retry-failed", style="dim")
+        note("next: correct the cause, then run again with --retry-failed")

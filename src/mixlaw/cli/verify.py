@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, note, print_json, table, warn
+from mixlaw.cli.answers import Fact, fitting, named, show_answer
+from mixlaw.cli.output import here, note, print_json, table
 from mixlaw.cli.progress import SweepLine
 
 _NOT_SOUND = 1
@@ -23,6 +24,7 @@ def verify(
     ],
     retrain: Annotated[int, typer.Option(help="How many finished runs to train again; 0 for none.", min=0)] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the choice of these runs.")] = 0,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Read every file of a study, compute its hashes again, train some runs again, and say what is sound.
@@ -45,15 +47,32 @@ def verify(
     if as_json:
         print_json(result.to_json())
     else:
-        table(*result.table())
-        if result.retrained:
-            rows = [[r.run, "the same" if r.equal else "another", r.remark] for r in result.retrained]
-            table("Trained again", ["run", "record", "remark"], rows)
-        for problem in result.problems:
-            warn([f"{problem.problem} {problem.remedy}"])
-        again = f"mixlaw run {study}" if is_study(result.study) else f"mixlaw verify {study}"
-        if result.not_retrained:
-            note(f"No run was trained again: {result.not_retrained}")
-        finish({}, "nothing, all is sound" if result.sound else "correct what is named, then: " + again)
+        again = f"mixlaw run {here(study)}" if is_study(result.study) else f"mixlaw verify {here(study)}"
+        show_answer(
+            _facts(result),
+            "" if result.sound else again,
+            before="nothing, all is sound" if result.sound else "correct what is named",
+            warnings=[f"{problem.problem} {problem.remedy}" for problem in result.problems],
+            verbose=verbose,
+            details=lambda: _details(result),
+        )
     if not result.sound:
         raise typer.Exit(_NOT_SOUND)
+
+
+def _facts(result: Any) -> list[Fact]:
+    retrained = [f"{named(run.run)} {'gave the same' if run.equal else run.remark}" for run in result.retrained]
+    kinds = [f"{checked.what} {checked.files:,}" for checked in result.checked]
+    return [
+        ("files", result.table()[0]),
+        ("read", fitting(kinds)),
+        ("trained", fitting(retrained) if retrained else ""),
+        ("not", f"no run was trained again: {result.not_retrained}" if result.not_retrained else ""),
+    ]
+
+
+def _details(result: Any) -> None:
+    table(*result.table())
+    if result.retrained:
+        rows = [[r.run, "the same" if r.equal else "another", r.remark] for r in result.retrained]
+        table("Trained again", ["run", "record", "remark"], rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     Field,
     ValidationError,
     ValidationInfo,
@@ -16,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from mixlaw.config.answer import FitNode, SolveNode
 from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.config.plan import PlanNode
@@ -28,6 +31,9 @@ from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.yaml_file import read_yaml
 
+_log = logging.getLogger(__name__)
+_hinted: set[str] = set()
+"""Files of which an old key has been named."""
 _LONGEST_SHOWN = 80
 """Characters of a value in a message."""
 
@@ -47,55 +53,6 @@ class ValidationNode(Node):
     rows: Annotated[int, Field(ge=1)] = 500
 
 
-def _known_law(value: str, info: ValidationInfo) -> str:
-    from mixlaw.laws import find
-
-    if value != "auto":
-        try:
-            find(value, (info.context or {}).get("folder"))
-        except ConfigError as error:
-            raise ValueError(f"{error.message} {error.hint}") from None
-    return value
-
-
-class FitNode(Node):
-    """Which law, and how it is fitted."""
-
-    law: Annotated[str, AfterValidator(_known_law)] = "auto"
-    procedure: Literal["joint", "own_curve", "published"] = "joint"
-    repetition: Literal["auto", "off"] | Annotated[float, Field(gt=0)] = "auto"
-    metrics: dict[str, str] = Field(default_factory=dict)
-
-
-class SolveNode(Node):
-    """What is minimised, and under which constraints; see `mixlaw.solve.solve_mixture` (`floor` is its `ceilings`)."""
-
-    objective: Literal["mean", "weighted", "max"] = "mean"
-    target_weight: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    floor: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
-    no_worse: dict[str, Percent] = Field(default_factory=dict)
-    reference: Literal["natural", "equal", "base"] | dict[str, Share] | None = None
-    groups: list[str] = Field(default_factory=list)
-    prior: Literal["natural", "equal"] | dict[str, Share] | None = None
-    prior_strength: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    min: dict[str, Share] = Field(default_factory=dict)
-    max: dict[str, Share] = Field(default_factory=dict)
-    max_epochs: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = 4.0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _the_reference_beside_its_targets(cls, tree: Any) -> Any:
-        """Take `no_worse: {chat: 1 %, reference: base}` as `reference: base`, unless a number says it is a domain."""
-        targets = tree.get("no_worse") if isinstance(tree, Mapping) else None
-        if not isinstance(targets, Mapping) or tree.get("reference") is not None:
-            return tree
-        reference = targets.get("reference")
-        if not isinstance(reference, Mapping) and reference not in ("natural", "equal", "base"):
-            return tree
-        rest = {name: percent for name, percent in targets.items() if name != "reference"}
-        return {**tree, "no_worse": rest, "reference": reference}
-
-
 class Config(Node):
     """The whole of mix.yaml. Relative paths have been resolved against its folder."""
 
@@ -105,7 +62,7 @@ class Config(Node):
     collection: CollectionNode | None = None
     domains: dict[str, DomainNode]
     validation: ValidationNode = ValidationNode()
-    budget_tokens: Tokens
+    budget_tokens: Tokens = Field(validation_alias=AliasChoices("budget", "budget_tokens"))
     plan: PlanNode = PlanNode()
     train: Train = Field(default_factory=default_train)
     fit: FitNode = FitNode()
@@ -160,6 +117,11 @@ class Config(Node):
         return config
 
 
+def as_written(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a dumped configuration as mix.yaml has them."""
+    return {"budget" if key == "budget_tokens" else key: value for key, value in tree.items()}
+
+
 def load_config(path: str | Path) -> Config:
     """Read mix.yaml.
 
@@ -171,6 +133,12 @@ def load_config(path: str | Path) -> Config:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} holds no keys.", "Write one with `mixlaw init`.")
     folder = path.resolve().parent
+    if "budget_tokens" in tree:
+        if "budget" in tree:
+            raise _as_error(str(path), ["budget_tokens: the old name of budget, which is there, too; leave it out"])
+        if str(path) not in _hinted:
+            _log.warning("%s: use `budget: ...` instead of `budget_tokens: ...`.", path)
+            _hinted.add(str(path))
     return _resolved(parse_config(tree, str(path), folder), folder)
 
 
@@ -304,7 +272,8 @@ def _known(parents: list[str]) -> list[str]:
         for inner in get_args(node):
             if isinstance(inner, type) and issubclass(inner, Node):
                 node = inner
-    return list(node.model_fields) if isinstance(node, type) and issubclass(node, Node) else []
+    known = list(node.model_fields) if isinstance(node, type) and issubclass(node, Node) else []
+    return ["budget" if name == "budget_tokens" else name for name in known]
 
 
 def _resolved(config: Config, folder: Path) -> Config:

@@ -26,17 +26,14 @@ import numpy as np
 
 from mixlaw.core.csv_cells import csv_cell, csv_columns
 from mixlaw.core.errors import DataError
-from mixlaw.core.fidelity import MERGED, POINT, is_missing, labels
+from mixlaw.core.fidelity import MERGED, POINT, labels
 from mixlaw.core.files import write_text
 from mixlaw.core.frames import frame
 from mixlaw.core.notebook import Tabular, shares
 from mixlaw.core.record_columns import of_records
 from mixlaw.core.run import RunRecord
+from mixlaw.core.table_checks import PREFIXES, cell_number, check_columns, check_rows
 from mixlaw.core.tokens import format_tokens
-
-_PREFIXES = ("tokens", "loss", "count", "unique", "metric", "error")
-_MOST = 1e18
-"""Of any number in a table. Beyond it squares and products overflow, and no token count or loss is that large."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -254,22 +251,15 @@ class RunTable(Tabular):
             DataError: no rows, no token or loss columns, a duplicate run, or a malformed value.
         """
         place = place or (lambda i: f"row {i + 1}")
-        names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in _PREFIXES}
-        if unnamed := next((f"{prefix}:" for prefix, found in names.items() if not all(map(str.strip, found))), ""):
-            raise DataError(f"{source} has a column '{unnamed}' without a name after the colon.", "Name it.")
-        if not names["tokens"] or not (names["loss"] or names["metric"]):
-            lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
-            raise DataError(
-                f"{source} has no column '{lacking}'; it has {', '.join(map(repr, list(columns)[:8])) or 'none'}.",
-                "A run table has run, tokens:<domain>, and loss:<target> or metric:<name> columns.",
-            )
+        names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in PREFIXES}
+        check_columns(columns, names, source)
         count = len(next(iter(columns.values())))
         if count == 0:
             raise DataError(f"{source} has a header and no runs.", "Add one row per run.")
 
         def numbers(column: str, lower: float, rule: str, empty: bool = False) -> np.ndarray:
             return np.array(
-                [_number(v, lower, rule, empty, source, place(i), column) for i, v in enumerate(columns[column])]
+                [cell_number(v, lower, rule, empty, source, place(i), column) for i, v in enumerate(columns[column])]
             )
 
         def block(prefix: str, over: list[str], rule: str, empty: bool) -> np.ndarray | None:
@@ -288,7 +278,7 @@ class RunTable(Tabular):
         losses_RJ = block("loss", names["loss"], "a loss is a finite number of nats >= 0", True)
         assert tokens_RK is not None
         losses_RJ = np.zeros((count, 0)) if losses_RJ is None else losses_RJ
-        _check_rows(runs, tokens_RK, source, place)
+        check_rows(runs, tokens_RK, source, place)
         return RunTable(
             tuple(runs),
             tuple(names["tokens"]),
@@ -302,37 +292,4 @@ class RunTable(Tabular):
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
             {m: numbers(f"error:{m}", 0, "a standard error is a number >= 0", True) for m in names["error"]},
             *labels(columns, runs, source, place),
-        )
-
-
-def _number(value: Any, lower: float, rule: str, empty: bool, source: str, place: str, column: str) -> float:
-    if is_missing(value):
-        if empty:
-            return math.nan
-        raise DataError(f"{source}, {place}, column '{column}': the cell is empty; {rule}.", "Fill it in.")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and lower <= number <= _MOST):
-        raise DataError(
-            f"{source}, {place}, column '{column}': {value!r}; {rule}.",
-            "Correct the value, or delete that run from the table.",
-        )
-    return number
-
-
-def _check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Callable[[int], str]) -> None:
-    seen: dict[str, int] = {}
-    for i, run in enumerate(runs):
-        if run in seen:
-            raise DataError(
-                f"{source}, {place(i)}: the run '{run}' is already in {place(seen[run])}.",
-                "Rename or delete one of them.",
-            )
-        seen[run] = i
-    if not tokens_RK.any():
-        raise DataError(
-            f"{source}: no run has any tokens.",
-            "Add runs that were trained; only the row of the base model may have zero tokens.",
         )

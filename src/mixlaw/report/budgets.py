@@ -37,7 +37,7 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
     asked = replace(
         SolveWishes.of_config(wishes, available),
         objective=solution.objective if solution.target_weights else None,
-        target_weights=None if solution.objective == "mean" else solution.target_weights or None,
+        target_weight=None if solution.objective == "mean" else solution.target_weights or None,
     )
     largest = fit.largest_run / solution.budget_tokens
     for factor in (*_FACTORS, *([largest] if 0 < largest < min(_FACTORS) else [])):

@@ -6,6 +6,7 @@ They hold no date and no place of this machine, so that the same mixture has the
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def mixture_card(
     law: str | None,
     predicted: Mapping[str, Mapping[str, float]],
     given: bool,
+    file: str = "mix.yaml",
 ) -> str:
     """Return the README.md of a mixture's folder.
 
@@ -36,6 +38,7 @@ def mixture_card(
         law: that gave the weights or predicts their losses; None without a fit.
         predicted: target -> {mean, low, high}, nats.
         given: whether the weights are the user's and not the solution's.
+        file: name of the configuration's file.
     """
     used = {name: entry for name, entry in manifest["domains"].items() if entry["rows"]}
     rows, files = sum(entry["rows"] for entry in used.values()), manifest["files"]
@@ -80,7 +83,7 @@ def mixture_card(
             digest = source["sha256"][:16]
             lines.append(f"| {' | '.join(map(escaped, cells))} | {source['rows']:,} | `{digest}` | {escaped(text)} |")
     lines += ["", "Validation conversations and all copies of them were held out.", "", "## How to make it again", ""]
-    lines += ["```console", f"$ {mix_command(manifest)}", "```", ""]
+    lines += ["```console", f"$ {mix_command(manifest, file)}", "```", ""]
     lines += ["With the same mix.yaml, model and sources, the files are the same to the byte (`manifest.json`).", ""]
     return "\n".join(lines)
 
@@ -92,7 +95,7 @@ def mix_command(manifest: Mapping[str, Any], config: str = "mix.yaml") -> str:
     files = manifest["files"]
     shape = " --format parquet" if files[0]["name"].endswith(".parquet") else ""
     shape += f" --shards {len(files)}" if len(files) > 1 else ""
-    return f"mixlaw mix {config} --budget {manifest['budget_tokens']} --weights {weights}{shape}"
+    return f"mixlaw mix {shlex.quote(config)} --budget {manifest['budget_tokens']} --weights {weights}{shape}"
 
 
 def model_card(

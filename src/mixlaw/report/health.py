@@ -82,7 +82,7 @@ def _held_out(fit: Fit) -> Check:
 
 def _or_all_at_once(fit: Fit) -> str:
     """Return the remedy that a fit of single curves has besides."""
-    return "" if fit.procedure == "joint" else ", or fit all runs at once (--fit joint)"
+    return "" if fit.procedure == "joint" else ", or fit all runs at once (--procedure joint)"
 
 
 def _ranks(fit: Fit) -> Check:

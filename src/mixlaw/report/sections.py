@@ -274,7 +274,9 @@ def _again(study: Mapping[str, Any]) -> Section:
     text = "\n".join([commands] if isinstance(commands, str) else map(str, commands))
     code = [("Commands", text)] if text else []
     if config:
-        code.append(("mix.yaml, with every default filled in", _yaml(config)))
+        from mixlaw.config import as_written
+
+        code.append(("mix.yaml, with every default filled in", _yaml(as_written(config))))
     return Section(
         "again",
         "How to repeat this study",

@@ -156,8 +156,8 @@ class Constraints:
     def check(self, domains: tuple[str, ...]) -> None:
         """Raise ConfigError where a bound or a supply names no domain or is out of its range."""
         for what, given, top in (
-            ("minimum", self.minimum, 1.0),
-            ("maximum", self.maximum, 1.0),
+            ("min", self.minimum, 1.0),
+            ("max", self.maximum, 1.0),
             ("available", self.available, math.inf),
         ):
             for domain, value in given.items():

@@ -73,7 +73,7 @@ def solve_mixture(
         raise ConfigError(f"The budget is {budget_tokens} tokens; it must be at least 1.", "Write it like 20M.")
     wishes = wishes_of(wishes, named)
     budget_tokens, available = round(budget_tokens), dict(wishes.available or {})
-    name, importance = importance_of(fit, wishes.objective, wishes.target_weights)
+    name, importance = importance_of(fit, wishes.objective, wishes.target_weight)
     if wishes.max_epochs is not None and not available:
         raise ConfigError(
             "max_epochs needs the available tokens of the domains.", "Give them with --available code=3M."

@@ -18,6 +18,7 @@ from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.percents import parse_percent
+from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.suggestions import suggest
 from mixlaw.fit.result import Fit
 from mixlaw.solve.constraints import Constraints
@@ -42,14 +43,14 @@ class SolveWishes:
     Attributes:
         objective: `mean` (every target counts 1), `weighted`, or `max` (the largest of the expected losses of the
             targets with a weight above 0). None: `weighted` where there are target weights, else `mean`.
-        target_weights: target -> g_j >= 0; targets without one count 0. None: every target counts 1.
-        minimum: domain -> smallest share.
-        maximum: domain -> largest share.
+        target_weight: target -> g_j >= 0; targets without one count 0. None: every target counts 1.
+        min: domain -> smallest share.
+        max: domain -> largest share.
         available: domain -> distinct training tokens; also determines the natural mixture and the epochs.
         max_epochs: largest number of passes over a domain; needs `available`.
         groups: further linear constraints on the shares, such as `code + math <= 0.5` (see
             `mixlaw.core.linear_constraint`).
-        ceilings: target -> largest expected loss, nats (called `floor` in mix.yaml and on the command line).
+        floor: target -> largest expected loss, nats.
         no_worse: target -> percent, 1 or "1 %", by which its expected loss may exceed that of the reference at most.
         reference: what `no_worse` compares with: `base`, the measured losses of the base model (how much may be
             forgotten), or a mixture: `natural`, `equal` or domain -> share. None: natural if the available tokens are
@@ -60,13 +61,13 @@ class SolveWishes:
     """
 
     objective: str | None = None
-    target_weights: Mapping[str, float] | None = None
-    minimum: Mapping[str, float] | None = None
-    maximum: Mapping[str, float] | None = None
+    target_weight: Mapping[str, float] | None = None
+    min: Mapping[str, float] | None = None
+    max: Mapping[str, float] | None = None
     available: Mapping[str, float] | None = None
     max_epochs: float | None = None
     groups: Sequence[str | LinearConstraint] = ()
-    ceilings: Mapping[str, float] | None = None
+    floor: Mapping[str, float] | None = None
     no_worse: Mapping[str, float | str] | None = None
     reference: Shares | None = None
     prior: Shares | None = None
@@ -91,24 +92,30 @@ class SolveWishes:
     def constraints(self) -> Constraints:
         """The bounds and groups."""
         available = dict(self.available or {})
-        return Constraints(self.minimum or {}, self.maximum or {}, available, self.max_epochs, tuple(self.groups))
+        return Constraints(self.min or {}, self.max or {}, available, self.max_epochs, tuple(self.groups))
 
 
 class WishesByName(TypedDict, total=False):
     """The fields of `SolveWishes` as keywords, for type checkers; a test holds the two against each other."""
 
     objective: str | None
-    target_weights: Mapping[str, float] | None
-    minimum: Mapping[str, float] | None
-    maximum: Mapping[str, float] | None
+    target_weight: Mapping[str, float] | None
+    min: Mapping[str, float] | None
+    max: Mapping[str, float] | None
     available: Mapping[str, Any] | None
     max_epochs: float | None
     groups: Sequence[str | LinearConstraint]
-    ceilings: Mapping[str, float] | None
+    floor: Mapping[str, float] | None
     no_worse: Mapping[str, float | str] | None
     reference: Shares | None
     prior: Shares | None
     prior_strength: float | None
+
+
+OLD_NAMES = {"minimum": "min", "maximum": "max", "ceilings": "floor", "target_weights": "target_weight"}
+"""Old name of a field of `SolveWishes` -> its name, which is that of mix.yaml and the command line."""
+
+SolveWishes.__init__ = renamed(**OLD_NAMES)(SolveWishes.__init__)
 
 
 def with_wishes(function: Function) -> Function:
@@ -126,6 +133,7 @@ def with_wishes(function: Function) -> Function:
 def wishes_of(wishes: SolveWishes | None, named: Mapping[str, Any]) -> SolveWishes:
     """Return the wishes with those named besides; raise ConfigError for a name that is none."""
     known = [f.name for f in dataclasses.fields(SolveWishes)]
+    named = with_new_names(named, OLD_NAMES)
     for name in named:
         if name not in known:
             raise ConfigError(f"solve takes no '{name}'; {suggest(name, known)}.", "See help(mixlaw.solve).")
@@ -250,14 +258,14 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
         ConfigError: an unknown target, a value out of its range, a reference without `no_worse`, or the base model as
             the reference of a target on which it was not measured.
     """
-    ceilings, reference = dict(wishes.ceilings or {}), wishes.reference
+    ceilings, reference = dict(wishes.floor or {}), wishes.reference
     no_worse = {t: parse_percent(percent, f"no_worse of '{t}'") for t, percent in (wishes.no_worse or {}).items()}
     if reference is not None and not no_worse:
         raise ConfigError(
             "A reference is set, but no target that must be no worse than with it.", "Set no_worse, such as code=2."
         )
     for target, nats in ceilings.items():
-        _require_target(fit, target, "The ceilings")
+        _require_target(fit, target, "floor")
         if not (math.isfinite(nats) and nats > 0):
             raise ConfigError(f"The ceiling of target '{target}' is {nats} nats; it must be > 0.", "Correct the value.")
     for target, percent in no_worse.items():

@@ -49,6 +49,16 @@ def require_own(study: Study, file: Path, parts: Mapping[str, Any]) -> None:
         )
 
 
+def origin_of(folder: Path) -> Path | None:
+    """Return the configuration's file that a study folder belongs to; None where it is not known or not there."""
+    try:
+        kept = read_document(folder / _FILE, "origin")
+    except DataError:
+        return None
+    file = Path(os.path.normpath(folder.absolute() / kept["file"]))
+    return file if file.is_file() else None
+
+
 def changed_keys(study: Study, parts: Mapping[str, Any]) -> list[str]:
     """Return what the configuration has otherwise than when the study was planned last; see `differences`."""
     try:

@@ -110,7 +110,7 @@ def bounds_and_groups_are_kept_to(solve: Solver, seed: int = 0) -> None:
         free = solve(fit, _BUDGET)
         first, second = sorted(free.weights, key=lambda name: -free.weights[name])[:2]
         cut = 0.8 * free.weights[first]
-        for wishes in ({"maximum": {first: cut}}, {"minimum": {second: free.weights[second] + 0.1}}):
+        for wishes in ({"max": {first: cut}}, {"min": {second: free.weights[second] + 0.1}}):
             bound = solve(fit, _BUDGET, **wishes)
             (name, limit), *_ = next(iter(wishes.values())).items()
             _small(bound.weights[name] - limit, law, f"goes to the bound {wishes} that cuts the optimum off", _SAME)
@@ -125,9 +125,9 @@ def degenerate_problems_have_their_only_answer(solve: Solver, seed: int = 0) -> 
     """Bounds that leave one mixture give it; a domain forced to 1 takes all; a budget of one token has an answer."""
     for law, fit in _fits():
         only = dict(zip(fit.domains, (0.5, 0.2, 0.3), strict=True))
-        found = solve(fit, _BUDGET, minimum=only, maximum=only)
+        found = solve(fit, _BUDGET, min=only, max=only)
         _small(_weights(fit, found) - list(only.values()), law, "gives the only mixture that the bounds allow", _SAME)
-        alone = solve(fit, _BUDGET, minimum={fit.domains[1]: 1.0})
+        alone = solve(fit, _BUDGET, min={fit.domains[1]: 1.0})
         _small(_weights(fit, alone) - [0, 1, 0], law, "gives a domain all where it must have all", _SAME)
         _small(_weights(fit, solve(fit, 1)).sum() - 1, law, "has an answer for one token", 1e-9)
 
@@ -136,10 +136,10 @@ def what_cannot_be_met_is_refused(solve: Solver, seed: int = 0) -> None:
     """Bounds that no mixture meets raise Infeasible, unknown domains or no budget raise ConfigError: never a number."""
     most = dict.fromkeys(_DOMAINS, 0.3)
     asked = (
-        (Infeasible, _BUDGET, {"maximum": most}),
-        (Infeasible, _BUDGET, {"minimum": {"math": 0.7, "code": 0.6}}),
+        (Infeasible, _BUDGET, {"max": most}),
+        (Infeasible, _BUDGET, {"min": {"math": 0.7, "code": 0.6}}),
         (Infeasible, _BUDGET, {"available": dict.fromkeys(_DOMAINS, 1_000_000), "max_epochs": 2.0}),
-        (ConfigError, _BUDGET, {"maximum": {"no such domain": 0.5}}),
+        (ConfigError, _BUDGET, {"max": {"no such domain": 0.5}}),
         (ConfigError, 0, {}),
     )
     for law, fit in _fits():

@@ -92,7 +92,7 @@ def test_rows_in_no_domain_are_said_and_the_manifest_shows_the_filter(write):
     )
     assert project.left_out in said
     assert project.left_out in mixlaw.check(write()).notes
-    mixed = mixlaw.mix(project, weights={"math": 0.5, "code": 0.5}, budget_tokens=1000)
+    mixed = mixlaw.mix(project, weights={"math": 0.5, "code": 0.5}, budget=1000)
     source = mixed.manifest["domains"]["math"]["sources"][0]
     assert (source["split_by"], source["values"]) == ("source", ["org/gsm", "org/hard"])
     assert "source: org/gsm, org/hard" in (mixed.folder / "README.md").read_text()

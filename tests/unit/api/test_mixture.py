@@ -25,3 +25,16 @@ def test_weights_of_one_s_own_are_promised_what_the_same_weights_are_when_solved
     promised = wanted_mixture(project, budget, solution.weights).predicted
     for target, parts in solution.predicted.items():
         assert promised[target]["mean"] == pytest.approx(parts["mean"], rel=1e-9)
+
+
+def test_weights_that_read_a_domain_more_often_than_max_epochs_are_named(tmp_path):
+    notes = []
+    project = Project.open(write_small_demo(tmp_path), notes.append)
+    first, second, *rest = project.domains
+    most = project.config.solve.max_epochs
+    shares = {first: 0.5, second: 0.5, **dict.fromkeys(rest, 0.0)}
+    wanted_mixture(project, int(1.9 * most * min(project.available_tokens.values())), shares)
+    assert not [text for text in notes if "max_epochs" in text]
+    wanted_mixture(project, int(5 * most * max(project.available_tokens.values())), shares)
+    said = [text for text in notes if "solve.max_epochs" in text]
+    assert len(said) == 1 and f"'{first}' " in said[0] and f"'{second}' " in said[0]

@@ -13,7 +13,7 @@ from mixlaw.train.trainer import Trainer
 
 runs: RunTable = mixlaw.load_runs("runs.csv")
 fit: Fit = mixlaw.fit(runs, law="auto", seed=1)
-best: Solution = mixlaw.solve(fit, budget_tokens="20M", maximum={"code": 0.5}, groups=["code + math <= 0.5"])
+best: Solution = mixlaw.solve(fit, budget="20M", max={"code": 0.5}, groups=["code + math <= 0.5"])
 share: float = best.weights["code"]
 mean: float = float(mixlaw.predict(fit, {"code": 1e6}).mean[0, 0])
 first: str = mixlaw.laws(runs)[0].name
@@ -23,7 +23,7 @@ states: list[str] = [status.state for status in mixlaw.train("mix.yaml", workers
 manifest, folder = mixlaw.mix("mix.yaml", weights={"code": 1.0})
 written: dict[str, object] = dict(mixlaw.report("mix.yaml"))
 solution: Solution = mixlaw.run("mix.yaml").solution
-mixlaw.init(["a.jsonl"], "mix.yaml", budget_tokens="1M").exists()
+mixlaw.init(["a.jsonl"], "mix.yaml", budget="1M").exists()
 runs_planned: int = mixlaw.check("mix.yaml").proxy_runs
 mixlaw.adopt("mix.yaml", "results.csv", losses={"code": "eval/loss"})
 failed = mixlaw.demo("somewhere").failed
@@ -34,7 +34,7 @@ BAD = """
 import mixlaw
 
 fit = mixlaw.fit("runs.csv", low="auto")
-best = mixlaw.solve(fit, budget_tokens="20M", maximumm={"code": 0.5})
+best = mixlaw.solve(fit, budget="20M", maximumm={"code": 0.5})
 name: int = mixlaw.load_fit("fit.json").law
 mixlaw.nosuch("mix.yaml")
 """

@@ -149,9 +149,9 @@ def test_a_table_without_loss_columns(mixlaw, tmp_path):
     assert_one_error(mixlaw("fit", tmp_path / "x.csv"), "no column 'loss:<target>'")
 
 
-@pytest.mark.parametrize(("option", "value"), [("--law", "nosuch"), ("--fit", "nosuch")])
+@pytest.mark.parametrize(("option", "value"), [("--law", "nosuch"), ("--procedure", "nosuch")])
 def test_an_unknown_law_or_procedure_lists_the_known_ones(mixlaw, runs_csv, option, value):
-    assert_one_error(mixlaw("fit", runs_csv, option, value), value, "joint" if option == "--fit" else "transfer")
+    assert_one_error(mixlaw("fit", runs_csv, option, value), value, "joint" if option == "--procedure" else "transfer")
 
 
 @pytest.mark.parametrize("budget", ["0", "-5M", "lots"])

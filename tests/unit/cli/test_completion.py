@@ -32,14 +32,18 @@ def test_verbs_options_and_laws_are_completed(fit_json):
     assert completed("sta") == ["status"]
     assert "--watch" in completed("status", "--w")
     assert completed("fit", "runs.csv", "--law", "pa") == ["pairwise"]
-    assert completed("fit", "runs.csv", "--fit", "o") == ["own_curve"]
+    assert completed("fit", "runs.csv", "--procedure", "o") == ["own_curve"]
     assert completed("laws", "runs.csv", "--laws", "gp,transfer,pa") == ["gp,transfer,pairwise"]
     assert completed("solve", fit_json, "--objective", "m") == ["mean", "max"]
+    assert completed("export", "mix.yaml", "--to", "ax") == ["axolotl"]
+    assert completed("export", "mix.yaml", "--format", "p") == ["parquet"]
+    assert completed("compare", "mix.yaml", "--against", "natural,eq") == ["natural,equal", "natural,equal_rows"]
 
 
 def test_the_domains_of_a_fit_are_completed(fit_json):
     assert completed("predict", fit_json, "--tokens", "chat=1M,m") == ["chat=1M,math="]
     assert completed("solve", fit_json, "--max", "c") == ["chat=", "code="]
+    assert completed("solve", fit_json.parent, "--max", "c") == ["chat=", "code="]
     assert completed("solve", fit_json.parent / "nosuch.json", "--max", "c") == []
 
 

@@ -97,8 +97,8 @@ def test_predict_prints_the_promised_keys(mixlaw, fit_json):
 def test_a_study_ends_with_what_was_written_and_the_next_command(mixlaw, runs_csv, tmp_path):
     out = tmp_path / "fit.json"
     result = mixlaw("fit", runs_csv, "--out", out)
-    assert f"wrote fit: {out}" in result.stdout
-    assert f"next  mixlaw solve {out}" in result.stdout
+    assert f"wrote    {out}" in result.stdout
+    assert f"next     mixlaw solve {out}" in result.stdout
 
 
 def test_init_writes_a_configuration_that_check_accepts(mixlaw, mix_yaml):
@@ -147,7 +147,7 @@ def test_the_demo_keeps_a_configuration_that_was_edited(tmp_path):
 
 
 def test_check_marks_the_supervised_part_and_leaves_no_study_plan(mixlaw, mix_yaml):
-    result = mixlaw("check", mix_yaml)
+    result = mixlaw("check", mix_yaml, "--verbose")
     assert result.code == 0
     assert "▌ It is 0." in result.stdout and "▌ chat 0?" not in result.stdout
     assert not (mix_yaml.parent / "study" / "plan.json").exists()
@@ -175,7 +175,7 @@ def test_control_characters_of_the_data_do_not_reach_the_terminal(mixlaw, mix_ya
     row = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "\x1b[2Jgone"}]}
     path = mix_yaml.parent / "data" / "chat.jsonl"
     path.write_text(json.dumps(row) + "\n" + path.read_text())
-    assert "\x1b" not in mixlaw("check", mix_yaml).stdout
+    assert "\x1b" not in mixlaw("check", mix_yaml, "--verbose").stdout
 
 
 def status_of(state, reason=""):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixlaw.config import load_config, parse_config
+from mixlaw.config import as_written, load_config, parse_config
 from mixlaw.core.errors import ConfigError
 
 GOOD = """
@@ -11,7 +11,7 @@ model: {name_or_path: ./base}
 domains:
   chat: {path: data/chat.jsonl}
   math: {path: org/math-sft, split: train, revision: abc}
-budget_tokens: 20M
+budget: 20M
 """
 
 
@@ -33,6 +33,24 @@ def test_the_smallest_file_gets_the_defaults(tmp_path):
     assert config.budget_tokens == 20_000_000
     assert (config.plan.design, config.fit.law, config.solve.objective) == ("auto", "auto", "mean")
     assert config.validation.rows == 500 and config.train.learning_rate == 2e-5
+
+
+def test_the_old_name_of_the_budget_is_taken_with_a_hint(tmp_path, caplog):
+    path = write(tmp_path, GOOD.replace("budget: ", "budget_tokens: "))
+    assert load_config(path).budget_tokens == load_config(path).budget_tokens == 20_000_000
+    assert [r.getMessage() for r in caplog.records] == [f"{path}: use `budget: ...` instead of `budget_tokens: ...`."]
+    assert "budget_tokens: the old name of budget" in message(tmp_path, GOOD + "budget_tokens: 3M\n")
+    assert "budget: unknown key, did you mean 'budget'" not in message(tmp_path, GOOD.replace("20M", "no"))
+    assert "unknown key, did you mean 'budget'?" in message(tmp_path, GOOD + "budgett: 3M\n")
+
+
+def test_a_configuration_that_was_filled_in_is_read_again(tmp_path):
+    import yaml
+
+    config = load_config(write(tmp_path, GOOD))
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(as_written(config.model_dump()), sort_keys=False), encoding="utf-8")
+    assert load_config(again).model_dump() == config.model_dump()
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path, monkeypatch):
@@ -58,7 +76,7 @@ def test_budgets_read_as_people_write_them(tmp_path, text, tokens):
 
 @pytest.mark.parametrize("text", ["0", "-5M", "-1", "many", "null", "true", "[1]", ".nan", ".inf"])
 def test_a_budget_that_is_no_positive_number_is_refused(tmp_path, text):
-    assert "budget_tokens" in message(tmp_path, GOOD.replace("20M", text))
+    assert "budget" in message(tmp_path, GOOD.replace("20M", text))
 
 
 def test_an_unknown_key_gets_a_suggestion(tmp_path):
@@ -77,14 +95,14 @@ def test_all_problems_are_reported_together(tmp_path):
         tmp_path,
         GOOD.replace("20M", "0") + "plan: {design: spce, runs: 0}\nsolve: {max: {math: 1.5}}\nexecutor: {kind: pbs}\n",
     )
-    for path in ("budget_tokens", "plan.design", "plan.runs", "solve.max.math", "executor.kind"):
+    for path in ("budget", "plan.design", "plan.runs", "solve.max.math", "executor.kind"):
         assert f"- {path}: " in text
     assert "5 problems" in text
 
 
 def test_a_duplicate_key_is_refused_with_its_lines(tmp_path):
-    text = message(tmp_path, GOOD + "budget_tokens: 30M\n")
-    assert "line 8" in text and "'budget_tokens' appears twice (first on line 7)" in text
+    text = message(tmp_path, GOOD + "budget: 30M\n")
+    assert "line 8" in text and "'budget' appears twice (first on line 7)" in text
 
 
 def test_a_duplicate_domain_is_refused(tmp_path):
@@ -106,7 +124,7 @@ def test_a_tag_that_would_run_code_is_refused(tmp_path):
 
 def test_missing_keys_are_named(tmp_path):
     text = message(tmp_path, "study: x\n")
-    for key in ("model", "domains", "budget_tokens"):
+    for key in ("model", "domains", "budget"):
         assert f"{key}: missing" in text
 
 
@@ -207,8 +225,8 @@ def test_endless_epochs_are_said_with_null(tmp_path):
          "collection.domains: must be a mapping, with one `key: value` per line, not a list"),
         ("{name_or_path: ./base}", "./base",
          "model: must be a mapping, with one `key: value` per line, not the single"),
-        ("budget_tokens: 20M", "budget_tokens: 20M\nsolve: {groups: {code: 1}}", "must be a list, not a mapping"),
-        ("budget_tokens: 20M", "budget_tokens: 20M\nplan:", "one `key: value` per line, not nothing"),
+        ("budget: 20M", "budget: 20M\nsolve: {groups: {code: 1}}", "must be a list, not a mapping"),
+        ("budget: 20M", "budget: 20M\nplan:", "one `key: value` per line, not nothing"),
     ],
 )  # fmt: skip
 def test_a_key_of_another_shape_is_said_in_the_words_of_yaml(tmp_path, old, new, said):

@@ -12,7 +12,7 @@ from report_examples import example
 def test_runs_fit_and_solution_become_data_frames_and_runs_come_back():
     pytest.importorskip("pandas")
     runs, fit = example(["chat", "code"])
-    best = mixlaw.solve(fit, budget_tokens=4e6)
+    best = mixlaw.solve(fit, budget=4e6)
     frame = runs.to_pandas()
     assert list(frame.index) == list(runs.runs)
     again = mixlaw.load_runs(frame)

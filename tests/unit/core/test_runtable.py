@@ -52,6 +52,8 @@ def test_writing_and_reading_gives_the_same_table(tmp_path: Path) -> None:
         (GOOD.replace("2.5", "1e300"), r"line 2, column 'loss:b': '1e300'"),
         (GOOD.replace("note", "count:b").replace(",x", ",-3"), r"line 2, column 'count:b': '-3'"),
         (GOOD.replace("note", "metric:m").replace(",x", ",-inf"), r"line 2, column 'metric:m': '-inf'"),
+        (GOOD.replace("loss:b", "losses:b"), r"has a column 'losses:b', which no run table has. Name it 'loss:b'"),
+        (GOOD.replace("tokens:a", "Tokens:a"), r"has a column 'Tokens:a', which no run table has. Name it 'tokens:a'"),
         (GOOD.replace("tokens:", "t_"), "no column 'tokens:<domain>'"),
         (GOOD.replace("loss:", "l_"), "no column 'loss:<target>'"),
         (GOOD + "r2,1,3\n", "line 4: 3 cells, the header has 7"),

@@ -37,7 +37,7 @@ def test_a_higher_is_better_metric_is_its_distance_from_the_ceiling(scale, ceili
 def test_the_mixture_that_serves_the_metric() -> None:
     fit = fit_law(with_metrics(runs_with_accuracy(), {"mmlu": "higher"}))
     assert fit.law == "pairwise"
-    solution = solve_mixture(fit, 5e6, target_weights={"metric:mmlu": 1.0})
+    solution = solve_mixture(fit, 5e6, target_weight={"metric:mmlu": 1.0})
     assert solution.weights["b"] > 0.9
 
 

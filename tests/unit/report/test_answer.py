@@ -54,7 +54,7 @@ def test_a_fit_without_uncertainty_claims_no_interval():
 
 def test_a_specialised_model_is_named_by_its_target():
     _, fit = example(["a", "b"])
-    sentence, _ = answer(fit, solve_mixture(fit, 2e6, target_weights={"a": 1.0}))
+    sentence, _ = answer(fit, solve_mixture(fit, 2e6, target_weight={"a": 1.0}))
     assert ": loss on a " in sentence
 
 

@@ -138,7 +138,7 @@ def test_plots_are_matplotlib_figures_and_leave_its_settings_alone(material):
 
     before = dict(matplotlib.rcParams)
     _, fit, _ = material
-    best = mixlaw.solve(fit, budget_tokens=4e6)
+    best = mixlaw.solve(fit, budget=4e6)
     plots = [
         mixlaw.plot_weights(best), mixlaw.plot_changes(fit, best), mixlaw.plot_curves(fit, best),
         mixlaw.plot_measured(fit, ["code"]), mixlaw.plot_budgets(fit, best), mixlaw.plot_marginal(best),

@@ -138,7 +138,7 @@ def test_a_report_without_solution_study_or_cross_validation_still_says_what_is_
 
 def test_the_path_is_solved_under_the_bounds_of_the_study(tmp_path):
     runs, fit = example(["a", "b", "c"])
-    solution = solve_mixture(fit, 5e6, minimum={"b": 0.5})
+    solution = solve_mixture(fit, 5e6, min={"b": 0.5})
     study = {"config": {"solve": {"min": {"b": 0.5}}}}
     files = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="t", study=study)
     path = json.loads(files["json"].read_text())["path"]

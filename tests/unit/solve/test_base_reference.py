@@ -35,7 +35,7 @@ def test_the_base_model_is_a_reference() -> None:
 
 
 def test_no_more_is_forgotten_than_is_allowed() -> None:
-    free = solve_mixture(fit(base=(1.38, 3.0)), 3e6, target_weights={"math": 1.0})
+    free = solve_mixture(fit(base=(1.38, 3.0)), 3e6, target_weight={"math": 1.0})
     assert free.predicted["chat"]["mean"] > 1.02 * 1.38
     kept = solve_mixture(
         fit(base=(1.38, 3.0)), 3e6, target_weights={"math": 1.0}, no_worse={"chat": "2 %"}, reference="base"

@@ -120,7 +120,7 @@ def test_many_domains_are_not_all_listed() -> None:
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
-        ({"minimum": {"z": 0.1}}, "minimum: there is no domain 'z'"),
+        ({"minimum": {"z": 0.1}}, "min: there is no domain 'z'"),
         ({"minimum": {"a": -0.1}}, "between 0 and 1"),
         ({"maximum": {"a": 1.01}}, "between 0 and 1"),
         ({"available": {"a": -1.0}}, "number of tokens >= 0"),

@@ -70,7 +70,7 @@ def test_the_gradient_is_that_of_the_value() -> None:
 @given(st.floats(0.0, 0.3), st.floats(0.35, 1.0), st.floats(0.0, 0.3))
 def test_weights_meet_the_bounds(low: float, high: float, other: float) -> None:
     fit = planted("pairwise", [[0.9, 0.05, 0.6, 0.2, 0.8, 0.3, 0.05, 0.0, 0.0, 0.02, 0.02]] * 3)
-    solution = solve_mixture(fit, 3e6, minimum={"a": low, "b": other}, maximum={"c": high})
+    solution = solve_mixture(fit, 3e6, min={"a": low, "b": other}, max={"c": high})
     weights = np.array([solution.weights[d] for d in DOMAINS])
     assert abs(weights.sum() - 1) < 1e-9
     assert weights[0] >= low - 1e-9
@@ -102,7 +102,7 @@ def test_a_solution_says_what_its_certificate_proves_and_nothing_beats_it() -> N
 def test_only_a_target_of_interest_is_served() -> None:
     theta = [0.9, 0.05, 0.6, 0.2, 0.8, 0.3, 0.05, 0.0, 0.0, 0.0, 0.0]
     fit = planted("pairwise", [theta] * 3)
-    solution = solve_mixture(fit, 3e6, target_weights={"b": 1.0})
+    solution = solve_mixture(fit, 3e6, target_weight={"b": 1.0})
     assert solution.weights["b"] > 0.5
 
 

@@ -59,13 +59,13 @@ def test_the_keys_that_others_rely_on_are_there() -> None:
 
 def test_a_specialised_model_takes_mostly_its_own_domain_and_some_of_the_others() -> None:
     general = solve_mixture(fit(), 3e6)
-    special = solve_mixture(fit(), 3e6, target_weights={"math": 1})
+    special = solve_mixture(fit(), 3e6, target_weight={"math": 1})
     assert special.weights["math"] > 2 * general.weights["math"]
     assert special.weights["math"] < 1
 
 
 def test_a_domain_without_a_target_gets_nothing_that_it_is_not_owed() -> None:
-    solution = solve_mixture(fit(("chat", "code")), 3e6, minimum={"math": 0.05})
+    solution = solve_mixture(fit(("chat", "code")), 3e6, min={"math": 0.05})
     assert solution.weights["math"] == pytest.approx(0.05, abs=1e-6)
 
 
@@ -92,10 +92,10 @@ def test_caps_that_cannot_be_met_name_the_domains_that_bind_and_the_remedy() -> 
 @pytest.mark.parametrize(
     ("bounds", "binding"),
     [
-        ({"maximum": {"chat": 0.2, "code": 0.3, "math": 0.1}}, ("chat", "code", "math")),
-        ({"minimum": {"chat": 0.7, "code": 0.4}}, ("chat", "code")),
-        ({"minimum": {"chat": 0.5}, "maximum": {"chat": 0.4}}, ("chat",)),
-        ({"minimum": {"math": 0.5}, "available": {"math": 1e5}, "max_epochs": 2}, ("math",)),
+        ({"max": {"chat": 0.2, "code": 0.3, "math": 0.1}}, ("chat", "code", "math")),
+        ({"min": {"chat": 0.7, "code": 0.4}}, ("chat", "code")),
+        ({"min": {"chat": 0.5}, "max": {"chat": 0.4}}, ("chat",)),
+        ({"min": {"math": 0.5}, "available": {"math": 1e5}, "max_epochs": 2}, ("math",)),
     ],
 )
 def test_bounds_that_cannot_be_met_name_their_domains(bounds: dict, binding: tuple[str, ...]) -> None:
@@ -110,21 +110,21 @@ def test_bounds_that_cannot_be_met_name_their_domains(bounds: dict, binding: tup
         {"budget_tokens": 0},
         {"budget_tokens": -5},
         {"budget_tokens": float("nan")},
-        {"minimum": {"law": 0.1}},
-        {"maximum": {"chat": 1.5}},
-        {"maximum": {"chat": float("nan")}},
+        {"min": {"law": 0.1}},
+        {"max": {"chat": 1.5}},
+        {"max": {"chat": float("nan")}},
         {"available": {"chat": -1}},
         {"max_epochs": 4},
         {"max_epochs": 0, "available": {"chat": 1e6}},
-        {"target_weights": {"law": 1}},
-        {"target_weights": {"chat": 0}},
-        {"target_weights": {"chat": -1}},
+        {"target_weight": {"law": 1}},
+        {"target_weight": {"chat": 0}},
+        {"target_weight": {"chat": -1}},
         {"objective": "best"},
         {"objective": "weighted"},
-        {"objective": "mean", "target_weights": {"chat": 1}},
-        {"ceilings": {"law": 1}},
-        {"ceilings": {"chat": 0}},
-        {"ceilings": {"chat": float("inf")}},
+        {"objective": "mean", "target_weight": {"chat": 1}},
+        {"floor": {"law": 1}},
+        {"floor": {"chat": 0}},
+        {"floor": {"chat": float("inf")}},
         {"no_worse": {"law": 1}},
         {"no_worse": {"chat": -100}},
         {"no_worse": {"chat": float("nan")}},
@@ -187,7 +187,7 @@ def test_where_nothing_is_gained_the_natural_mixture_is_recommended() -> None:
     assert solution.weights == dict.fromkeys(DOMAINS, pytest.approx(1 / 3, abs=1e-12))
     assert any("natural mixture is recommended" in warning for warning in solution.warnings)
     # A natural mixture that the bounds forbid is not recommended, however good.
-    held = solve_mixture(fitted, 3e6, available=dict.fromkeys(DOMAINS, 2e6), maximum={"chat": 0.2})
+    held = solve_mixture(fitted, 3e6, available=dict.fromkeys(DOMAINS, 2e6), max={"chat": 0.2})
     assert held.weights["chat"] == pytest.approx(0.2)
     assert any("No gain over the natural mixture is expected: the bounds" in warning for warning in held.warnings)
 
@@ -217,7 +217,7 @@ def test_a_domain_that_the_prior_lacks_gets_nothing_and_that_is_said() -> None:
     assert solution.weights["code"] == 0
     assert any("prior gives 'code' no share" in warning for warning in solution.warnings)
     with pytest.raises(Infeasible, match="the prior has none of it"):
-        solve_mixture(fit(), 3e6, prior={"chat": 1}, prior_strength=0.01, minimum={"code": 0.1})
+        solve_mixture(fit(), 3e6, prior={"chat": 1}, prior_strength=0.01, min={"code": 0.1})
     free = solve_mixture(fit(), 3e6, prior={"chat": 1}, prior_strength=0.0)
     assert free.weights == solve_mixture(fit(), 3e6).weights
 
@@ -328,7 +328,7 @@ def test_the_worst_target_counts_by_its_shares() -> None:
         mixture = dict(zip(DOMAINS, 3e6 * other, strict=True))
         assert fitted.predict(mixture).mean.max() >= solution.objective_value - 1e-5
     # where one target alone counts, marginal values are its own
-    alone = solve_mixture(fitted, 3e6, objective="max", target_weights={"code": 2.0})
-    usual = solve_mixture(fitted, 3e6, target_weights={"code": 1.0})
+    alone = solve_mixture(fitted, 3e6, objective="max", target_weight={"code": 2.0})
+    usual = solve_mixture(fitted, 3e6, target_weight={"code": 1.0})
     assert alone.weights["code"] == pytest.approx(usual.weights["code"], abs=1e-4)
     assert alone.marginal["code"] == pytest.approx(usual.marginal["code"], rel=1e-3)

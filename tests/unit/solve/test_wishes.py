@@ -110,7 +110,7 @@ def ceilings(**wishes):
 def test_ceilings_are_those_said_and_those_of_the_reference() -> None:
     assert ceilings() is None
     losses = {share: fit().predict({"code": share * 3e6, "math": (1 - share) * 3e6}).mean[0] for share in (0.5, 0.75)}
-    found = ceilings(ceilings={"code": 1.3}, no_worse={"math": 2.0})
+    found = ceilings(floor={"code": 1.3}, no_worse={"math": 2.0})
     assert found.nats_J == pytest.approx([1.3, 1.02 * losses[0.5][1]], rel=1e-5)
     assert found.names[0] == "'code' at most 1.3"
     assert "(2 % above equal)" in found.names[1]
@@ -130,8 +130,8 @@ def test_ceilings_are_those_said_and_those_of_the_reference() -> None:
     ("wishes", "words"),
     [
         ({"reference": "equal"}, "A reference is set, but no target"),
-        ({"ceilings": {"law": 1.0}}, "no target 'law'"),
-        ({"ceilings": {"code": 0.0}}, "must be > 0"),
+        ({"floor": {"law": 1.0}}, "no target 'law'"),
+        ({"floor": {"code": 0.0}}, "must be > 0"),
         ({"no_worse": {"law": 1.0}}, "no target 'law'"),
         ({"no_worse": {"code": -100.0}}, "above -100"),
         ({"no_worse": {"code": float("nan")}}, "above -100"),
@@ -154,7 +154,24 @@ def test_a_configuration_without_available_tokens_has_no_cap_of_epochs() -> None
     said = {"max_epochs": 3, "min": {"code": 0.1}, "floor": {"math": 2.0}, "prior": "equal", "prior_strength": 0.1}
     with_, without = SolveWishes.of_config(said, {"code": 1e6}), SolveWishes.of_config(said, None)
     assert (with_.max_epochs, without.max_epochs) == (3, None)
-    assert with_.minimum == {"code": 0.1} and with_.ceilings == {"math": 2.0}
+    assert with_.min == {"code": 0.1} and with_.floor == {"math": 2.0}
     assert (with_.prior, with_.prior_strength) == ("equal", 0.1)
     assert with_.constraints.available == {"code": 1e6}
     assert without.constraints.max_epochs is None
+
+
+def test_old_names_of_wishes_work_with_a_hint_and_mean_the_same():
+    old = {
+        "minimum": {"code": 0.1},
+        "maximum": {"code": 0.9},
+        "ceilings": {"math": 2.0},
+        "target_weights": {"math": 1.0},
+    }
+    new = SolveWishes(min={"code": 0.1}, max={"code": 0.9}, floor={"math": 2.0}, target_weight={"math": 1.0})
+    with pytest.warns(FutureWarning, match="Use min=... instead of minimum=..."):
+        assert SolveWishes(**old) == new
+    with pytest.warns(FutureWarning, match="Use floor=... instead of ceilings=...") as caught:
+        assert wishes_of(None, old) == new
+    assert {warning.filename for warning in caught} == {__file__}
+    with pytest.raises(ConfigError, match="'min' and 'minimum' are the same"):
+        wishes_of(None, {"min": {"code": 0.1}, "minimum": {"code": 0.1}})

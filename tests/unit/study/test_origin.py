@@ -5,7 +5,7 @@ import pytest
 import mixlaw as package
 from mixlaw.api.project import Project
 from mixlaw.core.errors import StudyError
-from mixlaw.study.origin import differences
+from mixlaw.study.origin import differences, origin_of
 from unit.cli.test_study_files import write_inputs
 
 
@@ -71,3 +71,14 @@ def test_a_study_of_an_earlier_version_knows_no_file_and_is_used(planned):
 def test_a_setting_that_only_one_has_is_a_difference():
     assert differences({"train": {"a": 1}}, {"train": {"a": 1, "b": 2}}) == ["train.b"]
     assert differences({"domains": {"a": 1}}, {"domains": {"a": 1, "b": 2}}) == []
+
+
+def test_a_study_knows_its_file_wherever_both_are(planned, tmp_path):
+    assert origin_of(planned.parent / "study") == planned
+    assert origin_of(tmp_path) is None
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    planned.rename(moved / planned.name)
+    assert origin_of(tmp_path / "study") is None
+    (tmp_path / "study").rename(moved / "study")
+    assert origin_of(moved / "study") == moved / planned.name
