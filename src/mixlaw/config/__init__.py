@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
     Field,
     ValidationError,
@@ -25,7 +24,7 @@ from mixlaw.config.plan import PlanNode
 from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
 from mixlaw.config.trackers import Trackers
 from mixlaw.config.train import Train, default_train, train_keys, train_problem
-from mixlaw.config.values import Percent, Share, Tokens
+from mixlaw.config.values import Tokens
 from mixlaw.core.domain import FILE_SUFFIXES, Domain
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
