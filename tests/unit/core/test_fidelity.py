@@ -29,5 +29,5 @@ def test_the_column_survives_a_file(tmp_path):
 
 
 def test_another_word_is_refused_with_its_place():
-    with pytest.raises(DataError, match=r"row 2, column 'fidelity': 'mergd'; a row is 'true' or 'merged'"):
+    with pytest.raises(DataError, match=r"row 2, column 'fidelity': 'mergd'; a row is 'true', 'merged' or 'point'"):
         RunTable.from_columns(COLUMNS | {"fidelity": ["true", "mergd", "true"]})

@@ -141,6 +141,6 @@ def test_workers_get_one_thread_each_before_they_start(planned, monkeypatch):
     study, specs = planned
     monkeypatch.setattr(executor_local, "visible_gpus", list)
     sweep = executor_local._Sweep(study, specs, lambda event: None, False)
-    environment = sweep._environment(0)
+    environment = executor_local.worker_environment(0, sweep.threads, sweep.gpus)
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "1"
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
