@@ -11,7 +11,7 @@ from small_demo import write_small_demo
 
 def test_runs_repeat_a_domain_as_the_budget_would(tmp_path: Path) -> None:
     config = write_small_demo(tmp_path / "demo")
-    text = config.read_text(encoding="utf-8").replace("budget_tokens: 30k", "budget_tokens: 90k")
+    text = config.read_text(encoding="utf-8").replace("budget: 30k", "budget: 90k")
     config.write_text(text, encoding="utf-8")
     project = Project.open(config)
     available, (specs, notes) = project.available_tokens, project.design

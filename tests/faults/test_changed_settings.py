@@ -43,5 +43,5 @@ def test_other_rows_of_a_domain_are_named(config, tmp_path):
 
 def test_the_same_settings_and_another_budget_cost_nothing(config):
     assert said_of(config)[0] == []
-    config.write_text(config.read_text().replace("budget_tokens: ", "budget_tokens: 1"))
+    config.write_text(config.read_text().replace("budget: ", "budget: 1"))
     assert said_of(config)[0] == []
