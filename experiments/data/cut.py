@@ -66,6 +66,7 @@ def write_study(folder: Path, most_rows: int | None = None) -> Path:
     config = folder / "mix.yaml"
     if not config.exists():
         cut(folder / "data", most_rows)
+        shutil.copyfile(HERE / "LICENSES.txt", folder / "data" / "LICENSES.txt")
         base = HERE.parents[1] / "src" / "mixlaw" / "demo" / "tiny_base"
         shutil.copytree(base, folder / "tiny_base", dirs_exist_ok=True)
         shutil.copyfile(HERE / "mix.yaml", config)
