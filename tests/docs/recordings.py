@@ -31,7 +31,7 @@ KEPT = Path(__file__).parents[1] / "data" / "recordings"
 WIDTHS = (80, 60)
 COMMANDS = {
     "demo": ["demo", "demo --verbose"],
-    "init": ["init mixlaw-demo/data/math.jsonl.gz mixlaw-demo/data/code.jsonl.gz --out own.yaml --force"],
+    "init": ["init mixlaw-demo/data/sql.jsonl.gz mixlaw-demo/data/shell.jsonl.gz --out own.yaml --force"],
     "check": ["check mixlaw-demo/mix.yaml", "check mixlaw-demo/mix.yaml --verbose"],
     "plan": ["plan mixlaw-demo/mix.yaml", "plan mixlaw-demo/mix.yaml --verbose"],
     "train": ["train mixlaw-demo/mix.yaml"],
@@ -180,11 +180,14 @@ def _final(project: Any, **_: Any) -> SimpleNamespace:
 
 
 def _evaluated(*_: Any, **__: Any) -> dict[str, Any]:
-    values = {"openbookqa": {"value": 0.262}, "sql": {"value": 0.118}}
-    return {
-        "models": {"final": values, "natural-s0": values},
-        "agreement": {"tasks": {"openbookqa": {"spearman_total": -0.5}, "sql": {"spearman_total": None}}},
-    }
+    from mixlaw.evaluate.agreement import Evaluated, agreement
+
+    models = [
+        Evaluated(f"{name}-300k-s{seed}", {"sql": 1.6 + 0.1 * i}, {"openbookqa": 0.26 - 0.01 * (i % 3), "sql": 0.12})
+        for i, (name, seed) in enumerate((name, seed) for name in ("solution", "equal", "natural") for seed in (0, 1))
+    ]
+    found = {m.name: {task: {"value": value, "stderr": 0.031} for task, value in m.metrics.items()} for m in models}
+    return {"models": found, "agreement": agreement(models)}
 
 
 def in_a_copy(demo: Path) -> dict[str, str]:
@@ -195,8 +198,9 @@ def in_a_copy(demo: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    made = in_a_copy(Path(sys.argv[1]))
     KEPT.mkdir(exist_ok=True)
     for old in KEPT.glob("*.txt"):
         old.unlink()
-    for name, text in in_a_copy(Path(sys.argv[1])).items():
+    for name, text in made.items():
         (KEPT / name).write_text(text, encoding="utf-8")

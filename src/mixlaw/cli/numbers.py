@@ -62,7 +62,7 @@ def fit(
         return
     show_answer(
         fit_facts(result, ratios),
-        f"mixlaw solve {here(out)} --budget 20M" if out else f"mixlaw fit {here(runs)} --out fit.json",
+        f"mixlaw solve {here(out)} --budget 20M" if out else f"mixlaw fit {here(*runs)} --out fit.json",
         written={"fit": out} if out else {},
         warnings=result.warnings,
         verbose=verbose,
@@ -110,7 +110,7 @@ def laws(
     best = next((row.name for row in rows if row.mre == row.mre), "auto")
     show_answer(
         laws_facts(rows),
-        f"mixlaw fit {here(runs)} --law {best} --out fit.json",
+        f"mixlaw fit {here(*runs)} --law {best} --out fit.json",
         written={"figures": plot} if plot else {},
         verbose=verbose,
         details=lambda: table(

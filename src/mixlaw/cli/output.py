@@ -265,9 +265,9 @@ def near(path: Any) -> str:
         return str(path)
 
 
-def here(path: Any) -> str:
-    """Return a path as it is written in a command that is copied."""
-    return shlex.quote(near(path))
+def here(*paths: Any) -> str:
+    """Return paths as they are written in a command that is copied."""
+    return shlex.join(near(path) for path in paths)
 
 
 def warn(warnings: Iterable[str]) -> None:
