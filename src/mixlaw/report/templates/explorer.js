@@ -213,7 +213,7 @@
   function yaml(sentence) {
     const shares = apportion(state.weights, 10000), counts = apportion(state.weights, state.budget);
     const block = (values) => data.domains.map(({ name }, i) => `  ${key(name)}: ${values[i]}`).join("\n");
-    return [`# ${sentence.replace(/\s+/g, " ").replace(/\.$/, "")}`, `budget_tokens: ${state.budget}`,
+    return [`# ${sentence.replace(/\s+/g, " ").replace(/\.$/, "")}`, `budget: ${state.budget}`,
       "weights:", block(shares.map((share) => (share / 10000).toFixed(4))), "tokens:", block(counts)].join("\n");
   }
 
