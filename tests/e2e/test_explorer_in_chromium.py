@@ -114,14 +114,14 @@ def test_the_budget_slider_is_logarithmic_and_changes_every_loss(opened, materia
     _, _, fit, solution = material
     before = shown(opened)[0]
     slide(opened, "Budget", 1000)
-    budget = chosen(opened)["budget_tokens"]
+    budget = chosen(opened)["budget"]
     assert budget == pytest.approx(10 * solution.budget_tokens, rel=1e-6)
     assert format_tokens(budget) in opened.locator("#explorer-budget-value").inner_text()
     assert_the_law_says_so(opened, fit, solution.weights, budget)
     assert shown(opened)[0] < before
     slide(opened, "Budget", 500)
     low, high = opened.evaluate("JSON.parse(document.getElementById('explorer-data').textContent).budgets")
-    assert chosen(opened)["budget_tokens"] == pytest.approx(np.sqrt(low * high), rel=1e-3)
+    assert chosen(opened)["budget"] == pytest.approx(np.sqrt(low * high), rel=1e-3)
 
 
 def test_buttons_set_the_mixtures_and_say_which_is_chosen(opened, material):
@@ -139,7 +139,7 @@ def test_buttons_set_the_mixtures_and_say_which_is_chosen(opened, material):
     until(opened, f"document.querySelector('#explorer-yaml').textContent.includes('{solution.budget_tokens}0')")
     opened.get_by_role("button", name="Optimum").click()
     until(opened, "document.querySelector('[data-mixture=optimum]').ariaPressed === 'true'")
-    assert chosen(opened)["budget_tokens"] == solution.budget_tokens
+    assert chosen(opened)["budget"] == solution.budget_tokens
 
 
 def test_the_keyboard_moves_a_slider_and_a_screen_reader_hears_it(opened, material):
@@ -171,7 +171,7 @@ def test_copying_gives_yaml_that_sums_to_one(opened, material):
     until(opened, "document.getElementById('copied').textContent !== ''")
     value = chosen(opened)
     assert sum(value["weights"].values()) == pytest.approx(1, abs=1e-9)
-    assert sum(value["tokens"].values()) == value["budget_tokens"]
+    assert sum(value["tokens"].values()) == value["budget"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

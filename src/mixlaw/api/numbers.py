@@ -178,7 +178,9 @@ def _is_json_table(path: Path) -> bool:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(value, list) or (isinstance(value, dict) and any(key.startswith("tokens:") for key in value))
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(row, dict) for row in value)
+    return isinstance(value, dict) and any(key.startswith("tokens:") for key in value)
 
 
 def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:

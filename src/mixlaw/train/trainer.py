@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.core.run import RunRecord, RunSpec
-from mixlaw.train.pace import Pace, by_short_runs
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
 if TYPE_CHECKING:
     from mixlaw.data.rows import TokenRows
+    from mixlaw.train.pace import Pace
 
 Progress = Callable[[int, int, float], None]
 """Called as `progress(step, steps, loss)` after each optimiser step; loss in nats per supervised token."""
@@ -157,6 +157,8 @@ class Trainer(ABC):
             folder: for files that are deleted afterwards.
             seconds: to take, about.
         """
+        from mixlaw.train.pace import by_short_runs
+
         return by_short_runs(self.run, spec, folder)
 
 

@@ -46,7 +46,7 @@ def test_the_version_is_printed(mixlaw):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nosuch"], ["fit"], ["fit", "a", "b"], ["fit", "a", "--nosuch"], ["train", "x", "--workers", "0"]]
+    "arguments", [["nosuch"], ["fit"], ["solve", "a", "b"], ["fit", "a", "--nosuch"], ["train", "x", "--workers", "0"]]
 )
 def test_usage_errors_exit_with_2_and_one_line(mixlaw, arguments):
     result = mixlaw(*arguments)

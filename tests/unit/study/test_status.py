@@ -39,7 +39,7 @@ def test_a_run_that_is_tried_again_loses_its_progress():
 
 
 def test_the_losses_on_a_runs_way_are_read_from_its_log_and_shown(tmp_path):
-    from mixlaw.cli.sweep import _states
+    from mixlaw.cli.runs import states_table
     from mixlaw.study.status import RunStatus, losses_along
 
     lines = ['{"step": 1, "steps": 4, "loss": 2.0}', '{"step": 1, "share": 0.25, "validation": {"math": 1.5}}', "{cut"]
@@ -47,4 +47,4 @@ def test_the_losses_on_a_runs_way_are_read_from_its_log_and_shown(tmp_path):
     along = losses_along(tmp_path)
     assert along == {"0.25": {"math": 1.5}} and losses_along(tmp_path / "none") == {}
     status = RunStatus("a", "a-1", "running", 10, step=2, steps=4, loss=1.9, eta_s=3.0, along=along)
-    assert _states([status])[2][0][-1] == "step 2/4, loss 1.900, 3 s left; at 25 %: math 1.500"
+    assert states_table([status])[2][0][-1] == "step 2/4, loss 1.900, 3 s left; at 25 %: math 1.500"

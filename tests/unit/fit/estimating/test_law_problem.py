@@ -21,7 +21,7 @@ LAWS = [name for name in names() if find(name).law is not None]
 
 def problem(name: str, seed: int = 1) -> LawProblem:
     losses = 2 + 0.5 * np.random.default_rng(seed).random(14)
-    return LawProblem(find(name).law(DOMAINS, "a"), TOKENS, losses, np.ones(len(losses)), np.full(len(losses), np.nan))
+    return LawProblem(find(name).law(DOMAINS, "a"), TOKENS, losses, np.ones(len(losses)), None)
 
 
 @pytest.mark.parametrize("name", LAWS)
