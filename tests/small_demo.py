@@ -8,7 +8,7 @@ ROWS = 240
 CHANGES = {
     "validation: {rows: ": "validation: {rows: 16}  #",
     "budget: ": "budget: 30k  #",
-    "base_tokens: ": "base_tokens: 3k  #",
+    "base_tokens: ": "base_tokens: 3k\n  probe: false  #",
     "max_length: ": "max_length: 192  #",
 }
 

@@ -66,12 +66,12 @@ def test_the_level_is_the_first_studys_however_many_runs_the_other_has():
     assert other.mean == pytest.approx(mine.losses_RJ + 0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("law", ["transfer", "pairwise", "additive"])
+@pytest.mark.parametrize("law", ["transfer", "pairwise", "chinchilla"])
 def test_any_law_takes_a_shift_of_a_study_without_a_trace(law: str):
     mine, theirs = two_studies(np.zeros(3))
     moved = replace(theirs, losses_RJ=theirs.losses_RJ + 0.3)
     as_is, shifted = (mixlaw.fit(together(mine, one), law=law).predict(mine) for one in (theirs, moved))
-    assert shifted.mean == pytest.approx(as_is.mean, abs=2e-3)
+    assert shifted.mean == pytest.approx(as_is.mean, abs=5e-3)  # of a shift of 0.3
 
 
 def test_a_fit_of_studies_is_the_same_when_read_again(tmp_path):
