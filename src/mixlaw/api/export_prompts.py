@@ -7,9 +7,11 @@ replacement. Rows are copied unchanged, in a new order.
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import re
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +88,7 @@ class PromptExport:
     Attributes:
         folder: where.
         files: name -> rows.
-        passes: source -> how often its rows are seen on average.
+        passes: name -> how often a row of its source is seen on average.
         command: what starts the training there.
     """
 
@@ -130,14 +132,17 @@ def export_prompts(
     counts = {name: n for name, n in Mixture(weights, prompts).tokens.items() if n > 0}
     _require_sources(counts, sources, tool)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    new = folder.parent / f".{folder.name}-{os.getpid()}"
+    new.mkdir()
     try:
         files, passes = {}, {}
         for place, (name, count) in enumerate(sorted(counts.items())):
             source = Path(sources[name])
-            target = new / f"{name}{source.suffix}"
+            target = new / (_file_name(name) + source.suffix)
+            if target.name in files:
+                raise ConfigError(f"The file of '{name}' would have another source's name.", "Rename one of them.")
             there = _write(source, target, count, random.Random(f"{seed}/{place}/{name}"))
-            files[target.name], passes[name] = count, count / there
+            files[target.name], passes[target.name] = count, count / there
         config, text = tool.config(list(files))
         write_text(new / config, text)
         command = tool.command(list(files))
@@ -190,13 +195,29 @@ def _write(source: Path, target: Path, count: int, rng: random.Random) -> int:
     """Copy rows of a source, and return how many it has."""
     if source.suffix in _PARQUET:
         return _write_parquet(source, target, count, rng)
-    lines = [line for line in source.read_bytes().splitlines() if line.strip()]
-    if lines and not lines[0].lstrip().startswith(b"{"):
-        raise DataError(f"{source}: line 1 is no JSON object.", "Write one object a line (JSONL).")
+    lines = []
+    for number, line in enumerate(source.read_bytes().split(b"\n"), 1):
+        if line.strip():
+            _require_object(line, f"{source}, line {number}")
+            lines.append(line)
     chosen = _chosen(count, len(lines), rng, source)
     with open(target, "wb") as file:
         file.writelines(lines[i] + b"\n" for i in chosen)
     return len(lines)
+
+
+def _file_name(name: str) -> str:
+    """Return a source's name without characters that would lead out of a folder, or that a shell reads."""
+    return re.sub(r"[^\w.+=-]+", "_", name).lstrip(".") or "_"
+
+
+def _require_object(line: bytes, place: str) -> None:
+    try:
+        found = isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        found = False
+    if not found:
+        raise DataError(f"{place} is no JSON object.", "Write one object a line (JSONL).")
 
 
 def _write_parquet(source: Path, target: Path, count: int, rng: random.Random) -> int:
@@ -218,8 +239,7 @@ def _readme(tool: PromptTool, command: str, files: Mapping[str, int], passes: Ma
     lines = [f"# Prompts for {tool.label}, mixed by mixlaw", "", "Train one epoch on all of these files, shuffled:", ""]
     lines += ["```sh", command, "```", "", "| file | rows | share | passes over its source |", "|---|---:|---:|---:|"]
     lines += [
-        f"| {name} | {count:,} | {100 * count / total:.1f} % | {passes[Path(name).stem]:.2f} |"
-        for name, count in files.items()
+        f"| {name} | {count:,} | {100 * count / total:.1f} % | {passes[name]:.2f} |" for name, count in files.items()
     ]
     return "\n".join(lines) + "\n"
 
@@ -228,6 +248,6 @@ def shown(export: PromptExport) -> list[list[Any]]:
     """Return a row for each file: its name, its rows, their share in percent, and the passes over its source."""
     total = sum(export.files.values())
     return [
-        [name, count, f"{100 * count / total:.1f} %", round(export.passes[Path(name).stem], 2)]
+        [name, count, f"{100 * count / total:.1f} %", round(export.passes[name], 2)]
         for name, count in export.files.items()
     ]

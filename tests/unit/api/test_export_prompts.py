@@ -56,7 +56,7 @@ def test_each_source_has_exactly_its_share_of_rows_as_they_were(tool, write, tmp
         assert max(seen.values()) - min(seen.values()) <= 1 and len(seen) == there  # whole passes and a remainder
         assert all(row in rows(name, there) for row in found[:20])
         assert [row["n"] for row in found] != sorted(row["n"] for row in found)
-        assert made.passes[name] == len(found) / there
+        assert made.passes[f"{name}{sources[name].suffix}"] == len(found) / there
     assert not verify(made.folder).problems
 
 
@@ -85,6 +85,7 @@ def test_what_cannot_be_mixed_is_said_and_nothing_is_left(tmp_path):
     math, code = lines(tmp_path, "math", 5), lines(tmp_path, "code", 5)
     (tmp_path / "empty.jsonl").write_text("\n")
     (tmp_path / "list.jsonl").write_text('[{"a": 1}]\n')
+    (tmp_path / "cut.jsonl").write_text('{"a": 1}\n{"a": 2\n')
     (tmp_path / "there").mkdir()
     both = {"math": math, "code": code}
     cases = [
@@ -94,6 +95,7 @@ def test_what_cannot_be_mixed_is_said_and_nothing_is_left(tmp_path):
         ("verl", both | {"code": tmp_path / "gone.jsonl"}, "out", DataError, "there is no file"),
         ("verl", both | {"code": tmp_path / "empty.jsonl"}, "out", DataError, "has no rows"),
         ("verl", both | {"code": tmp_path / "list.jsonl"}, "out", DataError, "line 1 is no JSON object"),
+        ("verl", both | {"code": tmp_path / "cut.jsonl"}, "out", DataError, "cut.jsonl, line 2 is no JSON object"),
         ("nemo-rl", both | {"code": tmp_path / "code.parquet"}, "out", ConfigError, "NeMo RL reads .jsonl files"),
         ("verl", both, "there", ConfigError, "already exists"),
     ]
@@ -102,6 +104,19 @@ def test_what_cannot_be_mixed_is_said_and_nothing_is_left(tmp_path):
         with pytest.raises(kind, match=words):
             export_prompts(WEIGHTS, tool, sources=sources, prompts=10, out=tmp_path / out)
         assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_sources_name_leads_nowhere_else(tmp_path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    sources = {"../a": lines(tmp_path, "math", 5), "b $(c)": lines(tmp_path, "code", 5)}
+    made = export_prompts({"../a": 0.5, "b $(c)": 0.5}, "verl", sources=sources, prompts=10, out=inside / "out")
+    assert sorted(made.files) == ["_a.jsonl", "b_c_.jsonl"] and sorted(made.folder.parent.iterdir()) == [made.folder]
+    assert all((made.folder / name).is_file() for name in made.files) and "$(c)" not in made.command
+    with pytest.raises(ConfigError, match="another source's name"):
+        weights, both = {"a/b": 0.5, "a b": 0.5}, {"a/b": sources["../a"], "a b": sources["../a"]}
+        export_prompts(weights, "verl", sources=both, prompts=10, out=inside / "two")
+    assert sorted(inside.iterdir()) == [made.folder]
 
 
 def test_from_rewards_to_files_on_the_command_line(tmp_path, capsys):
