@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +146,17 @@ def _run(project: Project, options: EvaluationOptions, names: Sequence[str], wor
     if node.kind == "ray":
         project.note("Ray's nodes do not see the study's models: they are evaluated on this machine.")
         executor = find_executor("local")({})
-    most = executor.at_once(workers or node.workers) if node.kind == "slurm" else workers or len(visible_gpus())
-    most = min(most or executor.at_once(None) or len(names), len(names))
+    asked, gpus = workers or node.workers, visible_gpus() if node.kind != "slurm" else []
+    if options.backend == "accelerate" and gpus:
+        # A worker sees one GPU; the copies of its model are to have all of them, one model after another.
+        asked, options = 1, replace(options, gpus=",".join(gpus))
+    most = min(asked or len(gpus) or executor.at_once(None) or len(names), len(names))
     given = project.trainer_config
     config = TrainerConfig(given.model, given.train, {}, {}, {}, address_of(Evaluation), asdict(options))
     specs = [RunSpec(name, {}, place) for place, name in enumerate(names)]
-    study = Study(project.study.folder / "evaluations" / fingerprint([asdict(options), list(names)])[:8])
+    study = Study(project.study.folder / "evaluations" / fingerprint(asdict(options))[:8])
+    if study.plan_path.exists() and not any(status.state == "running" for status in study.status()):
+        shutil.rmtree(study.folder)  # of a command that was ended; what it has found lies beside the models
     study.save_plan(specs)
     said = ", ".join(options.tasks)
     project.note(f"{len(names)} model{'s' * (len(names) > 1)}, {most} at once: {said}")

@@ -217,9 +217,9 @@ def _main(values: Mapping[str, Any]) -> dict[str, Any]:
 def _standard_error(samples: Iterable[Mapping[str, Any]], metric: str) -> float | None:
     """Return the standard error of a mean over rows; None where the metric is no mean of a number for each."""
     values = [sample.get(metric) for sample in samples]
-    if len(values) < 2 or not all(isinstance(value, (bool, int, float)) for value in values):
+    numbers = [float(value) for value in values if isinstance(value, (int, float))]
+    if len(numbers) < max(2, len(values)):
         return None
-    numbers = [float(value) for value in values if value is not None]
     mean = sum(numbers) / len(numbers)
     return math.sqrt(sum((x - mean) ** 2 for x in numbers) / (len(numbers) - 1) / len(numbers))
 

@@ -42,6 +42,7 @@ class EvaluationOptions:
         batch_size: of the harness.
         backend: one of `BACKENDS`.
         processes: of `accelerate`, each with a copy of the model and a part of the rows; None for one a GPU.
+        gpus: those of `accelerate`, as CUDA_VISIBLE_DEVICES names them; empty for those that a worker has.
     """
 
     models: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class EvaluationOptions:
     batch_size: int = 16
     backend: str = "hf"
     processes: int | None = None
+    gpus: str = ""
 
 
 class Evaluation(Trainer):
@@ -125,6 +127,7 @@ def _launched(
     count = str(options.processes or ("gpu" if here else 1))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", count]
     environment = os.environ | ({} if here else {"ACCELERATE_USE_CPU": "true"})
+    environment |= {"CUDA_VISIBLE_DEVICES": options.gpus} if options.gpus else {}
     try:
         with open(log, "w", encoding="utf-8") as stream:
             done = subprocess.run(
