@@ -15,7 +15,7 @@ from small_demo import write_small_demo
 def study(tmp_path_factory):
     config = write_small_demo(tmp_path_factory.mktemp("points"))
     text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("plan:\n", "plan:\n  points: [0.5]\n  probe: false\n", 1), encoding="utf-8")
+    config.write_text(text.replace("plan:\n", "plan:\n  points: [0.5]\n", 1), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(affordable, "LEAST_POINT_TOKENS", 2_000)
         return config, mixlaw.run(config, workers=2), Project.open(config).study.load_plan()
