@@ -37,8 +37,10 @@ demo: installed
 # One worker runs all tests of a file, which share what its fixtures have trained. Files begin in the order of their
 # folders: docs and e2e hold the long ones, and the many short ones of unit even out when the workers end. Otherwise
 # files with many tests would begin, and a file of few long tests could end alone.
-test: lint site
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# A worker more than there are cores: many tests wait for a process, a cluster or a browser.
+test: installed-test
+	@$(MAKE) --no-print-directory --jobs=2 lint site
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder
 
 lint: installed-test
 	$(BIN)/python -m ruff check .

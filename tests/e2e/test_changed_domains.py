@@ -7,6 +7,7 @@ import pytest
 from mixlaw.api.project import Project
 from mixlaw.api.sweep import plan, run, train
 from small_demo import write_small_demo
+from two_folds import two_folds
 
 
 def test_a_domain_is_added_and_another_dropped(tmp_path: Path) -> None:
@@ -26,12 +27,14 @@ def test_a_domain_is_added_and_another_dropped(tmp_path: Path) -> None:
     assert len(wished.runs) - len(new) == 9
     assert new.pop().untrained  # with another target it is evaluated again
     assert len(new) == 5 and all(spec.tokens["code"] > 0 for spec in new)
-    second = run(config, workers=1)
+    with two_folds():
+        second = run(config, workers=1)
     assert second.fit.domains == ("instruction", "math", "code") and len(second.fit) == 15 and len(second.fit.base) == 3
     assert [spec.id for spec in plan(config).runs if spec.tokens.get("code")] == [spec.id for spec in new]
 
     config.write_text(without("instruction"), encoding="utf-8")
-    third = run(config)
+    with two_folds():
+        third = run(config)
     assert {status.state for status in third.statuses} == {"done"} and len(third.statuses) == 15
     assert set(third.solution.weights) == {"math", "code"} and set(third.fit.targets) == {"math", "code"}
     table = Project.open(config).run_table()

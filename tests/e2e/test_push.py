@@ -13,13 +13,16 @@ from mixlaw.api.push import forget_places, paths_in, push, write_study
 from mixlaw.cli import main
 from mixlaw.core.errors import ConfigError, HubError, StudyError
 from small_demo import write_small_demo
+from two_folds import two_folds
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     config = write_small_demo(tmp_path_factory.mktemp("push"))
-    mixlaw.run(config)
-    return config
+    config.write_text(config.read_text(encoding="utf-8") + "\nfit: {law: transfer}\n", encoding="utf-8")
+    with two_folds():
+        mixlaw.run(config)
+        yield config
 
 
 def licensed(config, **licences):

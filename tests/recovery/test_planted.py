@@ -56,7 +56,7 @@ def test_error_falls_as_noise_falls() -> None:
         gaps = []
         for seed in range(2):
             world, runs = published_runs(seed, sd)
-            gaps.append(np.abs(mixlaw.fit(runs).predict(far).mean - world.truth(far)).mean())
+            gaps.append(np.abs(mixlaw.fit(runs, law="transfer").predict(far).mean - world.truth(far)).mean())
         errors.append(np.mean(gaps))
     assert errors[0] > errors[1] > errors[2]
 
@@ -67,7 +67,7 @@ def test_bands_cover_the_planted_losses_and_intervals_new_runs_about_nine_times_
         world, runs = published_runs(seed, 0.002)
         rng = np.random.default_rng([7, seed])
         other = np.exp(rng.uniform(np.log(0.3e6), np.log(3e6), (8, 3)))
-        band, truth = mixlaw.fit(runs).predict(other), world.truth(other)
+        band, truth = mixlaw.fit(runs, law="transfer").predict(other), world.truth(other)
         measured = truth + 0.002 * rng.standard_normal(truth.shape)
         truths.append((truth >= band.mean_low) & (truth <= band.mean_high))
         runs_inside.append((measured >= band.low) & (measured <= band.high))

@@ -46,7 +46,8 @@ def write_inputs(folder):
     (folder / "mix.yaml").write_text(
         f"study: study\nmodel: {{name_or_path: {json.dumps(str(base))}}}\n"
         "domains: {chat: {path: chat.jsonl}, math: {path: math.jsonl}}\n"
-        "validation: {rows: 10}\nbudget_tokens: 2k\nplan: {base_tokens: 300}\ntrain: {max_length: 64}\n"
+        "validation: {rows: 10}\nbudget_tokens: 2k\nplan: {base_tokens: 300, probe: false}\ntrain: {max_length: 64}\n"
+        "fit: {law: transfer}\n"
     )
     return folder / "mix.yaml"
 
