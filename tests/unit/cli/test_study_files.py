@@ -18,6 +18,7 @@ def finished(tmp_path_factory):
     """A study with planted losses instead of training: planned, fitted, solved, mixed and reported."""
     folder = tmp_path_factory.mktemp("finished")
     config = write_inputs(folder)
+    config.write_text(config.read_text() + "fit: {law: transfer}\n")
     package.plan(config)
     study = Project.open(config).study
     for number, spec in enumerate(study.load_plan()):
@@ -47,7 +48,6 @@ def write_inputs(folder):
         f"study: study\nmodel: {{name_or_path: {json.dumps(str(base))}}}\n"
         "domains: {chat: {path: chat.jsonl}, math: {path: math.jsonl}}\n"
         "validation: {rows: 10}\nbudget_tokens: 2k\nplan: {base_tokens: 300, probe: false}\ntrain: {max_length: 64}\n"
-        "fit: {law: transfer}\n"
     )
     return folder / "mix.yaml"
 
