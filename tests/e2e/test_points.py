@@ -16,7 +16,9 @@ from two_folds import two_folds
 def study(tmp_path_factory):
     config = write_small_demo(tmp_path_factory.mktemp("points"))
     text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("plan:\n", "plan:\n  points: [0.5]\n", 1) + "\nfit: {law: transfer}\n", encoding="utf-8")
+    config.write_text(
+        text.replace("plan:\n", "plan:\n  points: [0.5]\n", 1) + "\nfit: {law: transfer}\n", encoding="utf-8"
+    )
     with two_folds(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(affordable, "LEAST_POINT_TOKENS", 2_000)
         return config, mixlaw.run(config, workers=2), Project.open(config).study.load_plan()
