@@ -260,12 +260,11 @@ def _pays(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) 
 
 def _without(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.ndarray:
     """Return the losses of held-out runs by a target's law fitted to the others, from the whole fit on."""
-    lower, upper = fit.problem.bounds()
-    z = fit.z_P
+    prior, bounds, z = (fit.mean_P, fit.precision_PP), fit.problem.bounds(), fit.z_P
     for _ in range(2):
         predicted = kept.losses(z[None])[0]
         sd = fit.scatter.at(predicted, kept.lean_R)
         sizes = np.abs(predicted - kept.losses_R) * kept.root_worth_R
         scale = kept.root_worth_R * np.sqrt(np.minimum(1.0, BEND * sd / np.maximum(sizes, 1e-300))) / sd
-        z = minimise(kept.losses_and_jacobian, kept.losses_R, scale, z, fit.mean_P, fit.precision_PP, lower, upper).z_P
+        z = minimise(kept.losses_and_jacobian, kept.losses_R, scale, z, prior, bounds, kept.amounts).z_P
     return held.losses(z[None])[0]

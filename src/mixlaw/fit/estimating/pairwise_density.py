@@ -52,6 +52,10 @@ _LOG_TAU = (-12.0, 3.0)
 _INSIDE = (0.02, 0.98)
 """E / L_high and a start within this part of the range between their bounds. No data."""
 
+_ROUGH = 1e-5
+"""Amounts of data are computed with seven digits where there are many coordinates and the noise is larger than this
+part of the losses: their error is then at most a tenth of it. For speed. No data."""
+
 _AT_ONCE = 400_000
 """How many numbers of a points x R x K array are computed at once: about what a processor's cache holds. For speed.
 No data."""
@@ -110,7 +114,10 @@ class PairwiseDensity:
     def __init__(self, problem: PairwiseProblem, around: Around) -> None:
         self.problem, self.around, law = problem, around, problem.law
         x, M = problem.mixtures, problem.sources
-        self._log_RK = np.where(x.some_RK > 0, x.log_RK, _NOWHERE)
+        noise = float(around.precision_R.max()) ** -0.5
+        self._kind = np.float32 if problem.size >= MANY and noise > _ROUGH * np.abs(around.losses_R).max() else float
+        self._log_RK = np.where(x.some_RK > 0, x.log_RK, _NOWHERE).astype(self._kind)
+        self._tokens_RK = x.tokens_RK.astype(self._kind)
         self._memory: dict[int, np.ndarray] = {}
         self._weight_R = around.precision_R / around.precision_R.sum()
         self._others, self._K = np.array(law.others, int), len(law.domains)
@@ -164,7 +171,7 @@ class PairwiseDensity:
         """Return a (points, R, K) array whose memory is used again in the next call: fresh memory costs more than an
         exponential."""
         if which not in self._memory or len(self._memory[which]) < points:
-            self._memory[which] = np.empty((points, *self._log_RK.shape))
+            self._memory[which] = np.empty((points, *self._log_RK.shape), self._kind)
         return self._memory[which][:points]
 
     def _state(self, z_SP: np.ndarray) -> _State:
@@ -172,10 +179,11 @@ class PairwiseDensity:
         w_R = self._weight_R
         t, e = np.ones((len(z_SP), self._K)), np.zeros((len(z_SP), self._K))
         t[:, self._others], e[:, self._others] = np.exp(z_SP[:, self._t]), z_SP[:, self._e]
-        power = np.multiply(self._log_RK, (z_SP[:, A, None] + e)[:, None], out=self._kept(0, len(z_SP)))
+        exponent = (z_SP[:, A, None] + e)[:, None].astype(self._kind)
+        power = np.multiply(self._log_RK, exponent, out=self._kept(0, len(z_SP)))
         np.exp(power, out=power)
         known = np.exp(z_SP[:, A] * z_SP[:, LOG_N0])
-        Q = (power @ t[..., None])[..., 0] + known[:, None]
+        Q = (power @ t[..., None].astype(self._kind))[..., 0].astype(float) + known[:, None]
         y = np.log(Q) / z_SP[:, A, None]
         m = y @ w_R
         far = y - m[:, None]
@@ -184,12 +192,12 @@ class PairwiseDensity:
         if self._h is not None:
             h = np.zeros_like(t)
             h[:, self._others] = z_SP[:, self._h]
-            tokens_RK = self.problem.mixtures.tokens_RK
-            odds = np.multiply(tokens_RK, np.exp(-y)[..., None], out=self._kept(1, len(z_SP)))
+            h = h[..., None].astype(self._kind)
+            odds = np.multiply(self._tokens_RK, np.exp(-y)[..., None].astype(self._kind), out=self._kept(1, len(z_SP)))
             share = np.divide(odds, 1 + odds, out=self._kept(2, len(z_SP)))
             np.log1p(odds, out=odds)
-            excess = (odds @ h[..., None])[..., 0]
-            by_y = -(share @ h[..., None])[..., 0]
+            excess = (odds @ h)[..., 0].astype(float)
+            by_y = -(share @ h)[..., 0].astype(float)
         return _State(z_SP, t, power, known, Q, y, m, s, odds, excess, by_y, excess @ w_R, (excess * far) @ w_R / s**2)
 
     def _problem_coordinates(self, x_SP: np.ndarray) -> tuple[_State, _Curve]:
@@ -255,15 +263,16 @@ class PairwiseDensity:
         by_y_SR += w_R * (by_m[:, None] + (by_s / s)[:, None] * far)
         by_y_SR += w_R * (by_i1 / s**2)[:, None] * (state.I_SR - state.i0_S[:, None])
         by_Q_SR = by_y_SR / (z[:, A, None] * state.Q_SR)
-        by_worth = (by_Q_SR[:, None] @ state.power_SRK)[:, 0] * state.t_SK
+        by_Q_S1R = by_Q_SR[:, None].astype(self._kind)
+        by_worth = (by_Q_S1R @ state.power_SRK)[:, 0] * state.t_SK
         logs = np.multiply(state.power_SRK, self._log_RK, out=self._kept(2, len(z)))
-        by_exponent = (by_Q_SR[:, None] @ logs)[:, 0] * state.t_SK
+        by_exponent = (by_Q_S1R @ logs)[:, 0] * state.t_SK
         known = by_Q_SR.sum(axis=1) * state.known_S
         slope = -prior_SP
         slope[:, self._t] += by_worth[:, self._others]
         slope[:, self._e] += by_exponent[:, self._others]
         if state.odds_SRK is not None:
-            slope[:, self._h] += (by_I_SR[:, None] @ state.odds_SRK)[:, 0][:, self._others]
+            slope[:, self._h] += (by_I_SR[:, None].astype(self._kind) @ state.odds_SRK)[:, 0][:, self._others]
         slope[:, LOG_N0] += known * z[:, A]
         slope[:, A] += known * z[:, LOG_N0] + by_exponent.sum(axis=1) - (by_y_SR * state.y_SR).sum(axis=1) / z[:, A]
         if self.problem.log_sizes_R is not None:

@@ -137,7 +137,7 @@ def _believe_shocks(problem: PairwiseProblem, z_P: np.ndarray, precision_PP: np.
 
 def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None) -> Target:
     """Return the target at its maximum a posteriori point, with its noise, weights and covariance."""
-    losses_R, (lower, upper) = problem.losses_R, problem.bounds()
+    losses_R, bounds = problem.losses_R, problem.bounds()
     span = float(np.ptp(losses_R)) or 1e-6 * (float(np.abs(losses_R).max()) + 1e-12)
     mean_P, precision_PP = _prior(problem)
     scatter = Scatter(0.1 * span, 0.0, float(losses_R.min()), span)
@@ -145,7 +145,7 @@ def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None) -> Target:
     starts, scale = _starts(fit), problem.root_worth_R * np.full(len(losses_R), 1 / fit.scatter.sd_nats)
     for _ in range(_PASSES):
         arguments = (problem.losses_and_jacobian, losses_R, scale)
-        found = [minimise(*arguments, start, mean_P, precision_PP, lower, upper) for start in starts]
+        found = [minimise(*arguments, start, (mean_P, precision_PP), bounds, problem.amounts) for start in starts]
         best = min(found, key=lambda minimum: minimum.cost)
         starts = [best.z_P]
         _set_noise(fit, best, groups_R)

@@ -24,6 +24,9 @@ from mixlaw.fit.size import SIZE
 from mixlaw.laws._shares import EXPONENT_BOUNDS
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise, log_odds
 
+MANY = 60
+"""So many coordinates"""
+
 LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
 _LOG_T, _GAMMAS, _SHOCKS = (-60.0, 30.0), (-2.0, 5.0), 10.0
 """Bounds of log t, of the exponents of size, and of shocks (nats): so wide that only priors limit them, since at a
@@ -94,6 +97,11 @@ class PairwiseProblem:
         """The places of u; empty where there are none."""
         first = self.exponents.stop
         return slice(first, first + (0 if self.batches is None else len(self.batches)))
+
+    @property
+    def amounts(self) -> slice:
+        """The places of log t, in whose exponentials the losses are nearly linear; none of few coordinates."""
+        return self.law.part("t") if self.size >= MANY else slice(0, 0)
 
     @property
     def _logarithms(self) -> np.ndarray:
