@@ -22,11 +22,11 @@ _STEPS, _TRIES = 200, 12
 """The largest number of steps, and of dampings that are tried for each. For safety: most searches end sooner. No
 data."""
 
-_EXACT = 1e-7
+EXACT = 1e-7
 """The search ends when a step lowers the cost by a smaller part than this. No data."""
 
-BENT, CURVED = True, 0.0
-_NONE = slice(0, 0)
+NONE = slice(0, 0)
+"""No coordinates."""
 
 _FIRST_DAMPING = 1e-3
 """First damping, relative to the diagonal. Usual. No data."""
@@ -62,7 +62,8 @@ def minimise(
     start_P: np.ndarray,
     prior: tuple[np.ndarray, np.ndarray],
     bounds: tuple[np.ndarray, np.ndarray],
-    amounts: slice = _NONE,
+    amounts: slice = NONE,
+    exact: float = EXACT,
 ) -> Minimum:
     """Return the minimum that the start leads to.
 
@@ -74,12 +75,13 @@ def minimise(
         prior: (P,) mu and (P, P) Lambda, positive semi-definite.
         bounds: (P,) lower and upper.
         amounts: coordinates that are logarithms of what the losses are nearly linear in.
+        exact: the search ends when a step lowers the cost by a smaller part.
     """
     (mean_P, precision_PP), (lower_P, upper_P) = prior, bounds
     z = np.clip(start_P, lower_P, upper_P)
     predicted, jacobian = losses_and_jacobian(z)
     cost = _cost(predicted, losses_R, scale_R, z, mean_P, precision_PP)
-    damping, growth, steps = _FIRST_DAMPING, 2.0, 0
+    damping, growth, steps, places = _FIRST_DAMPING, 2.0, 0, np.arange(len(z))[amounts]
     for steps in range(1, _STEPS + 1):  # noqa: B007
         weighted = scale_R[:, None] * jacobian
         by_data = weighted.T @ (scale_R * (predicted - losses_R))
@@ -87,16 +89,16 @@ def minimise(
         free = ~(((z <= lower_P) & (gradient > 0)) | ((z >= upper_P) & (gradient < 0)))
         hessian, slope = weighted.T @ weighted, gradient[free]
         felt = 0.5 * np.sqrt(np.diag(hessian)[amounts])
-        own = np.diag(hessian)[amounts]
         hessian += precision_PP
-        if CURVED: hessian[np.arange(len(z))[amounts], np.arange(len(z))[amounts]] += np.maximum(by_data[amounts], CURVED*own)
+        # The losses' second derivative by log t is the first one: Gauss-Newton leaves it out, and then circles.
+        hessian[places, places] += np.maximum(by_data[amounts], 0.0)
         if not free.all():
             hessian = hessian[np.ix_(free, free)]
         moved = False
         for _ in range(_TRIES):
             step = np.zeros(len(z))
             step[free] = -_solve(hessian, slope, damping)
-            if BENT: step[amounts] = _bent(step[amounts], felt)
+            step[amounts] = _bent(step[amounts], felt)
             trial = np.clip(z + step, lower_P, upper_P)
             tried, tried_jacobian = losses_and_jacobian(trial)
             tried_cost = _cost(tried, losses_R, scale_R, trial, mean_P, precision_PP)
@@ -111,7 +113,7 @@ def minimise(
         z, predicted, jacobian, cost = trial, tried, tried_jacobian, tried_cost
         ratio = min(gain / expected, 2.0) if expected > 0 else 0.0
         damping, growth = max(damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 1e-12), 2.0
-        if gain <= _EXACT * (cost + 1e-3):
+        if gain <= exact * (cost + 1e-3):
             break
     weighted = scale_R[:, None] * jacobian
     free = (z > lower_P) & (z < upper_P)

@@ -47,9 +47,9 @@ _PAYS = 0.5
 """Standard errors by which interference must lower the error on held-out mixtures. Chosen on: the
 fine-tuning swarm, before the split, five folds and 360k tokens."""
 
-_DECIDING = 16
-"""The largest number of targets on which interference is decided: fits with it take five times as long. For speed.
-No data."""
+_DECIDING, _DECIDING_MANY = 16, 6
+"""The largest number of targets on which interference is decided, with few coordinates and with many, where more runs
+tell: fits with it take five times as long. For speed. No data."""
 
 
 _WORK, _EVALUATIONS = 2.0e9, 60_000
@@ -132,18 +132,19 @@ def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
     unit = typical_total(runs.tokens_RK)
     if interference is not None:
         return fit_points(runs, unit, interference)
-    without, deciding = fit_points(runs, unit, False), _deciding(len(runs.targets))
-    with_ = dict(zip(deciding, fit_points(runs, unit, True, deciding), strict=True))
+    without = fit_points(runs, unit, False)
+    deciding = _deciding(len(runs.targets), _DECIDING_MANY if without[0].problem.many else _DECIDING)
+    with_ = dict(zip(deciding, fit_points(runs, unit, True, deciding, without), strict=True))
     if not _pays(runs, {j: without[j] for j in deciding}, with_):
         return without
     rest = [j for j in range(len(without)) if j not in with_]
-    with_ |= dict(zip(rest, fit_points(runs, unit, True, rest), strict=True))
+    with_ |= dict(zip(rest, fit_points(runs, unit, True, rest, without), strict=True))
     return [with_[j] for j in range(len(without))]
 
 
-def _deciding(targets: int) -> list[int]:
+def _deciding(targets: int, most: int) -> list[int]:
     """Return the places of the targets that decide on interference, evenly chosen: it is switched for all together."""
-    return sorted({round(j) for j in np.linspace(0, targets - 1, min(targets, _DECIDING))})
+    return sorted({round(j) for j in np.linspace(0, targets - 1, min(targets, most))})
 
 
 def _require_runs(runs: RunTable) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from mixlaw.core.lean import lean
 from mixlaw.fit.checkpoints import Batches
+from mixlaw.fit.estimating.gauss_newton import NONE
 from mixlaw.fit.free_line import FreeLine, derivatives, predicted
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.fit.size import SIZE
@@ -25,7 +26,8 @@ from mixlaw.laws._shares import EXPONENT_BOUNDS
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise, log_odds
 
 MANY = 60
-"""So many coordinates"""
+"""From so many coordinates on, searches step in amounts of data themselves (`gauss_newton`), the first of them is looser,
+and interference is looked for from the point without it, on fewer targets. For speed. No data."""
 
 LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
 _LOG_T, _GAMMAS, _SHOCKS = (-60.0, 30.0), (-2.0, 5.0), 10.0
@@ -83,6 +85,11 @@ class PairwiseProblem:
         return self.shocks.stop
 
     @property
+    def many(self) -> bool:
+        """Whether there are so many coordinates that searches are to be short."""
+        return self.size >= MANY
+
+    @property
     def of_law(self) -> int:
         """How many coordinates are parameters of the law."""
         return len(CURVE) + self.sources * (3 if self.interference else 2)
@@ -101,7 +108,7 @@ class PairwiseProblem:
     @property
     def amounts(self) -> slice:
         """The places of log t, in whose exponentials the losses are nearly linear; none of few coordinates."""
-        return self.law.part("t") if self.size >= MANY else slice(0, 0)
+        return self.law.part("t") if self.many else NONE
 
     @property
     def _logarithms(self) -> np.ndarray:
