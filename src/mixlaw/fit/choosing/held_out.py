@@ -100,7 +100,9 @@ def by_run(errors_RJ: np.ndarray, plain_RJ: np.ndarray) -> np.ndarray:
 
     So a target that no law follows, whose errors are many times the others', does not decide for all.
     """
-    units_J = np.array([column[np.isfinite(column)].mean() if np.isfinite(column).any() else 1 for column in plain_RJ.T])
+    some_J = np.isfinite(plain_RJ).any(axis=0)
+    units_J = np.ones(plain_RJ.shape[1])
+    units_J[some_J] = np.nanmean(plain_RJ[:, some_J], axis=0)
     scaled_RJ = errors_RJ / np.maximum(units_J, 1e-300)
     some = np.isfinite(scaled_RJ) & np.isfinite(plain_RJ)
     with np.errstate(invalid="ignore"):

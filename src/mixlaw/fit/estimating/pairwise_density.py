@@ -24,14 +24,12 @@ Shape letters: S points, R runs, K domains, M other domains, P coordinates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from mixlaw.fit.estimating.density_parts import Heights, State
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, LOG_N0, A, E, PairwiseProblem
 from mixlaw.fit.free_line import predicted
 from mixlaw.fit.posterior.around import NOISE_SHAPE, Around
-from mixlaw.fit.posterior.hamiltonian import MANY
 from mixlaw.laws.pairwise import A_RANGE
 
 _NOWHERE = -1e4
@@ -66,43 +64,6 @@ _FLAT = 0.02
 _CURVE = [LOG_C, E, LOG_BETA]
 
 
-@dataclass
-class _State:
-    """What the density, its gradient and its information share; see the module for the letters."""
-
-    z_SP: np.ndarray
-    t_SK: np.ndarray
-    power_SRK: np.ndarray
-    known_S: np.ndarray
-    Q_SR: np.ndarray
-    y_SR: np.ndarray
-    m_S: np.ndarray
-    s_S: np.ndarray
-    odds_SRK: np.ndarray | None
-    I_SR: np.ndarray
-    I_by_y_SR: np.ndarray
-    i0_S: np.ndarray
-    i1_S: np.ndarray
-
-    @property
-    def far_SR(self) -> np.ndarray:
-        """y - m."""
-        return self.y_SR - self.m_S[:, None]
-
-
-@dataclass
-class _Curve:
-    """The same of the curve."""
-
-    share_S: np.ndarray
-    f_low_S: np.ndarray
-    f_high_S: np.ndarray
-    steepness_S: np.ndarray
-    beta_S: np.ndarray
-    reducible_SR: np.ndarray
-    inside_S: np.ndarray
-
-
 class PairwiseDensity:
     """`mixlaw.fit.posterior.hamiltonian.Density` of a target.
 
@@ -115,7 +76,7 @@ class PairwiseDensity:
         self.problem, self.around, law = problem, around, problem.law
         x, M = problem.mixtures, problem.sources
         noise = float(around.precision_R.max()) ** -0.5
-        self._kind = np.float32 if problem.size >= MANY and noise > _ROUGH * np.abs(around.losses_R).max() else float
+        self._kind = np.float32 if problem.many and noise > _ROUGH * np.abs(around.losses_R).max() else float
         self._log_RK = np.where(x.some_RK > 0, x.log_RK, _NOWHERE).astype(self._kind)
         self._tokens_RK = x.tokens_RK.astype(self._kind)
         self._memory: dict[int, np.ndarray] = {}
@@ -124,7 +85,7 @@ class PairwiseDensity:
         first = law.part("t").start
         self._t, self._e = slice(first, first + M), slice(first + M, first + 2 * M)
         self._h = slice(first + 2 * M, first + 3 * M) if problem.interference and M else None
-        many = problem.size >= MANY
+        many = problem.many
         self._places = [LOG_N0] * many + [*range(first, first + M)]
         self._worth = np.array(self._places) if many else self._t
         self._power_W = np.array([around.z_P[A]] * many + [1.0] * M)
@@ -174,7 +135,7 @@ class PairwiseDensity:
             self._memory[which] = np.empty((points, *self._log_RK.shape), self._kind)
         return self._memory[which][:points]
 
-    def _state(self, z_SP: np.ndarray) -> _State:
+    def _state(self, z_SP: np.ndarray) -> State:
         """Return the effective amounts of data and the interference; the curve's own places are not read."""
         w_R = self._weight_R
         t, e = np.ones((len(z_SP), self._K)), np.zeros((len(z_SP), self._K))
@@ -198,9 +159,9 @@ class PairwiseDensity:
             np.log1p(odds, out=odds)
             excess = (odds @ h)[..., 0].astype(float)
             by_y = -(share @ h)[..., 0].astype(float)
-        return _State(z_SP, t, power, known, Q, y, m, s, odds, excess, by_y, excess @ w_R, (excess * far) @ w_R / s**2)
+        return State(z_SP, t, power, known, Q, y, m, s, odds, excess, by_y, excess @ w_R, (excess * far) @ w_R / s**2)
 
-    def _problem_coordinates(self, x_SP: np.ndarray) -> tuple[_State, _Curve]:
+    def _problem_coordinates(self, x_SP: np.ndarray) -> tuple[State, Heights]:
         """Return what is computed of z, and of the curve; z is filled in."""
         z = x_SP.copy()
         z[:, A] = A_RANGE[0] + (A_RANGE[1] - A_RANGE[0]) * _logistic(x_SP[:, A])
@@ -217,7 +178,7 @@ class PairwiseDensity:
         log_reducible += self.problem.log_shrink(z, state.y_SR)
         inside = np.all((z >= self.around.lower_P) & (z <= self.around.upper_P), axis=1)
         inside &= (L_high > 0) & (L_low > L_high)
-        return state, _Curve(share, f_low, f_high, steepness, beta, np.exp(log_reducible), inside)
+        return state, Heights(share, f_low, f_high, steepness, beta, np.exp(log_reducible), inside)
 
     def _gradient(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         state, curve = self._problem_coordinates(x_SP)
@@ -244,7 +205,7 @@ class PairwiseDensity:
         return np.where(good, log_density, -np.inf), np.where(good[:, None], np.nan_to_num(slope), 0.0)
 
     def _slope(
-        self, x_SP: np.ndarray, state: _State, curve: _Curve, by_loss_SR: np.ndarray, prior_SP: np.ndarray
+        self, x_SP: np.ndarray, state: State, curve: Heights, by_loss_SR: np.ndarray, prior_SP: np.ndarray
     ) -> np.ndarray:
         """Return the gradient by x for the curve and gamma, by z for the rest, where n0, t and a have another x."""
         w_R, z, s, i1 = self._weight_R, state.z_SP, state.s_S, state.i1_S
@@ -287,7 +248,7 @@ class PairwiseDensity:
         return slope
 
     @staticmethod
-    def _curve_slopes(x_SP: np.ndarray, curve: _Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _curve_slopes(x_SP: np.ndarray, curve: Heights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (3, S) derivatives of E, log f_low and log f_high by L_low, L_high and u."""
         share, none, one = curve.share_S, np.zeros(len(x_SP)), np.ones(len(x_SP))
         floor = np.stack([none, share, x_SP[:, E] * share * (1 - share)])
@@ -321,7 +282,7 @@ class PairwiseDensity:
         information[flat, flat] += _FLAT
         return information
 
-    def _by_x(self, x_SP: np.ndarray, state: _State, curve: _Curve) -> np.ndarray:
+    def _by_x(self, x_SP: np.ndarray, state: State, curve: Heights) -> np.ndarray:
         """Return (P, P) derivatives of z by x at one point."""
         w_R, P, M = self._weight_R, x_SP.shape[1], self.problem.sources
         a, log_n0, s, i1 = state.z_SP[0, A], state.z_SP[0, LOG_N0], state.s_S[0], state.i1_S[0]

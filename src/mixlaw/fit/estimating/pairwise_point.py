@@ -155,10 +155,11 @@ def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None, before_P: 
     scatter = Scatter(0.1 * span, 0.0, float(losses_R.min()), span)
     fit = Target(problem, mean_P, mean_P, precision_PP, precision_PP, scatter, np.ones(len(losses_R)))
     starts = _starts(fit) if before_P is None else [np.insert(before_P, [problem.of_law - M] * M, 0.0)]
-    scale, exact = problem.root_worth_R * np.full(len(losses_R), 1 / fit.scatter.sd_nats), _ROUGH if problem.many else EXACT
+    scale = problem.root_worth_R * np.full(len(losses_R), 1 / fit.scatter.sd_nats)
+    exact = _ROUGH if problem.many else EXACT
     for _ in range(_PASSES):
-        arguments = (problem.losses_and_jacobian, losses_R, scale)
-        found = [minimise(*arguments, start, (mean_P, precision_PP), bounds, problem.amounts, exact) for start in starts]
+        settings = ((mean_P, precision_PP), bounds, problem.amounts, exact)
+        found = [minimise(problem.losses_and_jacobian, losses_R, scale, start, *settings) for start in starts]
         best = min(found, key=lambda minimum: minimum.cost)
         starts, exact = [best.z_P], EXACT
         _set_noise(fit, best, groups_R)

@@ -21,13 +21,10 @@ from mixlaw.fit.checkpoints import Batches
 from mixlaw.fit.estimating.gauss_newton import NONE
 from mixlaw.fit.free_line import FreeLine, derivatives, predicted
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.fit.posterior.hamiltonian import MANY
 from mixlaw.fit.size import SIZE
 from mixlaw.laws._shares import EXPONENT_BOUNDS
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise, log_odds
-
-MANY = 60
-"""From so many coordinates on, searches step in amounts of data themselves (`gauss_newton`), the first of them is looser,
-and interference is looked for from the point without it, on fewer targets. For speed. No data."""
 
 LOG_C, LOG_N0, A, LOG_BETA, E = range(len(CURVE))
 _LOG_T, _GAMMAS, _SHOCKS = (-60.0, 30.0), (-2.0, 5.0), 10.0
@@ -86,7 +83,7 @@ class PairwiseProblem:
 
     @property
     def many(self) -> bool:
-        """Whether there are so many coordinates that searches are to be short."""
+        """Whether there are so many coordinates that time counts: searches then step in amounts of data themselves."""
         return self.size >= MANY
 
     @property

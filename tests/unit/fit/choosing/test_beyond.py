@@ -9,8 +9,8 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
-from mixlaw.fit.choosing import beyond as module
 from mixlaw.fit.choosing import beyond
+from mixlaw.fit.choosing import beyond as module
 from mixlaw.fit.choosing.beyond import measured
 from mixlaw.fit.choosing.held_out import estimator_of, held_out
 from mixlaw.fit.posterior.extrapolation import APART, SHOCK, SIGMA, SIZE_SIGMA, Beyond
