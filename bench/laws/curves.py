@@ -31,6 +31,7 @@ TASKS = ("flan", "gigaword")
 LAWS = ("auto", "pairwise", "rectified", "transfer")
 CHOSEN_ON = {
     "prior of n0 with one domain; sizes held out to choose the law": "the tuning half, without runs of zero examples",
+    "prior scale of the drift with one domain": "the tuning half, without runs of zero examples",
 }
 
 

@@ -67,9 +67,8 @@ def test_a_problem_with_merged_rows_moves_with_their_offset_and_slope_free():
     for offset, slope in ((0.0, 1.0), (2.0, 0.3)):
         merged = np.where(np.arange(20) < 6, np.nan, offset + slope * truth)
         problem = PairwiseProblem(law, mixtures, truth.copy(), False, worth_R=np.ones(20), free_RF=columns(merged))
-        lower, upper = problem.bounds()
-        prior = 1e-6 * np.eye(problem.size)
-        found = minimise(problem.losses_and_jacobian, truth, np.full(20, 1e3), z + 0.1, z, prior, lower, upper)
+        prior = z, 1e-6 * np.eye(problem.size)
+        found = minimise(problem.losses_and_jacobian, truth, np.full(20, 1e3), z + 0.1, prior, problem.bounds())
         fits.append(found.z_P)
         assert plain.losses(found.z_P[None])[0] == pytest.approx(truth, abs=1e-3)
     assert fits[0] == pytest.approx(fits[1], abs=1e-3)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.choosing.held_out import errors_by_run, of_targets
+from mixlaw.fit.choosing.held_out import by_run, of_targets, relative_errors
 from mixlaw.laws import LawKind
 
 _HARMS = 1.0
@@ -35,11 +35,11 @@ def base_counts(runs: RunTable, law: LawKind) -> tuple[bool, str]:
         return True, ""
     some = sorted({round(j) for j in np.linspace(0, len(runs.targets) - 1, min(len(runs.targets), _DECIDING))})
     few = of_targets(runs, some)
-    with_R, without_R = (errors_by_run(few, kind) for kind in (law, replace(law, uses_base=False)))
-    gain_R = without_R - with_R
-    known = np.isfinite(gain_R)
-    gain_R = gain_R[known]
+    with_RJ, without_RJ = (relative_errors(few, kind) for kind in (law, replace(law, uses_base=False)))
+    gain_R = by_run(without_RJ, without_RJ) - by_run(with_RJ, without_RJ)
+    gain_R = gain_R[np.isfinite(gain_R)]
     if len(gain_R) < 2 or gain_R.mean() >= -_HARMS * gain_R.std(ddof=1) / np.sqrt(len(gain_R)):
         return True, ""
-    figures = f"{100 * with_R[known].mean():.3g} % with them, {100 * without_R[known].mean():.3g} % without"
+    known = np.isfinite(with_RJ) & np.isfinite(without_RJ)
+    figures = f"{100 * with_RJ[known].mean():.3g} % with them, {100 * without_RJ[known].mean():.3g} % without"
     return False, f"The base model's losses are not fitted: held-out mixtures are predicted worse ({figures})."

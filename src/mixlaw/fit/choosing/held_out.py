@@ -90,13 +90,23 @@ def figures_of(runs: RunTable, law: Any, parts: list[np.ndarray]) -> LawRow:
     )
 
 
-def errors_by_run(runs: RunTable, law: Any) -> np.ndarray:
-    """Return (R,) relative errors of held-out runs by a law, means over targets; NaN where none could be made."""
-    predicted = held_out(runs, law).predicted_RJ
-    some = np.isfinite(predicted) & np.isfinite(runs.losses_RJ)
-    errors = np.where(some, np.abs(predicted - runs.losses_RJ) / np.abs(runs.losses_RJ), 0.0)
+def relative_errors(runs: RunTable, law: Any) -> np.ndarray:
+    """Return (R, J) relative errors of held-out runs by a law; NaN where none could be made."""
+    return np.abs(held_out(runs, law).predicted_RJ - runs.losses_RJ) / np.abs(runs.losses_RJ)
+
+
+def by_run(errors_RJ: np.ndarray, plain_RJ: np.ndarray) -> np.ndarray:
+    """Return (R,) errors in units of the target's mean error among `plain_RJ`, means over targets; NaN where none is.
+
+    So a target that no law follows, whose errors are many times the others', does not decide for all.
+    """
+    some_J = np.isfinite(plain_RJ).any(axis=0)
+    units_J = np.ones(plain_RJ.shape[1])
+    units_J[some_J] = np.nanmean(plain_RJ[:, some_J], axis=0)
+    scaled_RJ = errors_RJ / np.maximum(units_J, 1e-300)
+    some = np.isfinite(scaled_RJ) & np.isfinite(plain_RJ)
     with np.errstate(invalid="ignore"):
-        return errors.sum(axis=1) / some.sum(axis=1)
+        return np.where(some, scaled_RJ, 0.0).sum(axis=1) / some.sum(axis=1)
 
 
 def folds(runs: RunTable) -> list[np.ndarray]:

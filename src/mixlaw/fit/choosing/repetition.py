@@ -8,7 +8,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
-from mixlaw.fit.choosing.held_out import errors_by_run
+from mixlaw.fit.choosing.held_out import by_run, relative_errors
 from mixlaw.laws import LawKind
 from mixlaw.laws.repetition import count_tokens
 
@@ -57,10 +57,10 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
         return float(wish), ""
     if wish == "off" or not _repeats(runs):
         return float("inf"), ""
-    plain = errors_by_run(runs, law)
-    found = {decay: errors_by_run(counted(runs, decay), law) for decay in DECAYS}
-    best = min(DECAYS, key=lambda decay: _mean(found[decay]))
-    gain = plain - found[best]
+    plain = relative_errors(runs, law)
+    found = {decay: relative_errors(counted(runs, decay), law) for decay in DECAYS}
+    best = min(DECAYS, key=lambda decay: _mean(by_run(found[decay], plain)))
+    gain = by_run(plain, plain) - by_run(found[best], plain)
     gain = gain[np.isfinite(gain)]
     if len(gain) < 2 or not gain.mean() > _PAYS * gain.std(ddof=1) / np.sqrt(len(gain)):
         return float("inf"), "Repeated tokens count like new ones: held-out mixtures show nothing else."
@@ -70,8 +70,8 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
     )
 
 
-def _mean(errors_R: np.ndarray) -> float:
-    known = errors_R[np.isfinite(errors_R)]
+def _mean(errors: np.ndarray) -> float:
+    known = errors[np.isfinite(errors)]
     return float(known.mean()) if len(known) else np.inf
 
 

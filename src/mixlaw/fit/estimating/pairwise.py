@@ -47,9 +47,9 @@ _PAYS = 0.5
 """Standard errors by which interference must lower the error on held-out mixtures. Chosen on: the
 fine-tuning swarm, before the split, five folds and 360k tokens."""
 
-_DECIDING = 16
-"""The largest number of targets on which interference is decided: fits with it take five times as long. For speed.
-No data."""
+_DECIDING, _DECIDING_MANY = 16, 6
+"""The largest number of targets on which interference is decided, with few coordinates and with many, where more runs
+tell: fits with it take five times as long. For speed. No data."""
 
 
 _WORK, _EVALUATIONS = 2.0e9, 60_000
@@ -132,18 +132,19 @@ def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
     unit = typical_total(runs.tokens_RK)
     if interference is not None:
         return fit_points(runs, unit, interference)
-    without, deciding = fit_points(runs, unit, False), _deciding(len(runs.targets))
-    with_ = dict(zip(deciding, fit_points(runs, unit, True, deciding), strict=True))
+    without = fit_points(runs, unit, False)
+    deciding = _deciding(len(runs.targets), _DECIDING_MANY if without[0].problem.many else _DECIDING)
+    with_ = dict(zip(deciding, fit_points(runs, unit, True, deciding, without), strict=True))
     if not _pays(runs, {j: without[j] for j in deciding}, with_):
         return without
     rest = [j for j in range(len(without)) if j not in with_]
-    with_ |= dict(zip(rest, fit_points(runs, unit, True, rest), strict=True))
+    with_ |= dict(zip(rest, fit_points(runs, unit, True, rest, without), strict=True))
     return [with_[j] for j in range(len(without))]
 
 
-def _deciding(targets: int) -> list[int]:
+def _deciding(targets: int, most: int) -> list[int]:
     """Return the places of the targets that decide on interference, evenly chosen: it is switched for all together."""
-    return sorted({round(j) for j in np.linspace(0, targets - 1, min(targets, _DECIDING))})
+    return sorted({round(j) for j in np.linspace(0, targets - 1, min(targets, most))})
 
 
 def _require_runs(runs: RunTable) -> None:
@@ -260,12 +261,11 @@ def _pays(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) 
 
 def _without(fit: Target, kept: PairwiseProblem, held: PairwiseProblem) -> np.ndarray:
     """Return the losses of held-out runs by a target's law fitted to the others, from the whole fit on."""
-    lower, upper = fit.problem.bounds()
-    z = fit.z_P
+    prior, bounds, z = (fit.mean_P, fit.precision_PP), fit.problem.bounds(), fit.z_P
     for _ in range(2):
         predicted = kept.losses(z[None])[0]
         sd = fit.scatter.at(predicted, kept.lean_R)
         sizes = np.abs(predicted - kept.losses_R) * kept.root_worth_R
         scale = kept.root_worth_R * np.sqrt(np.minimum(1.0, BEND * sd / np.maximum(sizes, 1e-300))) / sd
-        z = minimise(kept.losses_and_jacobian, kept.losses_R, scale, z, fit.mean_P, fit.precision_PP, lower, upper).z_P
+        z = minimise(kept.losses_and_jacobian, kept.losses_R, scale, z, prior, bounds, kept.amounts).z_P
     return held.losses(z[None])[0]

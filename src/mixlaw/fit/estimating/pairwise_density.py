@@ -24,14 +24,12 @@ Shape letters: S points, R runs, K domains, M other domains, P coordinates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from mixlaw.fit.estimating.density_parts import Heights, State
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, LOG_N0, A, E, PairwiseProblem
 from mixlaw.fit.free_line import predicted
 from mixlaw.fit.posterior.around import NOISE_SHAPE, Around
-from mixlaw.fit.posterior.hamiltonian import MANY
 from mixlaw.laws.pairwise import A_RANGE
 
 _NOWHERE = -1e4
@@ -52,6 +50,10 @@ _LOG_TAU = (-12.0, 3.0)
 _INSIDE = (0.02, 0.98)
 """E / L_high and a start within this part of the range between their bounds. No data."""
 
+_ROUGH = 1e-5
+"""Amounts of data are computed with seven digits where there are many coordinates and the noise is larger than this
+part of the losses: their error is then at most a tenth of it. For speed. No data."""
+
 _AT_ONCE = 400_000
 """How many numbers of a points x R x K array are computed at once: about what a processor's cache holds. For speed.
 No data."""
@@ -60,43 +62,6 @@ _FLAT = 0.02
 """Information that is added for u, v and x where only the prior's volume limits them. For safety. No data."""
 
 _CURVE = [LOG_C, E, LOG_BETA]
-
-
-@dataclass
-class _State:
-    """What the density, its gradient and its information share; see the module for the letters."""
-
-    z_SP: np.ndarray
-    t_SK: np.ndarray
-    power_SRK: np.ndarray
-    known_S: np.ndarray
-    Q_SR: np.ndarray
-    y_SR: np.ndarray
-    m_S: np.ndarray
-    s_S: np.ndarray
-    odds_SRK: np.ndarray | None
-    I_SR: np.ndarray
-    I_by_y_SR: np.ndarray
-    i0_S: np.ndarray
-    i1_S: np.ndarray
-
-    @property
-    def far_SR(self) -> np.ndarray:
-        """y - m."""
-        return self.y_SR - self.m_S[:, None]
-
-
-@dataclass
-class _Curve:
-    """The same of the curve."""
-
-    share_S: np.ndarray
-    f_low_S: np.ndarray
-    f_high_S: np.ndarray
-    steepness_S: np.ndarray
-    beta_S: np.ndarray
-    reducible_SR: np.ndarray
-    inside_S: np.ndarray
 
 
 class PairwiseDensity:
@@ -110,14 +75,17 @@ class PairwiseDensity:
     def __init__(self, problem: PairwiseProblem, around: Around) -> None:
         self.problem, self.around, law = problem, around, problem.law
         x, M = problem.mixtures, problem.sources
-        self._log_RK = np.where(x.some_RK > 0, x.log_RK, _NOWHERE)
+        noise = float(around.precision_R.max()) ** -0.5
+        self._kind = np.float32 if problem.many and noise > _ROUGH * np.abs(around.losses_R).max() else float
+        self._log_RK = np.where(x.some_RK > 0, x.log_RK, _NOWHERE).astype(self._kind)
+        self._tokens_RK = x.tokens_RK.astype(self._kind)
         self._memory: dict[int, np.ndarray] = {}
         self._weight_R = around.precision_R / around.precision_R.sum()
         self._others, self._K = np.array(law.others, int), len(law.domains)
         first = law.part("t").start
         self._t, self._e = slice(first, first + M), slice(first + M, first + 2 * M)
         self._h = slice(first + 2 * M, first + 3 * M) if problem.interference and M else None
-        many = problem.size >= MANY
+        many = problem.many
         self._places = [LOG_N0] * many + [*range(first, first + M)]
         self._worth = np.array(self._places) if many else self._t
         self._power_W = np.array([around.z_P[A]] * many + [1.0] * M)
@@ -164,18 +132,19 @@ class PairwiseDensity:
         """Return a (points, R, K) array whose memory is used again in the next call: fresh memory costs more than an
         exponential."""
         if which not in self._memory or len(self._memory[which]) < points:
-            self._memory[which] = np.empty((points, *self._log_RK.shape))
+            self._memory[which] = np.empty((points, *self._log_RK.shape), self._kind)
         return self._memory[which][:points]
 
-    def _state(self, z_SP: np.ndarray) -> _State:
+    def _state(self, z_SP: np.ndarray) -> State:
         """Return the effective amounts of data and the interference; the curve's own places are not read."""
         w_R = self._weight_R
         t, e = np.ones((len(z_SP), self._K)), np.zeros((len(z_SP), self._K))
         t[:, self._others], e[:, self._others] = np.exp(z_SP[:, self._t]), z_SP[:, self._e]
-        power = np.multiply(self._log_RK, (z_SP[:, A, None] + e)[:, None], out=self._kept(0, len(z_SP)))
+        exponent = (z_SP[:, A, None] + e)[:, None].astype(self._kind)
+        power = np.multiply(self._log_RK, exponent, out=self._kept(0, len(z_SP)))
         np.exp(power, out=power)
         known = np.exp(z_SP[:, A] * z_SP[:, LOG_N0])
-        Q = (power @ t[..., None])[..., 0] + known[:, None]
+        Q = (power @ t[..., None].astype(self._kind))[..., 0].astype(float) + known[:, None]
         y = np.log(Q) / z_SP[:, A, None]
         m = y @ w_R
         far = y - m[:, None]
@@ -184,15 +153,15 @@ class PairwiseDensity:
         if self._h is not None:
             h = np.zeros_like(t)
             h[:, self._others] = z_SP[:, self._h]
-            tokens_RK = self.problem.mixtures.tokens_RK
-            odds = np.multiply(tokens_RK, np.exp(-y)[..., None], out=self._kept(1, len(z_SP)))
+            h = h[..., None].astype(self._kind)
+            odds = np.multiply(self._tokens_RK, np.exp(-y)[..., None].astype(self._kind), out=self._kept(1, len(z_SP)))
             share = np.divide(odds, 1 + odds, out=self._kept(2, len(z_SP)))
             np.log1p(odds, out=odds)
-            excess = (odds @ h[..., None])[..., 0]
-            by_y = -(share @ h[..., None])[..., 0]
-        return _State(z_SP, t, power, known, Q, y, m, s, odds, excess, by_y, excess @ w_R, (excess * far) @ w_R / s**2)
+            excess = (odds @ h)[..., 0].astype(float)
+            by_y = -(share @ h)[..., 0].astype(float)
+        return State(z_SP, t, power, known, Q, y, m, s, odds, excess, by_y, excess @ w_R, (excess * far) @ w_R / s**2)
 
-    def _problem_coordinates(self, x_SP: np.ndarray) -> tuple[_State, _Curve]:
+    def _problem_coordinates(self, x_SP: np.ndarray) -> tuple[State, Heights]:
         """Return what is computed of z, and of the curve; z is filled in."""
         z = x_SP.copy()
         z[:, A] = A_RANGE[0] + (A_RANGE[1] - A_RANGE[0]) * _logistic(x_SP[:, A])
@@ -209,7 +178,7 @@ class PairwiseDensity:
         log_reducible += self.problem.log_shrink(z, state.y_SR)
         inside = np.all((z >= self.around.lower_P) & (z <= self.around.upper_P), axis=1)
         inside &= (L_high > 0) & (L_low > L_high)
-        return state, _Curve(share, f_low, f_high, steepness, beta, np.exp(log_reducible), inside)
+        return state, Heights(share, f_low, f_high, steepness, beta, np.exp(log_reducible), inside)
 
     def _gradient(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         state, curve = self._problem_coordinates(x_SP)
@@ -236,7 +205,7 @@ class PairwiseDensity:
         return np.where(good, log_density, -np.inf), np.where(good[:, None], np.nan_to_num(slope), 0.0)
 
     def _slope(
-        self, x_SP: np.ndarray, state: _State, curve: _Curve, by_loss_SR: np.ndarray, prior_SP: np.ndarray
+        self, x_SP: np.ndarray, state: State, curve: Heights, by_loss_SR: np.ndarray, prior_SP: np.ndarray
     ) -> np.ndarray:
         """Return the gradient by x for the curve and gamma, by z for the rest, where n0, t and a have another x."""
         w_R, z, s, i1 = self._weight_R, state.z_SP, state.s_S, state.i1_S
@@ -255,15 +224,16 @@ class PairwiseDensity:
         by_y_SR += w_R * (by_m[:, None] + (by_s / s)[:, None] * far)
         by_y_SR += w_R * (by_i1 / s**2)[:, None] * (state.I_SR - state.i0_S[:, None])
         by_Q_SR = by_y_SR / (z[:, A, None] * state.Q_SR)
-        by_worth = (by_Q_SR[:, None] @ state.power_SRK)[:, 0] * state.t_SK
+        by_Q_S1R = by_Q_SR[:, None].astype(self._kind)
+        by_worth = (by_Q_S1R @ state.power_SRK)[:, 0] * state.t_SK
         logs = np.multiply(state.power_SRK, self._log_RK, out=self._kept(2, len(z)))
-        by_exponent = (by_Q_SR[:, None] @ logs)[:, 0] * state.t_SK
+        by_exponent = (by_Q_S1R @ logs)[:, 0] * state.t_SK
         known = by_Q_SR.sum(axis=1) * state.known_S
         slope = -prior_SP
         slope[:, self._t] += by_worth[:, self._others]
         slope[:, self._e] += by_exponent[:, self._others]
         if state.odds_SRK is not None:
-            slope[:, self._h] += (by_I_SR[:, None] @ state.odds_SRK)[:, 0][:, self._others]
+            slope[:, self._h] += (by_I_SR[:, None].astype(self._kind) @ state.odds_SRK)[:, 0][:, self._others]
         slope[:, LOG_N0] += known * z[:, A]
         slope[:, A] += known * z[:, LOG_N0] + by_exponent.sum(axis=1) - (by_y_SR * state.y_SR).sum(axis=1) / z[:, A]
         if self.problem.log_sizes_R is not None:
@@ -278,7 +248,7 @@ class PairwiseDensity:
         return slope
 
     @staticmethod
-    def _curve_slopes(x_SP: np.ndarray, curve: _Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _curve_slopes(x_SP: np.ndarray, curve: Heights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (3, S) derivatives of E, log f_low and log f_high by L_low, L_high and u."""
         share, none, one = curve.share_S, np.zeros(len(x_SP)), np.ones(len(x_SP))
         floor = np.stack([none, share, x_SP[:, E] * share * (1 - share)])
@@ -312,7 +282,7 @@ class PairwiseDensity:
         information[flat, flat] += _FLAT
         return information
 
-    def _by_x(self, x_SP: np.ndarray, state: _State, curve: _Curve) -> np.ndarray:
+    def _by_x(self, x_SP: np.ndarray, state: State, curve: Heights) -> np.ndarray:
         """Return (P, P) derivatives of z by x at one point."""
         w_R, P, M = self._weight_R, x_SP.shape[1], self.problem.sources
         a, log_n0, s, i1 = state.z_SP[0, A], state.z_SP[0, LOG_N0], state.s_S[0], state.i1_S[0]

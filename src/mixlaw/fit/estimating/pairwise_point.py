@@ -13,7 +13,7 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.checkpoints import Batches, has_checkpoints, repeats
 from mixlaw.fit.curve import Scatter
-from mixlaw.fit.estimating.gauss_newton import Minimum, minimise
+from mixlaw.fit.estimating.gauss_newton import EXACT, Minimum, minimise
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND, clipped_noise
 from mixlaw.fit.free_line import free_columns
@@ -23,6 +23,10 @@ from mixlaw.laws.pairwise import WORTH_SD, Mixtures, Pairwise
 _PASSES = 8
 """How often the scatter, and the point with it, are estimated: more rounds change nothing visible. Chosen on:
 RegMix's held-out mixtures (tuning half), which half as many predict a thirtieth worse."""
+
+_ROUGH = 1e-4
+"""With many coordinates the first search, which knows the scatter only by guess, ends when a step lowers the cost by a
+smaller part than this. For speed. No data."""
 
 _POWER_SD = 0.5
 """Prior standard deviation of the power by which the scatter grows with the loss: weak.
@@ -84,7 +88,13 @@ class Target:
         return float(np.median(tau_B) / max(np.median(np.abs(self.problem.losses_R)), 1e-300))
 
 
-def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequence[int] | None = None) -> list[Target]:
+def fit_points(
+    runs: RunTable,
+    unit: float,
+    interference: bool,
+    targets: Sequence[int] | None = None,
+    without: Sequence[Target] | None = None,
+) -> list[Target]:
     """Return the fitted targets.
 
     Args:
@@ -92,6 +102,7 @@ def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequenc
         unit: tokens of a typical run's total.
         interference: whether h is fitted.
         targets: places of those wanted; None for all.
+        without: all targets without interference, from where it is looked for if coordinates are many.
     """
     tokens_RK, sizes_R, batches, fits = runs.tokens_RK / unit, log_sizes(runs), Batches.of(runs), []
     groups_R = np.unique(runs.checkpoint_of, return_inverse=True)[1] if has_checkpoints(runs) else None
@@ -103,7 +114,8 @@ def fit_points(runs: RunTable, unit: float, interference: bool, targets: Sequenc
         free = (None if runs.worth_RJ is None else runs.worth_RJ[:, j], free_columns(runs, j))
         parts = (law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R, batches, *free)
         problem = PairwiseProblem(*parts).take(rows)
-        fits.append(_estimated(problem, None if groups_R is None else groups_R[rows]))
+        before = None if without is None or not problem.many else without[j].z_P
+        fits.append(_estimated(problem, None if groups_R is None else groups_R[rows], before))
     return fits
 
 
@@ -135,19 +147,21 @@ def _believe_shocks(problem: PairwiseProblem, z_P: np.ndarray, precision_PP: np.
         precision_PP[problem.shocks, problem.shocks] = np.diag(tau_B**-2)
 
 
-def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None) -> Target:
+def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None, before_P: np.ndarray | None) -> Target:
     """Return the target at its maximum a posteriori point, with its noise, weights and covariance."""
-    losses_R, (lower, upper) = problem.losses_R, problem.bounds()
+    losses_R, bounds, M = problem.losses_R, problem.bounds(), problem.sources
     span = float(np.ptp(losses_R)) or 1e-6 * (float(np.abs(losses_R).max()) + 1e-12)
     mean_P, precision_PP = _prior(problem)
     scatter = Scatter(0.1 * span, 0.0, float(losses_R.min()), span)
     fit = Target(problem, mean_P, mean_P, precision_PP, precision_PP, scatter, np.ones(len(losses_R)))
-    starts, scale = _starts(fit), problem.root_worth_R * np.full(len(losses_R), 1 / fit.scatter.sd_nats)
+    starts = _starts(fit) if before_P is None else [np.insert(before_P, [problem.of_law - M] * M, 0.0)]
+    scale = problem.root_worth_R * np.full(len(losses_R), 1 / fit.scatter.sd_nats)
+    exact = _ROUGH if problem.many else EXACT
     for _ in range(_PASSES):
-        arguments = (problem.losses_and_jacobian, losses_R, scale)
-        found = [minimise(*arguments, start, mean_P, precision_PP, lower, upper) for start in starts]
+        settings = ((mean_P, precision_PP), bounds, problem.amounts, exact)
+        found = [minimise(problem.losses_and_jacobian, losses_R, scale, start, *settings) for start in starts]
         best = min(found, key=lambda minimum: minimum.cost)
-        starts = [best.z_P]
+        starts, exact = [best.z_P], EXACT
         _set_noise(fit, best, groups_R)
         _believe_shocks(problem, best.z_P, precision_PP)
         scale = np.sqrt(fit.weights_R) / fit.scatter.at(best.losses_R, problem.lean_R)

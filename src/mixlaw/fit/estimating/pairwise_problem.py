@@ -18,8 +18,10 @@ import numpy as np
 
 from mixlaw.core.lean import lean
 from mixlaw.fit.checkpoints import Batches
+from mixlaw.fit.estimating.gauss_newton import NONE
 from mixlaw.fit.free_line import FreeLine, derivatives, predicted
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
+from mixlaw.fit.posterior.hamiltonian import MANY
 from mixlaw.fit.size import SIZE
 from mixlaw.laws._shares import EXPONENT_BOUNDS
 from mixlaw.laws.pairwise import CURVE, Mixtures, Pairwise, log_odds
@@ -80,6 +82,11 @@ class PairwiseProblem:
         return self.shocks.stop
 
     @property
+    def many(self) -> bool:
+        """Whether there are so many coordinates that time counts: searches then step in amounts of data themselves."""
+        return self.size >= MANY
+
+    @property
     def of_law(self) -> int:
         """How many coordinates are parameters of the law."""
         return len(CURVE) + self.sources * (3 if self.interference else 2)
@@ -94,6 +101,11 @@ class PairwiseProblem:
         """The places of u; empty where there are none."""
         first = self.exponents.stop
         return slice(first, first + (0 if self.batches is None else len(self.batches)))
+
+    @property
+    def amounts(self) -> slice:
+        """The places of log t, in whose exponentials the losses are nearly linear; none of few coordinates."""
+        return self.law.part("t") if self.many else NONE
 
     @property
     def _logarithms(self) -> np.ndarray:

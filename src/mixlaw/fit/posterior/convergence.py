@@ -82,18 +82,28 @@ def convergence(chains_mnP: np.ndarray, least: float = 0.0) -> Convergence:
         least: where they are worth fewer independent ones, R-hat is that of the draws alone, without the one of their
             distances from the median: they do not suffice anyhow.
     """
-    moving = np.ptp(chains_mnP, axis=(0, 1)) > 0
+    effective_P, rhat_P = by_coordinate(chains_mnP, least)
+    return Convergence(float(effective_P.min()), float(rhat_P.max()))
+
+
+def by_coordinate(chains_mnP: np.ndarray, least: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return (P,) independent draws and (P,) R-hat of each coordinate, as `convergence`; of one that never moves, all
+    draws and 1."""
+    m, n, P = chains_mnP.shape
+    effective_P, rhat_P, moving = np.full(P, float(m * n)), np.ones(P), np.ptp(chains_mnP, axis=(0, 1)) > 0
     if not moving.any():
-        return Convergence(float(chains_mnP.shape[0] * chains_mnP.shape[1]), 1.0)
+        return effective_P, rhat_P
     chains_mnP = chains_mnP[..., moving]
-    half = chains_mnP.shape[1] // 2
-    halves = np.concatenate([chains_mnP[:, :half], chains_mnP[:, -half:]])
+    halves = np.concatenate([chains_mnP[:, : n // 2], chains_mnP[:, -(n // 2) :]])
     scores = _normal_scores(halves)
-    effective, rhat = float(_effective(scores).min()), float(_rhat(scores).max())
-    if effective >= least:
+    effective, rhat = _effective(scores), _rhat(scores)
+    if effective.min() >= least:
         folded = _normal_scores(np.abs(halves - np.median(halves, axis=(0, 1))))
-        rhat = max(rhat, float(_rhat(folded).max()))
-    return Convergence(effective, rhat)
+        rhat = np.maximum(rhat, _rhat(folded))
+    effective_P[moving], rhat_P[moving] = effective, rhat
+    # Halves of few draws may be worth more than there are draws; a coordinate at rest never decides.
+    effective_P[~moving] = max(float(effective.max()), float(m * n))
+    return effective_P, rhat_P
 
 
 def _normal_scores(chains_mnP: np.ndarray) -> np.ndarray:

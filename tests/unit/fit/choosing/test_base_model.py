@@ -63,7 +63,7 @@ def test_auto_says_that_the_law_it_took_knows_no_base_model() -> None:
 
 
 def test_a_table_without_base_model_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixlaw.fit.choosing.base_model.errors_by_run", None)
+    monkeypatch.setattr("mixlaw.fit.choosing.base_model.relative_errors", None)
     runs = curve()
     assert base_counts(runs.take(runs.totals_R > 0), find("pairwise")) == (True, "")
     assert base_counts(runs, find("transfer")) == (True, "")

@@ -9,6 +9,7 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.choosing import beyond
 from mixlaw.fit.choosing import beyond as module
 from mixlaw.fit.choosing.beyond import measured
 from mixlaw.fit.choosing.held_out import estimator_of, held_out
@@ -47,6 +48,15 @@ def test_a_curve_that_holds_for_larger_runs_is_believed_more_and_one_that_bends_
     for straight, bent in zip(calm, wild, strict=True):
         assert straight.tokens < 0.8 * SIGMA and bent.tokens > 1.4 * SIGMA
         assert straight.tried == bent.tried == pytest.approx(np.log(8))
+
+
+def test_one_domain_has_a_prior_of_its_own_where_larger_runs_are_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, bent = learnt(curve())[0].tokens, learnt(curve(above=0.3))[0].tokens
+    monkeypatch.setattr(beyond, "_SIGMA_ALONE", SIGMA)
+    of_many, bent_of_many = learnt(curve())[0].tokens, learnt(curve(above=0.3))[0].tokens
+    assert own < 0.8 * of_many
+    # What the held-out runs say loudly is heard under either.
+    assert bent > 0.75 * bent_of_many > SIGMA
 
 
 def test_other_targets_move_a_targets_drift_less_than_its_own_runs_do() -> None:
@@ -120,7 +130,7 @@ def test_draws_that_have_seen_a_run_are_widened_as_if_they_had_not() -> None:
 def test_fits_carry_what_was_learnt_and_files_keep_it(tmp_path) -> None:
     fit = fit_law(curve(above=0.3), law="chinchilla")
     found = fit.targets["a"].belief.beyond
-    assert found.tokens > SIGMA
+    assert found.tokens > 1.3 * beyond._SIGMA_ALONE
     fit.save(tmp_path / "fit.json")
     assert Fit.load(tmp_path / "fit.json").targets["a"].belief.beyond == found
     old = fit.to_json()

@@ -10,6 +10,8 @@ import pytest
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.choosing.held_out import by_run
+from mixlaw.fit.choosing.repetition import find_decay
 from mixlaw.laws import find
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.repetition import Repeated, count_slope, count_tokens
@@ -71,6 +73,28 @@ def test_the_decay_is_found_and_makes_better_predictions() -> None:
     mixture = {"a": 2e6, "b": 1e6, "c": 1e6}
     pools = dict(zip(DOMAINS, POOL, strict=True))
     assert given.predict(mixture, pools).mean[0, 0] > given.predict(mixture).mean[0, 0] + 0.01
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_target_that_no_law_follows_does_not_decide_for_all(sign: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, rng = runs_that_repeat(2.0), np.random.default_rng(5)
+    plain = np.abs(rng.normal(0, [0.01, 0.01, 1.0], (24, 3)))
+    # Two targets gain a fifth in every run; what the third gains or loses is luck, and fifty times as much.
+    luck = plain * [0.8, 0.8, 1.0] + [0.0, 0.0, 0.05] * (sign * 0.5 + rng.standard_normal((24, 1)))
+
+    def errors(table: RunTable, law: object) -> np.ndarray:
+        return plain if np.array_equal(table.tokens_RK, runs.tokens_RK) else luck
+
+    monkeypatch.setattr("mixlaw.fit.choosing.repetition.relative_errors", errors)
+    assert np.isfinite(find_decay(runs, find("transfer"), "auto")[0])
+
+
+def test_errors_are_weighed_by_the_plain_ones_of_their_target() -> None:
+    plain = np.array([[0.01, 1.0], [0.03, 3.0], [np.nan, 2.0], [np.nan, np.nan]])
+    assert by_run(plain, plain)[:3] == pytest.approx([0.5, 1.5, 1.0])
+    assert np.isnan(by_run(plain, plain)[3])
+    halved = plain * [0.5, 1.0]
+    assert by_run(halved, plain)[:3] == pytest.approx([0.375, 1.125, 1.0])
 
 
 def test_where_repeats_are_as_good_as_fresh_tokens_nothing_changes() -> None:

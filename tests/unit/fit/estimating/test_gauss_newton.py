@@ -19,8 +19,8 @@ def problem(seed: int, R: int = 12, P: int = 4) -> tuple[np.ndarray, np.ndarray,
 
 def linear(matrix, values, scale, lower=-WIDE, upper=WIDE, mean=0.0, precision=0.0, start=0.3) -> Minimum:
     P = matrix.shape[1]
-    arguments = np.full(P, start), np.full(P, mean), precision * np.eye(P), np.full(P, lower), np.full(P, upper)
-    return minimise(lambda z: (matrix @ z, matrix), values, scale, *arguments)
+    prior, bounds = (np.full(P, mean), precision * np.eye(P)), (np.full(P, lower), np.full(P, upper))
+    return minimise(lambda z: (matrix @ z, matrix), values, scale, np.full(P, start), prior, bounds)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -56,9 +56,8 @@ def valley(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def search(function, start, values, lower=-WIDE, upper=WIDE) -> Minimum:
     P, R = len(start), len(values)
-    nothing = np.zeros((P, P))
-    bounds = np.full(P, lower), np.full(P, upper)
-    return minimise(function, np.asarray(values), np.ones(R), np.asarray(start), np.zeros(P), nothing, *bounds)
+    prior, bounds = (np.zeros(P), np.zeros((P, P))), (np.full(P, lower), np.full(P, upper))
+    return minimise(function, np.asarray(values), np.ones(R), np.asarray(start), prior, bounds)
 
 
 def test_a_curved_valley_is_followed_to_its_end_in_few_steps() -> None:
@@ -105,3 +104,27 @@ def test_a_coordinate_of_which_nothing_is_known_stays_where_it_is() -> None:
     assert found.z_P[2] == pytest.approx(0.3)
     exact = np.linalg.lstsq(scale[:, None] * matrix[:, :2], scale * values, rcond=None)[0]
     assert found.z_P[:2] == pytest.approx(exact, abs=1e-4)
+
+
+def of_amounts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Losses that are linear in amounts t, by the logarithms of them."""
+    matrix = np.random.default_rng(3).uniform(0, 1, (40, 8))
+    return matrix @ np.exp(z), matrix * np.exp(z)
+
+
+def test_amounts_that_the_runs_want_to_be_none_are_found_in_fewer_steps() -> None:
+    # Two of eight amounts are pulled below 0, where the prior alone keeps their logarithms.
+    matrix = np.random.default_rng(3).uniform(0, 1, (40, 8))
+    values = matrix @ np.array([1.0, 1, 1, 1, 1, 1, -0.3, -0.3])
+    prior, bounds = (np.full(8, -1.0), 0.3 * np.eye(8)), (np.full(8, -60.0), np.full(8, 30.0))
+    rest = values, np.full(40, 30.0), np.zeros(8), prior, bounds
+    by_logs, by_amounts = minimise(of_amounts, *rest), minimise(of_amounts, *rest, slice(0, 8))
+    assert by_amounts.cost <= by_logs.cost * (1 + 1e-5)
+    assert by_amounts.z_P == pytest.approx(by_logs.z_P, abs=0.02)
+    assert 2 * by_amounts.steps < by_logs.steps
+
+
+def test_a_looser_search_ends_sooner() -> None:
+    prior, bounds = (np.zeros(2), np.zeros((2, 2))), (np.full(2, -WIDE), np.full(2, WIDE))
+    rest = np.zeros(2), np.ones(2), np.array([-1.2, 1.0]), prior, bounds
+    assert minimise(valley, *rest, exact=0.9).steps < minimise(valley, *rest).steps

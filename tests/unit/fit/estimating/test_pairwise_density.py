@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.estimating import pairwise_density
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 from mixlaw.fit.estimating.pairwise_density import PairwiseDensity
 from mixlaw.fit.estimating.pairwise_point import Target, fit_points
@@ -39,6 +40,12 @@ def around_of(fit: Target) -> Around:
     )
 
 
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All digits, also with many coordinates: differences of seven digits are noise."""
+    monkeypatch.setattr(pairwise_density, "_ROUGH", np.inf)
+
+
 def density_of(interference: bool, sizes: bool = False, K: int = 4) -> PairwiseDensity:
     runs, _ = planted(K, 30, 0.01)
     if sizes:
@@ -58,6 +65,7 @@ def near(density: PairwiseDensity) -> np.ndarray:
     return start + 0.01 * np.random.default_rng(1).standard_normal(len(start))
 
 
+@pytest.mark.usefixtures("exact")
 @CASES
 def test_the_gradient_is_that_of_the_density(interference: bool, sizes: bool, K: int) -> None:
     density, step = density_of(interference, sizes, K), 1e-5
@@ -68,6 +76,7 @@ def test_the_gradient_is_that_of_the_density(interference: bool, sizes: bool, K:
     assert slope == pytest.approx(by_difference, rel=1e-4, abs=1e-4 * np.abs(slope).max())
 
 
+@pytest.mark.usefixtures("exact")
 @CASES
 def test_the_density_is_that_of_the_problem_times_the_volume(interference: bool, sizes: bool, K: int) -> None:
     density, step = density_of(interference, sizes, K), 1e-6
@@ -83,6 +92,7 @@ def test_the_density_is_that_of_the_problem_times_the_volume(interference: bool,
     assert gaps == pytest.approx([gaps[0]] * 3, abs=1e-4)
 
 
+@pytest.mark.usefixtures("exact")
 @CASES
 def test_the_information_is_that_of_the_losses_and_the_prior(interference: bool, sizes: bool, K: int) -> None:
     density, step = density_of(interference, sizes, K), 1e-6
@@ -99,6 +109,30 @@ def test_the_information_is_that_of_the_losses_and_the_prior(interference: bool,
     assert np.abs(off - np.diag(np.diag(off))).max() < 1e-4 * np.abs(expected).max()
     assert 0 < off[LOG_BETA, LOG_BETA] < 0.6
     assert 0 < off[A, A] < 0.6
+
+
+@pytest.mark.parametrize("interference", [False, True])
+def test_seven_digits_change_no_density_that_matters(interference: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, _ = planted(40, 120, 1e-3)
+    (fit,) = fit_points(runs, typical_total(runs.tokens_RK), interference)
+    rough = PairwiseDensity(fit.problem, around_of(fit))
+    monkeypatch.setattr(pairwise_density, "_ROUGH", np.inf)
+    exact, x = PairwiseDensity(fit.problem, around_of(fit)), near(rough)
+    assert (rough._kind, exact._kind) == (np.float32, float)
+    points = x + 0.1 * np.random.default_rng(2).standard_normal((20, len(x)))
+    (log_S, slope_SP), (exact_S, exact_SP) = rough.gradient(points), exact.gradient(points)
+    # A density that is off by a hundredth accepts one proposal in a hundred wrongly.
+    gaps = (log_S - exact_S)[np.isfinite(exact_S)]
+    assert len(gaps) > 10
+    assert np.ptp(gaps) < 0.01 * max(1.0, np.ptp(exact_S[np.isfinite(exact_S)]) / 10)
+    assert np.abs(slope_SP - exact_SP).max() < 1e-3 * np.abs(exact_SP).max()
+
+
+def test_where_the_noise_is_as_small_as_the_seventh_digit_all_are_kept() -> None:
+    runs, _ = planted(40, 120, 1e-7)
+    (fit,) = fit_points(runs, typical_total(runs.tokens_RK), False)
+    around = replace(around_of(fit), precision_R=np.full(120, 1e14))
+    assert PairwiseDensity(fit.problem, around)._kind is float
 
 
 def test_the_start_is_the_point() -> None:
