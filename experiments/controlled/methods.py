@@ -15,6 +15,7 @@ import numpy as np
 import yaml
 
 import mixlaw
+from mixlaw.api.merged import trained
 from mixlaw.api.project import Project
 from mixlaw.core.errors import DesignError
 from mixlaw.core.mixture import Mixture
@@ -252,14 +253,14 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
     out = {
         "weights": dict(result.solution.weights),
         "cost": project.prices.runs(specs).share,
-        "runs": sum(spec.trained_tokens > 0 for spec in specs),
+        "runs": len(trained(specs)),
         "evaluations": sum(spec.evaluations for spec in specs),
     }
     runs = project.run_table()
     names = [domain for domain in project.config.domains]
-    trained = runs.take(~(runs.point_R | runs.merged_R) & (runs.totals_R > 0)).tokens_RK
     place = [runs.domains.index(name) for name in names]
-    low_K, high_K = trained.min(axis=0)[place], trained.max(axis=0)[place]
+    done_RK = runs.take(~(runs.point_R | runs.merged_R) & (runs.totals_R > 0)).tokens_RK[:, place]
+    low_K, high_K = done_RK.min(axis=0), done_RK.max(axis=0)
 
     def told(wanted: str) -> Iterator[tuple[str, np.ndarray, dict[str, list[float]]]]:
         mixtures = experiment.grid(names)
@@ -268,6 +269,12 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
         for name, row_K, mean, low, high in zip(mixtures, asked, said.mean, said.low, said.high, strict=True):
             yield name, row_K, {"mean": mean.tolist(), "low": low.tolist(), "high": high.tolist()}
 
+    amounts = np.array([[result.solution.weights[name] for name in names], [1 / len(names)] * len(names)])
+    said = result.fit.predict(amounts * parse_tokens(budget), interval="run")
+    out["predicted_of"] = {
+        name: {"mean": said.mean[i].tolist(), "low": said.low[i].tolist(), "high": said.high[i].tolist()}
+        for i, name in enumerate(("solution", "equal"))
+    }
     out["predicted"] = {name: said for name, _, said in told(budget)}
     out["inside"] = {
         wanted: found
@@ -277,20 +284,40 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
     return out
 
 
+def method_of(name: str) -> Method:
+    """Return a method of `METHODS`, or one of a kind in `LIMITED` within a limit: `together-25`."""
+    kind, _, percent = name.rpartition("-")
+    return METHODS[name] if name in METHODS else LIMITED[kind](int(percent))
+
+
+LIMITED: dict[str, Callable[[int], Method]] = {
+    "auto": by_mixlaw,
+    "sized": by_size,
+    "points": lambda percent: by_size(percent, points=True),
+    "merged": lambda percent: by_size(percent, merges=True),
+    "together": lambda percent: by_size(percent, together=True),
+    "regmix": lambda percent: by_search("gbdt", percent / 100, few_rows=True),
+}
+
 METHODS: dict[str, Method] = {
-    "auto-10": by_mixlaw(10),
-    "auto-20": by_mixlaw(20),
-    "together-15": by_size(15, together=True),
-    "together-8": by_size(8, together=True),
-    "sized-15": by_size(15),
-    "sized-8": by_size(8),
-    "points-15": by_size(15, points=True),
-    "merged-15": by_size(15, merges=True),
+    **{
+        f"{kind}-{percent}": LIMITED[kind](percent)
+        for kind, percent in (
+            ("auto", 10),
+            ("auto", 20),
+            ("together", 15),
+            ("together", 8),
+            ("sized", 15),
+            ("sized", 8),
+            ("points", 15),
+            ("merged", 15),
+        )
+    },
     "full": by_design("space_filling"),
     "sequential": by_design("sequential"),
     "published-20": by_publication(PART),
     "published": by_publication(None),
-    "regmix-15": by_search("gbdt", 0.15, few_rows=True),
+    "regmix-15": LIMITED["regmix"](15),
     "regmix-20": by_search("gbdt"),
     "exponential-20": by_search("exponential"),
     **{name: by_rule(name) for name in ("equal", "natural", "unimax", "temperature_0.5")},

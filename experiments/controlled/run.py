@@ -2,8 +2,9 @@
 
     PYTHONPATH=. python experiments/controlled/run.py YAML FOLDER [--budgets 120k] [--steps grid methods tables]
 
-Writes beside the YAML: grid.csv and methods.csv, run tables that grow run by run, and results.json with the gaps.
-Begun again, it does what is missing. A run of the grid is named grid-A-B-C@BUDGET#SEED, with shares in eighths.
+Writes beside controlled.yaml, or into a folder with the name of another YAML, grid.csv and methods.csv, run tables that
+grow run by run, and results.json with the gaps. Begun again, it does what is missing. A run of the grid is named
+grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid: it compares each law with its mixture.
 
 | method | proxy runs, cost as a share of the final run's FLOPs with evaluations | law |
 |---|---|---|
@@ -27,13 +28,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from experiments.controlled.methods import METHODS, Experiment
+from experiments.controlled.methods import METHODS, Experiment, method_of
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
@@ -57,16 +59,21 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+")
     parser.add_argument("--steps", nargs="+", default=["grid", "methods", "tables"])
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--data", type=Path, help="folder of the domains' files, where the YAML names them alone")
+    parser.add_argument("--model", type=Path, help="folder of the model, where the YAML names none")
     wishes = parser.parse_args()
     said = yaml.safe_load(wishes.yaml.read_text(encoding="utf-8"))
     here = wishes.yaml.parent.resolve()
     mix = dict(said["mix"])
-    mix["model"] = {"name_or_path": str((here / mix["model"]["name_or_path"]).resolve())}
-    mix["domains"] = {name: {"path": str((here / node["path"]).resolve())} for name, node in mix["domains"].items()}
+    mix["model"] = {"name_or_path": str(wishes.model or (here / mix["model"]["name_or_path"]).resolve())}
+    data = (wishes.data or here).resolve()
+    mix["domains"] = {name: {"path": str((data / node["path"]).resolve())} for name, node in mix["domains"].items()}
+    results = here if wishes.yaml.stem == "controlled" else here / wishes.yaml.stem
+    results.mkdir(exist_ok=True)
     budgets = wishes.budgets or said["budgets"]
     experiment = Experiment(
         wishes.folder,
-        here,
+        results,
         mix,
         said["seeds"],
         said["budgets"],
@@ -76,7 +83,9 @@ def main() -> None:
         said.get("methods", list(METHODS)),
     )
     for step in wishes.steps:
-        {"grid": train_grid, "methods": train_methods, "tables": write_tables}[step](experiment, budgets)
+        {"grid": train_grid, "methods": train_methods, "tables": write_tables, "confirm": confirm}[step](
+            experiment, budgets
+        )
 
 
 def train_grid(experiment: Experiment, budgets: list[str]) -> None:
@@ -106,11 +115,13 @@ def train_methods(experiment: Experiment, budgets: list[str]) -> None:
             for name in experiment.methods:
                 key = f"{name}@{budget}#{seed}"
                 if key not in known:
+                    began = time.monotonic()
                     try:
-                        known[key] = METHODS[name](experiment, budget, seed)
+                        known[key] = method_of(name)(experiment, budget, seed)
                     except mixlaw.MixlawError as error:  # the equal mixture is what is left
-                        weights = METHODS["equal"](experiment, budget, seed)["weights"]
+                        weights = method_of("equal")(experiment, budget, seed)["weights"]
                         known[key] = {"weights": weights, "cost": 0.0, "runs": 0, "error": str(error)}
+                    known[key]["seconds"] = round(time.monotonic() - began, 1)
                     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
                 wanted.append((name, known[key]["weights"], budget, seed))
         train(experiment, "methods", project, wanted)
@@ -185,6 +196,35 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
                 print(budget, name, out[budget][name], flush=True)
     path = experiment.results / "results.json"
     path.write_text(json.dumps({"grid_runs": counts, "methods": out}, indent=1) + "\n", encoding="utf-8")
+
+
+def confirm(experiment: Experiment, budgets: list[str]) -> None:
+    """Write confirmed.json: what each law foretold of its own mixture and of equal weights, beside the losses measured.
+
+    Losses are nats in the order of the domains. A law of few held-out rows foretells the losses of these rows alone.
+    """
+    methods = losses_of(experiment.results / "methods.csv")
+    known = json.loads((experiment.results / "methods.json").read_text(encoding="utf-8"))
+    out: dict[str, Any] = {}
+    for key, found in known.items():
+        name, _, rest = key.partition("@")
+        budget, _, seed = rest.partition("#")
+        there = methods.get(budget, {}).get(int(seed), {})
+        for what, said in found.get("predicted_of", {}).items() if budget in budgets else ():
+            mixture = name if what == "solution" else what
+            if mixture in there:
+                mean, low, high, true = compared({mixture: said}, there)
+                out.setdefault(key, {"cost": found["cost"], "seconds": found.get("seconds")})[what] = {
+                    "foretold": mean[0].tolist(),
+                    "measured": true[0].tolist(),
+                    "error_percent": round(100 * float(np.abs(mean / true - 1).mean()), 2),
+                    "covered": round(float(((low <= true) & (true <= high)).mean()), 3),
+                }
+        if key in out and "natural" in there:
+            out[key]["measured_natural"] = there["natural"].tolist()
+    path = experiment.results / "confirmed.json"
+    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(out, indent=1))
 
 
 def gaps(loss_K: np.ndarray, here_MK: np.ndarray, others_MK: np.ndarray) -> dict[str, float]:

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from experiments.controlled.methods import METHODS, Experiment
-from experiments.controlled.run import write_tables
+from experiments.controlled.methods import METHODS, Experiment, method_of
+from experiments.controlled.run import confirm, write_tables
 
 from mixlaw.core.runtable import RunTable
 
@@ -42,6 +42,9 @@ def experiment(tmp_path):
         for b in BUDGETS
         for s in SEEDS
     }
+    for key, found in known.items():
+        here = {"mean": [1.5, 1.6], "low": [1.4, 1.61], "high": [1.7, 1.7]}
+        found["predicted_of"] = {"solution": here, "equal": here} if key.startswith("full@1k#0") else {}
     known |= {f"equal@{b}#{s}": {"weights": {}, "cost": 0.0, "error": "Too dear."} for b in BUDGETS for s in SEEDS}
     (tmp_path / "methods.json").write_text(json.dumps(known))
     mix = {"domains": dict.fromkeys(DOMAINS)}
@@ -81,3 +84,12 @@ def test_the_best_of_the_grid_is_chosen_on_other_seeds(experiment, tmp_path) -> 
 def test_every_method_of_the_table_is_there() -> None:
     wanted = {"full", "sequential", "merged-15", "points-15", "together-15", "together-8", "regmix-15"}
     assert wanted | {"equal", "natural"} <= set(METHODS)
+    assert method_of("equal") is METHODS["equal"] and callable(method_of("merged-60"))
+
+
+def test_what_a_law_foretold_of_its_own_mixture_stands_beside_what_was_measured(experiment, tmp_path) -> None:
+    confirm(experiment, ["1k"])
+    found = json.loads((tmp_path / "confirmed.json").read_text())
+    assert list(found) == ["full@1k#0"]
+    assert found["full@1k#0"]["solution"]["measured"] == [1.5, 1.6]
+    assert found["full@1k#0"]["equal"]["error_percent"] == 0 and found["full@1k#0"]["equal"]["covered"] == 0.5
