@@ -14,7 +14,7 @@ GRID = {"grid-1": (1.0, 3.0), "grid-2": (1.5, 1.5), "grid-3": (3.0, 1.0)}
 """Mixture -> losses; a seed and a budget move all alike."""
 
 
-def table(rows: dict[str, tuple[float, float]]) -> RunTable:
+def table(rows: dict[str, tuple[float, ...]]) -> RunTable:
     tokens = np.full((len(rows), 2), 500.0)
     return RunTable(tuple(rows), DOMAINS, DOMAINS, tokens, np.array(list(rows.values())))
 
