@@ -8,6 +8,9 @@ domain, at a third of training on as many: .1 % of the final run. With the K of 
 taken: each truth once, each kind once.
 
     auto-5 ... auto-20      what `plan: {max_cost: 5%}` gives, law `auto`, until the next batch is not worth its cost
+    once-10, once-20        the same limit for one batch alone
+    points-10, points-20    such a batch with points at a quarter and a half of each run; half of the variance
+                            of the noise is shared by all losses of a run, half is each one's own
     full                    `design: space_filling`: 1 + 4 K runs around a tenth of a domain's share of the budget
     regmix-5 ... regmix-20  Dirichlet design of one size for the same cost, LightGBM, the best 100 of 20,000 mixtures
     equal, natural          no runs
@@ -84,6 +87,42 @@ def by_default(percent: int) -> Callable[[World], Found]:
     return method
 
 
+def in_one_batch(percent: int, points: tuple[float, ...] = ()) -> Callable[[World], Found]:
+    """Return one batch within a limit, with points along its runs or without."""
+
+    def method(world: World) -> Found:
+        budget = world.budget(TIMES)
+        terms = replace(spending(world, percent / 100), points=points, first_part=1.0)
+        runs, _ = design_runs("auto", world.available, budget, seed=world.setting.seed, wishes=Wishes(spending=terms))
+        done = [dict(run.tokens) for run in runs]
+        return answer(world, mixlaw.fit(along(world, done, points)), TIMES), terms.cost(done) / budget, len(done)
+
+    return method
+
+
+def along(world: World, mixtures: list[dict[str, int]], points: tuple[float, ...]) -> mixlaw.RunTable:
+    """Return runs with points on their way, whose noise has a part that all losses of a run share."""
+    ends = np.array([[mixture[d] for d in world.domains] for mixture in mixtures], float)
+    rng = np.random.default_rng([*world.setting.entropy, 7])
+    shared = rng.standard_normal(ends.shape)
+    names, tokens, losses = [], [], []
+    for share in (1.0, *points):
+        names += [f"r{i}" + (f"@{share}" if share < 1 else "") for i in range(len(ends))]
+        tokens.append(share * ends)
+        own = rng.standard_normal(ends.shape)
+        losses.append(world.truth(share * ends) + world.sd * (shared + own) / np.sqrt(2))
+    kinds = ["true"] * len(ends) + ["point"] * (len(ends) * len(points))
+    return mixlaw.RunTable(
+        tuple(names),
+        world.domains,
+        world.domains,
+        np.vstack(tokens),
+        np.vstack(losses),
+        checkpoint_of=tuple(name.partition("@")[0] for name in names),
+        fidelity=tuple(kinds),
+    )
+
+
 def in_full(world: World) -> Found:
     """Return what the space-filling design recommends, whatever it costs."""
     budget, terms = world.budget(TIMES), spending(world, 1.0)
@@ -111,6 +150,8 @@ def by_search(percent: int) -> Callable[[World], Found]:
 
 METHODS: dict[str, Callable[[World], Found]] = {
     **{f"auto-{percent}": by_default(percent) for percent in SHARES},
+    **{f"once-{percent}": in_one_batch(percent) for percent in (10, 20)},
+    **{f"points-{percent}": in_one_batch(percent, (0.25, 0.5)) for percent in (10, 20)},
     "full": in_full,
     **{f"regmix-{percent}": by_search(percent) for percent in SHARES},
     "equal": lambda world: (Answer(np.full(len(world.domains), 1 / len(world.domains))), 0.0, 0),

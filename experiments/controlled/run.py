@@ -1,72 +1,55 @@
 """The controlled experiment: all 21 grid mixtures at every budget and seed, and each method's mixture beside them.
 
-    python experiments/controlled/run.py YAML FOLDER [--budgets 120k ...] [--steps grid methods tables] [--workers 2]
+    PYTHONPATH=. python experiments/controlled/run.py YAML FOLDER [--budgets 120k] [--steps grid methods tables]
 
-Writes beside the YAML: grid.csv and methods.csv, run tables that grow run by run, and results.json with the gaps.
-Begun again, it does what is missing. A run of the grid is named grid-A-B-C@BUDGET#SEED, with shares in eighths.
+Writes beside controlled.yaml, or into a folder with the name of another YAML, grid.csv and methods.csv, run tables that
+grow run by run, and results.json with the gaps. Begun again, it does what is missing. A run of the grid is named
+grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid: it compares each law with its mixture.
 
 | method | proxy runs, cost as a share of the final run's FLOPs with evaluations | law |
 |---|---|---|
 | `auto-10`, `auto-20` | `plan: {max_cost: 10%}`, 20 %; fewer where more are not worth it | `auto` |
+| `together-15`, `together-8` | points, merges and further batches, few held-out rows | `auto` |
+| `sized-15`, `sized-8` | one batch of K + 4 runs, at least 9, few held-out rows | `auto` |
+| `points-15`, `merged-15` | such a batch with points along its runs, with merged models | `auto` |
+| `full` | 1 + 4 K space-filling runs around a tenth of a domain's share, whatever they cost | `auto` |
+| `sequential` | `plan: {design: sequential}`, whatever it costs | `auto` |
 | `published-20` | 2 K + 1 runs, each domain times 3 and by 3 (Li 2025, section 4), scaled to 20 % | `transfer` |
 | `published` | the same at 1/12 of the budget a domain, whatever it costs | `transfer` |
-| `regmix-20` | Dirichlet shares, runs of one size; LightGBM, mean of the best 100 of 20,000 (Liu 2025) | `gbdt` |
+| `regmix-15`, `regmix-20` | Dirichlet shares, runs of one size; LightGBM, best 100 of 20,000 (Liu 2025) | `gbdt` |
 | `exponential-20` | the runs of `regmix-20` (Ye 2025, data mixing laws) | `exponential` |
 | `equal`, `natural`, `unimax`, `temperature_0.5` | none | none |
+
+A method that cannot be had for its limit recommends the equal mixture; `failed` counts these. The mixtures of the grid
+are shares in eighths, or, where the YAML says `drawn`, so many Dirichlet ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from experiments.controlled.methods import METHODS, Experiment, method_of
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 import mixlaw
 from mixlaw.api.project import Project
-from mixlaw.core.errors import DesignError
 from mixlaw.core.mixture import Mixture
-from mixlaw.core.run import RunRecord, RunSpec
+from mixlaw.core.run import RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
-from mixlaw.evaluate.baselines import baselines, grid
 from mixlaw.study.executor_local import run_pending
 from mixlaw.study.store import Study
 
-MANY, BEST = 20_000, 100
-SMALLEST = 512
-"""Tokens a domain: a row."""
-PART = 0.20
-"""What the methods that choose no cost themselves may cost."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What the YAML says, and where runs are kept."""
-
-    folder: Path
-    results: Path
-    mix: dict[str, Any]
-    seeds: list[int]
-    published_part: float
-    workers: int | None
-
-    def project(self, name: str, budget: str, **more: dict[str, Any]) -> Project:
-        """Return the project of one configuration, with a study of its own."""
-        folder = self.folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "mix.yaml"
-        text = yaml.safe_dump({"study": "study", "budget_tokens": budget, **self.mix, **more}, sort_keys=False)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-        return Project.open(path, print)
+Losses = dict[str, dict[int, dict[str, np.ndarray]]]
+"""Budget -> seed -> mixture or method -> losses, nats."""
 
 
 def main() -> None:
@@ -76,22 +59,39 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+")
     parser.add_argument("--steps", nargs="+", default=["grid", "methods", "tables"])
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--data", type=Path, help="folder of the domains' files, where the YAML names them alone")
+    parser.add_argument("--model", type=Path, help="folder of the model, where the YAML names none")
     wishes = parser.parse_args()
     said = yaml.safe_load(wishes.yaml.read_text(encoding="utf-8"))
     here = wishes.yaml.parent.resolve()
     mix = dict(said["mix"])
-    mix["model"] = {"name_or_path": str((here / mix["model"]["name_or_path"]).resolve())}
-    mix["domains"] = {name: {"path": str((here / node["path"]).resolve())} for name, node in mix["domains"].items()}
-    experiment = Experiment(wishes.folder, here, mix, said["seeds"], said["published_part"], wishes.workers)
+    mix["model"] = {"name_or_path": str(wishes.model or (here / mix["model"]["name_or_path"]).resolve())}
+    data = (wishes.data or here).resolve()
+    mix["domains"] = {name: {"path": str((data / node["path"]).resolve())} for name, node in mix["domains"].items()}
+    results = here if wishes.yaml.stem == "controlled" else here / wishes.yaml.stem
+    results.mkdir(exist_ok=True)
     budgets = wishes.budgets or said["budgets"]
+    experiment = Experiment(
+        wishes.folder,
+        results,
+        mix,
+        said["seeds"],
+        said["budgets"],
+        said["published_part"],
+        wishes.workers,
+        said.get("drawn"),
+        said.get("methods", list(METHODS)),
+    )
     for step in wishes.steps:
-        {"grid": train_grid, "methods": train_methods, "tables": write_tables}[step](experiment, budgets)
+        {"grid": train_grid, "methods": train_methods, "tables": write_tables, "confirm": confirm}[step](
+            experiment, budgets
+        )
 
 
 def train_grid(experiment: Experiment, budgets: list[str]) -> None:
     """Train every grid mixture with every seed, the smallest budget first."""
     project = experiment.project("grid", budgets[0])
-    mixtures = grid(list(project.config.domains))
+    mixtures = experiment.grid(list(project.config.domains))
     train(
         experiment,
         "grid",
@@ -112,14 +112,16 @@ def train_methods(experiment: Experiment, budgets: list[str]) -> None:
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for budget in budgets:
         for seed in experiment.seeds:
-            for name, method in METHODS.items():
+            for name in experiment.methods:
                 key = f"{name}@{budget}#{seed}"
                 if key not in known:
+                    began = time.monotonic()
                     try:
-                        known[key] = method(experiment, budget, seed)
+                        known[key] = method_of(name)(experiment, budget, seed)
                     except mixlaw.MixlawError as error:  # the equal mixture is what is left
-                        weights = METHODS["equal"](experiment, budget, seed)["weights"]
+                        weights = method_of("equal")(experiment, budget, seed)["weights"]
                         known[key] = {"weights": weights, "cost": 0.0, "runs": 0, "error": str(error)}
+                    known[key]["seconds"] = round(time.monotonic() - began, 1)
                     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
                 wanted.append((name, known[key]["weights"], budget, seed))
         train(experiment, "methods", project, wanted)
@@ -158,166 +160,100 @@ def train(
     write()
 
 
-def by_mixlaw(percent: int) -> Callable[[Experiment, str, int], dict[str, Any]]:
-    """Return mixlaw's default within a limit."""
-
-    def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
-        project = experiment.project(
-            f"auto-{percent}-{budget}-{seed}", budget, plan={"max_cost": f"{percent}%", "seed": seed}
-        )
-        result = mixlaw.run(project, workers=experiment.workers)
-        return found(project, result.solution.weights, project.study.records(), result.fit, budget)
-
-    return method
-
-
-def by_publication(part: float | None) -> Callable[[Experiment, str, int], dict[str, Any]]:
-    """Return the published design and law; its cost is PART, or what a part of the budget a domain comes to."""
-
-    def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
-        name = f"published-{'full' if part is None else round(100 * part)}-{budget}-{seed}"
-        base = parse_tokens(budget) / experiment.published_part
-        plan = {"design": "perturbation", "seed": seed, "max_cost": "1000%", "base_model": False}
-        if part is not None:
-            project = experiment.project(name, budget, plan=plan | {"base_tokens": round(base)})
-            spending = project.spending
-            amounts = sum(sum(spec.tokens.values()) for spec in project.planned[0])
-            left = part * spending.final_tokens - len(project.planned[0]) * spending.evaluation_tokens
-            base *= left / amounts
-            if base < SMALLEST:
-                raise DesignError(f"Runs of {base:.0f} tokens a domain are too small.", "Allow more.")
-        project = experiment.project(name, budget, plan=plan | {"base_tokens": round(base)}, fit={"law": "transfer"})
-        result = mixlaw.run(project, workers=experiment.workers)
-        return found(project, result.solution.weights, project.study.records(), result.fit, budget)
-
-    return method
-
-
-def by_search(law: str) -> Callable[[Experiment, str, int], dict[str, Any]]:
-    """Return RegMix, or another law of its runs: 4 K + 1 runs, or fewer, half of the cost at most for evaluations."""
-
-    def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
-        project = experiment.project("grid", budget)
-        spending, domains = project.spending, list(project.config.domains)
-        K, most = len(domains), PART * spending.final_tokens
-        rows = max(3, int(min(4 * K + 1, most / 2 / spending.evaluation_tokens)))
-        each = max(most / rows - spending.evaluation_tokens, 1024)
-        natural = np.array([project.available_tokens[name] for name in domains], dtype=float)
-        rng = np.random.default_rng([seed, 20])
-        shares_RK = rng.dirichlet(K * natural / natural.sum(), rows)
-        mixtures = [dict(zip(domains, map(float, row), strict=True)) for row in shares_RK]
-        study = Study(experiment.folder / f"dirichlet-{budget}-{seed}")
-        specs = [
-            RunSpec(f"dirichlet-{i}", Mixture(weights, round(each)).tokens, seed, project.trainer_config.inputs)
-            for i, weights in enumerate(mixtures)
-        ]
-        study.save_plan(specs)
-        run_pending(study, project.trainer_config, workers=experiment.workers)
-        fit = mixlaw.fit(RunTable.from_records(study.records(specs), domains, domains), law=law)
-        asked_CK = rng.dirichlet(np.ones(K), MANY)
-        predicted_C = fit.predict(each * asked_CK).mean.sum(axis=1)
-        best_K = asked_CK[np.argsort(predicted_C, kind="stable")[:BEST]].mean(axis=0)
-        weights = dict(zip(domains, map(float, best_K), strict=True))
-        return found(project, weights, study.records(specs), None, budget)
-
-    return method
-
-
-def by_rule(name: str) -> Callable[[Experiment, str, int], dict[str, Any]]:
-    """Return a mixture that needs no runs."""
-
-    def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
-        project = experiment.project("grid", budget)
-        rows = {domain: len(tokens.train) for domain, tokens in project.prepared.items()}
-        weights = baselines(project.available_tokens, rows, parse_tokens(budget), None)[name]
-        return {"weights": weights, "cost": 0.0, "runs": 0}
-
-    return method
-
-
-def found(
-    project: Project, weights: Mapping[str, float], records: Iterable[RunRecord], fit: Any, budget: str
-) -> dict[str, Any]:
-    """Return a method's mixture, what its runs cost, and what its law says of the grid."""
-    out: dict[str, Any] = {"weights": dict(weights)}
-    done = [record.tokens for record in records]
-    out |= {"cost": project.spending.cost(done) / parse_tokens(budget), "runs": len(done)}
-    if fit is not None:
-        mixtures = grid(list(project.config.domains))
-        asked = np.array([list(shares.values()) for shares in mixtures.values()]) * parse_tokens(budget)
-        said = fit.predict(asked, interval="run")
-        out["predicted"] = {
-            name: {"mean": mean.tolist(), "low": low.tolist(), "high": high.tolist()}
-            for name, mean, low, high in zip(mixtures, said.mean, said.low, said.high, strict=True)
-        }
-    return out
-
-
-METHODS: dict[str, Callable[[Experiment, str, int], dict[str, Any]]] = {
-    "auto-10": by_mixlaw(10),
-    "auto-20": by_mixlaw(20),
-    "published-20": by_publication(PART),
-    "published": by_publication(None),
-    "regmix-20": by_search("gbdt"),
-    "exponential-20": by_search("exponential"),
-    **{name: by_rule(name) for name in ("equal", "natural", "unimax", "temperature_0.5")},
-}
-
-
 def write_tables(experiment: Experiment, budgets: list[str]) -> None:
-    """Write results.json: gaps to the grid's best in perplexity, per cent, and how well the laws foretold the grid.
+    """Write results.json: budget -> method -> cost, gaps to the grid's best in per cent, and how good the laws are.
 
     The grid's best at a seed is the mixture with the lowest mean loss of the other seeds, judged at this one; so is the
-    best of each domain. The overall perplexity is exp of the mean of the domains' losses.
+    best of each domain. Gaps are of perplexities, the overall one exp of the mean of the domains' losses; the regret is
+    of that mean itself. Figures of the grid are at the budget, which lies beyond a method's runs; those `inside` are of
+    grid mixtures of any budget, where each domain's tokens lie within the runs'.
     """
     measured = losses_of(experiment.results / "grid.csv")
     methods = losses_of(experiment.results / "methods.csv")
     known = json.loads((experiment.results / "methods.json").read_text(encoding="utf-8"))
-    mixtures = list(grid(list(experiment.mix["domains"])))
-    out: dict[str, Any] = {}
-    for name in METHODS:
-        overall, by_domain, costs, told = [], [], [], []
-        for budget in budgets:
-            table = measured.get(budget, {})
-            seeds = [seed for seed in experiment.seeds if len(table.get(seed, {})) == len(mixtures)]
-            for seed in seeds:
-                others = [other for other in seeds if other != seed]
-                if not others or name not in methods.get(budget, {}).get(seed, {}):
-                    continue
-                mean_MK = np.mean([[table[other][mixture] for mixture in mixtures] for other in others], axis=0)
-                here_MK = np.array([table[seed][mixture] for mixture in mixtures])
-                loss_K = methods[budget][seed][name]
-                best = here_MK[mean_MK.mean(axis=1).argmin()]
-                each_K = here_MK[mean_MK.argmin(axis=0), range(len(loss_K))]
-                overall.append(float(np.expm1(loss_K.mean() - best.mean())))
-                by_domain.append(float(np.expm1(loss_K - each_K).mean()))
-                found = known[f"{name}@{budget}#{seed}"]
-                costs.append(found["cost"])
-                if "predicted" in found:
-                    told.append(foretold(found["predicted"], here_MK))
-        if overall:
-            out[name] = {
-                "cells": len(overall),
-                "overall_gap_percent": interval(overall),
-                "domain_gap_percent": interval(by_domain),
-                "cost_percent": round(100 * float(np.mean(costs)), 1),
-            }
-            if told:
-                ranks, errors, covered = map(np.mean, zip(*told, strict=True))
-                out[name] |= {
-                    "rank_correlation_with_grid": round(float(ranks), 3),
-                    "error_on_grid_percent": round(100 * float(errors), 2),
-                    "grid_covered_percent": round(100 * float(covered), 1),
-                }
-            print(name, out[name], flush=True)
+    mixtures = list(experiment.grid(list(experiment.mix["domains"])))
     counts = {budget: {seed: len(runs) for seed, runs in measured.get(budget, {}).items()} for budget in budgets}
+    out: dict[str, Any] = {}
+    for budget in budgets:
+        table = measured.get(budget, {})
+        seeds = [seed for seed in experiment.seeds if len(table.get(seed, {})) == len(mixtures)]
+        here_SMK = {seed: np.array([table[seed][mixture] for mixture in mixtures]) for seed in seeds}
+        out[budget] = {}
+        for name in experiment.methods:
+            cells = []
+            for seed in seeds:
+                others = [here_SMK[other] for other in seeds if other != seed]
+                loss_K = methods.get(budget, {}).get(seed, {}).get(name)
+                found = known.get(f"{name}@{budget}#{seed}")
+                if others and loss_K is not None and found is not None:
+                    one = gaps(loss_K, here_SMK[seed], np.mean(others, axis=0)) | {
+                        "cost": found["cost"],
+                        "failed": "error" in found,
+                    }
+                    cells.append(one | foretold(found, budget, seed, measured))
+            if cells:
+                out[budget][name] = summary(cells)
+                print(budget, name, out[budget][name], flush=True)
     path = experiment.results / "results.json"
     path.write_text(json.dumps({"grid_runs": counts, "methods": out}, indent=1) + "\n", encoding="utf-8")
 
 
-def losses_of(path: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
+def confirm(experiment: Experiment, budgets: list[str]) -> None:
+    """Write confirmed.json: what each law foretold of its own mixture and of equal weights, beside the losses measured.
+
+    Losses are nats in the order of the domains. A law of few held-out rows foretells the losses of these rows alone.
+    """
+    methods = losses_of(experiment.results / "methods.csv")
+    known = json.loads((experiment.results / "methods.json").read_text(encoding="utf-8"))
+    out: dict[str, Any] = {}
+    for key, found in known.items():
+        name, _, rest = key.partition("@")
+        budget, _, seed = rest.partition("#")
+        there = methods.get(budget, {}).get(int(seed), {})
+        for what, said in found.get("predicted_of", {}).items() if budget in budgets else ():
+            mixture = name if what == "solution" else what
+            if mixture in there:
+                mean, low, high, true = compared({mixture: said}, there)
+                out.setdefault(key, {"cost": found["cost"], "seconds": found.get("seconds")})[what] = {
+                    "foretold": mean[0].tolist(),
+                    "measured": true[0].tolist(),
+                    "error_percent": round(100 * float(np.abs(mean / true - 1).mean()), 2),
+                    "covered": round(float(((low <= true) & (true <= high)).mean()), 3),
+                }
+        if key in out and "natural" in there:
+            out[key]["measured_natural"] = there["natural"].tolist()
+    path = experiment.results / "confirmed.json"
+    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(out, indent=1))
+
+
+def gaps(loss_K: np.ndarray, here_MK: np.ndarray, others_MK: np.ndarray) -> dict[str, float]:
+    """Return how far losses are from those of the mixtures that are best by the other seeds' mean, as fractions."""
+    best = here_MK[others_MK.mean(axis=1).argmin()].mean()
+    each_K = here_MK[others_MK.argmin(axis=0), range(len(loss_K))]
+    return {
+        "overall_gap": float(np.expm1(loss_K.mean() - best)),
+        "domain_gap": float(np.expm1(loss_K - each_K).mean()),
+        "regret": float(loss_K.mean() / best - 1),
+    }
+
+
+def summary(cells: list[dict[str, float]]) -> dict[str, Any]:
+    """Return a method's figures at a budget: means over the seeds, per cent, and 95 % intervals of its gaps."""
+    out: dict[str, Any] = {"cells": len(cells), "failed": sum(bool(cell["failed"]) for cell in cells)}
+    for name in ("overall_gap", "domain_gap", "regret"):
+        out[f"{name}_percent"] = interval([cell[name] for cell in cells])
+    out["cost_percent"] = round(100 * float(np.mean([cell["cost"] for cell in cells])), 1)
+    for name in FORETOLD:
+        if values := [cell[name] for cell in cells if name in cell]:
+            scale = 1 if "correlation" in name else 100
+            out[name if scale == 1 else f"{name}_percent"] = round(scale * float(np.mean(values)), 3)
+    return out
+
+
+def losses_of(path: Path) -> Losses:
     """Return budget -> seed -> mixture or method -> losses of a table, nats, in the order of its targets."""
-    found: dict[str, dict[int, dict[str, np.ndarray]]] = {}
+    found: Losses = {}
     table = RunTable.from_csv(path)
     for run, loss_K in zip(table.runs, table.losses_RJ, strict=True):
         name, _, rest = run.partition("@")
@@ -326,15 +262,47 @@ def losses_of(path: Path) -> dict[str, dict[int, dict[str, np.ndarray]]]:
     return found
 
 
-def foretold(predicted: Mapping[str, Any], measured_MK: np.ndarray) -> tuple[float, float, float]:
-    """Return rank correlation of the mean loss, mean relative error, and the share of losses within 90 % intervals.
+FORETOLD = (
+    "rank_correlation_with_grid",
+    "error_on_grid",
+    "grid_covered",
+    "error_inside",
+    "error_between_mixtures_inside",
+    "inside_covered",
+)
 
-    The mixtures have one order.
+
+def foretold(found: Mapping[str, Any], budget: str, seed: int, measured: Losses) -> dict[str, float]:
+    """Return how well a method's law foretold the grid at its seed; nothing where it has none.
+
+    Errors are mean relative errors of a loss; those between mixtures leave out what all mixtures of a budget and target
+    share. The rank correlation is of the mean loss; covered is the share of losses within 90 % intervals.
     """
-    mean, low, high = (np.array([shown[key] for shown in predicted.values()]) for key in ("mean", "low", "high"))
-    rank = float(spearmanr(mean.mean(axis=1), measured_MK.mean(axis=1)).statistic)
-    inside = (low <= measured_MK) & (measured_MK <= high)
-    return rank, float(np.abs(mean / measured_MK - 1).mean()), float(inside.mean())
+    if "predicted" not in found:
+        return {}
+    mean, low, high, true = compared(found["predicted"], measured[budget][seed])
+    out = {
+        "rank_correlation_with_grid": float(spearmanr(mean.mean(axis=1), true.mean(axis=1)).statistic),
+        "error_on_grid": float(np.abs(mean / true - 1).mean()),
+        "grid_covered": float(((low <= true) & (true <= high)).mean()),
+    }
+    errors, between, covered = [], [], []
+    for where, predicted in found.get("inside", {}).items():
+        there = measured.get(where, {}).get(seed, {})
+        if wanted := {name: said for name, said in predicted.items() if name in there}:
+            mean, low, high, true = compared(wanted, there)
+            off = mean - true
+            errors += list(np.abs(off / true).ravel())
+            between += list(np.abs((off - off.mean(axis=0)) / true).ravel()) if len(true) > 1 else []
+            covered += list(((low <= true) & (true <= high)).ravel())
+    out |= {"error_inside": float(np.mean(errors)), "inside_covered": float(np.mean(covered))} if errors else {}
+    return out | ({"error_between_mixtures_inside": float(np.mean(between))} if between else {})
+
+
+def compared(predicted: Mapping[str, Any], measured: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Return predicted means, lows and highs of mixtures and what was measured, four arrays (M, K)."""
+    said = [np.array([shown[key] for shown in predicted.values()]) for key in ("mean", "low", "high")]
+    return *said, np.array([measured[name] for name in predicted])
 
 
 def interval(values: list[float]) -> list[float]:

@@ -24,6 +24,12 @@ def planted(name, method, key="regret_percent"):
     return [cells[f"kind {kind}"][method][key] for kind in ("same", "mild", "different")]
 
 
+def cost(method):
+    """Return cost, runs, mean and median regret and how often the promise held, of the benchmark of cost."""
+    found = json.loads((ROOT / "bench/cost/reporting.json").read_text())["cells"]["all"][method]
+    return [100 * found["cost"], found["runs"], found["regret_percent"], found["regret_median"], 100 * found["covered"]]
+
+
 REGMIX = ("regmix", ("32", "64", "128", "512"))
 SWARM = ("swarm", ("from_all_small_to_90k", "from_13_runs_15k_to_90k"))
 ROWS = (
@@ -40,6 +46,8 @@ ROWS = (
         ("docs/how-many-runs.md", row, laws(law, *REGMIX))
         for row, law in (("`pairwise`", "pairwise"), ("the mean", "mean"))
     ]
+    + [("docs/how-many-runs.md", f"default, `max_cost: {part}%`", cost(f"auto-{part}")) for part in (5, 15)]
+    + [("docs/how-many-runs.md", "`design: space_filling`, 1 + 4 K runs", cost("full"))]
     + [("docs/how-many-runs.md", "`gbdt` (LightGBM)", laws("gbdt", *REGMIX))]
     + [("docs/how-many-runs.md", "`space_filling`, law `auto`", planted("reporting", "default"))]
     + [("docs/how-many-runs.md", "D-optimal, law `auto` *", planted("before", "d-optimal"))]

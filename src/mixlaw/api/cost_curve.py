@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mixlaw.api.merged import trained
 from mixlaw.api.sequential import Terms, further_runs
 from mixlaw.core.cost import percent
 from mixlaw.core.documents import read_document
@@ -106,16 +107,15 @@ def _after(project: Project) -> list[CostPoint] | None:
     try:
         solution = read_document(folder / "solution.json", "solution", Solution.from_json)
         fit = project.fit.of_domains(list(project.config.domains))
-        spent = spending.cost([spec.tokens for spec in specs])
+        spent = project.prices.runs(specs).share
         terms = Terms(project.base_tokens, _FURTHER, project.available_tokens, seed=project.config.plan.seed)
         found = further_runs(fit, solution, replace(spending, most_tokens=math.inf), terms)
     except MixlawError:
         return None
-    points = [
-        CostPoint(spent / spending.final_tokens, len(specs), found.expected_nats, found.worth(found.expected_nats))
-    ]
+    count = len(trained(specs))
+    points = [CostPoint(spent, count, found.expected_nats, found.worth(found.expected_nats))]
     for n in range(1, len(found.mixtures) + 1):
-        cost = (spent + spending.cost(found.mixtures[:n])) / spending.final_tokens
+        cost = spent + spending.cost(found.mixtures[:n]) / spending.final_tokens
         regret = found.expected_nats - found.falls[n - 1]
-        points.append(CostPoint(cost, len(specs) + n, regret, found.worth(regret)))
+        points.append(CostPoint(cost, count + n, regret, found.worth(regret)))
     return points

@@ -129,6 +129,7 @@ def spending_of(project: Project) -> Spending:
         first_part=1.0 if alone else FIRST_PART,
         given=wish is not None,
         points=tuple(project.config.plan.points or ()),
+        merged=project.config.plan.merges > 0,
     )
 
 

@@ -24,19 +24,24 @@ def trained(specs: Sequence[RunSpec]) -> list[RunSpec]:
     return [spec for spec in specs if spec.merge is None and spec.role not in (BASE, EXPERT)]
 
 
-def with_merges(project: Project, specs: list[RunSpec]) -> tuple[list[RunSpec], list[str]]:
+def with_merges(
+    project: Project, specs: list[RunSpec], further: Sequence[RunSpec] = ()
+) -> tuple[list[RunSpec], list[str]]:
     """Return the runs of a plan with the experts and merged models that it asks for, and sentences about them.
 
     Args:
         project: whose plan it is.
-        specs: the runs that train.
+        specs: the runs that train, of the first batch: experts and the merges between runs follow from these alone, so
+            that a further batch trains no expert anew.
+        further: runs of further batches; a merge of their shares is all that they add.
 
     Raises:
         ConfigError: one domain has nothing to merge with, or the trainer or the executor cannot merge.
     """
     plan, domains = project.config.plan, list(project.config.domains)
+    every = [*specs, *further]
     if not plan.merges:
-        return specs, []
+        return every, []
     _require_possible(project)
     seed, inputs = plan.seed, project.trainer_config.inputs
     totals = sorted(spec.trained_tokens for spec in specs)
@@ -46,7 +51,9 @@ def with_merges(project: Project, specs: list[RunSpec]) -> tuple[list[RunSpec], 
         for domain, mixture in expert_mixtures(domains, tokens, plan.expert_general).items()
     }
     ids = {domain: spec.id for domain, spec in experts.items()}
-    found = merged_mixtures(domains, [s.tokens for s in specs], plan.merges, tokens, plan.expert_general, seed)
+    found = merged_mixtures(
+        domains, [s.tokens for s in specs], plan.merges, tokens, plan.expert_general, seed, [s.tokens for s in further]
+    )
     merges = [
         RunSpec(one.name, one.tokens, seed, inputs, merge=Merge(ids, one.weights, plan.merge_scale)) for one in found
     ]
@@ -54,7 +61,7 @@ def with_merges(project: Project, specs: list[RunSpec]) -> tuple[list[RunSpec], 
         f"merges: {len(merges)} merged models of {len(experts)} experts, {format_tokens(tokens)} tokens each; "
         "merged models are only evaluated."
     )
-    return [*specs, *experts.values(), *merges], [note]
+    return [*every, *experts.values(), *merges], [note]
 
 
 def _require_possible(project: Project) -> None:

@@ -260,15 +260,15 @@ class Project:
             specs = [proxy_run(self, run.name, run.tokens, seed + run.replicate) for run in runs]
         there = {spec.id for spec in specs}
         more = [proxy_run(self, name, tokens, seed) for name, tokens in added.runs]
-        specs += [spec for spec in more if spec.id not in there]
-        every, about = with_merges(self, specs)
+        more = [spec for spec in more if spec.id not in there]
+        every, about = with_merges(self, specs, more)
         require_within(self, every)
         return every, [
             *notes,
             *said_of_final(self),
             *added.reasons,
-            *repetition_notes(specs),
-            *said_of_points(specs),
+            *repetition_notes([*specs, *more]),
+            *said_of_points([*specs, *more]),
             *about,
         ]
 

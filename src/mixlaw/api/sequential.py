@@ -181,7 +181,7 @@ def further_runs(fit: Fit, solution: Solution, spending: Spending, terms: Terms)
     """Return up to `terms.count` runs within what may still be spent; see `propose_within`."""
     decision = _decision(fit, solution, terms.base_tokens, _larger(fit, terms), terms.seed)
     mixtures, regret = next_runs(
-        decision, terms.count, spending.most_tokens, evaluation_tokens=spending.evaluation_tokens, drift=DRIFT
+        decision, terms.count, spending.most_tokens, evaluation_tokens=spending.most_evaluations, drift=DRIFT
     )
     return Further(mixtures, regret, solution.expected_regret["mean"], budget_slope(fit, solution))
 
@@ -250,9 +250,7 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     )
     fit, done = fitted.of_domains(list(domains)), [run.tokens for run in runs]
     if project.is_limited:
-        # A merged model costs its evaluation alone.
-        costs = project.spending.cost([{} if run.merge else run.tokens for run in every])
-        left = project.spending.most_tokens - costs
+        left = project.spending.most_tokens - project.prices.tokens_for(project.prices.runs(every).share)
         proposal = propose_within(fit, solution, replace(project.spending, most_tokens=left), terms)
     else:
         caps = list(map(float, domains.values()))

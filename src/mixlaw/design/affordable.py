@@ -73,6 +73,7 @@ class Spending:
         first_part: of the limit, the most that the first batch takes; 1 where no further one can be chosen.
         given: whether the user set the limit; otherwise it may be passed where the budget is small.
         points: shares of a run after which it is evaluated on its way.
+        merged: whether a merge of each run's shares is evaluated beside it.
     """
 
     most_tokens: float
@@ -82,6 +83,7 @@ class Spending:
     first_part: float = FIRST_PART
     given: bool = False
     points: tuple[float, ...] = ()
+    merged: bool = False
 
     def cost(self, mixtures: Runs) -> float:
         """Return what runs cost together, in training tokens."""
@@ -89,12 +91,12 @@ class Spending:
 
     @property
     def most_evaluations(self) -> float:
-        """What the evaluations of a run with all points cost, in training tokens."""
-        return self.evaluation_tokens * (1 + len(self.points))
+        """What the evaluations of a run with all points, and of its merge, cost in training tokens."""
+        return self.evaluation_tokens * (1 + self.merged + len(self.points))
 
     def evaluations(self, tokens: float) -> float:
-        """Return what the evaluations of a run of so many tokens cost, in training tokens."""
-        return self.evaluation_tokens * (1 + len(points_along(self.points, tokens)))
+        """Return what the evaluations of a run of so many tokens, and of its merge, cost in training tokens."""
+        return self.evaluation_tokens * (1 + self.merged + len(points_along(self.points, tokens)))
 
 
 def points_along(shares: Sequence[float], tokens: float) -> tuple[float, ...]:

@@ -60,26 +60,26 @@ def merged_mixtures(
     expert_tokens: int,
     general: float = 0.0,
     seed: int = 0,
+    further: Iterable[Mapping[str, int]] = (),
 ) -> list[MergedMixture]:
     """Return the merges: first those of the true runs' shares, then `count` others.
 
     Args:
         domains: K names.
-        true: domain -> tokens of each run that is trained.
+        true: domain -> tokens of each run of the first batch.
         count: how many merges there are beside those of the true runs.
         expert_tokens: of each expert.
         general: share of an expert's tokens that all domains give alike.
         seed: of the others.
+        further: domain -> tokens of each run of further batches; they move no other merge.
     """
     names, K = sorted(domains), len(domains)
-    shares_RK = np.array([[run.get(name, 0) for name in names] for run in true], float).reshape(-1, K)
-    shares_RK = shares_RK[shares_RK.sum(axis=1) > 0]
-    shares_RK /= shares_RK.sum(axis=1, keepdims=True)
+    first_RK, further_RK = _shares(true, names), _shares(further, names)
     kept: list[np.ndarray] = []
-    for shares_K in shares_RK:
+    for shares_K in (*first_RK, *further_RK):
         if all(np.abs(shares_K - other).max() >= _SAME for other in kept):
             kept.append(shares_K)
-    least = min((float(shares_K.min()) for shares_K in kept), default=0.0)
+    least = min((float(shares_K.min()) for shares_K in first_RK), default=0.0)
     steps = -np.log((np.arange(count) + 0.5) / max(count, 1))
     order = [generator("merges", seed, name).permutation(count) for name in names]
     weights_MK = np.column_stack([steps[place] for place in order]).reshape(-1, K)
@@ -95,3 +95,10 @@ def merged_mixtures(
         name = f"{kind}-{numbers[kind]:02d}"
         found.append(MergedMixture(name, {d: weights[d] for d in domains}, {d: tokens[d] for d in domains}))
     return found
+
+
+def _shares(runs: Iterable[Mapping[str, int]], names: Sequence[str]) -> np.ndarray:
+    """Return the (R, K) shares of the runs that have tokens."""
+    tokens_RK = np.array([[run.get(name, 0) for name in names] for run in runs], float).reshape(-1, len(names))
+    tokens_RK = tokens_RK[tokens_RK.sum(axis=1) > 0]
+    return tokens_RK / tokens_RK.sum(axis=1, keepdims=True)

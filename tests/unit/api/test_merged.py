@@ -38,6 +38,14 @@ def test_experts_get_a_quarter_of_a_run_in_the_middle_and_merges_count_no_tokens
     assert notes[0].startswith("merges: 7 merged models of 2 experts, 2k tokens each")
 
 
+def test_further_runs_train_no_expert_anew_and_move_no_merge():
+    further = [RunSpec(f"next-{n}", {"chat": n, "math": 50 * n}, 0, {"model": "m"}) for n in (40_000, 80_000)]
+    first, _ = with_merges(project(), RUNS)  # type: ignore[arg-type]
+    later, _ = with_merges(project(), RUNS, further)  # type: ignore[arg-type]
+    assert {spec.id for spec in first} < {spec.id for spec in later}
+    assert [spec.name for spec in later if spec not in first] == ["next-40000", "next-80000", "merge-of-02"]
+
+
 def test_a_plan_without_merges_is_as_it_was():
     assert with_merges(project(plan={}), RUNS) == (RUNS, [])  # type: ignore[arg-type]
 

@@ -49,6 +49,8 @@ def test_evaluations_on_the_way_are_part_of_what_runs_cost():
     spending = Spending(1e6, 1_000, 1e7, points=(0.25, 0.5))
     assert points_along(spending.points, 3 * LEAST_POINT_TOKENS) == (0.5,)
     assert spending.cost([{"chat": 100_000}, {"chat": 5_000}]) == 105_000 + 3_000 + 1_000
+    merged = Spending(1e6, 1_000, 1e7, merged=True)
+    assert merged.cost([{"chat": 100_000}]) == 102_000 and merged.most_evaluations == 2_000
 
 
 def test_a_plan_with_points_keeps_to_the_limit():

@@ -109,6 +109,20 @@ def test_a_batch_is_trained_where_it_is_worth_more_than_it_costs(noisy) -> None:
     assert "Not worth it" in propose_within(fit, regretted, cheap, TERMS).reason
 
 
+def test_batches_pay_for_points_and_merges_as_well(noisy) -> None:
+    fit, solution = noisy
+    regretted = replace(solution, expected_regret={"mean": 0.1, "p95": 0.3})
+    # Two runs of the smallest size and four evaluations of each, but not three.
+    dear = replace(SPENDING, evaluation_tokens=100_000, points=(0.25, 0.5), merged=True, most_tokens=2_000_000)
+    proposal = propose_within(fit, regretted, dear, TERMS)
+    assert proposal.mixtures and dear.cost(proposal.mixtures) <= dear.most_tokens
+    assert dear.most_evaluations == 400_000
+    assert (
+        "the limit of cost is reached"
+        in propose_within(fit, regretted, replace(dear, most_tokens=600_000), TERMS).reason
+    )
+
+
 def test_batches_end_at_the_limit_and_where_nothing_is_left_to_gain(noisy) -> None:
     fit, solution = noisy
     regretted = replace(solution, expected_regret={"mean": 0.1, "p95": 0.3})

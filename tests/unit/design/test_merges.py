@@ -32,6 +32,10 @@ def test_neither_the_order_of_domains_nor_further_runs_move_a_merge():
     assert merged_mixtures(DOMAINS, RUNS, 8, 30_000, seed=4)[2:] != merges[2:]
     more = merged_mixtures(DOMAINS, [*RUNS, {"math": 20_000, "code": 20_000, "chat": 60_000}], 8, 30_000, seed=3)
     assert [m for m in more if m.name != "merge-of-03"] == merges
+    # A further batch may lie beyond the first one's shares.
+    beyond = {"math": 1_000, "code": 20_000, "chat": 90_000}
+    more = merged_mixtures(DOMAINS, RUNS, 8, 30_000, seed=3, further=[beyond])
+    assert [m for m in more if m.name != "merge-of-03"] == merges and len(more) == len(merges) + 1
 
 
 def test_experts_train_on_their_domain_and_on_what_all_share():
