@@ -19,6 +19,7 @@ from mixlaw.core.errors import ConfigError, MissingExtra
 from mixlaw.train import head_loss
 from mixlaw.train.base_weights import BaseWeights
 from mixlaw.train.conversation_attention import NAME, CannotAttend, layout_of, register
+from mixlaw.train.fused_layers import fuse, release
 from mixlaw.train.lora import adapted
 from mixlaw.train.memory import rows_at_once
 from mixlaw.train.packing import PackedBatch, collate
@@ -246,6 +247,9 @@ class CausalLM:
         self.network.set_attn_implementation(NAME)
         self.attention = "conversations"
         if getattr(config, "_attn_implementation", "") == NAME and same():
+            layers = fuse(self.network)
+            if layers and not same():
+                release(layers)
             return True
         self.network.set_attn_implementation(before)
         self.attention = before
