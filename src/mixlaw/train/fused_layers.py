@@ -60,7 +60,9 @@ def _is_of_the_kind(layer: Any) -> bool:
         and len(biases) == 1
         and type(mlp.act_fn).__name__.startswith("SiLU")
         and all(getattr(mlp, name).bias is None for name in ("gate_proj", "up_proj", "down_proj"))
-        and all(isinstance(getattr(attention, name, None), kind) for name, kind in (("head_dim", int), ("scaling", float)))
+        and all(
+            isinstance(getattr(attention, name, None), kind) for name, kind in (("head_dim", int), ("scaling", float))
+        )
     )
 
 
