@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _EAGER_MAX_LENGTH = 256
 # Bytes of attention probabilities that are kept for the backward pass; of larger batches they are computed again.
 _KEPT_PROBABILITIES = 2**26
-# Nats by which rounding alone changes a loss in float32; measured: up to 1e-5.
+# Nats, and share of a loss, by which rounding alone may change it in float32; measured on SmolLM2-135M: 3e-5 of 15.
 _ROUNDING = 5e-5
 
 
@@ -224,13 +224,14 @@ class CausalLM:
                     "Set train.packing to false, or choose another model.attn_implementation.",
                 )
 
-        def same(tolerance: float = tolerance) -> bool:
+        def same(within: float = 0.0) -> bool:
             try:
                 found = np.concatenate([self.token_nats(collate([[one]])).cpu().numpy() for one in pair])
                 packed = self.token_nats(collate([pair])).cpu().numpy() if train.packing else found
             except (AttributeError, TypeError, RuntimeError, CannotAttend):
                 return False
-            return all(np.allclose(losses, alone, atol=tolerance, rtol=tolerance) for losses in (found, packed))
+            near = within or tolerance
+            return all(np.allclose(losses, alone, atol=near, rtol=near) for losses in (found, packed))
 
         if _has_body_and_head(self.network):
             self._on_supervised_only = True

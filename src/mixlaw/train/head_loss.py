@@ -95,7 +95,7 @@ def _nats_and_gradients(
         logits = torch.nn.functional.linear(part, low_weight).float()
         if bias is not None:
             logits += bias
-        logs = torch.log_softmax(logits, -1)
+        logs = torch.ops.aten._log_softmax.out(logits, -1, False, out=logits)  # row by row: in place
         del logits
         nats -= logs.gather(1, label).sum(dtype=torch.float64)
         if not any(wanted):
@@ -108,6 +108,8 @@ def _nats_and_gradients(
         del logs, excess
         if d_states is not None:
             d_states[begin : begin + rows] = low @ low_weight
+        if begin + rows >= len(labels):
+            del low_weight
         if d_weight is not None:
             for first in range(0, len(weight), _VOCABULARY_AT_ONCE):
                 product = low[:, first : first + _VOCABULARY_AT_ONCE].T @ part
