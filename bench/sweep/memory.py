@@ -10,6 +10,9 @@ before          the code of an earlier commit
 now             the code of this checkout
 checkpointing   the same with gradient_checkpointing
 lora            the same with an adapter of rank 16 on all linear layers
+sft, sft_lora   TRL's SFTTrainer in bfloat16 on the same conversations, packed, in full and with the same adapter
+
+The seconds are CPU seconds of training and evaluation; imports and loading are not counted in any arm.
 """
 
 from __future__ import annotations
@@ -26,13 +29,14 @@ from typing import Any
 from bench.record import ROOT, stamp
 
 HERE = Path(__file__).parent
-ARMS = ("before", "now", "checkpointing", "lora")
+ARMS = ("before", "now", "checkpointing", "lora", "sft", "sft_lora")
 BEFORE = "9f954eb"
 OPTIONS: dict[str, dict[str, Any]] = {
     "checkpointing": {"gradient_checkpointing": True},
     "lora": {"peft": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}},
+    "sft_lora": {"peft": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}},
 }
-CHILD = """
+SETTINGS = """
 import json, resource, sys, tempfile, time
 from pathlib import Path
 import numpy as np
@@ -45,12 +49,45 @@ settings = TrainSettings(learning_rate=1e-5, max_length=512, per_device_train_ba
 rows = {"math": write_rows(folder / "train", 400, 0, shortest=100, longest=512)}
 validation = {"math": write_rows(folder / "validation", 8, 1, shortest=100, longest=512)}
 config = TrainerConfig.of(ModelSettings(model), settings, rows, validation, options=options)
+spec = RunSpec("one", {"math": 2 * 4 * 512}, 0, dict(config.inputs))
+"""
+OURS = """
 trainer = config.build()
 began = time.process_time()
-record = trainer.run(RunSpec("one", {"math": 2 * 4 * 512}, 0, dict(config.inputs)), folder=folder)
+record = trainer.run(spec, folder=folder)
+tokens, loss = sum(record.tokens.values()), record.losses["math"].loss_nats
+"""
+THEIRS = """
+import torch
+from bench.sweep.theirs import arguments, conversations
+from mixlaw.data.rows import TokenRows
+import mixlaw.demo
+from mixlaw.train.sample import conversation, draw_sample, training_order
+from peft import LoraConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+opened = {"math": TokenRows.open(rows["math"])}
+sample = draw_sample(spec, opened, settings)
+chosen = [conversation(opened[domain], row) for domain, row in training_order(spec, sample, 0)]
+held_out = TokenRows.open(validation["math"])
+peft = LoraConfig(task_type="CAUSAL_LM", **options["peft"]) if options else None
+told = arguments(settings, 0, str(folder)) | {"max_length": 512, "packing": True, "eval_packing": False}
+trainer = SFTTrainer(
+    model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+    args=SFTConfig(**told, gradient_checkpointing=False),
+    train_dataset=conversations(chosen),
+    eval_dataset=conversations([conversation(held_out, row) for row in range(len(held_out))]),
+    processing_class=AutoTokenizer.from_pretrained(Path(mixlaw.demo.__file__).parent / "tiny_base"),
+    peft_config=peft,
+)
+began = time.process_time()
+trainer.train()
+tokens, loss = sum(len(ids) for ids, _ in chosen), trainer.evaluate()["eval_loss"]
+"""
+TOLD = """
+took = time.process_time() - began
 peak = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")][0].split()[1]
-print(json.dumps({"peak_gb": round(int(peak) / 1e6, 2), "cpu_s": round(time.process_time() - began, 1),
-                  "tokens": sum(record.tokens.values()), "loss": record.losses["math"].loss_nats}))
+print(json.dumps({"peak_gb": round(int(peak) / 1e6, 2), "cpu_s": round(took, 1), "tokens": tokens, "loss": loss}))
 """
 
 
@@ -89,11 +126,12 @@ def main() -> None:
         try:
             for arm in options.arms.split(","):
                 source = old / "src" if arm == "before" else ROOT / "src"
-                environment = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1", "TMPDIR": scratch}
-                environment |= {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
-                if arm == "before":
-                    environment = {name: value for name, value in environment.items() if "MALLOC" not in name}
-                command = [sys.executable, "-c", CHILD, str(model), json.dumps(OPTIONS.get(arm, {}))]
+                environment = os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+                environment["TMPDIR"] = scratch
+                if arm in ("now", *OPTIONS) and not arm.startswith("sft"):  # as workers have it
+                    environment |= {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
+                child = SETTINGS + (THEIRS if arm.startswith("sft") else OURS) + TOLD
+                command = [sys.executable, "-c", child, str(model), json.dumps(OPTIONS.get(arm, {}))]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise SystemExit(done.stderr[-3000:])

@@ -180,7 +180,7 @@ def _function() -> Any:
             def forward(ctx: Any, *given: Any) -> Any:
                 query, key, value, layout, scaling, dtype = given
                 flat = [_by_token(tensor, dtype) for tensor in (query, key, value)]
-                out, kept = _forward(flat[0], flat[1], flat[2], layout, scaling)
+                out, kept = attention_forward(flat[0], flat[1], flat[2], layout, scaling)
                 ctx.layout, ctx.scaling, ctx.dtypes = layout, scaling, (query.dtype, key.dtype, value.dtype)
                 ctx.kept = kept if layout.keep else None
                 ctx.save_for_backward(*flat)
@@ -190,7 +190,7 @@ def _function() -> Any:
             def backward(ctx: Any, *gradient: Any) -> Any:
                 given = ctx.saved_tensors  # to be unpacked once
                 gradient_NHD = gradient[0][0].to(given[0].dtype).contiguous()
-                found = _backward(given, gradient_NHD, ctx.layout, ctx.scaling, ctx.kept)
+                found = attention_backward(given, gradient_NHD, ctx.layout, ctx.scaling, ctx.kept)
                 ctx.kept = None
                 grads = [g.to(dtype).transpose(0, 1)[None] for g, dtype in zip(found, ctx.dtypes, strict=True)]
                 return (*grads, None, None, None)
@@ -281,7 +281,7 @@ def _through_softmax(d_chances: torch.Tensor, chances: torch.Tensor) -> torch.Te
     return product.addcmul_(chances, product.sum(-1, keepdim=True).neg_())
 
 
-def _forward(
+def attention_forward(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scaling: float
 ) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
     import torch
@@ -301,7 +301,7 @@ def _forward(
     return _scatter(parts, rows.back, heads), kept
 
 
-def _backward(
+def attention_backward(
     given: tuple[torch.Tensor, ...],
     gradient: torch.Tensor,
     layout: Layout,

@@ -22,6 +22,9 @@ LOGITS_AT_ONCE = 2**24
 
 No data: a bound on memory. Fewer make more passes over the gradient of the output layer."""
 
+_VOCABULARY_AT_ONCE = 2**13
+"""Tokens of the vocabulary whose gradient exists twice, in the precision of the products, too. No data: as above."""
+
 
 def fits(head: Any) -> bool:
     """Whether an output layer is a plain linear one, which `sum_nats` takes apart."""
@@ -83,7 +86,7 @@ def _nats_and_gradients(
     of_states, of_weight, of_bias = wanted
     low_states, low_weight = states.to(dtype), weight.to(dtype)
     d_states = torch.empty_like(states) if of_states else None
-    d_weight: torch.Tensor | None = None
+    d_weight = torch.empty_like(weight) if of_weight else None
     d_bias = torch.zeros_like(bias) if of_bias and bias is not None else None
     nats = torch.zeros((), dtype=torch.float64, device=states.device)
     rows = max(1, LOGITS_AT_ONCE // weight.shape[0])
@@ -92,7 +95,8 @@ def _nats_and_gradients(
         logits = torch.nn.functional.linear(part, low_weight).float()
         if bias is not None:
             logits += bias
-        logs = torch.log_softmax(logits, -1)
+        logs = torch.ops.aten._log_softmax.out(logits, -1, False, out=logits)  # row by row: in place
+        del logits
         nats -= logs.gather(1, label).sum(dtype=torch.float64)
         if not any(wanted):
             continue
@@ -100,13 +104,17 @@ def _nats_and_gradients(
         excess.scatter_(1, label, excess.gather(1, label) - 1)
         if d_bias is not None:
             d_bias += excess.sum(0)
-        excess = excess.to(dtype)
+        low = excess.to(dtype)
+        del logs, excess
         if d_states is not None:
-            d_states[begin : begin + rows] = excess @ low_weight
-        if of_weight:
-            product = excess.T @ part
-            if d_weight is None:
-                d_weight = product.to(weight.dtype)
-            else:
-                d_weight += product
+            d_states[begin : begin + rows] = low @ low_weight
+        if begin + rows >= len(labels):
+            del low_weight
+        if d_weight is not None:
+            for first in range(0, len(weight), _VOCABULARY_AT_ONCE):
+                product = low[:, first : first + _VOCABULARY_AT_ONCE].T @ part
+                if begin:
+                    d_weight[first : first + _VOCABULARY_AT_ONCE] += product
+                else:
+                    d_weight[first : first + _VOCABULARY_AT_ONCE] = product
     return nats.float(), [d_states, d_weight, d_bias]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,17 @@ def free_gpu_memory(network: Any) -> None:
     network.zero_grad(set_to_none=True)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def return_freed_memory() -> None:
+    """Give what is free in this process's heap back to the system, where the C library can (glibc).
+
+    Weights are loaded through temporary copies; the holes that these leave do not fit what training allocates.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def rows_at_once(config: Any, max_length: int, device: torch.device) -> int:

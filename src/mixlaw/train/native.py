@@ -64,6 +64,9 @@ class NativeOptions:
             check_keys(self.peft)
 
 
+_ARITHMETIC = 2
+"""Raised when operations change their order or precision: checkpoints of another one are not continued. No data."""
+
 _PROBED = 60
 """Batches of the validation sets, of all lengths, that a probe evaluates at the most. No data."""
 
@@ -180,7 +183,7 @@ class NativeTrainer(Trainer):
         return {name: target.evaluate(self.lm) for name, target in self.validation.items()}
 
     def environment(self) -> dict[str, Any]:
-        """Return device, precision, attention, threads and versions."""
+        """Return device, precision, attention, threads, versions and what else the bits of a record depend on."""
         import torch
         import transformers
 
@@ -190,6 +193,7 @@ class NativeTrainer(Trainer):
             "attention": self.lm.attention,
             "threads": torch.get_num_threads(),
             "rows_at_once": self.rows_at_once,
+            "arithmetic": _ARITHMETIC,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
