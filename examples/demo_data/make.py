@@ -43,7 +43,7 @@ def rows_of(chosen: int, source_dir: Path) -> dict[str, list[str]]:
 
 
 def _left(rows: list[str], domain: str, count: int) -> list[str]:
-    """Return what is dealt out later: SQL that is in no set nor was looked at (twice a set's rows), else all but set 0."""
+    """Return what is dealt out later: SQL that nobody looked at (twice a set's rows were), else all but set 0."""
     used = range(SETS) if domain == "sql" else [TUNING]
     seen = {line for one in used for line in rows[one::SETS][: 2 * count if domain == "sql" else count]}
     left = [line for line in rows if line not in seen]

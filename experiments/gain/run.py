@@ -2,8 +2,8 @@
 
     python experiments/gain/run.py FOLDER --data SOURCES --seed 1     one set of rows; adds to results.json
 
-SOURCES is what `examples/demo_data/make.py` draws the demo out of. The demo's domains, goal and sizes were chosen on set
-0; sets 1 to 3 (1 is the demo's own) judge, each with a design, samples and orders of its own.
+SOURCES is what `examples/demo_data/make.py` draws the demo out of. The demo's domains, goal and sizes were chosen on
+set 0; sets 1 to 3 (1 is the demo's own) judge, each with a design, samples and orders of its own.
 
 `--goal tenth` is another goal: as good at SQL as can be, a tenth of the tokens for each other domain. An exploration on
 sets 1 to 3 had suggested it, so it was chosen on predictions for set 0, and sets 4 to 6 judge, dealt out after that.
