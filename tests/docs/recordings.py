@@ -50,10 +50,11 @@ COMMANDS = {
     "export": [
         "export mixlaw-demo/mix.yaml --budget 60k --to trl",
         "export mixlaw-demo/mix.yaml --budget 60k --to axolotl --by-reference",
+        "export mixlaw-demo/mix.yaml --budget 60k --to axolotl --by-reference --verbose",
     ],
     "compare": ["compare mixlaw-demo/mix.yaml", "compare mixlaw-demo/mix.yaml --verbose"],
     "final": ["final mixlaw-demo/mix.yaml", "final mixlaw-demo/mix.yaml --verbose"],
-    "eval": ["eval mixlaw-demo/mix.yaml"],
+    "eval": ["eval mixlaw-demo/mix.yaml", "eval mixlaw-demo/mix.yaml --verbose"],
     "report": ["report mixlaw-demo/study"],
     "push": ["push mixlaw-demo/mix.yaml study --repo my-team/chat-study --dry-run"],
     "adopt": ["adopt mixlaw-demo/mix.yaml results.csv"],

@@ -1,6 +1,7 @@
 """What README says that the demo gains is what was measured, on rows that were not used to choose it."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,28 @@ def test_sql_gains_beyond_its_interval_at_a_fifth_of_the_cost_and_nothing_is_for
         assert found["mixtures"][other]["minus_solution_by_target"]["sql"]["low"] > 0, other
     for target, promise in found["no_worse"].items():
         assert promise["measured_percent"] <= promise["limit_percent"], target
+
+
+def managers_rows():
+    """Return the table of the page for managers: means of the three sets."""
+
+    def mean(value):
+        return sum(map(value, (RESULTS[name] for name in JUDGED))) / len(JUDGED)
+
+    mixtures = ("natural", "equal", "solution")
+    share = [
+        mean(lambda found, m=m: 100 * found["mixtures"][m]["tokens"]["sql"] / found["budget_tokens"]) for m in mixtures
+    ]
+    yield "part of the training that is database queries", "–", *(f"{value:.0f} %" for value in share)
+    for target, said in (("sql", "database queries"), ("shell", "shell"), ("translation", "translation")):
+        before = mean(lambda found, t=target: math.exp(found["base_model"][t]))
+        after = [mean(lambda found, m=m, t=target: found["mixtures"][m]["losses"][t]["perplexity"]) for m in mixtures]
+        yield f"doubt of the model: {said}", f"{before:.0f}", *(f"{value:.1f}" for value in after)
+    cost = mean(lambda found: 100 * found["cost_share"])
+    yield "cost of the trials, part of one full training", "–", "none", "none", f"{cost:.0f} %"
+
+
+def test_the_page_for_managers_shows_the_means_of_what_was_measured():
+    page = (ROOT / "docs" / "for-managers.md").read_text(encoding="utf-8")
+    for row in managers_rows():
+        assert f"| {' | '.join(row)} |" in page, row

@@ -23,7 +23,7 @@ from mixlaw.core.renamed import renamed
 from mixlaw.data.exports import TOOLS, export_recipe
 from mixlaw.data.exports.own_data import link, settle
 from mixlaw.data.exports.readme import readme
-from mixlaw.data.exports.recipe import Recipe, Training
+from mixlaw.data.exports.recipe import HELD_OUT, Recipe, Training
 
 FACTS = "export.json"
 README = "README.md"
@@ -112,6 +112,8 @@ def export(
             training = _materialised(project, data, folder)
     recipe = export_recipe(to, training)
     more = data.notes if data is not None else [*_cut_off(project), *other_tokens(project, wanted, to)]
+    warnings = [text for text in more if data is None or text != data.rows.why]
+    warnings += [text for text in recipe.notes if text == HELD_OUT]
     recipe = replace(recipe, notes=(*more, *recipe.notes))
     facts = {
         "tool": to,
@@ -122,6 +124,7 @@ def export(
         "drift": dict(recipe.drift),
         "command": recipe.command,
         "notes": list(recipe.notes),
+        "warnings": warnings,
         "mixture": str(data.mixture.resolve()) if data else None,
         **(data.facts() if data else {}),
         "sources": [asdict(source) | {"wanted_rows": source.wanted_rows} for source in training.sources],

@@ -9,7 +9,8 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.output import finish, here, note, print_json, table
+from mixlaw.cli.answers import packed
+from mixlaw.cli.output import finish, here, labelled, note, print_json, stdout, table, warn
 from mixlaw.core.errors import ConfigError
 
 TOOLS = ("trl", "axolotl", "llamafactory", "open-instruct", "nemo", "skypilot", "kubernetes")
@@ -90,13 +91,14 @@ def export(
     prompts: Prompts = None,
     source: PromptSources = None,
     out: Out = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Write a configuration and data with which another trainer trains on the solution.
 
     The folder holds all that the tool needs, with exact shares of tokens, and can be moved. With
     --by-reference the tool reads the original sources. It counts rows, so the shares of tokens are only approximate;
-    the command prints by how much.
+    the command prints by how much. What the tool must be told is in the folder's README.md, and shown with --verbose.
 
     For skypilot and kubernetes it writes a file that starts workers for the planned runs on a cloud.
 
@@ -140,11 +142,18 @@ def export(
     if as_json:
         print_json(result.facts | {"folder": str(result.folder), "files": sorted(result.recipe.files)})
         return
-    _shares(result)
-    for text in result.recipe.notes:
-        note(text)
+    if verbose:
+        _shares(result)
+        for text in result.recipe.notes:
+            note(text)
+    elif result.recipe.drift:
+        off = [f"{name} {100 * share:.2f} points" for name, share in result.recipe.drift.items()]
+        for label, text in packed("shares", [f"of rows, so of tokens off by at most: {off[0]}", *off[1:]], 2):
+            labelled(stdout(), label, text)
     written = {"training files": result.mixture} if result.mixture else {}
     finish(written | {"configuration": result.folder}, f"cd {here(result.folder)} && {result.recipe.command}")
+    if not verbose:
+        warn(result.facts["warnings"])
 
 
 def _export_workers(

@@ -10,7 +10,7 @@ import typer
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
 from mixlaw.cli.answers import Fact, fitting, named, packed, plural, show_answer, who
-from mixlaw.cli.output import finish, here, note, print_json, table
+from mixlaw.cli.output import here, note, print_json, table
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.notebook import shown
 from mixlaw.core.tokens import format_tokens
@@ -251,6 +251,7 @@ def evaluate(
     backend: Backend = "hf",
     processes: Processes = None,
     workers: opt.Workers = None,
+    verbose: opt.Verbose = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Evaluate kept models on downstream tasks with lm-evaluation-harness, offline, several at once.
@@ -283,26 +284,49 @@ def evaluate(
     if as_json:
         print_json(result)
         return
-    names = list(next(iter(result["models"].values())))
-    rows = [[m, *(_with_error(values[name]) for name in names)] for m, values in result["models"].items()]
+    models, known = result["models"], _ranked(result)
+    names = list(next(iter(models.values())))
+    highest = [f"{named(name)} {_with_error(models[best][name])} ({named(best)})" for name, best in _highest(models)]
+    follow = [f"{named(name)} {of['spearman_total']:+.2f} ({_ends(of)})" for name, of in known.items()]
+    show_answer(
+        [
+            ("scores", f"{plural(len(models), 'model')}, {plural(len(names), 'task')}; the highest, ± standard error:"),
+            *packed("", highest, 2),
+            *([("loss", fitting(follow, "rank correlation with "))] if follow else []),
+        ],
+        f"mixlaw report {here(config)}",
+        verbose=verbose,
+        details=lambda: _evaluation_tables(models, names, known),
+    )
+
+
+def _ranked(result: dict[str, Any]) -> dict[str, Any]:
+    """Return task -> how the models' order agrees with that of their losses, where there are enough of them."""
+    return {name: t for name, t in result["agreement"]["tasks"].items() if t["spearman_total"] is not None}
+
+
+def _highest(models: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return each task with the model of its highest score."""
+    tasks = next(iter(models.values()))
+    return [(task, max(models, key=lambda model: models[model][task]["value"])) for task in tasks]
+
+
+def _ends(task: dict[str, Any]) -> str:
+    return f"{task['spearman_total_low']:+.2f} to {task['spearman_total_high']:+.2f}"
+
+
+def _evaluation_tables(models: dict[str, Any], names: list[str], known: dict[str, Any]) -> None:
+    rows = [[m, *(_with_error(values[name]) for name in names)] for m, values in models.items()]
     table("Downstream, with standard errors", ["model", *names], rows)
-    known = {name: t for name, t in result["agreement"]["tasks"].items() if t["spearman_total"] is not None}
     if known:
         table(
             "Which metrics the validation loss predicts (rank correlation; 1: the lower the loss, the better)",
             ["task", "models", "total loss", "90 % interval", "best target"],
             [
-                [
-                    name,
-                    task["models"],
-                    f"{task['spearman_total']:+.2f}",
-                    f"{task['spearman_total_low']:+.2f} to {task['spearman_total_high']:+.2f}",
-                    task["best_target"] or "–",
-                ]
+                [name, task["models"], f"{task['spearman_total']:+.2f}", _ends(task), task["best_target"] or "–"]
                 for name, task in known.items()
             ],
         )
-    finish({}, f"mixlaw report {here(config)}")
 
 
 def _with_error(found: dict[str, Any]) -> str:

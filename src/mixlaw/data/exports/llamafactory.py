@@ -49,7 +49,7 @@ def recipe(training: Training) -> Recipe:
         # A template is looked up in any case; `empty` writes nothing into rows that are tokens.
         **({"tokenized_path": training.files[0], "template": "empty"} if tokens else {}),
         "mix_strategy": "concat",
-        "cutoff_len": train["max_length"],
+        "cutoff_len": train["max_length"] + packing,  # its loader takes one off where it packs
         "packing": packing,
         "neat_packing": packing,
         **({"flash_attn": _ATTENTION[training.attention]} if training.attention != "auto" else {}),
