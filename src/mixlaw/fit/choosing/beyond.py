@@ -16,7 +16,7 @@ is done with the folds of held-out mixtures, one run at a time:
 
 Every scale has a log-normal prior. Targets of one study tell each other what is usual there: each scale is log-normal
 around a common one, which has the prior. The posterior is computed on a grid. Where nothing larger is held out, as
-where all totals are alike, the prior's scale stays as it is.
+where all totals are alike, the prior's scale stays as it is. One domain has a smaller prior if any are.
 
 Shape letters: R runs, K domains, J targets, S draws, H held-out runs, G points of the grid.
 """

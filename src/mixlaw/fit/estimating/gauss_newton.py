@@ -8,6 +8,10 @@ at a bound that the gradient pushes outwards is held for that step (Bertsekas 19
 The damping follows the ratio of the decrease to the one that the quadratic promised (Nielsen 1999, report
 IMM-REP-1999-05, Technical University of Denmark): half as many steps as multiplying and dividing by a constant.
 
+Where a coordinate is the logarithm of an amount t in which the losses are nearly linear, two things are better known:
+the cost's second derivative by log t, which Gauss-Newton leaves out, is its first one, and is added where positive;
+and a step is straight in t where the runs feel it, not in log t.
+
 Shape letters: R runs, P coordinates.
 """
 
@@ -26,7 +30,7 @@ EXACT = 1e-7
 """The search ends when a step lowers the cost by a smaller part than this. No data."""
 
 NONE = slice(0, 0)
-"""No coordinates."""
+"""No coordinates. No data."""
 
 _FIRST_DAMPING = 1e-3
 """First damping, relative to the diagonal. Usual. No data."""

@@ -17,7 +17,7 @@ the most probable point; with few its coordinate is log n0.
     |dz / dx| = E (1 - E / L_high) / (f_low f_high 2 s beta) |da / dv| prod_i |d log t_i / dx_i|    n0 as t_0
 
 The density is that of `mixlaw.fit.posterior.around`, the volume of the coordinates apart. One evaluation with its
-gradient makes a few passes over R x K numbers; nothing of size R x P.
+gradient makes a few passes over R x K numbers, of seven digits where there are many; nothing of size R x P.
 
 Shape letters: S points, R runs, K domains, M other domains, P coordinates.
 """
