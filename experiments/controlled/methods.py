@@ -269,11 +269,16 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
         for name, row_K, mean, low, high in zip(mixtures, asked, said.mean, said.low, said.high, strict=True):
             yield name, row_K, {"mean": mean.tolist(), "low": low.tolist(), "high": high.tolist()}
 
-    amounts = np.array([[result.solution.weights[name] for name in names], [1 / len(names)] * len(names)])
-    said = result.fit.predict(amounts * parse_tokens(budget), interval="run")
+    natural_K = np.array([project.available_tokens[name] for name in names], float)
+    shares = {
+        "solution": [result.solution.weights[name] for name in names],
+        "equal": [1 / len(names)] * len(names),
+        "natural": natural_K / natural_K.sum(),
+    }
+    said = result.fit.predict(np.array(list(shares.values())) * parse_tokens(budget), interval="run")
     out["predicted_of"] = {
         name: {"mean": said.mean[i].tolist(), "low": said.low[i].tolist(), "high": said.high[i].tolist()}
-        for i, name in enumerate(("solution", "equal"))
+        for i, name in enumerate(shares)
     }
     out["predicted"] = {name: said for name, _, said in told(budget)}
     out["inside"] = {

@@ -199,7 +199,7 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
 
 
 def confirm(experiment: Experiment, budgets: list[str]) -> None:
-    """Write confirmed.json: what each law foretold of its own mixture and of equal weights, beside the losses measured.
+    """Write confirmed.json: what each law foretold of its own, equal and natural weights, beside the losses measured.
 
     Losses are nats in the order of the domains. A law of few held-out rows foretells the losses of these rows alone.
     """
@@ -220,8 +220,6 @@ def confirm(experiment: Experiment, budgets: list[str]) -> None:
                     "error_percent": round(100 * float(np.abs(mean / true - 1).mean()), 2),
                     "covered": round(float(((low <= true) & (true <= high)).mean()), 3),
                 }
-        if key in out and "natural" in there:
-            out[key]["measured_natural"] = there["natural"].tolist()
     path = experiment.results / "confirmed.json"
     path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(out, indent=1))
