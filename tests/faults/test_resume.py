@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from mixlaw.core.errors import ConfigError, RunFailed
+from mixlaw.train import native
 from mixlaw.train.resuming import every_s
 from tiny_training import make_config, make_specs, save_tiny_llama
 
@@ -86,6 +87,14 @@ def test_a_damaged_checkpoint_is_put_away_and_this_is_said(trainer, spec, whole,
 
 def test_a_checkpoint_of_another_run_is_not_used(trainer, config, spec, whole, tmp_path, often, caplog):
     killed_after(trainer, make_specs(config, (2000,))[0], tmp_path, 4)
+    assert resumed(trainer, spec, tmp_path) == (1, whole)
+    assert "of another run, machine or version" in caplog.text
+
+
+def test_a_checkpoint_of_another_arithmetic_is_not_used(trainer, spec, whole, tmp_path, often, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "_ARITHMETIC", native._ARITHMETIC - 1)
+        killed_after(trainer, spec, tmp_path, 4)
     assert resumed(trainer, spec, tmp_path) == (1, whole)
     assert "of another run, machine or version" in caplog.text
 

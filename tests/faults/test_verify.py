@@ -84,6 +84,10 @@ def test_a_record_with_another_loss_and_a_right_checksum_is_found_out_by_trainin
     assert not result.sound and result.problems[0].problem.endswith("than its record has.")
     (run,) = result.retrained
     assert not run.equal and run.largest_difference_nats > 1e-6 and "the record or what the run read" in run.remark
+    for path in study.glob("runs/*/timing.json"):  # of a trainer that has another order of operations since
+        write_document(path, "timing", read_document(path, "timing") | {"arithmetic": 1})
+    (run,) = mixlaw.verify(config, retrain=1).retrained
+    assert "another arithmetic, which may explain it" in run.remark
 
 
 def test_a_record_in_the_folder_of_another_run_is_found(study):
