@@ -3,8 +3,8 @@
     python docs/report/build.py           writes docs/report/report.md, docs/insights.md and docs/experiments/*.md
     python docs/report/build.py --pdf     the pictures and docs/report/report.pdf as well (Matplotlib, Chromium)
 
-A page's text is `templates/NAME.md.j2`. Its figures are read where they are shown: `data("bench/cost/reporting.json")` is
-the file, or nothing where it is not there yet. A figure that a file lacks is an error.
+A page's text is `templates/NAME.md.j2`. Its figures are read where they are shown: `data("bench/cost/reporting.json")`
+is the file, or nothing where it is not there yet. A figure that a file lacks is an error.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ LINK = re.compile(r"(?<!!)\[([^\]]*)\]\([^)]*\)")
 STYLE = """
 @page { size: A4; margin: 17mm 18mm }
 body { font: 9.6pt/1.36 "DejaVu Sans", Arial, sans-serif; color: #111 }
-h1 { font-size: 18pt; margin: 0 0 4pt } h2 { font-size: 13pt; margin: 13pt 0 4pt } h3 { font-size: 10.5pt; margin: 9pt 0 3pt }
+h1 { font-size: 18pt; margin: 0 0 4pt } h2 { font-size: 13pt; margin: 13pt 0 4pt }
+h3 { font-size: 10.5pt; margin: 9pt 0 3pt }
 p, ul { margin: 4pt 0 } h1, h2, h3 { break-after: avoid } tr, pre, img { break-inside: avoid }
 table { border-collapse: collapse; font-size: 8.4pt; margin: 5pt 0; break-inside: avoid }
+td { white-space: nowrap }
 th, td { border-bottom: .5pt solid #bbb; padding: 2pt 6pt; text-align: right } th { border-bottom: 1pt solid #333 }
 th:first-child, td:first-child { text-align: left }
 code, pre { font: 8.2pt "DejaVu Sans Mono", monospace } pre { background: #f4f4f4; padding: 5pt 7pt; margin: 5pt 0 }
@@ -47,7 +49,7 @@ def pages() -> dict[Path, str]:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701: Markdown, from our own files
+        autoescape=False,  # Markdown, from our own files
     )
     templates.globals |= {"data": data, "rows": rows, "kinds": KINDS, "n": number, "signed": signed}
     made = {where(name): templates.get_template(name).render() for name in loader.list_templates()}
@@ -88,7 +90,7 @@ def signed(value: float, places: int = 2) -> str:
 
 def draw(path: Path) -> None:
     """Draw what the fit is worth, and how laws learn from runs, as a PNG."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415: for --pdf alone
+    import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 2.9), layout="constrained")
     before, now = (data(f"bench/planted/{name}.json")["cells"] for name in ("before", "reporting"))
@@ -127,13 +129,14 @@ def title(text: str) -> str:
 
 def write_pdf(text: str, path: Path) -> None:
     """Print Markdown to PDF with the system's Chromium."""
-    import markdown  # noqa: PLC0415: for --pdf alone
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+    import markdown
+    from playwright.sync_api import sync_playwright
 
-    plain = LINK.sub(r"\1", text)  # links of the site lead nowhere from a PDF
+    plain = LINK.sub(r"\1", text.replace(" [As PDF](report.pdf).", ""))  # links of the site lead nowhere from a PDF
     body = markdown.markdown(plain, extensions=["tables", "fenced_code"])
     page_file = path.with_suffix(".print.html")
-    page_file.write_text(f"<!doctype html><meta charset=utf-8><title>{title(text)}</title><style>{STYLE}</style>{body}", encoding="utf-8")
+    head = f"<!doctype html><meta charset=utf-8><title>{title(text)}</title><style>{STYLE}</style>"
+    page_file.write_text(head + body, encoding="utf-8")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     try:
         with sync_playwright() as playwright:
