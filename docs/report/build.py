@@ -118,7 +118,8 @@ def draw(path: Path) -> None:
     right.minorticks_off()
     right.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
     right.set_title("RegMix's runs, 17 domains", fontsize=9)
-    right.legend(fontsize=6.5)
+    right.legend(fontsize=6.5, ncols=3, loc="upper right")
+    right.set_ylim(0.8, 20)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
