@@ -29,7 +29,7 @@ STYLE = """
 @page { size: A4; margin: 17mm 18mm }
 body { font: 9.6pt/1.36 "DejaVu Sans", Arial, sans-serif; color: #111 }
 h1 { font-size: 18pt; margin: 0 0 4pt } h2 { font-size: 13pt; margin: 13pt 0 4pt }
-h3 { font-size: 10.5pt; margin: 9pt 0 3pt }
+h3 { font-size: 10.5pt; margin: 9pt 0 3pt } p:has(+ table) { break-after: avoid }
 p, ul { margin: 4pt 0 } h1, h2, h3 { break-after: avoid } tr, pre, img { break-inside: avoid }
 table { border-collapse: collapse; font-size: 8.4pt; margin: 5pt 0; break-inside: avoid }
 td { white-space: nowrap }
