@@ -18,7 +18,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Workers train with one thread each; tests share the cores the same way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint format docs pictures recordings site installed installed-test venv
+.PHONY: help demo test lint format docs report pictures recordings site installed installed-test venv
 
 help:
 	@echo "make demo    set up .venv and run the whole job on bundled data and check its answer by training: minutes on two cores"
@@ -55,6 +55,11 @@ docs: installed-test
 	@for page in cli api constants errors; do \
 		PYTHONPATH=tests $(BIN)/python tests/docs/$${page}_reference.py docs/$$page.md || exit 1; \
 	done
+	$(BIN)/python docs/report/build.py
+
+# The technical report and the experiments' pages with their pictures and the PDF, by the system's Chromium.
+report: installed-test
+	$(BIN)/python docs/report/build.py --pdf
 
 # The pictures of the pages, from a finished demo.
 pictures: demo installed-test
