@@ -142,14 +142,7 @@ def export(
     if as_json:
         print_json(result.facts | {"folder": str(result.folder), "files": sorted(result.recipe.files)})
         return
-    if verbose:
-        _shares(result)
-        for text in result.recipe.notes:
-            note(text)
-    elif result.recipe.drift:
-        off = [f"{name} {100 * share:.2f} points" for name, share in result.recipe.drift.items()]
-        for label, text in packed("shares", [f"of rows, so of tokens off by at most: {off[0]}", *off[1:]], 2):
-            labelled(stdout(), label, text)
+    _details(result) if verbose else _drift(result)
     written = {"training files": result.mixture} if result.mixture else {}
     finish(written | {"configuration": result.folder}, f"cd {here(result.folder)} && {result.recipe.command}")
     if not verbose:
@@ -184,6 +177,21 @@ def _export_workers(
     for text in result.notes:
         note(text)
     finish({"workers": result.path}, f"cd {here(result.path.parent)} && {result.command}")
+
+
+def _details(result: Any) -> None:
+    """Print what the folder's README.md says, too."""
+    _shares(result)
+    for text in result.recipe.notes:
+        note(text)
+
+
+def _drift(result: Any) -> None:
+    """Print by how much the shares of tokens may be off; nothing where they are exact."""
+    off = [f"{name} {100 * share:.2f} points" for name, share in result.recipe.drift.items()]
+    if off:
+        for label, text in packed("shares", [f"of rows, so of tokens off by at most: {off[0]}", *off[1:]], 2):
+            labelled(stdout(), label, text)
 
 
 def _shares(result: Any) -> None:
