@@ -54,8 +54,9 @@ class RidgeCoordinates:
         fall = x_SP[:, self.log_c] - x_SP[:, self.floor]
         c = np.maximum(fall, 1e-300) / np.maximum(at_small - at_large, 1e-300)
         z = x_SP.copy()
-        z[:, self.log_c] = np.log(c)
-        z[:, self.floor] = x_SP[:, self.log_c] - c * at_small
+        with np.errstate(divide="ignore", invalid="ignore"):  # powers beyond the largest number: no part of the volume
+            z[:, self.log_c] = np.log(c)
+            z[:, self.floor] = x_SP[:, self.log_c] - c * at_small
         # d(x) = c (at_small - at_large) d(log c) d(E): what the curve falls between the two
         return z, np.where(fall > 0, -np.log(np.maximum(fall, 1e-300)), -np.inf)
 
