@@ -40,7 +40,7 @@ demo: installed
 # A worker more than there are cores: many tests wait for a process, a cluster or a browser.
 test: installed-test
 	@$(MAKE) --no-print-directory --jobs=2 lint site
-	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder --durations=40
 
 lint: installed-test
 	$(BIN)/python -m ruff check .

@@ -18,6 +18,7 @@ from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.files import write_text
 from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
+from mixlaw.train.positions import positions_of
 
 Note = Callable[[str], None]
 
@@ -25,6 +26,9 @@ _MOST_EVALUATED, _FEWEST_EVALUATED = 200, 32
 """Validation rows of each domain after each run: the first where that costs at most a third of the run. No data."""
 
 _SAMPLE_ROWS = 200
+_LONGEST_ROW = 2048
+"""Tokens; less where the model takes less."""
+
 _SURELY = 0.8
 """Of the limit: a plan that should cost no more will keep to it, though tokens are only estimated here. No data."""
 
@@ -265,9 +269,14 @@ def _text(found: Sequence[Found], out: Path, model: str | None, budget: int) -> 
         model=named,
         domains="\n".join(lines),
         budget=f"budget: {format_tokens(budget)}".ljust(_COMMENT),
-        train=_TRAIN_BUNDLED if model is None else _TRAIN_GIVEN,
+        train=_TRAIN_BUNDLED if model is None else _TRAIN_GIVEN.format(max_length=_max_length(model)),
         **_plan_lines(found, budget),
     )
+
+
+def _max_length(model: str) -> str:
+    longest = positions_of(model) if Path(model).is_dir() else None
+    return f"  max_length: {min(_LONGEST_ROW, longest or _LONGEST_ROW)}".ljust(_COMMENT)
 
 
 def _yaml_text(text: str) -> str:
@@ -293,7 +302,7 @@ _TRAIN_BUNDLED = """\
 
 _TRAIN_GIVEN = """\
   learning_rate: 2.0e-5
-  max_length: 2048                 # longer rows are cut
+{max_length} # longer rows are cut
   per_device_train_batch_size: 4
   gradient_accumulation_steps: 4"""
 

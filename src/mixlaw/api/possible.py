@@ -7,6 +7,7 @@ from mixlaw.core.errors import DataError
 from mixlaw.data.prepare import conversations
 from mixlaw.data.reading import LARGE_BYTES, Source
 from mixlaw.solve import Constraints
+from mixlaw.train.positions import check_positions, positions_of
 
 
 def require_possible(config: Config) -> None:
@@ -39,3 +40,10 @@ def require_possible(config: Config) -> None:
                 "must be held out for validation and others left to train on.",
                 "Add different rows, or remove the domain.",
             )
+
+
+def require_rows_that_fit(config: Config) -> None:
+    """Raise ConfigError where `train.max_length` is more than the model takes, as far as its configuration tells."""
+    model = config.model
+    longest = positions_of(model.name_or_path, model.revision)
+    check_positions(longest, config.train.settings.max_length, model.name_or_path)

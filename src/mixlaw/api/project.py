@@ -15,7 +15,7 @@ from mixlaw.api.costs import final_settings, is_limited, prices_of, require_with
 from mixlaw.api.facts import records_table
 from mixlaw.api.merged import with_merges
 from mixlaw.api.points import proxy_run, said_of_points
-from mixlaw.api.possible import require_possible
+from mixlaw.api.possible import require_possible, require_rows_that_fit
 from mixlaw.config import Config, load_config
 from mixlaw.core.cost import Prices
 from mixlaw.core.documents import write_document
@@ -106,11 +106,11 @@ class Project:
     @cached_property
     def prepared(self) -> dict[str, DomainTokens]:
         """Name -> token rows; the first time they are read, tokenised and counted."""
-        if not self.study.domains_path.exists():
-            _ = self.left_out
-            require_possible(self.config)
+        require_rows_that_fit(self.config)
         if self.left_out:
             self.note(self.left_out)
+        if not self.study.domains_path.exists():
+            require_possible(self.config)
         prepared = prepare_domains(
             self.domains.values(),
             self.tokenizer,

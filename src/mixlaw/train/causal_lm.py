@@ -23,6 +23,7 @@ from mixlaw.train.fused_layers import fuse, release
 from mixlaw.train.lora import adapted
 from mixlaw.train.memory import return_freed_memory, rows_at_once
 from mixlaw.train.packing import PackedBatch, collate
+from mixlaw.train.positions import check_positions
 from mixlaw.train.saving import damaged_weights, save_model
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
@@ -71,7 +72,8 @@ class CausalLM:
         self._base = BaseWeights(self.network, model)
         self._peft, self._adapted, self._changed = peft, None, False
         self.vocabulary: int = self.network.get_input_embeddings().weight.shape[0]
-        _check_length(self.network.config, train.max_length, model.name_or_path)
+        longest = getattr(self.network.config, "max_position_embeddings", None)
+        check_positions(longest, train.max_length, model.name_or_path)
         self._origin = model
         self._on_supervised_only = self._by_conversation = self._checkpointing = False
         self._probe(model, train)
@@ -306,15 +308,6 @@ def _load(model: ModelSettings, attention: str, device: torch.device) -> Any:
         parameter.data = parameter.data.clone()
     network.to(device)  # type: ignore[arg-type]
     return network
-
-
-def _check_length(config: Any, max_length: int, name: str) -> None:
-    longest = getattr(config, "max_position_embeddings", None)
-    if isinstance(longest, int) and 0 < longest < max_length:
-        raise ConfigError(
-            f"train.max_length is {max_length}, but the model {name} has {longest} positions.",
-            f"Set train.max_length to at most {longest}.",
-        )
 
 
 def _enable_checkpointing(network: Any) -> None:

@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from experiments.data.cut import cut
@@ -78,6 +80,28 @@ def test_a_model_that_is_named_is_used_and_no_other_is_copied(tmp_path):
     )
     assert config.model.name_or_path == "org/m" and config.train.learning_rate == 2e-5
     assert not (tmp_path / "tiny_base").exists()
+
+
+def test_rows_are_no_longer_than_a_given_model_takes_and_check_refuses_longer_ones(tmp_path):
+    paths = [write(tmp_path / name / "rows.jsonl", "alpaca", 50) for name in "ab"]
+    model = tmp_path / "model"
+    shutil.copytree(Path(mixlaw.__file__).parent / "demo" / "tiny_base", model)
+    told = json.loads((model / "config.json").read_text())
+    longest = told["max_position_embeddings"]
+    config = mixlaw.init(paths, tmp_path / "mix.yaml", model=str(model))
+    assert longest < 2048 and load_config(config).train.settings.max_length == longest
+    assert set(mixlaw.check(config).domains)
+
+    def raised(**values):
+        (model / "config.json").write_text(json.dumps(told | values))
+        return pytest.raises(ConfigError, match=f"has {values.get('max_position_embeddings', 64)} positions")
+
+    for values in ({"max_position_embeddings": 64}, {"text_config": {"max_position_embeddings": 64}}):
+        with raised(**values):
+            mixlaw.check(config)
+    del told["max_position_embeddings"]
+    (model / "config.json").write_text(json.dumps(told))
+    assert load_config(mixlaw.init(paths, tmp_path / "c.yaml", model=str(model))).train.settings.max_length == 2048
 
 
 @pytest.mark.parametrize(
