@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from few_draws import few_draws
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
 from mixlaw.laws import find, names
@@ -35,7 +36,7 @@ def predicted(fit: Fit, tokens: np.ndarray = MIXTURES) -> np.ndarray:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_fits() -> Iterator[None]:
-    with two_folds():
+    with two_folds(), few_draws():
         yield
 
 
