@@ -6,7 +6,8 @@ most away. Here a batch is one long row of real tokens; conversations of similar
 Everything else of the network works on single tokens and never sees padding.
 
 Blocks cost L^2 for each of their conversations, and every block some fixed work. Which lengths share a block is
-chosen by dynamic programming over the sorted lengths (`blocks_of`).
+chosen by dynamic programming over the sorted lengths (`blocks_of`). A block's length is rounded up to a multiple of
+`LENGTHS`, so that few shapes occur.
 
 Within a block, queries are taken in slices, so that a slice never meets keys that lie wholly after it. Products,
 softmax and their order are those of transformers' plain attention in the same precision. Every sum is over one
@@ -34,6 +35,14 @@ BLOCK_COST = 2**14
 """What one more block costs, in pairs of tokens: its fixed work takes as long as 128 x 128 pairs.
 
 Estimated from seconds, no losses: plain attention by length, of the demo's model (one core, bfloat16)."""
+
+LENGTHS = 32
+"""Tokens of which a block's length is a multiple.
+
+A product of a shape that is new takes two to four times as long: its code is made first. And where a row of scores does
+not fill whole vectors of 32 numbers, softmax in bfloat16 takes up to five times as long for each number.
+Chosen on: seconds, no losses: of 1, 16, 32 and 64, of which the last three differ within their noise (demo's model, one
+core)."""
 
 QUERIES = 128
 """Queries of one slice of a block.
@@ -84,7 +93,7 @@ def layout_of(lengths: Sequence[int] | np.ndarray, keep: bool = True) -> Layout:
     starts = np.cumsum(lengths) - lengths
     places, blocks, before = np.empty(int(lengths.sum()), np.int64), [], 0
     for members in blocks_of(lengths):
-        width = int(lengths[members].max())
+        width = -(-int(lengths[members].max()) // LENGTHS) * LENGTHS
         steps = np.arange(width)
         real = steps < lengths[members, None]
         tokens = starts[members, None] + np.where(real, steps, 0)

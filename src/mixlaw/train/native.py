@@ -64,7 +64,7 @@ class NativeOptions:
             check_keys(self.peft)
 
 
-_ARITHMETIC = 2
+_ARITHMETIC = 3
 """Raised when operations change their order or precision: checkpoints of another one are not continued. No data."""
 
 _PROBED = 60

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mixlaw.train.conversation_attention import BLOCK_COST, CannotAttend, attend, blocks_of, layout_of
+from mixlaw.train.conversation_attention import BLOCK_COST, LENGTHS, CannotAttend, attend, blocks_of, layout_of
 from mixlaw.train.packing import collate
 
 
@@ -27,6 +27,35 @@ def test_every_token_has_its_place():
     tokens = np.concatenate([block.tokens_CL.ravel() for block in layout.blocks])
     assert tokens[layout.places_N].tolist() == list(range(396)) and layout.longest == 200
     assert len(layout.blocks) == 2
+
+
+def test_few_lengths_of_blocks_occur_whatever_the_conversations_lengths():
+    rng = np.random.default_rng(0)
+    found = {
+        block.tokens_CL.shape[1]
+        for _ in range(200)
+        for block in layout_of(rng.integers(1, 4 * LENGTHS + 1, rng.integers(1, 9))).blocks
+    }
+    assert found <= {LENGTHS, 2 * LENGTHS, 3 * LENGTHS, 4 * LENGTHS}
+
+
+def test_what_evens_out_a_block_changes_no_output_and_no_gradient(monkeypatch):
+    import torch
+
+    from mixlaw.train import conversation_attention
+
+    lengths = [3, 1, 70, 33, 31]
+    generator = torch.Generator().manual_seed(0)
+    states = [torch.randn(1, heads, sum(lengths), 8, generator=generator) for heads in (4, 2, 2)]
+    outputs = []
+    for step in (1, LENGTHS):
+        monkeypatch.setattr(conversation_attention, "LENGTHS", step)
+        given = [tensor.clone().requires_grad_() for tensor in states]
+        out, _ = attend(None, *given, None, layout=layout_of(lengths))
+        out.square().sum().backward()
+        outputs.append([out.detach(), *(tensor.grad for tensor in given)])
+    for one, other in zip(*outputs, strict=True):
+        assert torch.allclose(one, other, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
