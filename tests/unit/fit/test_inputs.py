@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,18 @@ import numpy as np
 import pytest
 
 import mixlaw
+from few_draws import few_draws
 from mixlaw.api.numbers import load_runs
 from mixlaw.core.errors import DataError, TooFewRuns
 from mixlaw.core.runtable import RunTable
 
 Columns = dict[str, list[Any]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with few_draws():
+        yield
 
 
 def as_csv(columns: Columns, folder: Path) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from few_draws import few_draws
 from law_runs import TRANSFER, UNEVEN, run_table
 from mixlaw.core.errors import DataError
 from mixlaw.fit import Fit, fit_law
@@ -16,6 +18,12 @@ from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import Transfer
 
 FAR = 1e6 * np.array([[10.0, 2.0, 3.0], [0.5, 0.5, 0.5]])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with few_draws():
+        yield
 
 
 def through_json(fit: Fit) -> Fit:
