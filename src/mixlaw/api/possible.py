@@ -43,7 +43,9 @@ def require_possible(config: Config) -> None:
 
 
 def require_rows_that_fit(config: Config) -> None:
-    """Raise ConfigError where `train.max_length` is more than the model takes, as far as its configuration tells."""
+    """Raise ConfigError where the trainer would refuse rows of `train.max_length` by the model's configuration."""
+    if not config.train.trainer_class.limits_rows:
+        return
     model = config.model
     longest = positions_of(model.name_or_path, model.revision)
     check_positions(longest, config.train.settings.max_length, model.name_or_path)

@@ -47,7 +47,11 @@ def read_yaml(path: str | Path, missing: str = "Check the path.") -> Any:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
     try:
-        return yaml.load(text, Loader=UniqueKeys)  # nosec B506 - a SafeLoader, which makes no objects
+        loader = UniqueKeys(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)

@@ -86,6 +86,7 @@ class NativeTrainer(Trainer):
     base_model = "measured"
     merges = True
     points = True
+    limits_rows = True
 
     def __init__(self, *given: Any, device: str | None = None, **more: Any) -> None:
         super().__init__(*given, **more)

@@ -48,6 +48,8 @@ class Trainer(ABC):
         reads_text: whether it needs the conversations as text, too, not only as tokens (`mixlaw.data.texts`).
         merges: whether it trains experts and evaluates their merges (`mixlaw.train.merging`).
         points: whether it evaluates runs along their way, too (`mixlaw.train.points`).
+        limits_rows: whether it refuses rows that are longer than the positions of the model's configuration, so
+            that `check` can say it.
         working_directory: `used` where it starts programs or reads files in `folder`, `needed` where it cannot do
             without that folder on every machine, `unused` where it has no use for one. The key
             `train.working_directory` chooses the folder; without it, it is that of mix.yaml.
@@ -74,6 +76,7 @@ class Trainer(ABC):
     reads_text: ClassVar[bool] = False
     merges: ClassVar[bool] = False
     points: ClassVar[bool] = False
+    limits_rows: ClassVar[bool] = False
     working_directory: ClassVar[Literal["unused", "used", "needed"]] = "used"
     base_model: ClassVar[Literal["measured", "asked", "no"]] = "no"
 

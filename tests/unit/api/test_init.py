@@ -99,6 +99,12 @@ def test_rows_are_no_longer_than_a_given_model_takes_and_check_refuses_longer_on
     for values in ({"max_position_embeddings": 64}, {"text_config": {"max_position_embeddings": 64}}):
         with raised(**values):
             mixlaw.check(config)
+    # A program of one's own may stretch the positions.
+    own = config.with_name("own.yaml")
+    own.write_text(
+        config.read_text().replace("train:", "train:\n  trainer: command\n  command: python own.py {spec}", 1)
+    )
+    assert set(mixlaw.check(own).domains)
     del told["max_position_embeddings"]
     (model / "config.json").write_text(json.dumps(told))
     assert load_config(mixlaw.init(paths, tmp_path / "c.yaml", model=str(model))).train.settings.max_length == 2048
