@@ -45,7 +45,9 @@ def main() -> None:
         name, _, folder = wish.partition("=")
         rows |= {_key(row): row for row in rows_below(name, Path(folder))}
     ordered = [rows[key] for key in sorted(rows)]
-    pq.write_table(pa.Table.from_pylist(ordered, SCHEMA), KEPT, compression="zstd")
+    new = KEPT.with_suffix(".new")
+    pq.write_table(pa.Table.from_pylist(ordered, SCHEMA), new, compression="zstd")
+    new.replace(KEPT)  # whole, or as it was
     print(f"{len({row['spec'] for row in ordered})} runs, {len(ordered)} rows, {KEPT.stat().st_size / 1e3:.0f} kB")
 
 
