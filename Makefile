@@ -31,7 +31,7 @@ help:
 # The answer, and then what training says of it: solution, equal and natural weights trained at the budget.
 demo: installed
 	@$(BIN)/python -m mixlaw demo
-	@$(BIN)/python -m mixlaw compare mixlaw-demo/mix.yaml --seeds 2 --against natural,equal --verbose
+	@$(BIN)/python -m mixlaw compare mixlaw-demo/mix.yaml --seeds 3 --against natural,equal --verbose
 	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
 
 # One worker runs all tests of a file, which share what its fixtures have trained. Files begin in the order of their

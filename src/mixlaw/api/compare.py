@@ -25,7 +25,7 @@ from mixlaw.core.run import RunSpec
 from mixlaw.core.suggestions import suggest
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.evaluate.baselines import baselines, grid
-from mixlaw.evaluate.confirmation import SOLUTION, summarise
+from mixlaw.evaluate.confirmation import SOLUTION, limits, summarise
 from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
 
@@ -72,8 +72,8 @@ def compare(
 
     Returns:
         As written to `confirmation/comparison-<budget>.json`: see `mixlaw.evaluate.confirmation.summarise`; with
-        budget_tokens, law, the weights, tokens, epochs and predictions of each mixture, and names that are `same_as`
-        another.
+        budget_tokens, law, the weights, tokens, epochs and predictions of each mixture, names that are `same_as`
+        another, and how the solution's `limits` were kept (`mixlaw.evaluate.confirmation.limits`).
 
     Raises:
         StudyError: there is no fit, or a run failed.
@@ -188,7 +188,13 @@ def _result(
             "predicted": predicted,
             "predicted_total": sum(weights.get(target, 0.0) * p["mean"] for target, p in predicted.items()),
         }
+    wish = project.config.solve
+    natural = all(available.get(domain, 0) > 0 for domain in targets)
+    reference = wish.reference or ("natural" if natural else "equal")
+    means = {name: {t: loss["mean"] for t, loss in m["losses"].items()} for name, m in summary["mixtures"].items()}
+    means |= {name: means[other] for name, other in same_as.items()}
     return {
+        "limits": limits(means, fit.base, wish.floor, wish.no_worse, reference) if isinstance(reference, str) else {},
         "budget_tokens": budget,
         "law": fit.law,
         "targets": targets,

@@ -10,7 +10,7 @@ import typer
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
 from mixlaw.cli.answers import Fact, fitting, named, packed, plural, show_answer, who
-from mixlaw.cli.output import here, note, print_json, table
+from mixlaw.cli.output import here, note, print_json, table, warn
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.notebook import shown
 from mixlaw.core.tokens import format_tokens
@@ -86,6 +86,16 @@ def compare(
             verbose=verbose,
             details=lambda: _show_comparison(result),
         )
+        warn(f"{t}: {_limit(limit)}." for t, limit in result["limits"].items() if not limit["kept"])
+
+
+def _limit(limit: dict[str, Any]) -> str:
+    """Return how a measured loss stands to its limit."""
+    measured, percent, reference = limit["measured_percent"], limit["limit_percent"], limit["reference"]
+    if reference is None:
+        return f"the measured loss is {measured:+.1f} % from its limit in nats"
+    there = "before training" if reference == "base" else f"with {named(reference)} weights"
+    return f"the measured loss is {measured:+.1f} % from that {there}, where at most {percent:+g} % was asked"
 
 
 def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
@@ -130,6 +140,9 @@ def _show_comparison(result: dict[str, Any]) -> None:
     )
     for name, other in result["same_as"].items():
         note(f"{name} is not trained on its own: it has the same tokens as {other}")
+    for target, limit in result["limits"].items():
+        if limit["kept"]:
+            note(f"{target}: {_limit(limit)}")
     gap = result["gap_to_best"]
     own = ", ".join(f"{t} {value:.2f} %" for t, value in gap["own_best_perplexity_percent"].items())
     note(

@@ -92,6 +92,41 @@ def _gap(
     }
 
 
+def limits(
+    losses: Mapping[str, Mapping[str, float]],
+    base: Mapping[str, float],
+    floor: Mapping[str, float],
+    no_worse: Mapping[str, float],
+    reference: str,
+) -> dict[str, dict[str, Any]]:
+    """Return how the solution's measured losses stand to the limits that it was solved with.
+
+    Args:
+        losses: mixture -> target -> mean loss, nats; `solution` among them.
+        base: target -> the base model's loss, nats, as far as it was measured.
+        floor: target -> what its loss may be at the most, nats.
+        no_worse: target -> percent by which its loss may exceed that of the reference.
+        reference: `base` or the name of a mixture; without its losses its limits are left out, as nothing judges them.
+
+    Returns:
+        target -> {reference, limit_percent, measured_percent, kept}; the reference of a `floor` is None, its percents
+        are of the limit.
+    """
+    measured, there = losses[SOLUTION], base if reference == "base" else losses.get(reference, {})
+    asked = {t: (None, nats, 0.0) for t, nats in floor.items()}
+    asked |= {t: (reference, there[t], percent) for t, percent in no_worse.items() if t in there}
+    return {
+        target: {
+            "reference": named,
+            "limit_percent": percent,
+            "measured_percent": 100 * (measured[target] / nats - 1),
+            "kept": measured[target] <= (1 + percent / 100) * nats,
+        }
+        for target, (named, nats, percent) in asked.items()
+        if target in measured
+    }
+
+
 def mean_interval(values_S: np.ndarray) -> dict[str, float | None]:
     """Return mean, low and high of the 90 % t-interval of a mean; one value has no interval."""
     values_S = np.asarray(values_S, float)

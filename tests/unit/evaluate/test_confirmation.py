@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixlaw.evaluate.agreement import Evaluated, agreement
-from mixlaw.evaluate.confirmation import difference, mean_interval, summarise
+from mixlaw.evaluate.confirmation import difference, limits, mean_interval, summarise
 
 SEED_NOISE = np.array([[0.3, -0.2], [-0.4, 0.1], [0.1, 0.1]])
 
@@ -92,3 +92,16 @@ def test_each_target_says_who_gains_and_whether_it_is_more_than_noise():
     known = summarise(both, ["a", "b"], {"a": 1}, noise)
     found = known["mixtures"]["equal"]["minus_solution"]
     assert found["high"] - found["mean"] == pytest.approx(1.6448536 * math.sqrt(2) * 0.1) and found["beyond_interval"]
+
+
+def test_limits_are_judged_by_what_was_trained():
+    losses = {"solution": {"a": 1.0, "b": 2.1, "c": 3.0}, "equal": {"a": 1.2, "b": 2.0, "c": 3.0}}
+    found = limits(losses, {"c": 6.0}, {"a": 0.9}, {"b": 4.0}, "equal")
+    assert found["b"]["measured_percent"] == pytest.approx(5.0)
+    assert not found["b"]["kept"] and found["b"]["reference"] == "equal"
+    assert not found["a"]["kept"] and found["a"]["measured_percent"] == pytest.approx(100 / 9)
+    assert limits(losses, {}, {}, {"b": 6.0}, "equal")["b"]["kept"]
+    assert limits(losses, {"c": 6.0}, {}, {"c": -40.0, "a": 2.0}, "base") == {
+        "c": {"reference": "base", "limit_percent": -40.0, "measured_percent": -50.0, "kept": True}
+    }
+    assert limits(losses, {}, {}, {"b": 6.0}, "natural") == {}  # nothing judges it

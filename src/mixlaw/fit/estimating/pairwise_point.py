@@ -58,6 +58,11 @@ fine-tune a model that knows something: n0 is of the order of a run's tokens. Th
 with nothing. Chosen on: short runs of three domains (SQL, shell, translation) on four sets of rows, and mixtures
 trained 37 times as long (docs/lab.md)."""
 
+_TRAINED_HEIGHT = (0.6, 0.7)
+"""Prior of log C there: middle, as a share of the smallest loss, and standard deviation. Without it every size of C
+would be as likely as any other in its logarithm, so that what runs do not see is believed to be nothing. A planted law
+shows it (`tests/unit/fit/test_trained_prior.py`); the values are guesses, .4 (sd) and other floors differ little."""
+
 _TRAINED_FLOOR = (0.3, 0.4)
 """The same of the floor, as a share of the smallest loss: short runs lower a loss so little that they take it for its
 floor. Weak. Chosen with `_TRAINED`."""
@@ -148,6 +153,8 @@ def _prior(problem: PairwiseProblem) -> tuple[np.ndarray, np.ndarray]:
     if M and (problem.mixtures.tokens_RK.sum(axis=1) == 0).any():
         for place, (middle, sd) in _TRAINED.items():
             mean[place], precision[place, place] = middle, sd**-2
+        if least > 0:
+            mean[LOG_C], precision[LOG_C, LOG_C] = np.log(_TRAINED_HEIGHT[0] * least), _TRAINED_HEIGHT[1] ** -2
         floor = _TRAINED_FLOOR
     if problem.batches is not None and problem.batches.checkpoints:
         floor = _FLOOR
