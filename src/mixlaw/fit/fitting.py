@@ -12,7 +12,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, DataError, FitError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.choosing.apart import Part, notes_of, parts_of
-from mixlaw.fit.choosing.base_model import base_counts
+from mixlaw.fit.choosing.base_model import base_left_out, without_base
 from mixlaw.fit.choosing.choice import Choice
 from mixlaw.fit.choosing.held_out import require_one_size
 from mixlaw.fit.choosing.repetition import counted, find_decay
@@ -74,13 +74,16 @@ def fit_law(
     _require_losses(runs)
     runs = aligned(runs, find("pairwise") if asked is None or asked.law is None else asked)
     parts: list[Part] = []
-    decay, fresh, notes, uses_base = float("inf"), runs, ["", ""], True
+    decay, fresh, notes, left = float("inf"), runs, ["", ""], ()
     choice = Choice("transfer" if asked is None else asked.name)
     if procedure == "joint":
         first = asked or find("transfer" if set(runs.targets) <= set(runs.domains) else "pairwise")
         decay, notes[0] = find_decay(runs, first, repetition)
         fresh = counted(runs, decay)
-        uses_base, notes[1] = base_counts(fresh, asked or find("pairwise"))
+        left, notes[1] = base_left_out(fresh, asked or find("pairwise"))
+        fresh = without_base(fresh, left)
+    uses_base = set(left) != set(runs.targets)
+    if procedure == "joint":
         if asked is None:
             parts = parts_of(fresh, uses_base, alone=merged is None)
             choice = parts[0].choice
@@ -112,7 +115,7 @@ def fit_law(
         " ".join(filter(None, [choice.reason, *notes_of(parts), *notes, *found.notes, said_of(runs)])),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
-        uses_base,
+        left,
     )
 
 

@@ -50,6 +50,15 @@ def test_a_curve_that_holds_for_larger_runs_is_believed_more_and_one_that_bends_
         assert straight.tried == bent.tried == pytest.approx(np.log(8))
 
 
+@pytest.mark.parametrize("said", [0.02, 0.05, 0.12, 0.25])
+def test_what_much_evidence_says_is_believed_as_it_is_and_without_any_the_prior_stays(said: float) -> None:
+    scale = module._grid(SIGMA)
+    sharp = np.tile(-0.5 * (np.log(scale / said) / 0.02) ** 2, (3, 1))
+    assert module._scales(sharp, scale) == pytest.approx(said, rel=0.1)
+    # Evidence that says next to nothing moves nothing.
+    assert module._scales(1e-6 * sharp / np.abs(sharp).max(), scale) == pytest.approx(SIGMA, rel=0.02)
+
+
 def test_one_domain_has_a_prior_of_its_own_where_larger_runs_are_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     own, bent = learnt(curve())[0].tokens, learnt(curve(above=0.3))[0].tokens
     monkeypatch.setattr(beyond, "_SIGMA_ALONE", SIGMA)
