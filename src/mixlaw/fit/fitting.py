@@ -83,10 +83,9 @@ def fit_law(
         left, notes[1] = base_left_out(fresh, asked or find("pairwise"))
         fresh = without_base(fresh, left)
     uses_base = set(left) != set(runs.targets)
-    if procedure == "joint":
-        if asked is None:
-            parts = parts_of(fresh, uses_base, alone=merged is None)
-            choice = parts[0].choice
+    if procedure == "joint" and asked is None:
+        parts = parts_of(fresh, uses_base, alone=merged is None)
+        choice = parts[0].choice
     kind = replace(asked or find(choice.law), uses_base=uses_base)
     if asked is None and uses_base and not kind.knows_base and (runs.totals_R == 0).any():
         notes[1] = f"Law '{kind.name}' says nothing of the base model as it is: its losses are not fitted."

@@ -266,7 +266,8 @@ class Fit(Tabular):
             for name, fitted in self.targets.items()
         }
         said = tuple(text for text in self.warnings if not text.startswith(OF_SIZE))
-        return replace(self, targets=targets, params=float(params), warnings=(*said, *of_size(params, largest_size(self.runs))))
+        said = (*said, *of_size(params, largest_size(self.runs)))
+        return replace(self, targets=targets, params=float(params), warnings=said)
 
     def _beyond_largest(self, params: np.ndarray | float) -> np.ndarray:
         """Return how far sizes lie beyond the largest model among the runs, in powers of e; 0 within and where a size

@@ -107,7 +107,7 @@ def parity_figure(
 ) -> Figure:
     """Draw measured against predicted losses of all runs; runs that the fit did not see are hollow.
 
-    The base model as it is has no point where its losses are not fitted (`Fit.base_left_out`): the law says nothing of it.
+    The base model as it is has no point where its loss is not fitted (`Fit.base_left_out`): the law says nothing of it.
 
     Args:
         fit: the fit.

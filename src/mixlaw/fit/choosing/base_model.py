@@ -17,7 +17,7 @@ from mixlaw.fit.choosing.held_out import by_run, of_targets, relative_errors
 from mixlaw.laws import LawKind
 
 _HARMS = 1.0
-"""Standard errors by which the base model's losses must raise a target's error on held-out mixtures to be left out. Source:
+"""Standard errors by which the base model's losses must raise a target's held-out error to be left out. Source:
 Breiman et al. 1984, section 3.4.3, as for the choice of a law. Chosen on: the tuning half of the fine-tuning curves,
 where a rule that fits it only for a clear gain predicts a little better but forgets points that are right; and, for a
 target among several, planted tuning worlds, whose errors two standard errors leave larger (docs/lab.md)."""

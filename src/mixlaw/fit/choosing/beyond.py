@@ -6,6 +6,11 @@ extrapolation` does, and its scale follows:
 
     L - p ~ N(0, N + S + tokens^2 u u')    u = x f    x distance beyond the largest run kept, f what tokens lower of p
 
+What is left of the errors then may be a drift of the whole loss, and its scale follows in the same way, with the first
+one's covariance added to S:
+
+    L - p ~ N(0, N + S + tokens^2 u u' + whole^2 v v')    v = p sqrt(x)
+
 Several groups, the runs above one, two and three levels, tell together as much as one of them: they are nested.
 
 N is the noise of runs with the shocks of batches, S the covariance of the predictions without the held-out runs: of
@@ -16,7 +21,9 @@ is done with the folds of held-out mixtures, one run at a time:
 
 Every scale has a log-normal prior. Targets of one study tell each other what is usual there: each scale is log-normal
 around a common one, which has the prior. The posterior is computed on a grid. Where nothing larger is held out, as
-where all totals are alike, the prior's scale stays as it is. One domain has a smaller prior if any are.
+where all totals are alike, the prior's scale stays as it is (and no whole loss drifts). One domain has a smaller prior
+if any are. A prior is given by its root mean square, so that it says the same where runs say nothing, and only its
+spread counts where they say much.
 
 Shape letters: R runs, K domains, J targets, S draws, H held-out runs, G points of the grid.
 """
@@ -72,9 +79,9 @@ sizes held out, where intervals hold 1.00, .95, .96, .97 with .05, .96, .85, .88
 with .02 (docs/lab.md)."""
 
 _WHOLE, _WHOLE_SD = 0.005, 1.0
-"""Prior scale of the drift of whole losses at an e-fold, and standard deviation of its logarithm for a study: small, and
-open to what larger runs say. Chosen on: a planted tuning world with drifts of sd 0, .03 and .1 an e-fold, and the tuning
-half of the fine-tuning curves, whose intervals it must not widen (docs/lab.md)."""
+"""Prior scale of the drift of whole losses at an e-fold, and standard deviation of its logarithm for a study: small,
+and open to what larger runs say. Chosen on: planted tuning worlds with drifts of sd 0, .03 and .1 an e-fold, and the
+tuning half of the fine-tuning curves, whose intervals it must hardly widen (docs/lab.md)."""
 
 _ALIKE = 0.5
 """Correlation of the targets' errors: J targets tell as much of what is common as J / (1 + (J - 1) / 2). Chosen on:
@@ -92,7 +99,7 @@ _SPAN, _STEPS = 4.0, 41
 
 @dataclass(frozen=True)
 class _Held:
-    """Held-out runs of one target: errors, what explains them, the shape of what is sought, and that of the whole loss."""
+    """Held-out runs of one target: errors, what explains them, and the shapes of what is sought, u and v."""
 
     error_H: np.ndarray
     covariance_HH: np.ndarray

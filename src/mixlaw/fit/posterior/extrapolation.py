@@ -12,7 +12,10 @@ with one standard normal z_s a draw and target; m keeps the mean over the draws.
 largest runs out, so it holds up to the distance that was tried; a curve that did not bend there may still bend further
 out. Beyond the largest model among the
 runs nothing says that floors keep falling as they did, and all runs of a larger size share what they differ by: there
-the whole loss moves, in the same way, with x the log of the model's size over the largest.
+the whole loss moves, in the same way, with x the log of the model's size over the largest. So it does along tokens,
+where larger runs that were held out say that more than the reducible part drifts, as a path without direction would:
+
+    L_s = L exp(whole sqrt(x) z'_s) / m'    z' another normal a draw
 
 Nor do the runs say how the loss goes on where a mixture has more of some domains than any of them. There a law says by
 its equation alone what a change of the weights gains, and its draws are as narrow as the noise of the runs, however
