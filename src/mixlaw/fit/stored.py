@@ -145,8 +145,8 @@ def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> 
 
 
 def _beyond(value: Mapping[str, Any], name: str) -> Beyond:
-    # Files of earlier versions have none: what is believed before any larger run is held out.
-    said = value["beyond"][name] if "beyond" in value else asdict(Beyond())
+    # Files of earlier versions have none, and so what is believed before any larger run is held out, or none of wholes.
+    said = {"whole": 0.0} | (value["beyond"][name] if "beyond" in value else asdict(Beyond()))
     return Beyond(**{key: float(said[key]) for key in asdict(Beyond())})
 
 
