@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from chromium import NEEDED, browser
+from mixlaw.fit.posterior.extrapolation import Beyond
 from mixlaw.report.explorer import evaluated, explorer_data, explorer_fit
 from mixlaw.report.page import TEMPLATES
 from report_fits import AVAILABLE, planted, solution_of
@@ -64,6 +65,13 @@ def test_the_draws_of_both_laws_answer_where_decisions_hedge(page):
     for name, fitted in fit.targets.items():
         curves = (fitted.curve, other.targets[name].curve)
         targets[name] = replace(fitted, belief=replace(fitted.belief, curves=curves))
+    assert difference(page, replace(fit, targets=targets)) < 1e-9
+
+
+def test_a_drift_of_whole_losses_is_in_the_page_too(page):
+    fit = planted("pairwise")
+    drifts = zip(fit.targets.items(), (0.02, 0.05, 0.1), strict=True)
+    targets = {n: replace(t, belief=replace(t.belief, beyond=Beyond(whole=whole))) for (n, t), whole in drifts}
     assert difference(page, replace(fit, targets=targets)) < 1e-9
 
 

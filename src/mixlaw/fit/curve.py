@@ -115,6 +115,7 @@ class Curve:
         normals_S: np.ndarray | None = None,
         bend_R: np.ndarray | None = None,
         log_sizes_R: np.ndarray | None = None,
+        drift_R: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return (S, R) losses in every draw, nats; where curves bend as `mixlaw.fit.posterior.extrapolation` says."""
         if normals_S is None or bend_R is None:
@@ -122,7 +123,7 @@ class Curve:
         losses_SR = np.empty((len(self.draws_SP), len(tokens_RK)))
         for rows, curve in self._by_size(tokens_RK, log_sizes_R):
             args = (curve.law, curve.draws_SP, normals_S, tokens_RK[rows], bend_R[rows])
-            losses_SR[:, rows] = losses_beyond(*args)
+            losses_SR[:, rows] = losses_beyond(*args, None if drift_R is None else drift_R[rows])
         return losses_SR
 
     def _by_size(self, tokens_RK: np.ndarray, log_sizes_R: np.ndarray | None) -> Iterator[tuple[np.ndarray, Curve]]:
@@ -205,9 +206,10 @@ class Belief:
     def drawn(self, distance: float = 0.0, part: float = 0.0) -> Drawn:
         """Return the draws for mixtures that lie so far beyond the largest run, in powers of e; for regrets `part` says
         from which mixture gains are seen (`mixlaw.fit.posterior.extrapolation`)."""
-        n, bend = len(self.curves), float(self.beyond.bend(np.array(distance), part))
+        n, at = len(self.curves), np.array(distance)
+        moved = self.normals_S, float(self.beyond.bend(at, part)), float(self.beyond.drift(at))
         parts = [
-            (curve.law, parameters_beyond(curve.law, curve.draws_SP, self.normals_S, bend)[i::n])
+            (curve.law, parameters_beyond(curve.law, curve.draws_SP, *moved)[i::n])
             for i, curve in enumerate(self.curves)
         ]
         return Drawn(tuple(parts))
@@ -216,9 +218,9 @@ class Belief:
         self, tokens_RK: np.ndarray, distance_R: np.ndarray, log_sizes_R: np.ndarray | None = None
     ) -> list[np.ndarray]:
         """Return each curve's (S / n, R) losses in its draws, nats."""
-        bend_R = self.beyond.bend(distance_R)
+        bend_R, drift_R = self.beyond.bend(distance_R), self.beyond.drift(distance_R)
         return [
-            curve.losses_by_draw(tokens_RK, self.normals_S, bend_R, log_sizes_R)[i :: len(self.curves)]
+            curve.losses_by_draw(tokens_RK, self.normals_S, bend_R, log_sizes_R, drift_R)[i :: len(self.curves)]
             for i, curve in enumerate(self.curves)
         ]
 

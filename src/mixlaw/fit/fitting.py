@@ -12,7 +12,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, DataError, FitError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.choosing.apart import Part, notes_of, parts_of
-from mixlaw.fit.choosing.base_model import base_counts
+from mixlaw.fit.choosing.base_model import base_left_out, without_base
 from mixlaw.fit.choosing.choice import Choice
 from mixlaw.fit.choosing.held_out import require_one_size
 from mixlaw.fit.choosing.repetition import counted, find_decay
@@ -74,16 +74,18 @@ def fit_law(
     _require_losses(runs)
     runs = aligned(runs, find("pairwise") if asked is None or asked.law is None else asked)
     parts: list[Part] = []
-    decay, fresh, notes, uses_base = float("inf"), runs, ["", ""], True
+    decay, fresh, notes, left = float("inf"), runs, ["", ""], ()
     choice = Choice("transfer" if asked is None else asked.name)
     if procedure == "joint":
         first = asked or find("transfer" if set(runs.targets) <= set(runs.domains) else "pairwise")
         decay, notes[0] = find_decay(runs, first, repetition)
         fresh = counted(runs, decay)
-        uses_base, notes[1] = base_counts(fresh, asked or find("pairwise"))
-        if asked is None:
-            parts = parts_of(fresh, uses_base, alone=merged is None)
-            choice = parts[0].choice
+        left, notes[1] = base_left_out(fresh, asked or find("pairwise"))
+        fresh = without_base(fresh, left)
+    uses_base = set(left) != set(runs.targets)
+    if procedure == "joint" and asked is None:
+        parts = parts_of(fresh, uses_base, alone=merged is None)
+        choice = parts[0].choice
     kind = replace(asked or find(choice.law), uses_base=uses_base)
     if asked is None and uses_base and not kind.knows_base and (runs.totals_R == 0).any():
         notes[1] = f"Law '{kind.name}' says nothing of the base model as it is: its losses are not fitted."
@@ -112,7 +114,7 @@ def fit_law(
         " ".join(filter(None, [choice.reason, *notes_of(parts), *notes, *found.notes, said_of(runs)])),
         decay,
         float("nan") if log_sizes(runs) is None else largest_size(runs),
-        uses_base,
+        left,
     )
 
 

@@ -17,6 +17,19 @@ BELOW = 0.99
 UNLIKE = 0.1
 """A part of a mixture outside what runs can be mixed to that earns one. No data."""
 
+OF_SIZE = "Predictions are for models of"
+"""How the sentence on a model's size begins. No data."""
+
+
+def of_size(params: float, top: float) -> tuple[str, ...]:
+    """Return a sentence on how far a size lies beyond the largest among the runs, `top`, where it does."""
+    if params <= top * (1 + 1e-9):
+        return ()
+    return (
+        f"{OF_SIZE} {params:.3g} parameters, {params / top:.3g} times the largest among the runs ({top:.3g}): "
+        "intervals are widened accordingly. A few runs of a larger size would narrow them.",
+    )
+
 
 def outside(totals_R: np.ndarray, runs_R: np.ndarray, what: str) -> tuple[str, ...]:
     """Return a sentence on totals far beyond the largest run, and one on totals below the smallest.

@@ -26,7 +26,7 @@ from mixlaw.fit.estimating.inside import regressor_of
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.fit.posterior.extrapolation import distance_apart, distance_beyond, distance_outside
 from mixlaw.fit.prediction import Prediction, band, token_array
-from mixlaw.fit.reach import outside, unfollowed
+from mixlaw.fit.reach import OF_SIZE, of_size, outside, unfollowed
 from mixlaw.fit.size import largest_size, log_sizes_over
 from mixlaw.fit.some_domains import of_domains
 from mixlaw.fit.target_fit import TargetFit, number
@@ -36,8 +36,6 @@ from mixlaw.laws.repetition import Repeated, count_tokens
 
 Tokens = RunTable | Mapping[str, float] | np.ndarray
 """Mixtures: a run table with the fit's domains, `{domain: tokens}` for one, or an (R, K) array."""
-
-_OF_SIZE = "Predictions are for models of"
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +52,8 @@ class Fit(Tabular):
         choice: why this law was chosen, if it was chosen by cross-validation.
         decay: R* of `mixlaw.laws.repetition`; infinite if repeated tokens count like new ones.
         params: model size that predictions are for, if the runs have several sizes; otherwise NaN.
-        fits_base: whether the runs without tokens were fitted; False if the law predicts held-out runs better without.
+        base_left_out: targets whose losses of runs without tokens were not fitted, since held-out runs are then
+            predicted better.
     """
 
     law: str
@@ -66,7 +65,7 @@ class Fit(Tabular):
     choice: str = ""
     decay: float = float("inf")
     params: float = float("nan")
-    fits_base: bool = True
+    base_left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -83,6 +82,11 @@ class Fit(Tabular):
             rows.append([name, target.status, *values, float(target.noise_nats), *errors])
         notes = [*filter(None, [self.choice]), *(f"warning: {text}" for text in self.warnings)]
         return f"{self.law}, {self.procedure} fit of {len(self)} runs; tokens in millions", columns, rows, notes
+
+    @property
+    def fits_base(self) -> bool:
+        """Whether runs without tokens were fitted for any target."""
+        return set(self.base_left_out) != set(self.targets)
 
     @property
     def _first(self) -> Curve:
@@ -261,23 +265,14 @@ class Fit(Tabular):
             name: replace(fitted, belief=fitted.belief.at_size(log_size, distance))
             for name, fitted in self.targets.items()
         }
-        said = tuple(text for text in self.warnings if not text.startswith(_OF_SIZE))
-        return replace(self, targets=targets, params=float(params), warnings=(*said, *self._of_size(params)))
+        said = tuple(text for text in self.warnings if not text.startswith(OF_SIZE))
+        said = (*said, *of_size(params, largest_size(self.runs)))
+        return replace(self, targets=targets, params=float(params), warnings=said)
 
     def _beyond_largest(self, params: np.ndarray | float) -> np.ndarray:
         """Return how far sizes lie beyond the largest model among the runs, in powers of e; 0 within and where a size
         is not known."""
         return distance_beyond(np.nan_to_num(params), largest_size(self.runs))
-
-    def _of_size(self, params: float) -> tuple[str, ...]:
-        """Return a sentence on how far a size lies beyond the runs', where it does."""
-        top = largest_size(self.runs)
-        if params <= top * (1 + 1e-9):
-            return ()
-        return (
-            f"{_OF_SIZE} {params:.3g} parameters, {params / top:.3g} times the largest among the runs ({top:.3g}): "
-            "intervals are widened accordingly. A few runs of a larger size would narrow them.",
-        )
 
     def of_domains(self, domains: Sequence[str]) -> Fit:
         """Return the fit for mixtures of some of its domains: the others have no tokens and are not targets.
@@ -318,6 +313,7 @@ class Fit(Tabular):
             "repetition": number(self.decay),
             "params": number(self.params),
             "fits_base": self.fits_base,
+            "base_left_out": list(self.base_left_out),
             "alternative": self.alternative or None,
             "shifts": self.runs.shifts,
             "warnings": list(self.warnings),

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.choosing.base_model import without_base
 from mixlaw.fit.choosing.repetition import counted
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.fit.estimating.information import Information
@@ -50,7 +51,8 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
     try:
         kind = find(law if law is not None else value["law"])
         runs, decay = _runs(value), float("inf") if value["repetition"] is None else float(value["repetition"])
-        fitted_runs = counted(runs, decay)
+        left = _base_left_out(value, runs.targets)
+        fitted_runs = without_base(counted(runs, decay), left)
         return {
             "law": value["law"],
             "procedure": str(value["procedure"]),
@@ -61,7 +63,7 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
             "choice": str(value["choice"]),
             "decay": decay,
             "params": _float(value["params"]),
-            "fits_base": bool(value.get("fits_base", True)),
+            "base_left_out": left,
         }
     except ConfigError:
         raise DataError(
@@ -70,6 +72,13 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(f"Not a fit file: {type(error).__name__} {error}.", "Write it with `mixlaw fit`.") from None
+
+
+def _base_left_out(value: Mapping[str, Any], targets: tuple[str, ...]) -> tuple[str, ...]:
+    # Files of earlier versions leave it out for all targets or for none.
+    if "base_left_out" not in value:
+        return () if value.get("fits_base", True) else targets
+    return tuple(map(str, value["base_left_out"]))
 
 
 def _curves_json(curves: Mapping[str, Curve]) -> dict[str, Any]:
@@ -136,8 +145,8 @@ def _target(value: Mapping[str, Any], kind: LawKind, runs: RunTable, j: int) -> 
 
 
 def _beyond(value: Mapping[str, Any], name: str) -> Beyond:
-    # Files of earlier versions have none: what is believed before any larger run is held out.
-    said = value["beyond"][name] if "beyond" in value else asdict(Beyond())
+    # Files of earlier versions have none, and so what is believed before any larger run is held out, or none of wholes.
+    said = {"whole": 0.0} | (value["beyond"][name] if "beyond" in value else asdict(Beyond()))
     return Beyond(**{key: float(said[key]) for key in asdict(Beyond())})
 
 

@@ -107,7 +107,7 @@ def parity_figure(
 ) -> Figure:
     """Draw measured against predicted losses of all runs; runs that the fit did not see are hollow.
 
-    The base model as it is has no point where its losses are not fitted (`Fit.fits_base`): the law says nothing of it.
+    The base model as it is has no point where its loss is not fitted (`Fit.base_left_out`): the law says nothing of it.
 
     Args:
         fit: the fit.
@@ -118,7 +118,7 @@ def parity_figure(
     """
     losses = runs.losses_RJ[:, runs.targets.index(target)]
     predicted = fit.predict(runs, at="point").mean[:, list(fit.targets).index(target)]
-    there = np.isfinite(losses) & ((runs.totals_R > 0) | fit.fits_base)
+    there = np.isfinite(losses) & ((runs.totals_R > 0) | (target not in fit.base_left_out))
     used = set(fit.runs.runs)
 
     def draw(axes: Any) -> None:

@@ -111,6 +111,7 @@ def explorer_data(
             "beyond": {
                 "largest": fit.largest_run,
                 "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
+                "floors": [places(curve.law, "floor").tolist() for curve in first.curves],
             },
         }
         drawn = [_drawn(fit, target) for target in fit.targets]
@@ -159,6 +160,7 @@ def _drawn(fit: Fit, target: str) -> dict[str, Any]:
         "counts": [len(theta_SP) for theta_SP in draws],
         "normals": [belief.normals_S.tolist() for _ in draws],
         "bend": [belief.beyond.tokens, belief.beyond.tried, max(belief.beyond.tokens, SIGMA)],
+        "whole": belief.beyond.whole,
     }
 
 

@@ -159,6 +159,6 @@ def test_a_base_model_that_is_not_fitted_is_no_point_of_predicted_against_measur
     tokens[0] = 0
     runs = replace(runs, tokens_RK=tokens)
     with_base = parity_figure(fit, runs, "chat").svg
-    without = parity_figure(replace(fit, fits_base=False), runs, "chat").svg
+    without = parity_figure(replace(fit, base_left_out=("chat",)), runs, "chat").svg
     assert f"{runs.runs[0]}: predicted" in with_base and f"{runs.runs[0]}: predicted" not in without
     assert f"{runs.runs[1]}: predicted" in without

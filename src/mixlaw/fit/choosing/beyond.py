@@ -6,6 +6,11 @@ extrapolation` does, and its scale follows:
 
     L - p ~ N(0, N + S + tokens^2 u u')    u = x f    x distance beyond the largest run kept, f what tokens lower of p
 
+What is left of the errors then may be a drift of the whole loss, and its scale follows in the same way, with the first
+one's covariance added to S:
+
+    L - p ~ N(0, N + S + tokens^2 u u' + whole^2 v v')    v = p sqrt(x)
+
 Several groups, the runs above one, two and three levels, tell together as much as one of them: they are nested.
 
 N is the noise of runs with the shocks of batches, S the covariance of the predictions without the held-out runs: of
@@ -16,7 +21,9 @@ is done with the folds of held-out mixtures, one run at a time:
 
 Every scale has a log-normal prior. Targets of one study tell each other what is usual there: each scale is log-normal
 around a common one, which has the prior. The posterior is computed on a grid. Where nothing larger is held out, as
-where all totals are alike, the prior's scale stays as it is. One domain has a smaller prior if any are.
+where all totals are alike, the prior's scale stays as it is (and no whole loss drifts). One domain has a smaller prior
+if any are. A prior is given by its root mean square, so that it says the same where runs say nothing, and only its
+spread counts where they say much.
 
 Shape letters: R runs, K domains, J targets, S draws, H held-out runs, G points of the grid.
 """
@@ -24,7 +31,7 @@ Shape letters: R runs, K domains, J targets, S draws, H held-out runs, G points 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,6 +51,7 @@ from mixlaw.fit.posterior.extrapolation import (
     Beyond,
     distance_apart,
     distance_beyond,
+    walk,
 )
 from mixlaw.fit.size import log_sizes
 from mixlaw.fit.units import MILLION
@@ -70,6 +78,11 @@ study of many domains stayed as it was. Chosen on: the tuning half of the fine-t
 sizes held out, where intervals hold 1.00, .95, .96, .97 with .05, .96, .85, .88, .95 with .03 and .85, .77, .85, .87
 with .02 (docs/lab.md)."""
 
+_WHOLE, _WHOLE_SD = 0.005, 1.0
+"""Prior scale of the drift of whole losses at an e-fold, and standard deviation of its logarithm for a study: small,
+and open to what larger runs say. Chosen on: planted tuning worlds with drifts of sd 0, .03 and .1 an e-fold, and the
+tuning half of the fine-tuning curves, whose intervals it must hardly widen (docs/lab.md)."""
+
 _ALIKE = 0.5
 """Correlation of the targets' errors: J targets tell as much of what is common as J / (1 + (J - 1) / 2). Chosen on:
 RegMix's runs, whose targets' errors correlate by .3 to .6 (docs/lab.md)."""
@@ -86,11 +99,17 @@ _SPAN, _STEPS = 4.0, 41
 
 @dataclass(frozen=True)
 class _Held:
-    """Held-out runs of one target: errors, what explains them, and the shape of what is sought."""
+    """Held-out runs of one target: errors, what explains them, and the shapes of what is sought, u and v."""
 
     error_H: np.ndarray
     covariance_HH: np.ndarray
     shape_H: np.ndarray
+    whole_H: np.ndarray
+
+    def with_drift(self, tokens: float) -> _Held:
+        """Return what is left to the whole loss, where the part that tokens lower drifts by this scale."""
+        drift_H = tokens * self.shape_H
+        return replace(self, covariance_HH=self.covariance_HH + np.outer(drift_H, drift_H), shape_H=self.whole_H)
 
     def log_likelihood(self, scale_G: np.ndarray) -> np.ndarray:
         """Return (G,) log-likelihoods of the scale of a shift common to all, up to a constant."""
@@ -112,16 +131,23 @@ def measured(runs: RunTable, kind: LawKind, estimates: Sequence[Estimated], chec
     """
     some_R, sizes_R = runs.totals_R > 0, log_sizes(runs)
     prior = SIGMA if len(runs.domains) > 1 else _SIGMA_ALONE
-    drift, tried = _drift(runs, kind, estimates, _largest(runs.totals_R, some_R), prior)
-    tokens_G = _grid(prior if drift.any() else SIGMA)
+    larger, tried = _held_groups(runs, kind, estimates, _largest(runs.totals_R, some_R))
+    tokens_J = np.full(len(estimates), SIGMA)
+    whole_J = np.zeros(len(estimates))
+    if larger:
+        tokens_J = _scales(_likelihoods(larger, _grid(prior)), _grid(prior))
+        whole_J = _whole(larger, tokens_J)
     levels = [] if sizes_R is None else _largest(np.exp(sizes_R), some_R)
-    (by_size, _), size_G = _drift(runs, kind, estimates, levels, SIZE_SIGMA, by_size=True), _grid(SIZE_SIGMA)
+    models, _ = _held_groups(runs, kind, estimates, levels, by_size=True)
+    size_J = np.full(len(estimates), SIZE_SIGMA)
+    if models:
+        size_J = _scales(_likelihoods(models, _grid(SIZE_SIGMA)), _grid(SIZE_SIGMA))
     apart_G = _grid(APART)
     apart = np.array([_apart(runs, j, one.curve, checked, apart_G) for j, one in enumerate(estimates)])
-    scales = (_scales(log_JG, scale_G) for log_JG, scale_G in ((drift, tokens_G), (by_size, size_G), (apart, apart_G)))
+    scales = (tokens_J, size_J, _scales(apart, apart_G), whole_J)
     return [
-        Beyond(float(a), tried, float(b), _shock(one), one.shock or 0.0, float(c))
-        for a, b, c, one in zip(*scales, estimates, strict=True)
+        Beyond(float(a), tried, float(b), _shock(one), one.shock or 0.0, float(c), float(d))
+        for a, b, c, d, one in zip(*scales, estimates, strict=True)
     ]
 
 
@@ -129,29 +155,30 @@ def _shock(one: Estimated) -> float:
     return SHOCK if one.shock is None else one.shock
 
 
-def _drift(
-    runs: RunTable,
-    kind: LawKind,
-    estimates: Sequence[Estimated],
-    groups: list[np.ndarray],
-    prior: float,
-    *,
-    by_size: bool = False,
-) -> tuple[np.ndarray, float]:
-    """Return (J, G) log-likelihoods of the scales of the drift, and the distance up to which they say something."""
-    scale_G = _grid(prior)
-    found = [_evidence(runs, kind, estimates, held, scale_G, by_size=by_size) for held in groups]
-    found = [(log_JG, distance) for log_JG, distance in found if log_JG.any()]
-    if not found:
-        return np.zeros((len(estimates), _STEPS)), 0.0
-    return np.mean([log_JG for log_JG, _ in found], axis=0), max(distance for _, distance in found)
+def _likelihoods(groups: list[list[_Held | None]], scale_G: np.ndarray) -> np.ndarray:
+    """Return (J, G) log-likelihoods of each target's scale from groups of held-out runs; they are nested."""
+    some = [np.zeros((len(group), len(scale_G))) for group in groups]
+    for log_JG, group in zip(some, groups, strict=True):
+        for j, held in enumerate(group):
+            log_JG[j] = 0.0 if held is None else held.log_likelihood(scale_G)
+    return np.mean(some, axis=0)
+
+
+def _whole(groups: list[list[_Held | None]], tokens_J: np.ndarray) -> np.ndarray:
+    """Return (J,) scales of the drift of whole losses, given those of the part that tokens lower."""
+    moved = [
+        [None if held is None else held.with_drift(tokens) for held, tokens in zip(group, tokens_J, strict=True)]
+        for group in groups
+    ]
+    whole_G = _grid(_WHOLE)
+    return _scales(_likelihoods(moved, whole_G), whole_G, _WHOLE_SD)
 
 
 def _grid(prior: float) -> np.ndarray:
     return prior * np.exp(np.linspace(-_SPAN, _SPAN, _STEPS))
 
 
-def _scales(log_JG: np.ndarray, scale_G: np.ndarray) -> np.ndarray:
+def _scales(log_JG: np.ndarray, scale_G: np.ndarray, common_sd: float = _COMMON_SD) -> np.ndarray:
     """Return (J,) root mean squares of each target's scale given all targets' log-likelihoods; the prior's where none
     says anything."""
     J, step_G = len(log_JG), np.log(scale_G / scale_G[len(scale_G) // 2])
@@ -163,7 +190,9 @@ def _scales(log_JG: np.ndarray, scale_G: np.ndarray) -> np.ndarray:
     each_JG = np.exp(log_JG - log_JG.max(axis=1, keepdims=True))
     known_JG = np.log(np.maximum(each_JG @ given_GG.T, 1e-300))
     weight = 1 / (1 + (J - 1) * _ALIKE)
-    prior_G = -0.5 * (step_G / _COMMON_SD) ** 2
+    # Around so much less than the prior's scale its root mean square is that scale.
+    below = common_sd**2 + _TARGET_SD**2
+    prior_G = -0.5 * ((step_G + below) / common_sd) ** 2
     found = np.empty(J)
     for j in range(J):
         # A target's own evidence counts in full, that of the others as of fewer.
@@ -171,9 +200,7 @@ def _scales(log_JG: np.ndarray, scale_G: np.ndarray) -> np.ndarray:
         common_G = np.exp(log_G - log_G.max())
         own_G = (common_G @ given_GG) * each_JG[j]
         found[j] = np.sqrt((own_G * scale_G**2).sum() / own_G.sum())
-    # Without evidence the root mean square of the prior itself would be larger than the scale it stands for.
-    none_G = np.exp(prior_G) @ given_GG
-    return found * scale_G[len(scale_G) // 2] / np.sqrt((none_G * scale_G**2).sum() / none_G.sum())
+    return found
 
 
 def _largest(values_R: np.ndarray, some_R: np.ndarray) -> list[np.ndarray]:
@@ -185,29 +212,35 @@ def _largest(values_R: np.ndarray, some_R: np.ndarray) -> list[np.ndarray]:
     return [held for i, held in enumerate(cuts) if 2 * held.sum() <= some_R.sum() and len(edges) - i >= _KEPT]
 
 
+def _held_groups(
+    runs: RunTable, kind: LawKind, estimates: Sequence[Estimated], masks: list[np.ndarray], *, by_size: bool = False
+) -> tuple[list[list[_Held | None]], float]:
+    """Return each group of held-out runs that says something, with the targets' own, and how far the furthest lies
+    beyond the others."""
+    found, furthest = [], 0.0
+    for held in masks:
+        group, distance = _evidence(runs, kind, estimates, held, by_size=by_size)
+        if any(one is not None for one in group):
+            found.append(group)
+            furthest = max(furthest, distance)
+    return found, furthest
+
+
 def _evidence(
-    runs: RunTable,
-    kind: LawKind,
-    estimates: Sequence[Estimated],
-    held: np.ndarray,
-    scale_G: np.ndarray,
-    *,
-    by_size: bool,
-) -> tuple[np.ndarray, float]:
-    """Return (J, G) log-likelihoods of the drift's scales from one group of held-out runs, zeros where it says nothing,
-    and how far it lies beyond the others."""
-    none = np.zeros((len(estimates), len(scale_G))), 0.0
+    runs: RunTable, kind: LawKind, estimates: Sequence[Estimated], held: np.ndarray, *, by_size: bool
+) -> tuple[list[_Held | None], float]:
+    """Return each target's held-out runs of one group, None where they say nothing, and how far they lie beyond."""
+    found: list[_Held | None] = [None] * len(estimates)
     if not all(len(places(one.curve.law, "amplitude")) for one in estimates):
-        return none
+        return found, 0.0
     sizes_R = log_sizes(runs)
     along_R = np.exp(sizes_R) if by_size and sizes_R is not None else runs.totals_R
-    largest = float(along_R[~held].max())
-    distance_R = distance_beyond(along_R, largest)
+    distance_R = distance_beyond(along_R, float(along_R[~held].max()))
     try:
         predicted_RJ = _predicted(runs, kind, held)
     except MixlawError:
-        return none
-    found, batch_R = none[0].copy(), batch_of(runs)
+        return found, 0.0
+    batch_R = batch_of(runs)
     for j, one in enumerate(estimates):
         curve = one.curve
         rows = np.flatnonzero(held & np.isfinite(runs.losses_RJ[:, j]) & np.isfinite(predicted_RJ[:, j]))
@@ -220,7 +253,7 @@ def _evidence(
             shock_H, together_HH = _shock(one) * loss_H, batch_R[rows, None] == batch_R[rows]
             covariance_HH += np.outer(shock_H, shock_H) * together_HH
             error_H = runs.losses_RJ[rows, j] - loss_H
-            found[j] = _Held(error_H, covariance_HH, shape_H).log_likelihood(scale_G)
+            found[j] = _Held(error_H, covariance_HH, shape_H, walk(distance_R[rows]) * loss_H)
     return found, float(distance_R.max())
 
 

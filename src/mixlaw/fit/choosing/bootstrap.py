@@ -19,6 +19,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.lean import lean
 from mixlaw.core.seeds import generator
+from mixlaw.fit.choosing.base_model import without_base
 from mixlaw.fit.choosing.held_out import estimator_of, of_targets
 from mixlaw.fit.estimating.estimator import Estimator
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
@@ -54,7 +55,7 @@ def bootstrap_ratios(fit: Fit, tokens_RK: np.ndarray | None = None, samples: int
     if samples < 2:
         raise ConfigError(f"{samples} bootstrap samples show no spread.", "Use 2 or more; 40 are usual.")
     fitted_R = np.ones(len(fit), bool) if fit.kind.knows_base else fit.runs.totals_R > 0
-    runs, runs_RK = fit.runs.take(fitted_R), fit.counted_RK[fitted_R]
+    runs, runs_RK = without_base(fit.runs, fit.base_left_out).take(fitted_R), fit.counted_RK[fitted_R]
     asked_RK = runs_RK if tokens_RK is None else tokens_RK / MILLION
     middle_RJ = np.column_stack([curve.losses(runs_RK) for curve in curves])
     spread_RJ = np.column_stack([curve.scatter.at(middle_RJ[:, j], lean(runs_RK)) for j, curve in enumerate(curves)])

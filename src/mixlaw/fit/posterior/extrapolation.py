@@ -12,7 +12,10 @@ with one standard normal z_s a draw and target; m keeps the mean over the draws.
 largest runs out, so it holds up to the distance that was tried; a curve that did not bend there may still bend further
 out. Beyond the largest model among the
 runs nothing says that floors keep falling as they did, and all runs of a larger size share what they differ by: there
-the whole loss moves, in the same way, with x the log of the model's size over the largest.
+the whole loss moves, in the same way, with x the log of the model's size over the largest. So it does along tokens,
+where larger runs that were held out say that more than the reducible part drifts, as a path without direction would:
+
+    L_s = L exp(whole sqrt(x) z'_s) / m'    z' another normal a draw
 
 Nor do the runs say how the loss goes on where a mixture has more of some domains than any of them. There a law says by
 its equation alone what a change of the weights gains, and its draws are as narrow as the noise of the runs, however
@@ -102,6 +105,8 @@ class Beyond:
         shock: standard deviation of what runs of another batch have in common, as a share of the loss.
         inside: the same within the range of the runs' tokens and sizes.
         apart: of the law's error at a mixture that shares nothing with any run's, over that of the measured losses.
+        whole: relative standard deviation of the whole loss at e times the largest run, besides `tokens`; 0 where no
+            larger runs were held out.
     """
 
     tokens: float = SIGMA
@@ -110,6 +115,7 @@ class Beyond:
     shock: float = SHOCK
     inside: float = 0.0
     apart: float = APART
+    whole: float = 0.0
 
     def bend(self, distance_R: np.ndarray, part: float = 0.0) -> np.ndarray:
         """Return s(x, u), the relative standard deviation of the curve's height.
@@ -123,6 +129,10 @@ class Beyond:
         beyond_R = (self.tokens * near_R) ** 2 + further**2 * (np.square(distance_R) - near_R**2)
         return np.sqrt(beyond_R + GAINS**2 * part)
 
+    def drift(self, distance_R: np.ndarray) -> np.ndarray:
+        """Return the relative standard deviation of the whole loss at distances beyond the runs, in powers of e."""
+        return self.whole * walk(distance_R)
+
     def spread(self, loss_R: np.ndarray, outside_R: np.ndarray, apart_R: np.ndarray, varied: float) -> np.ndarray:
         """Return (R,) standard deviations that a run has besides its scatter, nats.
 
@@ -135,6 +145,11 @@ class Beyond:
         within_R = np.exp(-((outside_R / _NEXT) ** 2))
         shock_R = loss_R * np.sqrt(self.shock**2 * (1 - within_R) + self.inside**2 * within_R)
         return np.hypot(shock_R, self.apart * apart_R * varied)
+
+
+def walk(distance_R: np.ndarray) -> np.ndarray:
+    """Return how a drift without direction grows with the distance, in powers of e."""
+    return np.sqrt(distance_R)
 
 
 def distance_beyond(totals_R: np.ndarray | float, largest: float) -> np.ndarray:
@@ -217,24 +232,40 @@ def size_factor(normals_S: np.ndarray, scale: float, distance_R: np.ndarray) -> 
     return np.exp(scale * np.roll(normals_S, len(normals_S) // 2)[:, None] * distance_R)
 
 
-def parameters_beyond(law: Law, theta_SP: np.ndarray, normals_S: np.ndarray, bend: float) -> np.ndarray:
-    """Return the (S, P) parameters where curves bend by so much."""
-    if not bend:
+def whole_factor(normals_S: np.ndarray, drift_R: np.ndarray) -> np.ndarray:
+    """Return (S, R) factors of the whole loss, of mean 1 over the draws, where it drifts by so much."""
+    # Rolled, so that it goes together neither with what bends the curve nor with what size leaves open.
+    return factor(np.roll(normals_S, len(normals_S) // 3), drift_R)
+
+
+def parameters_beyond(
+    law: Law, theta_SP: np.ndarray, normals_S: np.ndarray, bend: float, drift: float = 0.0
+) -> np.ndarray:
+    """Return the (S, P) parameters where curves bend, and whole losses drift, by so much."""
+    if not bend and not drift:
         return theta_SP
-    theta_SP = theta_SP.copy()
-    theta_SP[:, places(law, "amplitude")] *= factor(normals_S, np.array([bend]))
+    theta_SP, amplitudes = theta_SP.copy(), places(law, "amplitude")
+    if bend:
+        theta_SP[:, amplitudes] *= factor(normals_S, np.array([bend]))
+    if drift:
+        theta_SP[:, [*amplitudes, *places(law, "floor")]] *= whole_factor(normals_S, np.array([drift]))
     return theta_SP
 
 
 def losses_beyond(
-    law: Law, theta_SP: np.ndarray, normals_S: np.ndarray, tokens_RK: np.ndarray, bend_R: np.ndarray
+    law: Law,
+    theta_SP: np.ndarray,
+    normals_S: np.ndarray,
+    tokens_RK: np.ndarray,
+    bend_R: np.ndarray,
+    drift_R: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return (S, R) losses of mixtures, where curves bend by so much at each; tokens in millions."""
+    """Return (S, R) losses of mixtures, where curves bend, and whole losses drift, by so much; tokens in millions."""
     losses_SR = law.predict(theta_SP, tokens_RK)
     amplitudes = places(law, "amplitude")
-    if not len(amplitudes) or not np.any(bend_R > 0):
-        return losses_SR
-    rest = theta_SP.copy()
-    rest[:, amplitudes] = 0.0  # losses are linear in amplitudes
-    rest_SR = law.predict(rest, tokens_RK)
-    return rest_SR + (losses_SR - rest_SR) * factor(normals_S, bend_R)
+    if len(amplitudes) and np.any(bend_R > 0):
+        rest = theta_SP.copy()
+        rest[:, amplitudes] = 0.0  # losses are linear in amplitudes
+        rest_SR = law.predict(rest, tokens_RK)
+        losses_SR = rest_SR + (losses_SR - rest_SR) * factor(normals_S, bend_R)
+    return losses_SR if drift_R is None or not drift_R.any() else losses_SR * whole_factor(normals_S, drift_R)

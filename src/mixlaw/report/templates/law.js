@@ -111,20 +111,25 @@ const mixlaw = (() => {
   }
 
   /* A target's draws of one law among n, whose first is the i-th of all draws: `loss(s, N, distance)` in nats. */
-  function member(data, { own, draws, normals: drawn, bend: [tokens, tried, further], counts }, i) {
+  function member(data, { own, draws, normals: drawn, bend: [tokens, tried, further], whole, counts }, i) {
     const law = laws[data.laws[i]], n = data.laws.length, normals = drawn[i];
     const rows = Array.from({ length: counts[i] }, (_, s) => draws[i].map((c) => (Array.isArray(c) ? c[s] : c)));
-    /* Every draw's parameters at a distance beyond the largest run: amplitudes move (src/mixlaw/fit/posterior/extrapolation.py). */
+    /* Every draw's parameters at a distance beyond the largest run: amplitudes move, and with the floors the
+       whole loss, each draw by a normal a third of the draws before its own (src/mixlaw/fit/posterior/extrapolation.py). */
     let near = { distance: 0, rows };
     const rowsAt = (distance) => {
       if (distance !== near.distance) {
         const within = Math.min(distance, tried);
         const bend = Math.sqrt((tokens * within) ** 2 + further ** 2 * (distance ** 2 - within ** 2));
-        const factors = normals.map((z) => Math.exp(z * bend));
-        const mean = sum(factors) / factors.length;
+        const around = (values) => values.map((value) => value * values.length / sum(values));
+        const factors = around(normals.map((z) => Math.exp(z * bend)));
+        const count = normals.length, before = count - Math.floor(count / 3), drift = whole * Math.sqrt(distance);
+        const wholes = around(normals.map((_, s) => Math.exp(normals[(s + before) % count] * drift)));
         near = { distance, rows: rows.map((theta, s) => {
           const moved = theta.slice();
-          for (const p of data.beyond.amplitudes[i]) moved[p] *= factors[i + n * s] / mean;
+          const at = i + n * s;
+          for (const p of data.beyond.amplitudes[i]) moved[p] *= factors[at] * wholes[at];
+          for (const p of data.beyond.floors[i]) moved[p] *= wholes[at];
           return moved;
         }) };
       }

@@ -10,7 +10,7 @@ import pytest
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.base_model import base_losses
-from mixlaw.fit.choosing.base_model import base_counts
+from mixlaw.fit.choosing.base_model import base_left_out
 from mixlaw.fit.choosing.bootstrap import bootstrap_ratios
 from mixlaw.laws import find
 from mixlaw.laws.pairwise import Pairwise
@@ -30,7 +30,7 @@ def curve(base: float | None = None) -> RunTable:
 
 def test_a_base_model_on_the_curve_stays() -> None:
     runs = curve()
-    assert base_counts(runs, find("pairwise")) == (True, "")
+    assert base_left_out(runs, find("pairwise")) == ((), "")
     fit = fit_law(runs, "pairwise")
     assert fit.fits_base and "base model" not in fit.choice
     # 4.43 nats; without the run the draws leave it open by more than that.
@@ -39,8 +39,8 @@ def test_a_base_model_on_the_curve_stays() -> None:
 
 def test_a_base_model_that_first_has_to_learn_the_form_is_left_out_and_that_is_said() -> None:
     runs = curve(base=9.0)
-    counts, said = base_counts(runs, find("pairwise"))
-    assert not counts and "are not fitted" in said
+    left, said = base_left_out(runs, find("pairwise"))
+    assert left == ("task",) and "are not fitted" in said
     fit, without = fit_law(runs, "pairwise"), fit_law(runs.take(runs.totals_R > 0), "pairwise")
     assert not fit.fits_base and fit.choice == said
     assert fit.parameters == without.parameters
@@ -49,6 +49,43 @@ def test_a_base_model_that_first_has_to_learn_the_form_is_left_out_and_that_is_s
     assert Fit.from_json(fit.to_json()).base == fit.base == {"task": 9.0}
     assert not Fit.from_json(fit.to_json()).kind.knows_base
     assert np.isfinite(bootstrap_ratios(fit, samples=2)).all()
+
+
+def two(base: float) -> RunTable:
+    """The planted curve twice, with other noise; the first target's base model has another loss."""
+    runs, noise = curve(), 0.002 * np.random.default_rng(3).standard_normal((len(SIZES), 2))
+    losses = runs.losses_RJ + noise
+    losses[0, 0] = base
+    return replace(runs, targets=("form", "task"), losses_RJ=losses)
+
+
+def test_a_base_model_that_is_off_the_curve_for_one_target_is_left_out_for_it_alone() -> None:
+    runs = two(base=9.0)
+    left, said = base_left_out(runs, find("pairwise"))
+    assert left == ("form",) and "losses of form are not fitted" in said
+    fit, alone = fit_law(runs, "pairwise"), fit_law(replace(runs, targets=("task",), losses_RJ=runs.losses_RJ[:, 1:]))
+    assert fit.fits_base and fit.base_left_out == ("form",)
+    assert fit.predict(np.zeros((1, 1))).mean[0, 1] == pytest.approx(runs.losses_RJ[0, 1], abs=0.03)
+    assert alone.base_left_out == ()
+    # What was left out is known of the stored fit, which says the same to the digit.
+    again = Fit.from_json(fit.to_json())
+    assert again.base_left_out == fit.base_left_out and again.base == fit.base
+    asked = np.array([[1e6], [1e10]])
+    assert np.array_equal(again.predict(asked).low, fit.predict(asked).low)
+    assert np.isfinite(bootstrap_ratios(fit, samples=2)).all()
+
+
+def test_files_of_earlier_versions_left_it_out_for_all_targets_or_for_none() -> None:
+    old = fit_law(two(base=9.0), "pairwise").to_json()
+    del old["base_left_out"]
+    assert Fit.from_json(old | {"fits_base": False}).base_left_out == ("form", "task")
+    assert Fit.from_json(old | {"fits_base": True}).base_left_out == ()
+
+
+def test_of_many_targets_some_decide_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixlaw.fit.choosing.base_model._EACH", 1)
+    monkeypatch.setattr("mixlaw.fit.choosing.base_model._DECIDING", 1)
+    assert base_left_out(two(base=9.0), find("pairwise"))[0] == ("form", "task")
 
 
 def test_auto_says_that_the_law_it_took_knows_no_base_model() -> None:
@@ -65,8 +102,8 @@ def test_auto_says_that_the_law_it_took_knows_no_base_model() -> None:
 def test_a_table_without_base_model_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mixlaw.fit.choosing.base_model.relative_errors", None)
     runs = curve()
-    assert base_counts(runs.take(runs.totals_R > 0), find("pairwise")) == (True, "")
-    assert base_counts(runs, find("transfer")) == (True, "")
+    assert base_left_out(runs.take(runs.totals_R > 0), find("pairwise")) == ((), "")
+    assert base_left_out(runs, find("transfer")) == ((), "")
 
 
 def test_the_base_losses_are_those_of_the_asked_size_and_the_mean_of_repeats() -> None:

@@ -18,6 +18,7 @@ from mixlaw.laws import find
 
 TOTALS = 1e6 * 2.0 ** np.arange(8)
 NOISE = 0.001
+SIGMA_ALONE = module._SIGMA_ALONE
 
 
 def curve(above: float = 0.0, seed: int = 0, totals: np.ndarray = TOTALS) -> RunTable:
@@ -50,6 +51,15 @@ def test_a_curve_that_holds_for_larger_runs_is_believed_more_and_one_that_bends_
         assert straight.tried == bent.tried == pytest.approx(np.log(8))
 
 
+@pytest.mark.parametrize("said", [0.02, 0.05, 0.12, 0.25])
+def test_what_much_evidence_says_is_believed_as_it_is_and_without_any_the_prior_stays(said: float) -> None:
+    scale = module._grid(SIGMA)
+    sharp = np.tile(-0.5 * (np.log(scale / said) / 0.02) ** 2, (3, 1))
+    assert module._scales(sharp, scale) == pytest.approx(said, rel=0.1)
+    # Evidence that says next to nothing moves nothing.
+    assert module._scales(1e-6 * sharp / np.abs(sharp).max(), scale) == pytest.approx(SIGMA, rel=0.02)
+
+
 def test_one_domain_has_a_prior_of_its_own_where_larger_runs_are_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
     own, bent = learnt(curve())[0].tokens, learnt(curve(above=0.3))[0].tokens
     monkeypatch.setattr(beyond, "_SIGMA_ALONE", SIGMA)
@@ -57,6 +67,19 @@ def test_one_domain_has_a_prior_of_its_own_where_larger_runs_are_held_out(monkey
     assert own < 0.8 * of_many
     # What the held-out runs say loudly is heard under either.
     assert bent > 0.75 * bent_of_many > SIGMA
+
+
+def test_what_moves_losses_that_hardly_fall_is_a_drift_of_the_whole_loss() -> None:
+    found = []
+    for off in (0.0, 0.05):
+        runs = curve()
+        flat = 2.0 + 0.02 * (runs.losses_RJ - runs.losses_RJ.mean(axis=0))
+        flat = flat + 0.0005 * np.random.default_rng(5).standard_normal(flat.shape)
+        flat[runs.totals_R > TOTALS[5]] *= 1 + off
+        found.append(learnt(replace(runs, losses_RJ=flat)))
+    for calm, moved in zip(*found, strict=True):
+        assert moved.whole > 1.5 * module._WHOLE > calm.whole
+    assert {one.whole for one in learnt(curve(totals=TOTALS[:2]))} == {0.0}
 
 
 def test_other_targets_move_a_targets_drift_less_than_its_own_runs_do() -> None:
@@ -130,9 +153,12 @@ def test_draws_that_have_seen_a_run_are_widened_as_if_they_had_not() -> None:
 def test_fits_carry_what_was_learnt_and_files_keep_it(tmp_path) -> None:
     fit = fit_law(curve(above=0.3), law="chinchilla")
     found = fit.targets["a"].belief.beyond
-    assert found.tokens > 1.3 * beyond._SIGMA_ALONE
+    assert found.tokens > max(1.3 * fit_law(curve(), law="chinchilla").targets["a"].belief.beyond.tokens, SIGMA_ALONE)
     fit.save(tmp_path / "fit.json")
     assert Fit.load(tmp_path / "fit.json").targets["a"].belief.beyond == found
     old = fit.to_json()
+    for said in old["beyond"].values():
+        del said["whole"]
+    assert Fit.from_json(old).targets["a"].belief.beyond == replace(found, whole=0.0)
     del old["beyond"]
     assert Fit.from_json(old).targets["a"].belief.beyond == Beyond()

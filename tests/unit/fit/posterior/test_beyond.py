@@ -55,6 +55,20 @@ def test_a_drift_learnt_for_a_target_widens_its_band_and_no_others() -> None:
         assert np.log(losses_S - POINT["E"]).std() == pytest.approx(scale, rel=0.05)
 
 
+def test_a_drift_of_the_whole_loss_moves_the_floor_too_and_grows_as_a_path_does() -> None:
+    fit = certain(Beyond(tokens=0.0, tried=99.0, whole=0.03))
+    far = np.array([[2e6, 2e6]]) * np.e ** np.array([[0.0], [1.0], [4.0]])
+    found = fit.predict(far)
+    widths = np.log(found.mean_high[:, 0] / found.mean_low[:, 0]) / 2 / NORMAL_95
+    assert widths == pytest.approx([0.0, 0.03, 0.06], abs=0.002)
+    assert found.mean == pytest.approx(fit.predict(far, at="point").mean, rel=1e-6)
+    # Decisions rest on the same draws, which are not those that bend the curve.
+    belief = fit.belief("a")
+    assert belief.drawn(4.0).predict(far[2:] / 1e6)[:, 0] == pytest.approx(found.draws[:, 2, 0], rel=1e-9)
+    moved_S = np.log(found.draws[:, 2, 0])
+    assert abs(np.corrcoef(moved_S, belief.normals_S)[0, 1]) < 0.2
+
+
 def test_a_shock_of_another_batch_widens_the_interval_of_a_run_outside_the_runs_alone() -> None:
     fit, loss = certain(Beyond(tokens=0.0, tried=99.0, shock=0.01, apart=0.0)), lambda t: fit.predict(t).mean[0]
     for within in ([1e6, 1e6], [1.5e6, 1.5e6], [2e6, 2e6]):
