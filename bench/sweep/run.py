@@ -141,7 +141,9 @@ def main() -> None:
             sources = {arm: old / "src" if arm == "before" else ROOT / "src" for arm in ARMS}
             studies = {arm: Path(scratch) / arm / "study" for arm in ("now", "before")}
             for arm, study in studies.items():
-                write_study(study.parent)
+                config = write_study(study.parent)
+                if arm == "before":  # the key's name then
+                    config.write_text(config.read_text().replace("\nbudget:", "\nbudget_tokens:"))
                 call(["-c", PREPARE, str(study.parent)], sources[arm])
             plan = json.loads((studies["now"] / "plan.json").read_text())["runs"][: options.runs]
             names, tokens = [run["name"] for run in plan], sum(sum(run["tokens"].values()) for run in plan)

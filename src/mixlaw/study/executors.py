@@ -115,7 +115,9 @@ class LocalExecutor(Executor):
         """See `mixlaw.study.executor_local.run_pending`."""
         from mixlaw.study.executor_local import run_pending
 
+        together = self.given.get("together", "auto")
         more = {"specs": sweep.specs, "retry_failed": sweep.retry_failed}
+        more |= {"together": None if together == "auto" else together}
         return run_pending(sweep.study, sweep.config, sweep.workers, sweep.on_event, **more)
 
     def at_once(self, workers: int | None) -> int:
