@@ -159,6 +159,7 @@ def main() -> None:
                     found.setdefault(arm, []).append(measure(arm, study, names, sources[arm], options.threads))
                     kept |= stamp("reporting", "0", {}) | {"machine": machine()}
                     kept[key] = {"tokens": tokens, "before": options.before, "summary": summary(found, tokens)}
+                    kept[key] |= {name: kept[name] for name in ("commit", "command")}
                     kept[key] |= {"now_against_before_nats": differences(found), "measured": found}
                     options.out.write_text(json.dumps(kept, indent=1) + "\n")
                     sys.stderr.write(f"{arm} {found[arm][-1] | {'losses': None}}\n")
