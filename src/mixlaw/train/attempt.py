@@ -34,6 +34,7 @@ class Attempt:
         settings: of the training.
         folder: the run's own.
         identity: what must be the same for a checkpoint to be used.
+        train_rows: domain -> its rows.
 
     Attributes:
         step: steps taken.
