@@ -1,6 +1,6 @@
 """Peak memory of one worker that fine-tunes a model of 135M parameters, now and before.
 
-    python bench/sweep/memory.py [--arms now,before,...] [--before COMMIT]
+    python -m bench.sweep.memory [--arms now,before,...] [--before COMMIT] [--model FOLDER] [--rounds 1]
 
 The shape is SmolLM2-135M's (30 layers of width 576, 9 heads on 3, vocabulary 49,152, tied), its weights are random: for
 memory and seconds they do not matter. Two steps of four full rows of 512 tokens, half of them supervised, bfloat16,
@@ -12,6 +12,7 @@ checkpointing   the same with gradient_checkpointing
 lora            the same with an adapter of rank 16 on all linear layers
 sft, sft_lora   TRL's SFTTrainer in bfloat16 on the same conversations, packed, in full and with the same adapter
 
+With --model the weights are those of a folder, such as SmolLM2-135M itself. Arms are measured in turn, --rounds times.
 The seconds are CPU seconds of training and evaluation; imports and loading are not counted in any arm.
 """
 
@@ -116,15 +117,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--before", default=BEFORE, help="the earlier commit")
+    parser.add_argument("--model", type=Path, help="a folder; without it, random weights")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE / "memory.json")
     options = parser.parse_args()
     found = json.loads(options.out.read_text())["arms"] if options.out.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
-        model, old = Path(scratch) / "model", Path(scratch) / "old"
-        save_model(model)
+        model, old = options.model or Path(scratch) / "model", Path(scratch) / "old"
+        if options.model is None:
+            save_model(model)
         subprocess.run(["git", "worktree", "add", "--detach", "-q", str(old), options.before], cwd=ROOT, check=True)
         try:
-            for arm in options.arms.split(","):
+            in_turn = [(arm, number) for number in range(options.rounds) for arm in options.arms.split(",")]
+            for arm, number in in_turn:
                 source = old / "src" if arm == "before" else ROOT / "src"
                 environment = os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
                 environment["TMPDIR"] = scratch
@@ -135,8 +140,10 @@ def main() -> None:
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise SystemExit(done.stderr[-3000:])
-                found[arm] = json.loads(done.stdout.strip().splitlines()[-1])
-                sys.stderr.write(f"{arm}: {found[arm]}\n")
+                load = {"load": round(os.getloadavg()[0], 1)}
+                key = f"{arm} {number + 1}" if options.rounds > 1 else arm
+                found[key] = json.loads(done.stdout.strip().splitlines()[-1]) | load
+                sys.stderr.write(f"{key}: {found[key]}\n")
                 text = json.dumps(stamp("reporting", "0", {}) | {"before": options.before, "arms": found}, indent=1)
                 options.out.write_text(text + "\n")
         finally:

@@ -8,13 +8,14 @@ training, evaluation and records are. Every round takes each arm once, in turn:
 
 now       `mixlaw train` with the code of this checkout, a worker a core
 before    the same with the code of an earlier commit, from a git worktree
-sft_one   SFTTrainer, all runs in one process with as many threads as cores; packing on, bfloat16
+sft_one   SFTTrainer, all runs in one process with --threads threads, as many as cores; packing on, bfloat16
 sft_each  SFTTrainer, one process a run, one after another, as a shell loop over runs does
 trainer   Hugging Face's Trainer in one process, on mixlaw's packed rows
 
 Kept of each: wall seconds, CPU seconds of all processes, tokens trained, losses. results.json grows arm by arm; what is
-there is not measured again (--again does). Where others use the cores too, CPU seconds say more than the clock: the
-load at the start of each measurement is kept beside them.
+there is not measured again (--again does). Where others use the cores too, CPU seconds say more than the clock, and
+those of one thread more than those of two, which count the waiting for each other: the load at the start of each
+measurement is kept beside them.
 """
 
 from __future__ import annotations
@@ -63,10 +64,12 @@ print(json.dumps(losses))
 """
 
 
-def call(command: list[str], source: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def call(command: list[str], source: Path, threads: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Run a child with mixlaw from a source tree; return what it took, and the last line that it printed."""
     environment = os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{ROOT}", "TOKENIZERS_PARALLELISM": "false"}
     environment.pop("OMP_NUM_THREADS", None)
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
     load, before, began = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -79,7 +82,7 @@ def call(command: list[str], source: Path) -> tuple[dict[str, Any], dict[str, An
     )
 
 
-def measure(arm: str, study: Path, names: list[str], source: Path) -> dict[str, Any]:
+def measure(arm: str, study: Path, names: list[str], source: Path, threads: int | None) -> dict[str, Any]:
     """Do the runs by one arm; return seconds and losses."""
     if arm in ("now", "before"):
         taken, losses = call(["-c", SWEEP, str(study), *names], source)
@@ -88,9 +91,9 @@ def measure(arm: str, study: Path, names: list[str], source: Path) -> dict[str, 
         return taken | {"losses": losses}
     script = [str(HERE / "theirs.py"), str(study), "trainer" if arm == "trainer" else "sft"]
     if arm != "sft_each":
-        taken, losses = call([*script, *names], source)
+        taken, losses = call([*script, *names], source, threads)
         return taken | {"losses": losses}
-    parts = [call([*script, name], source) for name in names]
+    parts = [call([*script, name], source, threads) for name in names]
     total = {key: round(sum(taken[key] for taken, _ in parts), 2) for key in ("wall_s", "cpu_s")}
     return total | {"load": parts[0][0]["load"], "losses": {k: v for _, losses in parts for k, v in losses.items()}}
 
@@ -126,13 +129,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=13, help="the first runs of the plan")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="of each process that is not mixlaw's; as many as cores without")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--before", default=BEFORE, help="the earlier commit")
     parser.add_argument("--out", type=Path, default=HERE / "results.json")
     parser.add_argument("--again", action="store_true")
     options = parser.parse_args()
     kept = json.loads(options.out.read_text()) if options.out.exists() and not options.again else {}
-    key = f"{options.runs} runs"
+    key = f"{options.runs} runs" + (f", {options.threads} thread" if options.threads else "")
     found: dict[str, list[dict[str, Any]]] = kept.get(key, {}).get("measured", {})
     with tempfile.TemporaryDirectory() as scratch:
         old = Path(scratch) / "old"
@@ -141,7 +145,9 @@ def main() -> None:
             sources = {arm: old / "src" if arm == "before" else ROOT / "src" for arm in ARMS}
             studies = {arm: Path(scratch) / arm / "study" for arm in ("now", "before")}
             for arm, study in studies.items():
-                write_study(study.parent)
+                config = write_study(study.parent)
+                if arm == "before":  # the key's name then
+                    config.write_text(config.read_text().replace("\nbudget:", "\nbudget_tokens:"))
                 call(["-c", PREPARE, str(study.parent)], sources[arm])
             plan = json.loads((studies["now"] / "plan.json").read_text())["runs"][: options.runs]
             names, tokens = [run["name"] for run in plan], sum(sum(run["tokens"].values()) for run in plan)
@@ -150,9 +156,10 @@ def main() -> None:
                     if len(found.get(arm, [])) > number:
                         continue
                     study = studies["before" if arm == "before" else "now"]
-                    found.setdefault(arm, []).append(measure(arm, study, names, sources[arm]))
+                    found.setdefault(arm, []).append(measure(arm, study, names, sources[arm], options.threads))
                     kept |= stamp("reporting", "0", {}) | {"machine": machine()}
                     kept[key] = {"tokens": tokens, "before": options.before, "summary": summary(found, tokens)}
+                    kept[key] |= {name: kept[name] for name in ("commit", "command")}
                     kept[key] |= {"now_against_before_nats": differences(found), "measured": found}
                     options.out.write_text(json.dumps(kept, indent=1) + "\n")
                     sys.stderr.write(f"{arm} {found[arm][-1] | {'losses': None}}\n")

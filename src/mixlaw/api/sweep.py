@@ -36,6 +36,7 @@ from mixlaw.solve import Solution
 from mixlaw.study.alone import alone
 from mixlaw.study.failures import failure_list, too_many_failed
 from mixlaw.study.status import RunEvent, RunStatus, RunStatuses
+from mixlaw.study.together import sentence
 
 _DOMAINS_OF_A_CURVE = 40
 """With more domains the expected regret of a plan takes longer than planning should."""
@@ -99,6 +100,8 @@ def _plan(project: Project, ask: Callable[[list[RunSpec]], bool]) -> Plan:
     save_prices(project)
     project.study.save_plan(specs)
     statuses = project.study.status(specs)
+    if project.config.executor.kind == "local" and (said := sentence(project.study)):
+        notes = [*notes, said]
     measured = measured_noise(project.study)
     noise = NOISE_NATS if measured is None else measured
     left_s, regret = seconds_left(project, specs, statuses, ask(specs)), _regret(project, specs, noise)

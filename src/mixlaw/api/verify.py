@@ -217,5 +217,6 @@ def _compared(before: RunRecord, after: RunRecord, then: dict[str, Any], now: di
 
 def _others(then: dict[str, Any], now: dict[str, Any]) -> Sequence[str]:
     """Return what of the machine and the versions is not as it was."""
-    keys = ("host", "device", "precision", "attention", "arithmetic", "threads", "python", "torch", "transformers")
+    keys = ("host", "device", "precision", "attention", "arithmetic", "threads", "together")
+    keys += ("python", "torch", "transformers")
     return [key for key in keys if then.get(key) != now.get(key)]

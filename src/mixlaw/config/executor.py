@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from mixlaw.config.base import Node
 
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "local": ("workers",),
+    "local": ("workers", "together"),
     "ray": (*("workers", "address", "cpus_per_run", "gpus_per_run", "resources", "max_retries", "wait_for_nodes_s"),),
     "slurm": (
         *("partition", "time", "cpus_per_run", "gpus_per_run", "nodes_per_run", "max_parallel", "setup", "python"),
@@ -32,6 +32,7 @@ class ExecutorNode(Node):
 
     kind: Literal["local", "ray", "slurm"] = "local"
     workers: Some | None = None
+    together: Literal["auto"] | Some | None = None
     address: Text | None = None
     cpus_per_run: Some | None = None
     gpus_per_run: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None

@@ -94,6 +94,7 @@ _COUNTED = dict.fromkeys(("tokens", "supervised_tokens", "unique_tokens"), _COUN
 }
 _RECORD = _COUNTED | {"spec": _SPEC, "parameters": COUNT, "points?": [_COUNTED]}
 _PACE = {"start_s": SECONDS, "fixed_s": SECONDS, "tokens_per_s": Number(1e-9, 1e15), "evaluation_s": SECONDS}
+_TOGETHER = {"identity": _TEXTS, "limit": SOME, "tokens_per_s": {EACH: Number(1e-9, 1e15)}}
 _PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | dict.fromkeys(
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
@@ -118,6 +119,7 @@ KINDS = {
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),
     "prices": Kind("prices.json", "Delete it and run `mixlaw plan mix.yaml`, which writes it again.", _PRICES),
     "pace": Kind("pace.json", "Delete it; it is measured again.", {"identity": _TEXTS, "wall": _PACE, "cpu": _PACE}),
+    "together": Kind("together.json", "Delete it; it is measured again.", _TOGETHER),
     "added": Kind("added.json", "Delete it; the runs are then chosen again.", _ADDED),
     "fit": Kind("fit.json", "Write it again with `mixlaw fit`.", _FIT, format=4, oldest=4),
     "fit_inputs": Kind("fit_inputs.json", "Delete it; the runs are then fitted again.", {"inputs": str, "fit": str}),

@@ -46,6 +46,7 @@ def run_pending(
     threads: int | None = None,
     specs: Iterable[RunSpec] | None = None,
     retry_failed: bool = False,
+    together: int | None = 1,
 ) -> list[RunStatus]:
     """Train the runs that have no record, and return the status of all; failed ones are not an exception.
 
@@ -60,6 +61,7 @@ def run_pending(
         threads: computing threads of a worker; None for its share of the cores.
         specs: the runs, all of them in the plan; None for the whole plan.
         retry_failed: try every failed run again.
+        together: runs that one worker trains at once, where its trainer can; None for as many as is fastest there.
 
     Raises:
         StudyError: a run is not in the plan or was planned with other inputs, the folder cannot be written, or another
@@ -75,6 +77,7 @@ def run_pending(
     sweep = _Sweep(study, chosen, on_event or (lambda event: None), specs is not None)
     sweep.size, sweep.gpus = wanted, gpus
     sweep.threads = threads or max(1, cores // wanted)
+    sweep.together = "auto" if together is None else str(together)
     try:
         sweep.run()
     finally:
@@ -87,7 +90,7 @@ class _Worker:
     process: subprocess.Popen[str]
     log: Path
     reader: threading.Thread
-    run: str = ""
+    runs: set[str] = field(default_factory=set)
     fatal: dict[str, Any] | None = None
     finished_reading: threading.Event = field(default_factory=threading.Event)
 
@@ -101,6 +104,7 @@ class _Sweep:
         self.on_event = on_event
         self.named = named
         self.size = self.threads = 1
+        self.together = "1"
         self.gpus: list[str] = []
         self.workers: list[_Worker] = []
         self.crashes: dict[str, int] = {}
@@ -159,6 +163,7 @@ class _Sweep:
     def _start_one(self) -> None:
         index, self.started = self.started, self.started + 1
         command = [sys.executable, "-m", "mixlaw.study.worker", str(self.study.folder), "--driven"]
+        command += ["--together", self.together, "--workers", str(self.size)]
         if self.named:
             command += ["--runs", *self.specs]
         log = self.study.logs_folder / f"worker-{os.getpid()}-{index}.log"
@@ -203,11 +208,12 @@ class _Sweep:
         if kind == "fatal":
             worker.fatal = event
         elif kind == "started":
-            worker.run, self.claimed = name, True
+            worker.runs.add(name)
+            self.claimed = True
             self.on_event(self.progress.event(kind, name))
         elif kind in ("progress", "finished", "failed"):
             if kind != "progress":
-                worker.run = ""
+                worker.runs.discard(name)
             self.on_event(self.progress.event(kind, name, **event))
 
     def _ended(self, worker: _Worker) -> None:
@@ -222,14 +228,16 @@ class _Sweep:
             return
         self.study.release_dead()
         reason = _death(worker)
-        name = worker.run
-        if not name:
+        if not worker.runs:
             # It died before its first run or between two: nothing to retry, and a replacement may die the same way.
             self.crashes[""] = self.crashes.get("", 0) + 1
             if self.crashes[""] > self.size + _CRASHES_ALLOWED:
                 raise StudyError(f"The worker processes end before they can train: {reason}", f"See {worker.log}.")
-        elif self.study.record(self.specs[name]) is None:
-            self._crashed(name, reason, worker.log)
+        if len(worker.runs) > 1:
+            self.together = "1"  # which of them it was, and whether all together were too many, shows one by one
+        for name in sorted(worker.runs):
+            if self.study.record(self.specs[name]) is None:
+                self._crashed(name, reason, worker.log)
         if self.study.pending(self.specs.values()):
             self._start_one()
 

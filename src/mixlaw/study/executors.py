@@ -45,7 +45,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Workers:
-    """What a cluster knows of a study's workers.
+    """What is known of a study's workers beside their runs: by a cluster, or measured on this machine.
 
     Attributes:
         notes: sentences about all of them.
@@ -115,12 +115,22 @@ class LocalExecutor(Executor):
         """See `mixlaw.study.executor_local.run_pending`."""
         from mixlaw.study.executor_local import run_pending
 
+        together = self.given.get("together", "auto")
         more = {"specs": sweep.specs, "retry_failed": sweep.retry_failed}
+        more |= {"together": None if together == "auto" else together}
         return run_pending(sweep.study, sweep.config, sweep.workers, sweep.on_event, **more)
 
     def at_once(self, workers: int | None) -> int:
         """Return the workers, by default one a core."""
         return workers or usable_cores()
+
+    @staticmethod
+    def state(study: Study) -> Workers | None:
+        """Return how many runs a worker trains at once, where that was measured."""
+        from mixlaw.study.together import measured, sentence
+
+        said = sentence(study)
+        return Workers((said,), {}, {"together": measured(study)["tokens_per_s"]}) if said else None
 
 
 class RayExecutor(Executor):

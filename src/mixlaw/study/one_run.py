@@ -61,23 +61,44 @@ def train_once(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress
     Raises:
         MixlawError: the trainer can train no run at all, such as a program that cannot be started.
     """
+    require_able(trainer, spec)
+    began = time.time()
+    try:
+        record = trainer.run(spec, folder=folder, progress=progress)
+    except Exception as error:
+        return failed(error)
+    return done(trainer, record, began)
+
+
+def require_able(trainer: Trainer, spec: RunSpec) -> None:
+    """Raise ConfigError where a trainer cannot train such a run."""
     if spec.merge is not None and not trainer.merges:
         raise ConfigError(f"The trainer '{trainer.name}' merges no models.", "Leave out plan.merges, or use native.")
     if spec.points and not trainer.points:
         raise ConfigError(f"The trainer '{trainer.name}' trains no points along a run.", "Leave out plan.points.")
-    began = time.time()
-    try:
-        record = trainer.run(spec, folder=folder, progress=progress)
-    except (RunFailed, DataError) as error:
+
+
+def failed(error: Exception) -> Failed:
+    """Return why a run has no record; raise the error where no run can be trained."""
+    if isinstance(error, (RunFailed, DataError)):
         # Out of memory depends on what else ran; a divergence or a domain without rows will come again.
         return Failed(error, retry="out of memory" in error.message)
-    except MixlawError:
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            error = file_error(error)
-        return Failed(error, retry=True)
+    if isinstance(error, MixlawError):
+        raise error
+    traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        error = file_error(error)
+    return Failed(error, retry=True)
+
+
+def done(trainer: Trainer, record: RunRecord, began: float) -> Done:
+    """Return a record with what is known beside it.
+
+    Args:
+        trainer: that made it just now.
+        record: of the run.
+        began: when the run began, seconds since the epoch.
+    """
     timing = {
         "wall_s": time.time() - began,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),

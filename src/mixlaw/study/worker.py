@@ -15,18 +15,20 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from mixlaw.core.errors import MixlawError
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import RunSpec, longest_first
 from mixlaw.study.executing import check_inputs, error_json
 from mixlaw.study.leases import Heartbeat, Lease
 from mixlaw.study.merged import in_order
-from mixlaw.study.one_run import Failed, throttled, train_once
+from mixlaw.study.one_run import Done, Failed, done, failed, throttled, train_once
 from mixlaw.study.store import Study
-from mixlaw.train.trainer import Trainer
+from mixlaw.study.together import Asked, at_once
+from mixlaw.train.trainer import Job, Progress, Trainer
 
 Emit = Callable[[dict[str, Any]], None]
 _PROGRESS_EVERY_S = 0.2
@@ -39,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("study", help="the study folder")
     parser.add_argument("--runs", nargs="*", help="only the runs of these names")
     parser.add_argument("--driven", action="store_true", help="report to a driver and end with it")
+    parser.add_argument("--together", default="1", help="runs at once: a number, or auto for the fastest")
+    parser.add_argument("--workers", type=int, default=1, help="workers that share the runs")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
     emit: Emit = lambda event: None  # noqa: E731
@@ -49,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         study = Study(options.study)
         specs = [s for s in study.load_plan() if options.runs is None or s.name in set(options.runs)]
-        work(study, specs, emit)
+        asked = Asked(None if options.together == "auto" else int(options.together), options.workers)
+        work(study, specs, emit, asked)
         return 0
     except MixlawError as error:
         emit({"event": "fatal", **error_json(error)})
@@ -60,8 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
+def work(study: Study, specs: list[RunSpec], emit: Emit, asked: Asked | None = None) -> None:
     """Claim and train runs, longest first and merged ones last, until none can be claimed.
+
+    Args:
+        study: the study.
+        specs: the runs.
+        emit: takes the events.
+        asked: how many runs to train at once; None for one.
 
     Raises:
         MixlawError: the trainer cannot be built, a spec is not of this trainer, or the folder cannot be written.
@@ -72,26 +83,74 @@ def work(study: Study, specs: list[RunSpec], emit: Emit) -> None:
     check_inputs(study, specs, config)
     trainer = config.build()
     emit({"event": "ready"})
+    most = at_once(study, trainer, longest_first(study.pending(specs)), asked or Asked())
+    group: list[tuple[RunSpec, Lease]] = []
     for spec in in_order(study, specs):
+        joins = most > 1 and trainer.can_join(spec)
+        if group and not joins:
+            train_some(study, trainer, group, emit)
         lease = study.claim(spec)
         if lease is not None:
-            train_one(study, trainer, spec, lease, emit)
+            group.append((spec, lease))
+        if len(group) == (most if joins else 1):
+            train_some(study, trainer, group, emit)
+    if group:
+        train_some(study, trainer, group, emit)
 
 
-def train_one(study: Study, trainer: Trainer, spec: RunSpec, lease: Lease, emit: Emit) -> None:
-    """Train a claimed run and write its record, or its error; release the lease in any case."""
+def train_some(study: Study, trainer: Trainer, claimed: list[tuple[RunSpec, Lease]], emit: Emit) -> None:
+    """Train claimed runs, several at once, and write the record or the error of each; release the leases in any case.
 
-    def report(step: int, steps: int, loss: float) -> None:
-        emit({"event": "progress", "run": spec.name, "step": step, "steps": steps, "loss": loss})
+    Args:
+        study: the study.
+        trainer: the trainer.
+        claimed: the runs; empty afterwards.
+        emit: takes the events.
+    """
+    with contextlib.ExitStack() as all_of_them:
+        beats = {spec.name: all_of_them.enter_context(contextlib.ExitStack()) for spec, _ in claimed}
+        for spec, lease in claimed:
+            beats[spec.name].enter_context(Heartbeat(lease))
+            emit({"event": "started", "run": spec.name})
+        left = {spec.name: spec for spec, _ in claimed}
+        claimed.clear()
+        for spec, outcome in _outcomes(study, trainer, list(left.values()), emit):
+            _settle(study, spec, outcome, emit)
+            beats[spec.name].close()
+            del left[spec.name]
 
-    with Heartbeat(lease):
-        emit({"event": "started", "run": spec.name})
-        outcome = train_once(trainer, spec, study.run_folder(spec), throttled(report, _PROGRESS_EVERY_S))
-        if isinstance(outcome, Failed):
-            study.fail(spec, outcome.error, retry=outcome.retry)
-            emit({"event": "failed", "run": spec.name, "reason": outcome.reason})
-            return
-        study.complete(spec, outcome.record, outcome.timing)
+
+def _outcomes(
+    study: Study, trainer: Trainer, specs: list[RunSpec], emit: Emit
+) -> Iterator[tuple[RunSpec, Done | Failed]]:
+    """Yield each run with what came of it, as soon as it ends."""
+
+    def told(spec: RunSpec) -> Progress:
+        def report(step: int, steps: int, loss: float) -> None:
+            emit({"event": "progress", "run": spec.name, "step": step, "steps": steps, "loss": loss})
+
+        return throttled(report, _PROGRESS_EVERY_S)
+
+    if len(specs) == 1:
+        yield specs[0], train_once(trainer, specs[0], study.run_folder(specs[0]), told(specs[0]))
+        return
+    began, left = time.time(), list(specs)
+    try:
+        jobs = [Job(spec, study.run_folder(spec), told(spec)) for spec in specs]
+        for job, found in trainer.run_together(jobs):
+            left.remove(job.spec)
+            yield job.spec, failed(found) if isinstance(found, MixlawError) else done(trainer, found, began)
+    except Exception as error:
+        for spec in left:
+            yield spec, failed(error)
+
+
+def _settle(study: Study, spec: RunSpec, outcome: Done | Failed, emit: Emit) -> None:
+    if isinstance(outcome, Failed):
+        study.fail(spec, outcome.error, retry=outcome.retry)
+        emit({"event": "failed", "run": spec.name, "reason": outcome.reason})
+        return
+    study.complete(spec, outcome.record, outcome.timing)
     losses = {name: loss.loss_nats for name, loss in outcome.record.losses.items()}
     emit({"event": "finished", "run": spec.name, "losses": losses})
 

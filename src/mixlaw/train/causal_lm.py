@@ -9,7 +9,7 @@ conversation by conversation (`mixlaw.train.conversation_attention`, on a CPU), 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ class CausalLM:
         longest = getattr(self.network.config, "max_position_embeddings", None)
         check_positions(longest, train.max_length, model.name_or_path)
         self._origin = model
-        self._on_supervised_only = self._by_conversation = self._checkpointing = False
+        self._on_supervised_only = self.by_conversation = self._checkpointing = False
         self._probe(model, train)
         self._checkpointing = checkpointing
         self.rows_at_once = rows_at_once(self.network.config, train.max_length, self.device)
@@ -104,7 +104,7 @@ class CausalLM:
         lm.attention = str(getattr(network.config, "_attn_implementation", "sdpa"))
         lm.vocabulary = network.get_input_embeddings().weight.shape[0]
         lm.parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-        lm._on_supervised_only = lm._by_conversation = lm._checkpointing = False
+        lm._on_supervised_only = lm.by_conversation = lm._checkpointing = False
         lm._origin, lm._peft, lm._adapted = model, None, None
         return lm
 
@@ -152,20 +152,27 @@ class CausalLM:
 
     def sum_nats(self, batch: PackedBatch) -> torch.Tensor:
         """Return the summed negative log-likelihood of the batch's supervised tokens, nats, float32, with gradient."""
+        return self.sums_of_nats(batch, [len(batch.labels_S)])[0]
+
+    def sums_of_nats(self, batch: PackedBatch, counts: Sequence[int]) -> list[torch.Tensor]:
+        """Return that sum for each of some parts, of so many supervised tokens one after the other; 0 without any."""
         torch = _import_torch()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             states, head, labels = self._states(batch)
-            if head_loss.fits(head):
-                dtype = torch.bfloat16 if self.bfloat16 else states.dtype
-                return head_loss.sum_nats(head, states, labels, dtype)
-            block = self._labels_at_once
-            if len(labels) <= block:
-                return _sum_nats(head, states, labels)
-            from torch.utils.checkpoint import checkpoint
+            parts = zip(states.split(list(counts)), labels.split(list(counts)), strict=True)
+            return [self._sum_nats(head, h, y) if len(y) else states.new_zeros(()) for h, y in parts]
 
-            blocks = zip(states.split(block), labels.split(block), strict=True)
-            parts = [checkpoint(_sum_nats, head, h, y, use_reentrant=False) for h, y in blocks]
-            return torch.stack(parts).sum()
+    def _sum_nats(self, head: Any, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        torch = _import_torch()
+        if head_loss.fits(head):
+            return head_loss.sum_nats(head, states, labels, torch.bfloat16 if self.bfloat16 else states.dtype)
+        block = self._labels_at_once
+        if len(labels) <= block:
+            return _sum_nats(head, states, labels)
+        from torch.utils.checkpoint import checkpoint
+
+        blocks = zip(states.split(block), labels.split(block), strict=True)
+        return torch.stack([checkpoint(_sum_nats, head, h, y, use_reentrant=False) for h, y in blocks]).sum()
 
     def token_nats(self, batch: PackedBatch) -> torch.Tensor:
         """Return each supervised token's negative log-likelihood, nats, shape (S,), float32 logits, no gradient."""
@@ -180,6 +187,10 @@ class CausalLM:
             ]
             return torch.cat(parts)
 
+    def places(self, part: PackedBatch, batch: PackedBatch) -> int:
+        """Return how many places some rows take in the network's pass over a batch that has them."""
+        return part.tokens if self.by_conversation else len(part.input_ids_BT) * batch.input_ids_BT.shape[1]
+
     @property
     def _labels_at_once(self) -> int:
         return max(1, head_loss.LOGITS_AT_ONCE // self.vocabulary)
@@ -188,7 +199,7 @@ class CausalLM:
         """Return states at the predicting positions, the function from states to logits, and the labels."""
         torch = _import_torch()
         inputs: dict[str, Any] = {"use_cache": False}
-        if self._by_conversation:
+        if self.by_conversation:
             batch = batch.in_one_row
             inputs["layout"] = layout_of(batch.lengths_C, self._keeps_probabilities(batch))
         inputs["input_ids"] = torch.from_numpy(batch.input_ids_BT).to(self.device)
@@ -239,7 +250,7 @@ class CausalLM:
             self._on_supervised_only = True
             self._on_supervised_only = same()
         if model.attn_implementation == "auto" and self.device.type == "cpu":
-            self._by_conversation = self._attend_by_conversation(train, same)
+            self.by_conversation = self._attend_by_conversation(train, same)
         self.bfloat16 = bfloat16
 
     def _attend_by_conversation(self, train: TrainSettings, same: Callable[..., bool]) -> bool:
@@ -249,7 +260,7 @@ class CausalLM:
         if (isinstance(window, int) and window < train.max_length) or getattr(config, "attention_dropout", 0):
             return False
         register()
-        before, self._by_conversation = self.attention, True
+        before, self.by_conversation = self.attention, True
         self.network.set_attn_implementation(NAME)
         self.attention = "conversations"
         if getattr(config, "_attn_implementation", "") == NAME and same():

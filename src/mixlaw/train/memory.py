@@ -21,6 +21,12 @@ def is_out_of_gpu_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, a GPU's or the machine's."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
 def free_gpu_memory(network: Any) -> None:
     """Let go of gradients, and give cached blocks back."""
     import torch

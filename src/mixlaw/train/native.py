@@ -10,34 +10,35 @@ themselves, this cancels noise between runs.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from mixlaw.core.errors import DataError, RunFailed
+from mixlaw.core.errors import DataError, MixlawError
 from mixlaw.core.run import EXPERT, RunRecord, RunSpec, TargetLoss
 from mixlaw.core.seeds import seed_from
+from mixlaw.train.attempt import Attempt, append_losses, not_finite, take_step
 from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
+from mixlaw.train.guards import deterministic, out_of_memory_as_run_failed
+from mixlaw.train.joining import speeds
 from mixlaw.train.lora import check_keys
 from mixlaw.train.memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.merging import merge_into, merged_record, save_expert
 from mixlaw.train.pace import EVALUATED, TRAINED, WARM_UP, Pace, evenly, now, timed
 from mixlaw.train.packing import PackedBatch, collate
-from mixlaw.train.points import Points
-from mixlaw.train.resuming import Checkpoints, keep_lines, remove_checkpoints
+from mixlaw.train.points import Row
+from mixlaw.train.resuming import remove_checkpoints
 from mixlaw.train.sample import Sample, conversation, draw_sample, pack_epoch, tokens_of
-from mixlaw.train.schedule import adamw, rate_factor
-from mixlaw.train.settings import TrainSettings
-from mixlaw.train.trainer import MODEL, Progress, Trainer
+from mixlaw.train.schedule import adamw
+from mixlaw.train.together import can_join, train_together
+from mixlaw.train.trainer import MODEL, Job, Progress, Trainer
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class NativeTrainer(Trainer):
         self.lm = CausalLM(
             self.model, settings, device, peft=options.peft, checkpointing=options.gradient_checkpointing
         )
-        self.rows_at_once = self._most_rows
+        self.rows_at_once = self.most_rows
         self._check_ids()
 
     @classmethod
@@ -115,47 +116,76 @@ class NativeTrainer(Trainer):
         """
         if spec.merge is not None:
             return self._merged(spec, folder)
-        with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
+        with out_of_memory_as_run_failed(spec, self.settings), deterministic(spec):
             began = time.perf_counter()
             sample = draw_sample(spec, self.train_rows, self.settings)
-            steps, points = self._train_in_memory(spec, sample, folder, progress)
-            trained = time.perf_counter()
-            losses = self._evaluate()
-            _write_losses(folder, {"step": steps}, losses)
-            ended = time.perf_counter()
-            if spec.keep_model:
-                self.lm.save(folder / MODEL)
-            if spec.role == EXPERT:
-                save_expert(self.lm, spec, folder)
-            remove_checkpoints(folder)
+            attempt = self._train_in_memory(spec, sample, folder, progress)
+            return self.finished(spec, sample, attempt, folder, time.perf_counter() - began)
+
+    def finished(
+        self, spec: RunSpec, sample: Sample, attempt: Attempt | None, folder: Path, trained_s: float
+    ) -> RunRecord:
+        """Evaluate a run that has trained, keep what it is to leave, and return its record.
+
+        Args:
+            spec: the run.
+            sample: its rows.
+            attempt: its training; None where there was none.
+            folder: its own.
+            trained_s: seconds of its training, points along the way included.
+        """
+        steps, points = (len(attempt.plan), attempt.points) if attempt else (0, None)
+        began = time.perf_counter()
+        losses = self.evaluate()
+        append_losses(folder, {"step": steps}, losses)
+        evaluated_s = time.perf_counter() - began
+        if spec.keep_model:
+            self.lm.save(folder / MODEL)
+        if spec.role == EXPERT:
+            save_expert(self.lm, spec, folder)
+        remove_checkpoints(folder)
         for target, loss in losses.items():
             if not math.isfinite(loss.nats):
-                raise _not_finite(spec, f"the validation loss of '{target}'", loss.nats, self.settings)
+                raise not_finite(spec, f"the validation loss of '{target}'", loss.nats, self.settings)
         along_s = points.evaluation_s if points else 0.0
         self.timing = {
-            "train_s": trained - began - along_s,
-            "evaluate_s": ended - trained + along_s,
-            "tokens_per_s": sum(sample.tokens.values()) / (trained - began - along_s),
+            "train_s": trained_s - along_s,
+            "evaluate_s": evaluated_s + along_s,
+            "tokens_per_s": sum(sample.tokens.values()) / (trained_s - along_s),
             **self.environment(),
         }
         record = sample.record(spec, losses, steps, self.lm.parameters)
         return replace(record, points=tuple(points.reached)) if points else record
+
+    def together(self, specs: Sequence[RunSpec], most: int) -> Mapping[int, float]:
+        """Measure a few steps of LoRA runs one by one and at once; as many at once as a CPU takes rows."""
+        joining = [spec for spec in specs if can_join(self, spec)]
+        limit = min(most, len(joining), self.lm.rows_at_once // self.most_rows)
+        return speeds(self, joining, limit) if limit > 1 else {}
+
+    def can_join(self, spec: RunSpec) -> bool:
+        """Return whether a run trains an adapter and leaves nothing else."""
+        return can_join(self, spec)
+
+    def run_together(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, RunRecord | MixlawError]]:
+        """Train adapters of several runs over one base, in one batch."""
+        return train_together(self, jobs)
 
     def pace(self, spec: RunSpec, *, folder: Path, seconds: float) -> list[Pace]:
         """Return the pace of such runs, from some of its steps and some batches of the validation sets."""
         batches = sorted(
             (b for target in self.validation.values() for b in target.batches), key=lambda b: -b.input_ids_BT.size
         )
-        with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
+        with out_of_memory_as_run_failed(spec, self.settings), deterministic(spec):
             began = now()
-            plan = self._plan(spec, draw_sample(spec, self.train_rows, self.settings))
+            plan = self.plan(spec, draw_sample(spec, self.train_rows, self.settings))
             self.lm.reset()
             fixed = now() - began
             optimiser = adamw(self.lm.network, self.settings)
             self.lm.network.train()
             rate = 0.0  # the weights stay as they are: a loss that is not finite would end the probe
             train, steps = timed(
-                plan, lambda rows: self._step(spec, optimiser, self._batches(rows), rate), TRAINED * seconds
+                plan, lambda rows: self._step_at(rate, spec, optimiser, self._batches(rows)), TRAINED * seconds
             )
             self.lm.network.eval()
             places = evenly(len(batches), _PROBED)
@@ -171,15 +201,16 @@ class NativeTrainer(Trainer):
 
     def _merged(self, spec: RunSpec, folder: Path) -> RunRecord:
         """Evaluate the merge of experts that are trained."""
-        with _out_of_memory_as_run_failed(spec, self.settings), _deterministic(spec):
+        with out_of_memory_as_run_failed(spec, self.settings), deterministic(spec):
             began = time.perf_counter()
             self.lm.reset()
             merge_into(self.lm, spec, folder.parent)
-            losses = self._evaluate()
+            losses = self.evaluate()
         self.timing = {"train_s": 0.0, "evaluate_s": time.perf_counter() - began, **self.environment()}
         return merged_record(spec, losses, self.lm.parameters)
 
-    def _evaluate(self) -> dict[str, TargetLoss]:
+    def evaluate(self) -> dict[str, TargetLoss]:
+        """Return the losses of the network as it stands."""
         self.lm.network.eval()
         return {name: target.evaluate(self.lm) for name, target in self.validation.items()}
 
@@ -200,23 +231,28 @@ class NativeTrainer(Trainer):
         }
 
     @property
-    def _most_rows(self) -> int:
+    def most_rows(self) -> int:
         """Rows of a batch that are computed at once, unless a GPU's memory runs out."""
         return min(self.settings.per_device_train_batch_size, self.lm.rows_at_once)
 
     def _train_in_memory(
         self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None
-    ) -> tuple[int, Points | None]:
+    ) -> Attempt | None:
         """Train the run; where a GPU's memory runs out, from its start with half as many rows at once.
 
         The batch of a step stays what it was. Every run begins with all rows, so that it depends on no other.
         """
-        size = self._most_rows
+        size = self.most_rows
         while True:
             self.rows_at_once = size
-            self.lm.reset(seed_from("adapter", spec.seed))
+            self.begin(spec)
             try:
-                return (0, None) if spec.untrained else self._train(spec, sample, folder, progress)
+                if spec.untrained:
+                    return None
+                attempt = self.attempt(spec, sample, folder)
+                while not attempt.ended:
+                    self.step(attempt, progress)
+                return attempt
             except Exception as error:
                 if size == 1 or not is_out_of_gpu_memory(error):
                     raise
@@ -224,57 +260,46 @@ class NativeTrainer(Trainer):
             _log.warning("%s", f"Run '{spec.name}' ran out of GPU memory. It begins again with {size} rows at once.")
             free_gpu_memory(self.lm.network)
 
-    def _train(
-        self, spec: RunSpec, sample: Sample, folder: Path, progress: Progress | None
-    ) -> tuple[int, Points | None]:
-        settings, plan = self.settings, self._plan(spec, sample)
-        optimiser = adamw(self.lm.network, settings)
-        points = Points(spec, plan, self.train_rows, self.lm.network) if spec.points else None
+    def begin(self, spec: RunSpec) -> None:
+        """Put the base model back, with the run's new adapter where one is trained."""
+        self.lm.reset(seed_from("adapter", spec.seed))
+
+    def step(self, attempt: Attempt, progress: Progress | None) -> None:
+        """Take the next step of a run."""
+        attempt.begin()
+        nats, count = self._gradients(self._batches(attempt.rows))
+        attempt.finish(nats, count, self.evaluate, progress)
+
+    def attempt(self, spec: RunSpec, sample: Sample, folder: Path) -> Attempt:
+        """Return a run from its last checkpoint on, in the network."""
         self.lm.network.train()
-        identity = {"run": spec.id, **self.environment()}
-        checkpoints = Checkpoints(folder, identity, self.lm.network, optimiser, points)
-        begin = checkpoints.restore()
-        keep_lines(folder / "metrics.jsonl", begin)
-        for step, rows in enumerate(plan[begin:], begin):
-            factor = rate_factor(step, len(plan), settings, "constant" if points else None)
-            rate = settings.learning_rate * factor
-            loss = self._step(spec, optimiser, self._batches(rows), rate)
-            line = {"step": step + 1, "steps": len(plan), "loss": loss, "learning_rate": rate}
-            with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
-                metrics.write(json.dumps(line) + "\n")
-            if points and points.after(step + 1, self._evaluate):
-                share = points.shares[len(points.reached) - 1]
-                _write_losses(folder, {"step": step + 1, "share": share}, points.reached[-1].losses)
-            checkpoints.save_if_due(step + 1)
-            if progress:
-                progress(step + 1, len(plan), loss)
-        return len(plan), points
+        return Attempt(
+            spec,
+            self.plan(spec, sample),
+            self.lm.network,
+            self.settings,
+            folder=folder,
+            identity={"run": spec.id, **self.environment()},
+            train_rows=self.train_rows,
+        )
 
-    def _step(self, spec: RunSpec, optimiser: Any, batches: list[PackedBatch], rate: float) -> float:
-        """Take one optimiser step on the mean over all batches' supervised tokens; return that mean, nats."""
-        import torch
-
-        count = sum(len(batch.labels_S) for batch in batches)
-        if count == 0:
-            return 0.0
-        optimiser.zero_grad(set_to_none=True)
-        nats = 0.0
+    def _gradients(self, batches: list[PackedBatch]) -> tuple[float, int]:
+        """Add the gradients of the mean over all batches' supervised tokens; return their nats, and how many."""
+        count, nats = sum(len(batch.labels_S) for batch in batches), 0.0
         for batch in batches:
             if len(batch.labels_S):
                 loss = self.lm.sum_nats(batch)
                 (loss / count).backward()
                 nats += loss.item()
-        limit = self.settings.max_grad_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.lm.network.parameters(), limit).item()
-        for what, value in (("the training loss", nats / count), ("the gradient's norm", norm)):
-            if not math.isfinite(value):
-                raise _not_finite(spec, what, value, self.settings)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.step()
-        return nats / count
+        return nats, count
 
-    def _plan(self, spec: RunSpec, sample: Sample) -> list[list[list[tuple[str, int]]]]:
+    def _step_at(self, rate: float, spec: RunSpec, optimiser: Any, batches: list[PackedBatch]) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        nats, count = self._gradients(batches)
+        if count:
+            take_step(spec, self.lm.network, optimiser, self.settings, rate, nats / count)
+
+    def plan(self, spec: RunSpec, sample: Sample) -> list[list[list[tuple[str, int]]]]:
         """Return the packed rows of each step."""
         settings = self.settings
         epochs = [
@@ -283,13 +308,14 @@ class NativeTrainer(Trainer):
         whole = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
         return [rows[i : i + whole] for rows in epochs for i in range(0, len(rows), whole)]
 
-    def _batches(self, rows: list[list[tuple[str, int]]]) -> list[PackedBatch]:
+    def batch(self, rows: Sequence[Row]) -> PackedBatch:
+        """Return the batch of some packed rows."""
+        length = self.settings.max_length if self.settings.packing else None
+        return collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows], length)
+
+    def _batches(self, rows: Sequence[Row]) -> list[PackedBatch]:
         """Return what is computed at once of a step."""
-        size, length = self.rows_at_once, self.settings.max_length if self.settings.packing else None
-        return [
-            collate([[conversation(self.train_rows[d], r) for d, r in row] for row in rows[i : i + size]], length)
-            for i in range(0, len(rows), size)
-        ]
+        return [self.batch(rows[i : i + self.rows_at_once]) for i in range(0, len(rows), self.rows_at_once)]
 
     def _check_ids(self) -> None:
         for name, rows in [*self.train_rows.items(), *self.validation_rows.items()]:
@@ -299,52 +325,3 @@ class NativeTrainer(Trainer):
                     f"'{name}' holds the token id {largest}; the model's vocabulary has {self.lm.vocabulary} entries.",
                     "Use the tokenizer that belongs to the model.",
                 )
-
-
-def _write_losses(folder: Path, where: dict[str, Any], losses: Mapping[str, TargetLoss]) -> None:
-    """Append validation losses to the training log."""
-    line = where | {"validation": {name: loss.loss_nats for name, loss in losses.items()}}
-    with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
-        metrics.write(json.dumps(line) + "\n")
-
-
-@contextlib.contextmanager
-def _deterministic(spec: RunSpec) -> Iterator[None]:
-    """Seed torch (dropout) from the run, choose deterministic kernels; put everything back at the end."""
-    import torch
-
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed_from("torch", spec.seed, spec.id))
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-            torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def _out_of_memory_as_run_failed(spec: RunSpec, settings: TrainSettings) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if not isinstance(error, MemoryError) and "out of memory" not in text and "can't allocate memory" not in text:
-            raise
-        raise RunFailed(
-            f"Run '{spec.name}' ran out of memory with rows of {settings.max_length} tokens, "
-            f"{settings.per_device_train_batch_size} rows a batch.",
-            "Halve train.per_device_train_batch_size and double train.gradient_accumulation_steps, "
-            "or use fewer workers.",
-        ) from error
-
-
-def _not_finite(spec: RunSpec, what: str, value: float, settings: TrainSettings) -> RunFailed:
-    return RunFailed(
-        f"Run '{spec.name}' diverged: {what} is {value} at learning_rate {settings.learning_rate:g}; "
-        "only finite losses are recorded.",
-        f"Lower train.learning_rate, for example to {settings.learning_rate / 4:.2g}.",
-    )

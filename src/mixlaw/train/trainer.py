@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mixlaw.core.errors import ConfigError, MissingExtra
+from mixlaw.core.errors import ConfigError, DataError, MissingExtra, MixlawError, RunFailed
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.train.settings import ModelSettings, TrainSettings
 
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int, float], None]
 """Called as `progress(step, steps, loss)` after each optimiser step; loss in nats per supervised token."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run to be trained: its spec, its own folder, and who is told of its steps."""
+
+    spec: RunSpec
+    folder: Path
+    progress: Progress | None = None
 
 
 MODEL = "model"
@@ -149,6 +158,32 @@ class Trainer(ABC):
             DataError: the spec asks for tokens of a domain that has no rows.
             RunFailed: the run ended without a usable result.
         """
+
+    def together(self, specs: Sequence[RunSpec], most: int) -> Mapping[int, float]:
+        """Return how fast so many of some runs train at once in this process: runs -> tokens a second.
+
+        Only numbers that were measured; none where runs cannot share anything, as by default.
+
+        Args:
+            specs: the runs.
+            most: runs at once.
+        """
+        return {}
+
+    def can_join(self, spec: RunSpec) -> bool:
+        """Return whether a run may be one of several that train at once in this process."""
+        return False
+
+    def run_together(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, RunRecord | MixlawError]]:
+        """Train runs at once, and yield each with its record, or why it has none, as soon as it ends.
+
+        One after another by default. `timing` is that of the run that was yielded last.
+        """
+        for job in jobs:
+            try:
+                yield job, self.run(job.spec, folder=job.folder, progress=job.progress)
+            except (RunFailed, DataError) as error:
+                yield job, error
 
     def pace(self, spec: RunSpec, *, folder: Path, seconds: float) -> list[Pace]:
         """Return how fast it trains such runs, by the clock of the wall and by the processor's.

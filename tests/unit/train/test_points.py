@@ -50,7 +50,7 @@ def test_each_point_is_the_mean_of_the_weights_of_the_steps_before_it(trainer, s
         used = weights[point.steps - max(1, round(AVERAGED * point.steps)) : point.steps]
         for name, weight in network.named_parameters():
             weight.data.copy_(sum(one[name] for one in used) / len(used))
-        found = trainer._evaluate()
+        found = trainer.evaluate()
         assert {n: x.loss_nats for n, x in found.items()} == pytest.approx(
             {n: x.loss_nats for n, x in point.losses.items()}, abs=1e-6
         )
