@@ -2,11 +2,14 @@
 
     python experiments/gain/run.py FOLDER --data SOURCES --seed 1     one set of rows; adds to results.json
 
-SOURCES is what `examples/demo_data/make.py` draws the demo out of. The demo's domains, goal and sizes were chosen on
-set 0; sets 1 to 3 (1 is the demo's own) judge, each with a design, samples and orders of its own.
+SOURCES is what `examples/demo_data/make.py` draws the demo out of. Its domains, sizes and goal were chosen on set 0;
+other sets judge, each with a design, samples and orders of its own. Goals, and what judges them:
 
-`--goal tenth` is another goal: as good at SQL as can be, a tenth of the tokens for each other domain. An exploration on
-sets 1 to 3 had suggested it, so it was chosen on predictions for set 0, and sets 4 to 6 judge, dealt out after that.
+    demo     as good at SQL as can be, the others at most 5 % worse than with equal weights: sets 4 to 6, and 1, the
+             demo's own. Sets 1 to 3 had shown under `five` that SQL gains more surely than the total does
+    five     SQL counts five times: sets 1 to 3, two seeds, with the law's beliefs of 28 November 2026
+    tenth    as good at SQL as can be, a tenth of the tokens for each other domain: set 4, in the same way
+
 Nothing is left out of results.json.
 """
 
@@ -30,11 +33,20 @@ from mixlaw.study.status import RunEvent
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DEMO = ROOT / "src" / "mixlaw" / "demo"
-SEEDS = 2
+SEEDS = 3
 """Trainings of each compared mixture."""
 GOALS = {
     "demo": {},
-    "tenth": {"target_weight": {"sql": 1, "shell": 0, "translation": 0}, "min": {"shell": 0.1, "translation": 0.1}},
+    "five": {
+        "target_weight": {"sql": 5, "shell": 1, "translation": 1},
+        "no_worse": {"shell": "2 %", "translation": "2 %"},
+        "reference": "base",
+    },
+    "tenth": {
+        "no_worse": {"shell": "2 %", "translation": "2 %"},
+        "reference": "base",
+        "min": {"shell": 0.1, "translation": 0.1},
+    },
 }
 """Name -> what it changes in the demo's `solve`."""
 
@@ -77,6 +89,8 @@ def outcome(config: Path, seeds: int, workers: int) -> dict:
     assert cost is not None
     wish = project.config.solve
     best, base = found["mixtures"]["solution"]["losses"], result.fit.base
+    other = {} if wish.reference == "base" else found["mixtures"][wish.reference]["losses"]
+    held = {target: other[target]["mean"] for target in other} or base
     proxies = sum(sum(spec.tokens.values()) for spec in project.planned[0])
     compared = seeds * len(found["mixtures"]) * found["budget_tokens"]
     return {
@@ -94,7 +108,8 @@ def outcome(config: Path, seeds: int, workers: int) -> dict:
         "no_worse": {
             target: {
                 "limit_percent": limit,
-                "measured_percent": 100 * (best[target]["mean"] / base[target] - 1),
+                "measured_percent": 100 * (best[target]["mean"] / held[target] - 1),
+                "below_base_percent": 100 * (1 - best[target]["mean"] / base[target]),
             }
             for target, limit in wish.no_worse.items()
         },

@@ -14,7 +14,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit.checkpoints import Batches, has_checkpoints, repeats
 from mixlaw.fit.curve import Scatter
 from mixlaw.fit.estimating.gauss_newton import EXACT, Minimum, minimise
-from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, E, PairwiseProblem
+from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, LOG_N0, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND, clipped_noise
 from mixlaw.fit.free_line import free_columns
 from mixlaw.fit.size import log_sizes
@@ -51,6 +51,16 @@ _FLOOR = (0.8, 0.1)
 smallest loss. Single training curves hardly tell a steep curve with a high floor from a shallow one with a low
 floor. Chosen on: the tuning half of a public pretraining sweep's mixtures (docs/lab.md); published ones, 1.69 of
 about 2 nats in Hoffmann et al. 2022, are as high."""
+
+_TRAINED = {LOG_N0: (0.0, 2.0), LOG_BETA: (float(np.log(0.2)), 0.7)}
+"""Prior means and standard deviations of log n0 and log beta where the untrained model is one of the runs, so that they
+fine-tune a model that knows something: n0 is of the order of a run's tokens. The law's own are those of runs that begin
+with nothing. Chosen on: short runs of three domains (SQL, shell, translation) on four sets of rows, and mixtures
+trained 37 times as long (docs/lab.md)."""
+
+_TRAINED_FLOOR = (0.3, 0.4)
+"""The same of the floor, as a share of the smallest loss: short runs lower a loss so little that they take it for its
+floor. Weak. Chosen with `_TRAINED`."""
 
 _OPEN = 1e-10
 """Information, as a part of the largest, in a direction in which nothing determines the parameters. For safety. No
@@ -134,8 +144,15 @@ def _prior(problem: PairwiseProblem) -> tuple[np.ndarray, np.ndarray]:
     if problem.log_sizes_R is not None:
         mean[problem.exponents], sds = zip(*_GAMMAS, strict=True)
         precision[problem.exponents, problem.exponents] = np.diag(np.array(sds) ** -2)
+    floor, least = None, float(problem.losses_R.min())
+    if M and (problem.mixtures.tokens_RK.sum(axis=1) == 0).any():
+        for place, (middle, sd) in _TRAINED.items():
+            mean[place], precision[place, place] = middle, sd**-2
+        floor = _TRAINED_FLOOR
     if problem.batches is not None and problem.batches.checkpoints:
-        mean[E], precision[E, E] = _FLOOR[0] * problem.losses_R.min(), (_FLOOR[1] * problem.losses_R.min()) ** -2
+        floor = _FLOOR
+    if floor is not None and least > 0:
+        mean[E], precision[E, E] = floor[0] * least, (floor[1] * least) ** -2
     _believe_shocks(problem, mean, precision)
     return mean, precision
 
