@@ -61,11 +61,11 @@ trained 37 times as long (docs/lab.md)."""
 _TRAINED_HEIGHT = (0.6, 0.7)
 """Prior of log C there: middle, as a share of the smallest loss, and standard deviation. Without it every size of C
 would be as likely as any other in its logarithm, so that what runs do not see is believed to be nothing. A planted law
-shows it (`tests/unit/fit/test_trained_prior.py`); the values are guesses, .4 (sd) and other floors differ little."""
+shows it (`tests/unit/fit/test_trained_prior.py`); the values are guesses, and an sd of .4 differs little. No data."""
 
 _TRAINED_FLOOR = (0.3, 0.4)
 """The same of the floor, as a share of the smallest loss: short runs lower a loss so little that they take it for its
-floor. Weak. Chosen with `_TRAINED`."""
+floor. Weak. Chosen on: as `_TRAINED`."""
 
 _OPEN = 1e-10
 """Information, as a part of the largest, in a direction in which nothing determines the parameters. For safety. No
@@ -128,7 +128,7 @@ def fit_points(
         rows = measured[np.lexsort((*tokens_RK[measured].T, losses_R[measured]))]
         free = (None if runs.worth_RJ is None else runs.worth_RJ[:, j], free_columns(runs, j))
         parts = (law, Mixtures.of(tokens_RK), losses_R, interference, sizes_R, batches, *free)
-        problem = PairwiseProblem(*parts).take(rows)
+        problem = PairwiseProblem(*parts, trained=bool((runs.totals_R == 0).any())).take(rows)
         before = None if without is None or not problem.many else without[j].z_P
         fits.append(_estimated(problem, None if groups_R is None else groups_R[rows], before))
     return fits
@@ -150,7 +150,7 @@ def _prior(problem: PairwiseProblem) -> tuple[np.ndarray, np.ndarray]:
         mean[problem.exponents], sds = zip(*_GAMMAS, strict=True)
         precision[problem.exponents, problem.exponents] = np.diag(np.array(sds) ** -2)
     floor, least = None, float(problem.losses_R.min())
-    if M and (problem.mixtures.tokens_RK.sum(axis=1) == 0).any():
+    if M and problem.trained:
         for place, (middle, sd) in _TRAINED.items():
             mean[place], precision[place, place] = middle, sd**-2
         if least > 0:

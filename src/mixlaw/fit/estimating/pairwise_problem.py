@@ -45,6 +45,7 @@ class PairwiseProblem:
         batches: of checkpoints, which share a shock; None where z has no shocks.
         worth_R: how much each loss weighs against that of a run (`RunTable.worth_RJ`); None where all weigh the same.
         free_RF: what the losses are known up to (`mixlaw.fit.free_line.free_columns`); None where nothing is free.
+        trained: whether the runs go on with a model that knows something: it is one of them, of no tokens.
     """
 
     law: Pairwise
@@ -55,6 +56,7 @@ class PairwiseProblem:
     batches: Batches | None = None
     worth_R: np.ndarray | None = None
     free_RF: np.ndarray | None = None
+    trained: bool = False
 
     @cached_property
     def line(self) -> FreeLine | None:
