@@ -59,10 +59,10 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
 
 
 def loss_name(solution: Solution) -> str:
-    """Return what is minimised: `total loss`, `loss on medical` or `weighted loss`."""
+    """Return what is minimised: `total loss`, `medical loss` or `weighted loss`."""
     weights = {target: g for target, g in solution.target_weights.items() if g > 0}
     if len(weights) == 1:
-        return f"loss on {next(iter(weights))}"
+        return f"{next(iter(weights))} loss"
     return "total loss" if len(set(weights.values())) <= 1 else "weighted loss"
 
 

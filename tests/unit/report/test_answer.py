@@ -55,7 +55,7 @@ def test_a_fit_without_uncertainty_claims_no_interval():
 def test_a_specialised_model_is_named_by_its_target():
     _, fit = example(["a", "b"])
     sentence, _ = answer(fit, solve_mixture(fit, 2e6, target_weight={"a": 1.0}))
-    assert ": loss on a " in sentence
+    assert ": a loss " in sentence
 
 
 def test_without_a_solution_the_answer_says_what_to_do_next(material):

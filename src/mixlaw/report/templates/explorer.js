@@ -11,7 +11,7 @@
   const counted = importance.map((g, j) => (g > 0 ? j : -1)).filter((j) => j >= 0);
   const equallyWeighted = new Set(counted.map((j) => importance[j])).size <= 1;
   const TOTAL = data.objective === "max" ? "largest loss"
-    : counted.length === 1 ? `loss on ${data.targets[counted[0]].name}` : equallyWeighted ? "total loss" : "weighted loss";
+    : counted.length === 1 ? `${data.targets[counted[0]].name} loss` : equallyWeighted ? "total loss" : "weighted loss";
 
   const state = { weights: [...data.mixtures[0].weights], ratios: [...data.mixtures[0].weights], budget: data.budget };
 
