@@ -26,6 +26,7 @@ from mixlaw.core.suggestions import suggest
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.evaluate.baselines import baselines, grid
 from mixlaw.evaluate.confirmation import SOLUTION, limits, summarise
+from mixlaw.solve.wishes import usual_reference
 from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
 
@@ -189,12 +190,11 @@ def _result(
             "predicted_total": sum(weights.get(target, 0.0) * p["mean"] for target, p in predicted.items()),
         }
     wish = project.config.solve
-    natural = all(available.get(domain, 0) > 0 for domain in targets)
-    reference = wish.reference or ("natural" if natural else "equal")
+    reference = wish.reference or usual_reference(targets, available)
     means = {name: {t: loss["mean"] for t, loss in m["losses"].items()} for name, m in summary["mixtures"].items()}
     means |= {name: means[other] for name, other in same_as.items()}
     return {
-        "limits": limits(means, fit.base, wish.floor, wish.no_worse, reference) if isinstance(reference, str) else {},
+        "limits": limits(means, fit.base, wish.floor, wish.no_worse, reference),
         "budget_tokens": budget,
         "law": fit.law,
         "targets": targets,

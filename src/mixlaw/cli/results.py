@@ -86,12 +86,14 @@ def compare(
             verbose=verbose,
             details=lambda: _show_comparison(result),
         )
-        warn(f"{t}: {_limit(limit)}." for t, limit in result["limits"].items() if not limit["kept"])
+        warn(f"{limit['target']}: {_limit(limit)}." for limit in result["limits"] if limit["kept"] is False)
 
 
 def _limit(limit: dict[str, Any]) -> str:
     """Return how a measured loss stands to its limit."""
     measured, percent, reference = limit["measured_percent"], limit["limit_percent"], limit["reference"]
+    if measured is None:
+        return "its limit is not judged, since what it compares with was not trained"
     if reference is None:
         return f"the measured loss is {measured:+.1f} % from its limit in nats"
     there = "before training" if reference == "base" else f"with {named(reference)} weights"
@@ -140,9 +142,9 @@ def _show_comparison(result: dict[str, Any]) -> None:
     )
     for name, other in result["same_as"].items():
         note(f"{name} is not trained on its own: it has the same tokens as {other}")
-    for target, limit in result["limits"].items():
-        if limit["kept"]:
-            note(f"{target}: {_limit(limit)}")
+    for limit in result["limits"]:
+        if limit["kept"] is not False:
+            note(f"{limit['target']}: {_limit(limit)}")
     gap = result["gap_to_best"]
     own = ", ".join(f"{t} {value:.2f} %" for t, value in gap["own_best_perplexity_percent"].items())
     note(

@@ -97,8 +97,8 @@ def limits(
     base: Mapping[str, float],
     floor: Mapping[str, float],
     no_worse: Mapping[str, float],
-    reference: str,
-) -> dict[str, dict[str, Any]]:
+    reference: str | Mapping[str, float],
+) -> list[dict[str, Any]]:
     """Return how the solution's measured losses stand to the limits that it was solved with.
 
     Args:
@@ -106,25 +106,29 @@ def limits(
         base: target -> the base model's loss, nats, as far as it was measured.
         floor: target -> what its loss may be at the most, nats.
         no_worse: target -> percent by which its loss may exceed that of the reference.
-        reference: `base` or the name of a mixture; without its losses its limits are left out, as nothing judges them.
+        reference: `base`, the name of a mixture, or shares; without its losses nothing judges its limits.
 
     Returns:
-        target -> {reference, limit_percent, measured_percent, kept}; the reference of a `floor` is None, its percents
-        are of the limit.
+        One {target, reference, limit_percent, measured_percent, kept} each; the reference of a `floor` is None, its
+        percents are of the limit. What nothing judges has None as measured_percent and kept.
     """
-    measured, there = losses[SOLUTION], base if reference == "base" else losses.get(reference, {})
-    asked = {t: (None, nats, 0.0) for t, nats in floor.items()}
-    asked |= {t: (reference, there[t], percent) for t, percent in no_worse.items() if t in there}
-    return {
-        target: {
-            "reference": named,
-            "limit_percent": percent,
-            "measured_percent": 100 * (measured[target] / nats - 1),
-            "kept": measured[target] <= (1 + percent / 100) * nats,
-        }
-        for target, (named, nats, percent) in asked.items()
-        if target in measured
-    }
+    named = reference if isinstance(reference, str) else "your"
+    there = base if named == "base" else losses.get(named, {})
+    asked = [(target, None, nats, 0.0) for target, nats in floor.items()]
+    asked += [(target, named, there.get(target), percent) for target, percent in no_worse.items()]
+    found = []
+    for target, of, nats, percent in asked:
+        share = losses[SOLUTION][target] / nats if nats is not None and target in losses[SOLUTION] else None
+        found.append(
+            {
+                "target": target,
+                "reference": of,
+                "limit_percent": percent,
+                "measured_percent": None if share is None else 100 * (share - 1),
+                "kept": None if share is None else share <= 1 + percent / 100,
+            }
+        )
+    return found
 
 
 def mean_interval(values_S: np.ndarray) -> dict[str, float | None]:

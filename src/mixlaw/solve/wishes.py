@@ -279,8 +279,7 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
     names = [f"'{target}' at most {nats:.4g}" for target, nats in ceilings.items()]
     values = list(ceilings.values())
     if no_worse:
-        natural = all(available.get(domain, 0) > 0 for domain in fit.domains)
-        reference = reference or ("natural" if natural else "equal")
+        reference = reference or usual_reference(fit.domains, available)
         if reference == BASE:
             there, said = _of_base(fit, list(no_worse)), "the base model"
         else:
@@ -292,6 +291,11 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
             names.append(f"'{target}' at most {values[-1]:.4f} ({percent:g} % above {said})")
     losses = Losses.of(fit, [*ceilings, *no_worse], budget_tokens, available)
     return Ceilings(losses, np.array(values), tuple(names))
+
+
+def usual_reference(domains: Sequence[str], available: Mapping[str, float]) -> str:
+    """Return what `no_worse` compares with where nothing is said: natural weights where the tokens are known."""
+    return "natural" if all(available.get(domain, 0) > 0 for domain in domains) else "equal"
 
 
 def _of_base(fit: Fit, targets: list[str]) -> np.ndarray:

@@ -94,14 +94,23 @@ def test_each_target_says_who_gains_and_whether_it_is_more_than_noise():
     assert found["high"] - found["mean"] == pytest.approx(1.6448536 * math.sqrt(2) * 0.1) and found["beyond_interval"]
 
 
+def judged(losses, base, floor, no_worse, reference):
+    """Return (target, reference) -> (measured percent, kept)."""
+    found = limits(losses, base, floor, no_worse, reference)
+    return {(one["target"], one["reference"]): (one["measured_percent"], one["kept"]) for one in found}
+
+
 def test_limits_are_judged_by_what_was_trained():
     losses = {"solution": {"a": 1.0, "b": 2.1, "c": 3.0}, "equal": {"a": 1.2, "b": 2.0, "c": 3.0}}
-    found = limits(losses, {"c": 6.0}, {"a": 0.9}, {"b": 4.0}, "equal")
-    assert found["b"]["measured_percent"] == pytest.approx(5.0)
-    assert not found["b"]["kept"] and found["b"]["reference"] == "equal"
-    assert not found["a"]["kept"] and found["a"]["measured_percent"] == pytest.approx(100 / 9)
-    assert limits(losses, {}, {}, {"b": 6.0}, "equal")["b"]["kept"]
-    assert limits(losses, {"c": 6.0}, {}, {"c": -40.0, "a": 2.0}, "base") == {
-        "c": {"reference": "base", "limit_percent": -40.0, "measured_percent": -50.0, "kept": True}
-    }
-    assert limits(losses, {}, {}, {"b": 6.0}, "natural") == {}  # nothing judges it
+    found = judged(losses, {"c": 6.0}, {"a": 0.9, "b": 3.0}, {"b": 4.0}, "equal")
+    assert found[("b", "equal")] == (pytest.approx(5.0), False)
+    assert found[("a", None)] == (pytest.approx(100 / 9), False)
+    assert found[("b", None)] == (pytest.approx(-30.0), True)  # both limits of b are judged
+    assert judged(losses, {}, {}, {"b": 6.0}, "equal")[("b", "equal")][1]
+    assert judged(losses, {"c": 6.0}, {}, {"c": -40.0}, "base") == {("c", "base"): (pytest.approx(-50.0), True)}
+
+
+@pytest.mark.parametrize("reference", ["natural", "base", {"a": 0.5, "b": 0.5}])
+def test_a_limit_that_nothing_judges_is_said(reference):
+    losses = {"solution": {"a": 1.0, "b": 2.1}, "equal": {"a": 1.2, "b": 2.0}}
+    assert list(judged(losses, {}, {}, {"b": 6.0}, reference).values()) == [(None, None)]

@@ -61,7 +61,7 @@ trained 37 times as long (docs/lab.md)."""
 _TRAINED_HEIGHT = (0.6, 0.7)
 """Prior of log C there: middle, as a share of the smallest loss, and standard deviation. Without it every size of C
 would be as likely as any other in its logarithm, so that what runs do not see is believed to be nothing. A planted law
-shows it (`tests/unit/fit/test_trained_prior.py`); the values are guesses, and an sd of .4 differs little. No data."""
+shows it (`tests/unit/fit/test_trained_prior.py`); Chosen on: as `_TRAINED`, where an sd of .4 differs little."""
 
 _TRAINED_FLOOR = (0.3, 0.4)
 """The same of the floor, as a share of the smallest loss: short runs lower a loss so little that they take it for its
