@@ -3,7 +3,8 @@
     PYTHONPATH=. python experiments/controlled/run.py YAML FOLDER [--budgets 120k] [--steps grid methods tables]
 
 Writes beside controlled.yaml, or into a folder with the name of another YAML, grid.csv and methods.csv, run tables that
-grow run by run, and results.json with the gaps. Begun again, it does what is missing. A run of the grid is named
+grow run by run, and results.json with the gaps. Begun again, it does what is missing: runs in these tables are not
+trained again, also where FOLDER is new (leave the tables out to do all anew). A run of the grid is named
 grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid: it compares each law with its mixture.
 
 | method | proxy runs, cost as a share of the final run's FLOPs with evaluations | law |
@@ -40,6 +41,7 @@ from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 import mixlaw
+from mixlaw import load_runs
 from mixlaw.api.project import Project
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.run import RunSpec
@@ -48,6 +50,8 @@ from mixlaw.core.tokens import parse_tokens
 from mixlaw.study.executor_local import run_pending
 from mixlaw.study.store import Study
 
+LONGEST_ROW = 512
+"""Tokens."""
 Losses = dict[str, dict[int, dict[str, np.ndarray]]]
 """Budget -> seed -> mixture or method -> losses, nats."""
 
@@ -130,8 +134,8 @@ def train_methods(experiment: Experiment, budgets: list[str]) -> None:
 def train(
     experiment: Experiment, table: str, project: Project, wanted: list[tuple[str, dict[str, float], str, int]]
 ) -> None:
-    """Train mixtures in order; the table is written after each that is done."""
-    study = Study(experiment.folder / f"runs-{table}")
+    """Train mixtures in order; the table is written after each that is done, and what it has is not trained again."""
+    study, path = Study(experiment.folder / f"runs-{table}"), experiment.results / f"{table}.csv"
     specs = [
         RunSpec(
             f"{name}@{budget}#{seed}",
@@ -141,15 +145,19 @@ def train(
         )
         for name, weights, budget, seed in wanted
     ]
-    study.save_plan(specs)
     domains = list(project.config.domains)
+    kept = {str(row["run"]): row for row in RunTable.from_csv(path).to_rows()} if path.exists() else {}
+    specs = [spec for spec in specs if spec.name not in kept or not is_of(kept[spec.name], spec)]
+    study.save_plan(specs)
 
-    def write(_: object = None) -> None:
+    def write() -> None:
         if records := study.records(specs):
-            RunTable.from_records(records, domains, domains).to_csv(experiment.results / f"{table}.csv")
+            kept.update({row["run"]: row for row in RunTable.from_records(records, domains, domains).to_rows()})
+            rows = list(kept.values())
+            load_runs({name: [row[name] for row in rows] for name in rows[0]}).to_csv(path)
 
     for budget in dict.fromkeys(budget for _, _, budget, _ in wanted):
-        now = [spec for spec, (_, _, b, _) in zip(specs, wanted, strict=True) if b == budget]
+        now = [spec for spec in specs if f"@{budget}#" in spec.name]
         run_pending(
             study,
             project.trainer_config,
@@ -158,6 +166,12 @@ def train(
             on_event=lambda e: e.kind == "finished" and (write(), print(e.run, flush=True)),
         )
     write()
+
+
+def is_of(row: Mapping[str, Any], spec: RunSpec) -> bool:
+    """Return whether a row of a table has the run's seed and tokens; a domain's last row may be left over."""
+    near = (abs(float(row[f"tokens:{name}"]) - n) <= max(0.02 * n, LONGEST_ROW) for name, n in spec.tokens.items())
+    return str(row["seed"]) == str(spec.seed) and all(near)
 
 
 def write_tables(experiment: Experiment, budgets: list[str]) -> None:

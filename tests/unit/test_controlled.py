@@ -1,12 +1,15 @@
 """The tables of the controlled experiment, from made-up losses whose gaps are known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from experiments.controlled import run as controlled
 from experiments.controlled.methods import METHODS, Experiment, method_of
-from experiments.controlled.run import confirm, write_tables
+from experiments.controlled.run import confirm, train, write_tables
 
+from mixlaw.core.run import RunRecord, TargetLoss
 from mixlaw.core.runtable import RunTable
 
 BUDGETS, SEEDS, DOMAINS = ["1k", "4k"], [0, 1, 2], ("a", "b")
@@ -93,3 +96,32 @@ def test_what_a_law_foretold_of_its_own_mixture_stands_beside_what_was_measured(
     assert list(found) == ["full@1k#0"]
     assert found["full@1k#0"]["solution"]["measured"] == [1.5, 1.6]
     assert found["full@1k#0"]["equal"]["error_percent"] == 0 and found["full@1k#0"]["equal"]["covered"] == 0.5
+
+
+def test_runs_of_the_table_are_not_trained_again_unless_their_mixture_has_changed(
+    experiment, tmp_path, monkeypatch
+) -> None:
+    rows = {f"{name}@4k#0": losses for name, losses in GRID.items()}
+    tokens = np.array([[2000.0, 2000], [400, 3600], [2400, 2000]])
+    path = tmp_path / "methods.csv"
+    RunTable(tuple(rows), DOMAINS, DOMAINS, tokens, np.array(list(rows.values())), ("0", "0", "0")).to_csv(path)
+    asked: list[str] = []
+
+    def trained(study, settings, *, workers, specs, on_event):
+        asked.extend(spec.name for spec in specs)
+        for spec in specs:
+            there = {name: TargetLoss(9.0, 1) for name in DOMAINS}
+            records.append(RunRecord(spec, spec.tokens, spec.tokens, spec.tokens, there, 1, 1))
+            on_event(SimpleNamespace(kind="finished", run=spec.name))
+
+    records: list[RunRecord] = []
+    settings = SimpleNamespace(inputs={})
+    project = SimpleNamespace(config=SimpleNamespace(domains=dict.fromkeys(DOMAINS)), trainer_config=settings)
+    monkeypatch.setattr(controlled, "run_pending", trained)
+    monkeypatch.setattr(controlled.Study, "records", lambda self, specs: records)
+    even = {"a": 0.5, "b": 0.5}
+    train(experiment, "methods", project, [(name, even, "4k", seed) for name in GRID for seed in (0, 1)])
+    assert asked == ["grid-1@4k#1", "grid-2@4k#0", "grid-2@4k#1", "grid-3@4k#1"]
+    table = RunTable.from_csv(path)
+    assert len(table) == 6 and table.losses_RJ[table.runs.index("grid-2@4k#0")].tolist() == [9.0, 9.0]
+    assert table.losses_RJ[table.runs.index("grid-1@4k#0")].tolist() == list(GRID["grid-1"])
