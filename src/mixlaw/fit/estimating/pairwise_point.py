@@ -168,10 +168,13 @@ def _prior(problem: PairwiseProblem) -> tuple[np.ndarray, np.ndarray]:
     return mean, precision
 
 
-def _believe_shocks(problem: PairwiseProblem, z_P: np.ndarray, precision_PP: np.ndarray) -> None:
-    """Write into the prior how large the shocks of batches are, given what they are found to be."""
+def _believe_shocks(
+    problem: PairwiseProblem, z_P: np.ndarray, precision_PP: np.ndarray, covariance_PP: np.ndarray | None = None
+) -> None:
+    """Write into the prior how large the shocks of batches are, given what they are found to be, if they are."""
     if problem.batches is not None:
-        tau_B = problem.batches.tau(z_P[problem.shocks], float(np.median(problem.losses_R)))
+        variance_B = None if covariance_PP is None else np.diag(covariance_PP)[problem.shocks]
+        tau_B = problem.batches.tau(z_P[problem.shocks], float(np.median(problem.losses_R)), variance_B)
         precision_PP[problem.shocks, problem.shocks] = np.diag(tau_B**-2)
 
 
@@ -190,7 +193,7 @@ def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None, before_P: 
         best = min(found, key=lambda minimum: minimum.cost)
         starts = [best.z_P]
         _set_noise(fit, best, groups_R)
-        _believe_shocks(problem, best.z_P, precision_PP)
+        _believe_shocks(problem, best.z_P, precision_PP, fit.covariance_PP)
         scale = np.sqrt(fit.weights_R) / fit.scatter.at(best.losses_R, problem.lean_R)
     fit.z_P = starts[0]
     return fit
