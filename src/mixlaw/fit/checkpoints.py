@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.size import log_sizes
 
 EARLY = 3.0
 """Power of (last / now) tokens by which a checkpoint's shock grows. Chosen on: the tuning half of a public pretraining
@@ -40,8 +41,8 @@ TAU = 0.002
 a fifth to five times as much changes little."""
 
 WIDE = 0.03
-"""The same of levels of ended runs in the first search. Chosen on: planted tuning worlds with drifts of sd 0, .03 and .1
-an e-fold (docs/lab.md)."""
+"""The same of levels of ended runs in the first search. Chosen on: planted tuning worlds, drifts of sd 0, .03 and .1 an
+e-fold (docs/lab.md)."""
 
 TAU_BATCHES = 2.0
 """How many batches of runs count as much as the prior `TAU`. Few, so a weak prior. No data."""
@@ -62,7 +63,7 @@ class Batches:
         member_RB: 1 where a row is of a batch.
         early_B: standard deviation of each batch's shock over that of ended runs.
         checkpoints: whether rows are checkpoints of one run.
-        levels: whether they are levels of runs that have ended.
+        levels: whether they are levels of runs that have ended, of one model size.
     """
 
     member_RB: np.ndarray
@@ -110,7 +111,7 @@ class Batches:
         if len(some) < 2:
             return None
         member_RB = (batch_R[:, None] == np.array(some)).astype(float)
-        return Batches(member_RB, np.ones(len(some)), checkpoints=False, levels=True)
+        return Batches(member_RB, np.ones(len(some)), checkpoints=False, levels=log_sizes(runs) is None)
 
     def take(self, rows: np.ndarray) -> Batches:
         """Return the batches of some rows; those without a row stay, at their prior."""

@@ -242,7 +242,8 @@ def _evidence(
         return found, 0.0
     batch_R = batch_of(runs)
     # What levels of ended runs differ by may be the very drift that is looked for: a large shock explains none of it.
-    shocks = [_shock(one) if has_checkpoints(runs) else min(_shock(one), SHOCK) for one in estimates]
+    levels = not has_checkpoints(runs) and sizes_R is None
+    shocks = [min(_shock(one), SHOCK) if levels else _shock(one) for one in estimates]
     for j, one in enumerate(estimates):
         curve = one.curve
         rows = np.flatnonzero(held & np.isfinite(runs.losses_RJ[:, j]) & np.isfinite(predicted_RJ[:, j]))
