@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+")
     parser.add_argument("--steps", nargs="+", default=["grid", "methods", "tables"])
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--data", type=Path, help="folder of the domains' files, where the YAML names them alone")
+    parser.add_argument("--data", type=Path, help="folder that the paths of the domains start from; the YAML's")
     parser.add_argument("--model", type=Path, help="folder of the model, where the YAML names none")
     wishes = parser.parse_args()
     said = yaml.safe_load(wishes.yaml.read_text(encoding="utf-8"))
@@ -71,7 +71,9 @@ def main() -> None:
     mix = dict(said["mix"])
     mix["model"] = {"name_or_path": str(wishes.model or (here / mix["model"]["name_or_path"]).resolve())}
     data = (wishes.data or here).resolve()
-    mix["domains"] = {name: {"path": str((data / node["path"]).resolve())} for name, node in mix["domains"].items()}
+    mix["domains"] = {
+        name: dict(node, path=str((data / node["path"]).resolve())) for name, node in mix["domains"].items()
+    }
     results = here if wishes.yaml.stem == "controlled" else here / wishes.yaml.stem
     results.mkdir(exist_ok=True)
     budgets = wishes.budgets or said["budgets"]
