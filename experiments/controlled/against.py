@@ -32,7 +32,8 @@ Answers = Mapping[str, Sequence[Mapping[str, str]]]
 def write_against(experiment: Experiment, budgets: Sequence[str]) -> None:
     """Write against.json: budget -> mixtures, and what the methods gain on the others."""
     path = experiment.results / "methods.csv"
-    domains, losses = RunTable.from_csv(path).targets, losses_of(path)
+    table, losses = RunTable.from_csv(path), losses_of(path)
+    domains, passes = table.targets, passes_of(table)
     known = json.loads((experiment.results / "methods.json").read_text(encoding="utf-8"))
     answers = answers_of(experiment)
     weights = experiment.mix.get("solve", {}).get("target_weight") or dict.fromkeys(domains, 1.0)
@@ -47,11 +48,19 @@ def write_against(experiment: Experiment, budgets: Sequence[str]) -> None:
         out[budget] = {"seeds": len(seeds), **beside(found, domains, goal_K)}
         for name, mixture in out[budget]["mixtures"].items():
             mixture |= of_methods([known[f"{name}@{budget}#{seed}"] for seed in seeds])
+            mixture["passes"] = dict(zip(table.domains, passes[f"{name}@{budget}#{seeds[0]}"], strict=True))
         runs = {name: [answers.get(f"{name}@{budget}#{seed}") for seed in seeds] for name in experiment.methods}
         if all(all(of) for of in runs.values()):
             out[budget]["questions"] = asked({name: [a for a in of if a] for name, of in runs.items()})
     write_json(experiment.results / "against.json", out)
     print(json.dumps({budget: found["gains"] for budget, found in out.items()}, indent=1))
+
+
+def passes_of(table: RunTable) -> dict[str, list[float]]:
+    """Return run -> how often it reads each domain's rows; nothing is known without a column of distinct tokens."""
+    unique_RK = table.tokens_RK if table.unique_RK is None else table.unique_RK
+    passes_RK = table.tokens_RK / np.maximum(unique_RK, 1)
+    return dict(zip(table.runs, passes_RK.tolist(), strict=True))
 
 
 def beside(losses: Mapping[str, np.ndarray], domains: Sequence[str], goal_K: np.ndarray) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from scipy.stats import rankdata
 import mixlaw
 from mixlaw.core.files import write_json
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import parse_tokens
 from mixlaw.data.word_grams import words_of
 from mixlaw.report.matrix import transfer_matrix
 
@@ -199,11 +200,10 @@ def all_repeats() -> dict[str, Any]:
     """Return domain -> times -> losses of repeated, of as few fresh and of as many fresh tokens, and their worth."""
     losses = losses_of(TABLES / "repeats" / "grid.csv")
     table = RunTable.from_csv(TABLES / "repeats" / "grid.csv")
-    tokens = {run: float(total) for run, total in zip(table.runs, table.totals_R, strict=True)}
     return {
         domain: repeats(
             {
-                (name, round(tokens[f"{name}@{budget}#{seed}"]), seed): float(of[name][k])
+                (name, parse_tokens(budget), seed): float(of[name][k])
                 for budget, seeds in losses.items()
                 for seed, of in seeds.items()
                 for name in of
