@@ -1,7 +1,8 @@
 """An experiment's YAML read: its domains' files, cut where it says so, and the folder of its tables.
 
 `rows: 600` beside a domain's path takes the first 600 rows of the file; `held_back: 100` takes the last 100 of every
-domain out of the training data, for questions about them (`experiments.controlled.downstream`).
+domain out of the training data, or `{math: 100}` of that one, for questions about them
+(`experiments.controlled.downstream`).
 """
 
 from __future__ import annotations
@@ -85,8 +86,9 @@ def experiment_of(
     mix["model"] = {"name_or_path": str((model or here / mix["model"]["name_or_path"]).resolve())}
     sources = {name: (data or here).resolve() / node["path"] for name, node in mix["domains"].items()}
     back = said.get("held_back", 0)
+    back = back if isinstance(back, dict) else dict.fromkeys(sources, back)
     mix["domains"] = {
-        name: {"path": str(cut(sources[name].resolve(), folder / "data", node.get("rows"), back))}
+        name: {"path": str(cut(sources[name].resolve(), folder / "data", node.get("rows"), back.get(name, 0)))}
         for name, node in mix["domains"].items()
     }
     results = here if file.stem == "controlled" else here / file.stem
@@ -101,7 +103,7 @@ def experiment_of(
         workers,
         said.get("drawn"),
         said.get("methods", list(usual)),
-        {**said, "sources": sources},
+        {**said, "sources": sources, "held_back": back},
     )
 
 
@@ -127,5 +129,5 @@ def lines_of(source: Path) -> list[str]:
 
 def held_back(experiment: Experiment) -> dict[str, list[str]]:
     """Return the rows of each domain that no run trains on."""
-    back, sources = experiment.said.get("held_back", 0), experiment.said["sources"]
-    return {name: lines_of(source.resolve())[-back:] for name, source in sources.items()} if back else {}
+    sources, back = experiment.said["sources"], experiment.said["held_back"]
+    return {name: lines_of(sources[name].resolve())[-n:] for name, n in back.items() if n}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from experiments.controlled import training
 from experiments.controlled.against import asked, beside, write_against
-from experiments.controlled.downstream import questions, right
+from experiments.controlled.downstream import linked, questions, right
 from experiments.controlled.methods import by_domain, has_law, keep_proxies, method_of
 from experiments.controlled.setting import Experiment, cut, experiment_of, held_back, lines_of
 from experiments.controlled.training import is_of, spec_of, train
@@ -170,9 +170,25 @@ def test_rows_held_back_train_nowhere_and_become_questions(tmp_path):
         assert len(set(row["choices"])) == 4
     assert len({row["answer"] for row in found}) > 1
     assert questions([conversation(0)] * 5) == []
+    text = (tmp_path / "x.yaml").read_text().replace("held_back: 10", "held_back: {b: 4}")
+    (tmp_path / "x.yaml").write_text(text)
+    assert held_back(experiment_of(tmp_path / "x.yaml", tmp_path / "out", [])) == {"b": rows[26:]}
 
 
 def test_answers_are_in_the_order_of_the_questions(tmp_path):
     lines = [json.dumps({"doc_id": i, "acc": 0.0, "acc_norm": float(i == 2)}) for i in (2, 0, 1)]
     (tmp_path / "samples.jsonl").write_text("\n".join(lines) + "\n")
     assert right(tmp_path / "samples.jsonl") == "001"
+
+
+def test_what_is_found_of_a_model_lies_beside_links_to_it_and_a_new_model_takes_its_place(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"dtype": "float16"}')
+        (tmp_path / name / "model.safetensors").write_text(name)
+    place = linked(tmp_path / "one", tmp_path / "models" / "m")
+    (place / "evaluation").mkdir()
+    assert linked(tmp_path / "two", place) == place and (place / "model.safetensors").read_text() == "two"
+    assert json.loads((place / "config.json").read_text()) == {"dtype": "float32"}
+    assert json.loads((tmp_path / "two" / "config.json").read_text()) == {"dtype": "float16"}
+    assert sorted(file.name for file in (tmp_path / "two").iterdir()) == ["config.json", "model.safetensors"]
