@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from experiments.insights import run as insights
 from experiments.insights.run import helps, overlap, related, repeats
 
 from mixlaw.core.runtable import RunTable
@@ -16,10 +17,13 @@ def test_help_is_the_share_of_the_own_gain(tmp_path):
     assert found["help"] == {"a": {"a": 1.0, "b": -0.5}, "b": {"a": 2.0, "b": 1.0}} and found["tokens"] == 10
 
 
-def test_shared_words_are_counted_on_other_rows_of_the_same_number_of_words():
+def test_shared_words_are_counted_on_other_rows_of_the_same_number_of_words(monkeypatch):
     same = [f"w{i} x{i} y{i}" for i in range(20)]
     found = overlap({"a": same, "b": same, "c": ["nothing of it"] * 20})["shares"]
     assert found["1"]["a"]["b"] == 1 and found["1"]["a"]["c"] == 0 and found["3"]["b"]["a"] == 1
+    monkeypatch.setattr(insights, "WORDS", 12)
+    found = overlap({"a": same, "b": same[:10] + ["other words of b"] * 10})["shares"]
+    assert found["1"]["a"]["b"] == 0 and found["1"]["b"]["a"] == 0 and found["1"]["a"]["a"] == 0
 
 
 def test_tables_that_go_together_are_found_and_others_are_not():
@@ -27,10 +31,11 @@ def test_tables_that_go_together_are_found_and_others_are_not():
     one, noise = rng.normal(size=(9, 9)), rng.normal(size=(9, 9))
     assert related(one, np.exp(one))["all"] == pytest.approx(1)
     assert related(one, one + 0.1 * noise)["all_by_chance"] < 0.01
+    np.fill_diagonal(noise, np.nan)  # a domain's own cell stays its own cell in every shuffle
     assert related(one, noise)["all_by_chance"] > 0.05
     # What all sources do for a target is in the first correlation, and not in the one within targets.
     lifted = 10 * np.arange(9)[:, None]
-    both = related(one + lifted, noise + lifted)
+    both = related(one + lifted, np.nan_to_num(noise) + lifted)
     assert both["all"] > 0.9 and abs(both["within"]) < 0.4
 
 
