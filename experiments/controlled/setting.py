@@ -56,7 +56,7 @@ class Experiment:
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "mix.yaml"
-        tree = {"study": "study", "budget_tokens": budget, **self.mix, **more}
+        tree = {"study": "study", "budget": budget, **self.mix, **more}
         tree["train"] = {**self.mix.get("train", {}), **more.get("train", {})}
         text = yaml.safe_dump(tree, sort_keys=False)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
