@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--budgets", nargs="+")
     parser.add_argument("--steps", nargs="+", help="those of the YAML, or grid, methods and tables")
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--data", type=Path, help="folder of the domains' files, where the YAML names them alone")
+    parser.add_argument("--data", type=Path, help="folder of the domains' files, in place of the YAML's collection")
     parser.add_argument("--model", type=Path, help="folder of the model, where the YAML names none")
     parser.add_argument("--questions", type=Path, help="folder of whole sets of questions, in place of bundled parts")
     wishes = parser.parse_args()

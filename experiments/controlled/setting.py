@@ -1,5 +1,6 @@
 """An experiment's YAML read: its domains' files, cut where it says so, and the folder of its tables.
 
+`collection: FILE` is where the files of the domains come from: rows of many domains, with a column that names them.
 `rows: 600` beside a domain's path takes the first 600 rows of the file; `held_back: 100` takes the last 100 of every
 domain out of the training data, or `{math: 100}` of that one, for questions about them
 (`experiments.controlled.downstream`).
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +56,7 @@ class Experiment:
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "mix.yaml"
-        tree = {"study": "study", "budget_tokens": budget, **self.mix, **more}
+        tree = {"study": "study", "budget": budget, **self.mix, **more}
         tree["train"] = {**self.mix.get("train", {}), **more.get("train", {})}
         text = yaml.safe_dump(tree, sort_keys=False)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
@@ -77,13 +80,15 @@ def experiment_of(
         folder: where runs are kept.
         usual: the methods where the YAML names none.
         workers: training processes.
-        data: folder of the domains' files; None for that of the YAML.
+        data: folder of the domains' files; None for those of the YAML's collection, or the YAML's own folder.
         model: folder of the model; None for the one that the YAML names.
     """
     said = yaml.safe_load(file.read_text(encoding="utf-8"))
     here = file.parent.resolve()
     mix = dict(said["mix"])
     mix["model"] = {"name_or_path": str((model or here / mix["model"]["name_or_path"]).resolve())}
+    if data is None and "collection" in said:
+        data = unpacked(here / said["collection"], folder / "data" / "collection")
     sources = {name: (data or here).resolve() / node["path"] for name, node in mix["domains"].items()}
     back = said.get("held_back", 0)
     back = back if isinstance(back, dict) else dict.fromkeys(sources, back)
@@ -105,6 +110,21 @@ def experiment_of(
         said.get("methods", list(usual)),
         {**said, "sources": sources, "held_back": back},
     )
+
+
+def unpacked(collection: Path, folder: Path) -> Path:
+    """Return the folder with a file DOMAIN.jsonl.gz for each domain of a collection, written the first time."""
+    if not folder.exists():
+        rows: dict[str, list[str]] = {}
+        for line in lines_of(collection):
+            row = json.loads(line)
+            rows.setdefault(row.pop("domain"), []).append(json.dumps(row, ensure_ascii=False) + "\n")
+        new = folder.with_name(f".{folder.name}.{os.getpid()}")
+        new.mkdir(parents=True)
+        for name, lines in rows.items():
+            (new / f"{name}.jsonl.gz").write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+        new.rename(folder)
+    return folder
 
 
 def cut(source: Path, folder: Path, rows: int | None, back: int) -> Path:

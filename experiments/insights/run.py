@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python experiments/insights/run.py [--data DATA] [--steps overlap helps relation weights repeats]
 
-Everything is read from committed tables; only `overlap` reads rows (DATA as for experiments/controlled/reweight.yaml).
+Everything is read from committed tables; only `overlap` reads rows: of the collection, or of DATA's files.
 
 | step | reads | writes |
 |---|---|---|
@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from experiments.controlled.setting import lines_of
+from experiments.controlled.setting import lines_of, unpacked
 from experiments.controlled.training import losses_of, parts_of
 from scipy.stats import rankdata
 
@@ -35,6 +36,7 @@ from mixlaw.report.matrix import transfer_matrix
 
 HERE = Path(__file__).parent
 TABLES = HERE.parent / "controlled"
+COLLECTION = HERE.parent / "data" / "collection.jsonl.gz"
 MODELS = {"bundled": "alone", "smollm2": "alone_smollm2"}
 WORDS = 25_000
 """Of each domain's answers, on either side: about what the domain of the shortest answers has. No data."""
@@ -53,7 +55,8 @@ def main() -> None:
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for step in wishes.steps:
         if step == "overlap":
-            found[step] = overlap(answers_in(wishes.data)) if wishes.data else found.get(step)
+            with tempfile.TemporaryDirectory() as scratch:
+                found[step] = overlap(answers_in(wishes.data or unpacked(COLLECTION, Path(scratch) / "data")))
         elif step == "relation":
             found[step] = relation(found)
         else:

@@ -175,6 +175,23 @@ def test_rows_held_back_train_nowhere_and_become_questions(tmp_path):
     assert held_back(experiment_of(tmp_path / "x.yaml", tmp_path / "out", [])) == {"b": rows[26:]}
 
 
+def test_a_collection_is_unpacked_into_its_domains(tmp_path):
+    rows = [{"domain": name, "messages": conversation(i)} for i, name in enumerate("abab")]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "all.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "x.yaml").write_text(
+        "budgets: [1k]\nseeds: [0]\ncollection: all.jsonl.gz\n"
+        "mix: {model: {name_or_path: base}, domains: {b: {path: b.jsonl.gz}}}\n"
+    )
+    for _ in range(2):
+        made = experiment_of(tmp_path / "x.yaml", tmp_path / "out", [])
+        assert lines_of(Path(made.mix["domains"]["b"]["path"])) == [
+            json.dumps({"messages": conversation(i)}) + "\n" for i in (1, 3)
+        ]
+    other = experiment_of(tmp_path / "x.yaml", tmp_path / "out", [], data=tmp_path)
+    assert other.mix["domains"]["b"]["path"] == str(tmp_path / "b.jsonl.gz")
+
+
 def test_answers_are_in_the_order_of_the_questions(tmp_path):
     lines = [json.dumps({"doc_id": i, "acc": 0.0, "acc_norm": float(i == 2)}) for i in (2, 0, 1)]
     (tmp_path / "samples.jsonl").write_text("\n".join(lines) + "\n")
