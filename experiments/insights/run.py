@@ -6,7 +6,7 @@ Everything is read from committed tables; only `overlap` reads rows: of the coll
 
 | step | reads | writes |
 |---|---|---|
-| `overlap` | the rows of DATA | share of one domain's runs of 1, 2, 3 words that are in another's answers |
+| `overlap` | the rows of DATA | share of one domain's runs of 1, 2, 3 words that another's rows have, too |
 | `helps` | controlled/alone*/grid.csv | who helps whom, with the bundled base and SmolLM2 |
 | `relation` | both of these, and the law of controlled/reweight/proxies.csv | rank correlations |
 | `weights` | controlled/reweight/proxies.csv | the best weights over the budget |
@@ -19,6 +19,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ TABLES = HERE.parent / "controlled"
 COLLECTION = HERE.parent / "data" / "collection.jsonl.gz"
 MODELS = {"bundled": "alone", "smollm2": "alone_smollm2"}
 WORDS = 25_000
-"""Of each domain's answers, on either side: about what the domain of the shortest answers has. No data."""
+"""Of each domain's rows, on either side: about half of what the smallest domains have. No data."""
 RUNS_OF_WORDS = (1, 2, 3)
 SHUFFLES = 10_000
 BUDGETS, RANGE = ("250k", "1M", "4M"), "1M"
@@ -56,7 +57,7 @@ def main() -> None:
     for step in wishes.steps:
         if step == "overlap":
             with tempfile.TemporaryDirectory() as scratch:
-                found[step] = overlap(answers_in(wishes.data or unpacked(COLLECTION, Path(scratch) / "data")))
+                found[step] = overlap(texts_in(wishes.data or unpacked(COLLECTION, Path(scratch) / "data")))
         elif step == "relation":
             found[step] = relation(found)
         else:
@@ -65,29 +66,28 @@ def main() -> None:
     print(json.dumps({step: found[step] for step in wishes.steps}, indent=1)[:4000])
 
 
-def answers_in(data: Path) -> dict[str, list[str]]:
-    """Return the answers of each domain's rows, in the files' order."""
+def texts_in(data: Path) -> dict[str, list[str]]:
+    """Return each domain's conversations, prompts and answers, one text a row in the files' order."""
     found = {}
     for path in sorted(data.glob("*.jsonl.gz")):
         rows = [json.loads(line)["messages"] for line in lines_of(path)]
-        found[path.name.partition(".")[0]] = [
-            " ".join(turn["content"].lower().split()) for turns in rows for turn in turns if turn["role"] == "assistant"
-        ]
+        texts = (" ".join(turn["content"] for turn in turns) for turns in rows)
+        found[path.name.partition(".")[0]] = [" ".join(text.lower().split()) for text in texts]
     return found
 
 
-def overlap(answers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return run of words -> target -> source -> share of the target's runs that the source's answers have, too.
+def overlap(texts: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return run of words -> target -> source -> share of the target's runs that the source's rows have, too.
 
     Both sides are as many words: the source's are its first rows, the target's its last.
     """
     shares: dict[str, Any] = {str(n): {} for n in RUNS_OF_WORDS}
-    first = {name: _grams(texts) for name, texts in answers.items()}
-    last = {name: _grams(texts[::-1]) for name, texts in answers.items()}
-    for target in answers:
+    first = {name: _grams(rows) for name, rows in texts.items()}
+    last = {name: _grams(rows[::-1]) for name, rows in texts.items()}
+    for target in texts:
         for n in RUNS_OF_WORDS:
             shares[str(n)][target] = {
-                source: float(np.isin(last[target][n], first[source][n]).mean()) for source in answers
+                source: float(np.isin(last[target][n], first[source][n]).mean()) for source in texts
             }
     return {"words": WORDS, "shares": shares}
 
@@ -181,8 +181,7 @@ def weights() -> dict[str, Any]:
     """Return the best weights at several budgets, and how more tokens of a domain change each loss, by the law."""
     table = RunTable.from_csv(TABLES / "reweight" / "proxies.csv")
     rows = [r for r, study in enumerate(table.study) if study.startswith("space_filling")]
-    kept = table.take(rows)
-    runs = RunTable(kept.runs, kept.domains, kept.targets, kept.tokens_RK, kept.losses_RJ, kept.seeds, kept.counts_RJ)
+    runs = replace(table.take(rows), study=())  # seeds of one design: their losses have no shifts
     fit = mixlaw.fit(runs, law="pairwise")
     solved = {budget: mixlaw.solve(fit, budget, max_epochs=None) for budget in BUDGETS}
     matrix = transfer_matrix(fit, solved[RANGE])

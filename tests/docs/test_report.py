@@ -150,7 +150,8 @@ def test_insights_are_shown_when_there(build, monkeypatch):
         "| a | 2 | 2.50 | 2.00 | 3.00 | 70 |",
         "| 0 | solution | 20, 30, 50 | 4.00, 3.00, 2.00 | 3.00, 2.00, 1.00 | 5.00, 4.00, 3.00 | 4.10, 3.10, 2.10 |",
         "- Far.",
-        "−0.050 (−0.070 to −0.030) nats. So weights that cost 15 % are worse than those that cost nothing.",
+        "+0.000 (measured +0.000) nats. Over the seeds it is −0.050 (−0.070 to −0.030): nothing was gained",
+        "code lies between 1.00 and 3.00 nats, a width of 2.0",
     ):
         assert row in page, row
     tables_are_whole("insights", page)
