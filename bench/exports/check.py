@@ -65,8 +65,8 @@ def prepare(folder: Path) -> None:
     from mixlaw.data.prepare import conversations
 
     for name, domain in project.domains.items():
-        rows = [(m.messages, project.tokenizer.render(m, row.place)) for row, m, _ in conversations(domain)]
-        encoded = project.tokenizer.encode([text for _, text in rows], project.config.train.max_length)
+        rows = [(m.messages, project.tokenizer.loaded.render(m, row.place)) for row, m, _ in conversations(domain)]
+        encoded = project.tokenizer.loaded.encode([text for _, text in rows], project.config.train.max_length)
         for (messages, _), one in zip(rows, encoded, strict=True):
             tokens[key(messages)] = [name, len(one.ids)]
     (folder / "tokens.json").write_text(json.dumps(tokens))

@@ -125,7 +125,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mixlaw-flips-") as place:
         config = finished(Path(place) / "study")
         study, kept = config.parent / "study", Path(place) / "kept"
-        tokenizer = Project.open(config).tokenizer
+        tokenizer = Project.open(config).tokenizer.loaded
         view(config, tokenizer)  # writes the texts
         before, first = view(config, tokenizer)
         assert not [text for text in first if "again" in text], first

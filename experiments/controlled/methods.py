@@ -7,12 +7,11 @@ and a seed; its proxy runs are trained natively with that seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import yaml
+from experiments.controlled.setting import Experiment
 
 import mixlaw
 from mixlaw.api.merged import trained
@@ -22,7 +21,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.core.run import RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
-from mixlaw.evaluate.baselines import baselines, grid
+from mixlaw.evaluate.baselines import baselines
 from mixlaw.study.executor_local import run_pending
 from mixlaw.study.store import Study
 
@@ -38,41 +37,6 @@ EVALUATED = 1 / 3
 FEWEST_ROWS = 6
 """Held-out rows a domain, at least. No data."""
 POINTS, MERGES = [0.25, 0.5], 12
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What the YAML says, and where runs are kept."""
-
-    folder: Path
-    results: Path
-    mix: dict[str, Any]
-    seeds: list[int]
-    budgets: list[str]
-    published_part: float
-    workers: int | None
-    drawn: int | None
-    methods: list[str]
-
-    def grid(self, domains: list[str]) -> dict[str, dict[str, float]]:
-        """Return the mixtures that are trained: name -> domain -> share."""
-        if self.drawn is None:
-            return grid(domains)
-        shares_MK = np.random.default_rng([0, 30]).dirichlet(np.ones(len(domains)), self.drawn)
-        rows = (0.9 * shares_MK + 0.1 / len(domains)).tolist()  # none without a domain
-        return {f"drawn-{i:02d}": dict(zip(domains, row, strict=True)) for i, row in enumerate(rows)}
-
-    def project(self, name: str, budget: str, **more: dict[str, Any]) -> Project:
-        """Return the project of one configuration, with its own study; `train` is added to the YAML's."""
-        folder = self.folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "mix.yaml"
-        tree = {"study": "study", "budget_tokens": budget, **self.mix, **more}
-        tree["train"] = {**self.mix.get("train", {}), **more.get("train", {})}
-        text = yaml.safe_dump(tree, sort_keys=False)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-        return Project.open(path, lambda text: None)
 
 
 Sized = tuple[Project, dict[str, Any], dict[str, Any]]
@@ -242,6 +206,39 @@ def by_rule(name: str) -> Method:
     return method
 
 
+def by_domain(name: str) -> Method:
+    """Return one domain alone; with no name none, which is the base model."""
+
+    def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
+        weights = {other: float(other == name) for other in experiment.mix["domains"]} if name else {}
+        return {"weights": weights, "cost": 0.0, "runs": 0}
+
+    return method
+
+
+def with_goal(method: Method, goal: str) -> Method:
+    """Return a method with another goal of the YAML's `goals`, a part `solve` of mix.yaml; its proxy runs stay."""
+
+    def found(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
+        solve = experiment.said["goals"][goal]
+        return method(replace(experiment, mix={**experiment.mix, "solve": solve}), budget, seed)
+
+    return found
+
+
+def keep_proxies(experiment: Experiment, study: str, runs: RunTable) -> None:
+    """Add a study's runs to proxies.csv; a run is named RUN@STUDY."""
+    path = experiment.results / "proxies.csv"
+    rows = {row["run"]: row for row in RunTable.from_csv(path).to_rows()} if path.exists() else {}
+    rows = {run: row | {"study": run.rpartition("@")[2]} for run, row in rows.items()}  # of one study none is told
+    for row in runs.take(~(runs.point_R | runs.merged_R)).to_rows():
+        plain = {key: value for key, value in row.items() if key not in ("checkpoint_of", "fidelity")}
+        name = f"{row['run']}@{study}"
+        rows[name] = {**plain, "run": name, "study": study}
+    columns = list(next(iter(rows.values())))
+    mixlaw.load_runs({name: [row[name] for row in rows.values()] for name in columns}).to_csv(path)
+
+
 def answered(experiment: Experiment, budget: str, project: Project) -> dict[str, Any]:
     """Train and solve a project; return its mixture, what its runs cost, and what its law says of the grid.
 
@@ -255,8 +252,11 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
         "cost": project.prices.runs(specs).share,
         "runs": len(trained(specs)),
         "evaluations": sum(spec.evaluations for spec in specs),
+        "warnings": list(dict.fromkeys([*result.fit.warnings, *result.solution.warnings])),
     }
     runs = project.run_table()
+    if experiment.said.get("proxies"):
+        keep_proxies(experiment, project.study.name, runs)
     names = [domain for domain in project.config.domains]
     place = [runs.domains.index(name) for name in names]
     done_RK = runs.take(~(runs.point_R | runs.merged_R) & (runs.totals_R > 0)).tokens_RK[:, place]
@@ -280,6 +280,8 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
         name: {"mean": said.mean[i].tolist(), "low": said.low[i].tolist(), "high": said.high[i].tolist()}
         for i, name in enumerate(shares)
     }
+    if experiment.drawn == 0:
+        return out
     out["predicted"] = {name: said for name, _, said in told(budget)}
     out["inside"] = {
         wanted: found
@@ -290,9 +292,23 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
 
 
 def method_of(name: str) -> Method:
-    """Return a method of `METHODS`, or one of a kind in `LIMITED` within a limit: `together-25`."""
-    kind, _, percent = name.rpartition("-")
-    return METHODS[name] if name in METHODS else LIMITED[kind](int(percent))
+    """Return a method of `METHODS` or `RULES`, or one of a kind in `LIMITED` within a limit: `together-25`.
+
+    `all-math` is one domain alone, `full+guarded` a method with a goal of that name.
+    """
+    method, _, goal = name.partition("+")
+    kind, _, percent = method.rpartition("-")
+    if goal:
+        return with_goal(method_of(method), goal)
+    if kind == "all":
+        return by_domain(percent)
+    known = RULES | METHODS
+    return known[name] if name in known else LIMITED[kind](int(percent))
+
+
+def has_law(name: str) -> bool:
+    """Return whether a method finds its mixture by a law of proxy runs."""
+    return not (name in RULES or name.startswith("all-"))
 
 
 LIMITED: dict[str, Callable[[int], Method]] = {
@@ -327,3 +343,9 @@ METHODS: dict[str, Method] = {
     "exponential-20": by_search("exponential"),
     **{name: by_rule(name) for name in ("equal", "natural", "unimax", "temperature_0.5")},
 }
+
+RULES: dict[str, Method] = {
+    **{name: by_rule(name) for name in ("equal", "natural", "unimax", "temperature_0.5", "equal_rows")},
+    "base": by_domain(""),
+}
+"""Mixtures that need no runs; `base` is no mixture, but the model as it was."""

@@ -22,7 +22,7 @@ grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid
 | `equal`, `natural`, `unimax`, `temperature_0.5` | none | none |
 
 A method that cannot be had for its limit recommends the equal mixture; `failed` counts these. The mixtures of the grid
-are shares in eighths, or, where the YAML says `drawn`, so many Dirichlet ones.
+are shares in eighths, or, where the YAML says `drawn`, so many Dirichlet ones (0: there is no grid).
 """
 
 from __future__ import annotations
@@ -31,29 +31,21 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
-from experiments.controlled.methods import METHODS, Experiment, method_of
+from experiments.controlled.against import write_against
+from experiments.controlled.downstream import ask
+from experiments.controlled.methods import METHODS, method_of
+from experiments.controlled.setting import Experiment, experiment_of
+from experiments.controlled.training import Losses, losses_of, run_of, train
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 import mixlaw
-from mixlaw import load_runs
-from mixlaw.api.project import Project
-from mixlaw.core.mixture import Mixture
-from mixlaw.core.run import RunSpec
-from mixlaw.core.runtable import RunTable
-from mixlaw.core.tokens import parse_tokens
-from mixlaw.study.executor_local import run_pending
-from mixlaw.study.store import Study
-
-LONGEST_ROW = 512
-"""Tokens."""
-Losses = dict[str, dict[int, dict[str, np.ndarray]]]
-"""Budget -> seed -> mixture or method -> losses, nats."""
+from mixlaw.core.tokens import format_tokens, parse_tokens
 
 
 def main() -> None:
@@ -61,35 +53,27 @@ def main() -> None:
     parser.add_argument("yaml", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budgets", nargs="+")
-    parser.add_argument("--steps", nargs="+", default=["grid", "methods", "tables"])
+    parser.add_argument("--steps", nargs="+", help="those of the YAML, or grid, methods and tables")
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--data", type=Path, help="folder of the domains' files, where the YAML names them alone")
+    parser.add_argument("--data", type=Path, help="folder of the domains' files, in place of the YAML's collection")
     parser.add_argument("--model", type=Path, help="folder of the model, where the YAML names none")
+    parser.add_argument("--questions", type=Path, help="folder of whole sets of questions, in place of bundled parts")
     wishes = parser.parse_args()
-    said = yaml.safe_load(wishes.yaml.read_text(encoding="utf-8"))
-    here = wishes.yaml.parent.resolve()
-    mix = dict(said["mix"])
-    mix["model"] = {"name_or_path": str(wishes.model or (here / mix["model"]["name_or_path"]).resolve())}
-    data = (wishes.data or here).resolve()
-    mix["domains"] = {name: {"path": str((data / node["path"]).resolve())} for name, node in mix["domains"].items()}
-    results = here if wishes.yaml.stem == "controlled" else here / wishes.yaml.stem
-    results.mkdir(exist_ok=True)
-    budgets = wishes.budgets or said["budgets"]
-    experiment = Experiment(
-        wishes.folder,
-        results,
-        mix,
-        said["seeds"],
-        said["budgets"],
-        said["published_part"],
-        wishes.workers,
-        said.get("drawn"),
-        said.get("methods", list(METHODS)),
+    experiment = experiment_of(
+        wishes.yaml, wishes.folder, list(METHODS), workers=wishes.workers, data=wishes.data, model=wishes.model
     )
-    for step in wishes.steps:
-        {"grid": train_grid, "methods": train_methods, "tables": write_tables, "confirm": confirm}[step](
-            experiment, budgets
-        )
+    budgets = wishes.budgets or experiment.budgets
+    steps = {
+        "grid": train_grid,
+        "repeats": train_repeats,
+        "methods": train_methods,
+        "tables": write_tables,
+        "confirm": confirm,
+        "questions": partial(ask, folder=wishes.questions),
+        "against": write_against,
+    }
+    for step in wishes.steps or experiment.said.get("steps", ["grid", "methods", "tables"]):
+        steps[step](experiment, budgets)
 
 
 def train_grid(experiment: Experiment, budgets: list[str]) -> None:
@@ -128,50 +112,28 @@ def train_methods(experiment: Experiment, budgets: list[str]) -> None:
                     known[key]["seconds"] = round(time.monotonic() - began, 1)
                     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
                 wanted.append((name, known[key]["weights"], budget, seed))
-        train(experiment, "methods", project, wanted)
+        train(experiment, "methods", project, wanted, keep="downstream" in experiment.said)
 
 
-def train(
-    experiment: Experiment, table: str, project: Project, wanted: list[tuple[str, dict[str, float], str, int]]
-) -> None:
-    """Train mixtures in order; the table is written after each that is done, and what it has is not trained again."""
-    study, path = Study(experiment.folder / f"runs-{table}"), experiment.results / f"{table}.csv"
-    specs = [
-        RunSpec(
-            f"{name}@{budget}#{seed}",
-            Mixture(weights, parse_tokens(budget)).tokens,
-            seed,
-            project.trainer_config.inputs,
-        )
-        for name, weights, budget, seed in wanted
-    ]
-    domains = list(project.config.domains)
-    kept = {str(row["run"]): row for row in RunTable.from_csv(path).to_rows()} if path.exists() else {}
-    specs = [spec for spec in specs if spec.name not in kept or not is_of(kept[spec.name], spec)]
-    study.save_plan(specs)
+def train_repeats(experiment: Experiment, budgets: list[str]) -> None:
+    """Train each domain alone at every budget, from all its rows and from few that are repeated, and on fewer tokens.
 
-    def write() -> None:
-        if records := study.records(specs):
-            kept.update({row["run"]: row for row in RunTable.from_records(records, domains, domains).to_rows()})
-            rows = list(kept.values())
-            load_runs({name: [row[name] for row in rows] for name in rows[0]}).to_csv(path)
-
-    for budget in dict.fromkeys(budget for _, _, budget, _ in wanted):
-        now = [spec for spec in specs if f"@{budget}#" in spec.name]
-        run_pending(
-            study,
-            project.trainer_config,
-            workers=experiment.workers,
-            specs=now,
-            on_event=lambda e: e.kind == "finished" and (write(), print(e.run, flush=True)),
-        )
-    write()
-
-
-def is_of(row: Mapping[str, Any], spec: RunSpec) -> bool:
-    """Return whether a row of a table has the run's seed and tokens; a domain's last row may be left over."""
-    near = (abs(float(row[f"tokens:{name}"]) - n) <= max(0.02 * n, LONGEST_ROW) for name, n in spec.tokens.items())
-    return str(row["seed"]) == str(spec.seed) and all(near)
+    MATH-x8@240k reads an eighth of 240k tokens eight times, MATH@30k that eighth once.
+    """
+    project = experiment.project("grid", budgets[0])
+    domains, times = list(project.config.domains), [1, *experiment.said["repeats"]]
+    wanted, pools = [("base", {}, budgets[0], 0)], {}
+    for budget in budgets:
+        tokens = parse_tokens(budget)
+        for seed in experiment.seeds:
+            for name in domains:
+                alone = {other: float(other == name) for other in domains}
+                wanted += [(name, alone, format_tokens(tokens / n), seed) for n in times]
+                for n in times[1:]:
+                    wanted.append((f"{name}-x{n}", alone, budget, seed))
+                    pools[run_of(wanted[-1])] = {name: round(tokens / n)}
+    wanted = list({run_of(one): one for one in wanted}.values())
+    train(experiment, "grid", project, wanted, pools=pools)
 
 
 def write_tables(experiment: Experiment, budgets: list[str]) -> None:
@@ -261,17 +223,6 @@ def summary(cells: list[dict[str, float]]) -> dict[str, Any]:
             scale = 1 if "correlation" in name else 100
             out[name if scale == 1 else f"{name}_percent"] = round(scale * float(np.mean(values)), 3)
     return out
-
-
-def losses_of(path: Path) -> Losses:
-    """Return budget -> seed -> mixture or method -> losses of a table, nats, in the order of its targets."""
-    found: Losses = {}
-    table = RunTable.from_csv(path)
-    for run, loss_K in zip(table.runs, table.losses_RJ, strict=True):
-        name, _, rest = run.partition("@")
-        budget, _, seed = rest.partition("#")
-        found.setdefault(budget, {}).setdefault(int(seed), {})[name] = loss_K
-    return found
 
 
 FORETOLD = (

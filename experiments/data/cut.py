@@ -2,6 +2,8 @@
 
     python experiments/data/cut.py OUT_DIR     a study of them, with a mix.yaml and the bundled base model
 
+collection.jsonl.gz was made by `collect` from eleven whole domains, three of which are here: the first quarter of each.
+
 Kept are rows whose licence allows redistribution without share-alike, in the order given, up to a size. The output's
 bytes do not depend on when or where it was made.
 """
@@ -51,9 +53,29 @@ def cut(out_dir: Path, most_rows: int | None = None) -> None:
                     break
                 kept.append(line)
                 size += length
-        path = out_dir / f"{domain}.jsonl.gz"
-        with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
-            file.write("".join(kept).encode())
+        write_gzip(out_dir / f"{domain}.jsonl.gz", "".join(kept))
+
+
+def collect(whole: Path, path: Path) -> None:
+    """Write the first quarter of each domain's rows into one file, with a column `domain`.
+
+    Args:
+        whole: folder with a file DOMAIN.jsonl.gz for each domain.
+        path: the file to write.
+    """
+    kept = []
+    for file in sorted(whole.glob("*.jsonl.gz")):
+        with gzip.open(file, "rt", encoding="utf-8") as rows:
+            lines = rows.readlines()
+        domain = {"domain": file.name.removesuffix(".jsonl.gz")}
+        kept += [json.dumps(domain | json.loads(line), ensure_ascii=False) for line in lines[: len(lines) // 4]]
+    write_gzip(path, "\n".join(kept) + "\n")
+
+
+def write_gzip(path: Path, text: str) -> None:
+    """Write a compressed file, the same bytes for the same text."""
+    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
+        file.write(text.encode())
 
 
 def write_study(folder: Path, most_rows: int | None = None) -> Path:

@@ -72,6 +72,24 @@ def test_figures_on_pages_are_those_of_the_reporting_part(page, row, figures):
     assert any(_agree(cells, figures) for cells in shown), (shown, figures)
 
 
+@pytest.mark.parametrize(
+    ("row", "arm"),
+    [
+        ("its first version", "before"),
+        ("Hugging Face's Trainer", "trainer"),
+        ("TRL's SFTTrainer, all runs in one process", "sft_one"),
+        ("SFTTrainer, a process for each run", "sft_each"),
+    ],
+)
+def test_speeds_of_readme_are_those_that_were_measured(row, arm):
+    found = json.loads((ROOT / "bench/sweep/results.json").read_text())["2 runs"]["summary"]
+    median, least, most = (f"{x:.1f}" for x in found[arm]["now_is_faster_wall_s"])
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert found[arm]["rounds"] == 3
+    assert f"| {row} | {found[arm]['tokens_per_wall_s']} | {median} ({least} to {most}) times | |" in page
+    assert f"| `mixlaw train` | {found['now']['tokens_per_wall_s']} | | not measured yet |" in page
+
+
 def _agree(cells, figures):
     """Return whether each cell is its figure, rounded as shown."""
     return len(cells) == len(figures) and all(map(_same, cells, figures))

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from experiments.controlled import run as controlled
-from experiments.controlled.methods import METHODS, Experiment, method_of
-from experiments.controlled.run import confirm, train, write_tables
+from experiments.controlled import training
+from experiments.controlled.methods import METHODS, method_of
+from experiments.controlled.run import confirm, write_tables
+from experiments.controlled.setting import Experiment
+from experiments.controlled.training import train
 
 from mixlaw.core.run import RunRecord, TargetLoss
 from mixlaw.core.runtable import RunTable
@@ -117,8 +119,8 @@ def test_runs_of_the_table_are_not_trained_again_unless_their_mixture_has_change
     records: list[RunRecord] = []
     settings = SimpleNamespace(inputs={})
     project = SimpleNamespace(config=SimpleNamespace(domains=dict.fromkeys(DOMAINS)), trainer_config=settings)
-    monkeypatch.setattr(controlled, "run_pending", trained)
-    monkeypatch.setattr(controlled.Study, "records", lambda self, specs: records)
+    monkeypatch.setattr(training, "run_pending", trained)
+    monkeypatch.setattr(training.Study, "records", lambda self, specs: records)
     even = {"a": 0.5, "b": 0.5}
     train(experiment, "methods", project, [(name, even, "4k", seed) for name in GRID for seed in (0, 1)])
     assert asked == ["grid-1@4k#1", "grid-2@4k#0", "grid-2@4k#1", "grid-3@4k#1"]

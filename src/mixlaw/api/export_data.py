@@ -110,7 +110,7 @@ def write_data(
     names = [file["name"] for file in manifest["files"]]
     traits, some = _looked_at(mixture, manifest, names)
     form = _form(project, tool, traits, some, rows)
-    chat = project.tokenizer
+    chat = project.tokenizer.loaded
     holds = frozenset(traits.counts)
     own = tool == "llamafactory" or (tool in ("trl", "axolotl") and not traits.plain)
     stated = Rows(form.tokens, holds, own, tuple(eot_tokens(chat)), thinking_keys(chat), form.why)
@@ -145,7 +145,7 @@ def _looked_at(mixture: Path, manifest: Mapping[str, Any], names: list[str]) -> 
 
 
 def _form(project: Project, tool: str, traits: Traits, some: list[Any], rows: str) -> Form:
-    chat = project.tokenizer
+    chat = project.tokenizer.loaded
     form = form_by_traits(tool, traits, rows, chat.template.marked)
     if form is not None:
         return form
@@ -165,7 +165,7 @@ def _parses(project: Project) -> bool:
     system, user = {"role": "system", "content": ""}, {"role": "user", "content": "q"}
     try:
         for messages in ([{**system, "content": "s"}], [system, user], [user, {"role": "assistant", "content": "a"}]):
-            project.tokenizer.tokenizer.apply_chat_template(messages, tokenize=False)
+            project.tokenizer.loaded.tokenizer.apply_chat_template(messages, tokenize=False)
     except Exception:  # whatever the template raises
         return False
     return True

@@ -32,7 +32,7 @@ def sources(project: Project, wanted: Wanted, tool: str, max_dropped: float) -> 
     """
     found = []
     tokens = wanted.mixture.tokens
-    if tool == "trl" and not project.tokenizer.template.marked:
+    if tool == "trl" and not project.tokenizer.loaded.template.marked:
         raise ConfigError(
             "--by-reference: TRL finds the answers by a chat template's {% generation %} markers, and the model's has "
             "none.",
@@ -95,7 +95,7 @@ def other_tokens(project: Project, wanted: Wanted, tool: str) -> list[str]:
         if wanted.mixture.tokens[name]:
             rows = itertools.islice(conversations(project.domains[name]), _COMPARED)
             some += [(conversation, row.place) for row, conversation, _ in rows]
-    count = differing(tool, project.tokenizer, some)
+    count = differing(tool, project.tokenizer.loaded, some)
     said = f"{_said(tool)} supervises other tokens than mixlaw in {count:,} of {len(some):,} rows that were compared. "
     return [f"{said}Without --by-reference it supervises the same ones."] if count else []
 

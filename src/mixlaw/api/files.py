@@ -87,10 +87,11 @@ def check(config: str | Path, note: Note | None = None) -> Check:
     project = Project.open(config, note)
     require_extras(project)
     unused = project.left_out
-    examples = {name: example(domain, project.tokenizer) for name, domain in project.domains.items()}
+    chat = project.tokenizer.loaded
+    examples = {name: example(domain, chat) for name, domain in project.domains.items()}
     specs, notes = project.planned
-    ends = another_end(project.tokenizer, project.config.model.revision)
-    notes = [*project.tokenizer.warnings, *ends, *_not_carried(project), *([unused] if unused else []), *notes]
+    ends = another_end(chat, project.config.model.revision)
+    notes = [*chat.warnings, *ends, *_not_carried(project), *([unused] if unused else []), *notes]
     data = data_facts(project, count=True)
     return Check(
         data["domains"],

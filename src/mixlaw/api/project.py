@@ -22,7 +22,7 @@ from mixlaw.core.documents import write_document
 from mixlaw.core.domain import Domain
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.core.runtable import RunTable
-from mixlaw.data.chat import ChatTokenizer, load_tokenizer
+from mixlaw.data.known_tokenizer import KnownTokenizer
 from mixlaw.data.prepare import DomainTokens, prepare_domains
 from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
@@ -74,8 +74,7 @@ class Project:
             config = with_domains(config, census_of(config.collection, Path(config.study)))
         project = Project(config, note, Path(path))
         require_own(project.study, Path(path), project.origin)
-        # Built for its checks: a wrong range must surface before anything is written.
-        _ = project.train_settings, project.model_settings
+        _ = project.train_settings, project.model_settings  # for their checks, before anything is written
         return project
 
     @property
@@ -99,9 +98,10 @@ class Project:
         return self.config.train.settings
 
     @cached_property
-    def tokenizer(self) -> ChatTokenizer:
+    def tokenizer(self) -> KnownTokenizer:
         """The model's tokenizer."""
-        return load_tokenizer(self.config.model.name_or_path, self.config.model.revision)
+        model = self.config.model
+        return KnownTokenizer(model.name_or_path, model.revision, self.study.folder / "cache" / "tokenizers")
 
     @cached_property
     def prepared(self) -> dict[str, DomainTokens]:

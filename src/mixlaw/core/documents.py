@@ -156,6 +156,7 @@ KINDS = {
     "rows": Kind("cache/tokens/*/*/meta.json", _CACHE, _ROWS),
     "texts": Kind("cache/tokens/*/text/meta.json", _CACHE, {"files": _TEXTS}),
     "prepared": Kind("cache/tokens/*/summary.json", _CACHE, _PREPARED, format=3, oldest=3),
+    "tokenizer": Kind("cache/tokenizers/*.json", "Delete it; mixlaw then reads the tokenizer.", {"fingerprint": str}),
     "census": Kind(
         "cache/collections/*.json", "Delete it; mixlaw then counts again.", {"rows": _COUNTS, "without": COUNT}
     ),

@@ -25,6 +25,7 @@ from mixlaw.data.conversations import Conversation
 from mixlaw.data.detection import source_format
 from mixlaw.data.entries import SUMMARY, is_sound, new_entry, parts_folder
 from mixlaw.data.formats import FORMATS, converter
+from mixlaw.data.known_tokenizer import KnownTokenizer
 from mixlaw.data.pool import run_tasks
 from mixlaw.data.reading import RawRow, Source, read_rows, workers_for
 from mixlaw.data.rows import TokenRows
@@ -120,7 +121,7 @@ def prepare_domain(
 
 def prepare_domains(
     domains: Iterable[Domain],
-    tokenizer: ChatTokenizer,
+    tokenizer: ChatTokenizer | KnownTokenizer,
     *,
     validation_rows: int,
     max_length: int,
@@ -133,7 +134,7 @@ def prepare_domains(
 
     Args:
         domains: where the rows are; the domains of one collection are read together.
-        tokenizer: of the model.
+        tokenizer: of the model; one that is not loaded yet is loaded where rows are to be tokenised.
         validation_rows: rows to hold out of each; at most a fifth of the distinct ones.
         max_length: longest row, tokens.
         cache_dir: folder of the cache; safe to share between processes.
@@ -153,11 +154,12 @@ def prepare_domains(
         if place not in opened:
             opened[place] = Source(domain)
         sources = hashed_sources(domain, opened[place].files, hashes)
-        key = _key(domain, sources, tokenizer, max_length, validation_rows)
+        key = _key(domain, sources, tokenizer.fingerprint, max_length, validation_rows)
         wanted.append(_Wanted(domain, opened[place], sources, Path(cache_dir) / key))
     if missing := [w for w in wanted if not is_sound(w.folder, len(w.sources))]:
         with naming_full_disk(cache_dir):
-            _tokenise(missing, tokenizer, validation_rows, max_length, workers)
+            chat = tokenizer if isinstance(tokenizer, ChatTokenizer) else tokenizer.loaded
+            _tokenise(missing, chat, validation_rows, max_length, workers)
     return without_held_out({w.domain.name: w.open() for w in wanted})
 
 
@@ -206,9 +208,7 @@ class _Wanted:
         )
 
 
-def _key(
-    domain: Domain, sources: list[dict[str, Any]], tokenizer: ChatTokenizer, max_length: int, validation_rows: int
-) -> str:
+def _key(domain: Domain, sources: list[dict[str, Any]], tokenizer: str, max_length: int, validation_rows: int) -> str:
     """Return the name of a domain's entry in the cache: the hash of all that its tokens and their split depend on."""
     part = {"split_by": domain.split_by, "values": sorted(domain.values)} if domain.split_by is not None else {}
     return fingerprint(
@@ -219,7 +219,7 @@ def _key(
             "columns": dict(domain.columns),
             "roles": dict(domain.roles),
             "ignore": sorted(domain.ignore),
-            "tokenizer": tokenizer.fingerprint,
+            "tokenizer": tokenizer,
             "max_length": max_length,
             "validation_rows": validation_rows,
             **part,
