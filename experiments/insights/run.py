@@ -9,7 +9,7 @@ Everything is read from committed tables; only `overlap` reads rows: of the coll
 | `overlap` | the rows of DATA | share of one domain's runs of 1, 2, 3 words that another's rows have, too |
 | `helps` | controlled/alone*/grid.csv | who helps whom, with the bundled base and SmolLM2 |
 | `weights` | controlled/reweight/proxies.csv | the best weights over the budget |
-| `relation` | both of these, and the law of controlled/reweight/proxies.csv | rank correlations |
+| `relation` | what `overlap`, `helps` and `weights` have found | rank correlations of all pairs of domains |
 | `repeats` | controlled/repeats/grid.csv | what a repeated row is worth |
 """
 
