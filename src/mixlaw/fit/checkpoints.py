@@ -4,7 +4,9 @@
 
 Runs of one size and one total have the same steps and schedule: what these do to a loss is no matter of the mixture,
 and no law of tokens says it. Where a table has several such levels, each with enough mixtures to tell, their shocks are
-fitted (last = now).
+fitted (last = now). They may be large: what levels differ by is a drift of the curve as much as a shock, and a law that
+takes it for its slope carries it on. So tau starts wide and follows what the shocks are found to be, with what is left
+open of them; a small start would let the slope explain them first, and then confirm itself.
 
 Checkpoints after as many tokens were taken at one learning rate and one point of its schedule, in every run alike: that
 shock is theirs together. The law is of runs that have ended; a checkpoint at a share of its run is allowed to lie
@@ -19,11 +21,12 @@ Shape letters: R runs, B batches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit.size import log_sizes
 
 EARLY = 3.0
 """Power of (last / now) tokens by which a checkpoint's shock grows. Chosen on: the tuning half of a public pretraining
@@ -36,6 +39,10 @@ and 3 predict four times the tokens a little worse (docs/lab.md)."""
 TAU = 0.002
 """Standard deviation of the shock of ended runs, as a share of the loss, before any run is seen. Chosen on: as `EARLY`;
 a fifth to five times as much changes little."""
+
+WIDE = 0.03
+"""The same of levels of ended runs in the first search. Chosen on: planted tuning worlds, drifts of sd 0, .03 and .1 an
+e-fold (docs/lab.md)."""
 
 TAU_BATCHES = 2.0
 """How many batches of runs count as much as the prior `TAU`. Few, so a weak prior. No data."""
@@ -56,11 +63,13 @@ class Batches:
         member_RB: 1 where a row is of a batch.
         early_B: standard deviation of each batch's shock over that of ended runs.
         checkpoints: whether rows are checkpoints of one run.
+        levels: whether they are levels of runs that have ended, of one model size.
     """
 
     member_RB: np.ndarray
     early_B: np.ndarray
     checkpoints: bool = True
+    levels: bool = False
 
     def __len__(self) -> int:
         return len(self.early_B)
@@ -101,16 +110,27 @@ class Batches:
         ]
         if len(some) < 2:
             return None
-        return Batches((batch_R[:, None] == np.array(some)).astype(float), np.ones(len(some)), checkpoints=False)
+        member_RB = (batch_R[:, None] == np.array(some)).astype(float)
+        return Batches(member_RB, np.ones(len(some)), checkpoints=False, levels=log_sizes(runs) is None)
 
     def take(self, rows: np.ndarray) -> Batches:
         """Return the batches of some rows; those without a row stay, at their prior."""
-        return Batches(self.member_RB[rows], self.early_B, self.checkpoints)
+        return replace(self, member_RB=self.member_RB[rows])
 
-    def tau(self, shocks_B: np.ndarray, loss: float) -> np.ndarray:
-        """Return (B,) standard deviations of the shocks, nats, from what they are; `loss` is a typical one."""
-        known = self.member_RB.any(axis=0)
-        squares = ((shocks_B / self.early_B)[known] ** 2).sum() + TAU_BATCHES * (TAU * loss) ** 2
+    def tau(self, shocks_B: np.ndarray, loss: float, variance_B: np.ndarray | None = None) -> np.ndarray:
+        """Return (B,) standard deviations of the shocks, nats.
+
+        Args:
+            shocks_B: what they are.
+            loss: a typical one.
+            variance_B: what is open of them; it counts for levels alone. None before the first search.
+        """
+        known, found_B = self.member_RB.any(axis=0), (shocks_B / self.early_B) ** 2
+        if self.levels:
+            if variance_B is None:
+                return np.full(len(self), WIDE * loss)
+            found_B = found_B + variance_B
+        squares = found_B[known].sum() + TAU_BATCHES * (TAU * loss) ** 2
         return np.sqrt(squares / (known.sum() + TAU_BATCHES)) * self.early_B
 
 

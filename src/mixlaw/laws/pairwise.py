@@ -22,6 +22,7 @@ Shape letters: R runs, K domains, M domains other than the target's own, P param
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -205,12 +206,14 @@ class Pairwise:
         exponents = theta_SP[:, 2, None] + theta_SP[:, self.part("e")]
         return not theta_SP[:, self.part("h")].any() and bool(np.all(exponents >= 0))
 
-    def terms(self, theta_P: np.ndarray, x: Mixtures) -> Terms:
-        """Return the parts of the equation, for float64 parameters."""
+    def terms(self, theta_P: np.ndarray, x: Mixtures, memory: Sequence[np.ndarray | None] = (None, None)) -> Terms:
+        """Return the parts of the equation, for float64 parameters; `memory` takes power and worth, if it is given."""
         C, n0, a, beta, _ = _curve(theta_P)
         t, e, h = self._sources(theta_P)
-        power = np.exp((a[..., None] + e[..., None, :]) * x.log_RK) * x.some_RK
-        worth = t[..., None, :] * power
+        power = np.multiply(a[..., None] + e[..., None, :], x.log_RK, out=memory[0])
+        np.exp(power, out=power)
+        power *= x.some_RK
+        worth = np.multiply(t[..., None, :], power, out=memory[1])
         Q = np.maximum(n0**a + worth.sum(-1), _TINY)
         log_D = np.log(Q) / a
         log_unit, slope = -beta * log_D, -beta + np.zeros_like(log_D)

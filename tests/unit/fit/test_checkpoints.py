@@ -109,6 +109,17 @@ def test_a_shock_that_a_level_shares_is_told_from_the_law_and_believed_of_others
     assert [one.shock for one in few] == [None, None]
 
 
+@pytest.mark.parametrize("drift", [0.03, 0.05])
+def test_a_drift_from_level_to_level_is_not_taken_for_the_slope(drift: float) -> None:
+    runs = levels(10, 0.0)
+    doublings_R = np.log2(runs.totals_R / runs.totals_R.min()).round()
+    drifted = replace(runs, losses_RJ=runs.losses_RJ + drift * doublings_R[:, None])
+    for one, calm in zip(*(PairwiseEstimator(False).fit(table, 0, 0) for table in (drifted, runs)), strict=True):
+        assert one.shock is not None and one.shock > 5 * TAU
+        # Mixtures of one level tell the slope; over levels alone the losses would have one of .38 to .71.
+        assert one.curve.parameters["beta"] == pytest.approx(calm.curve.parameters["beta"], abs=0.02)
+
+
 def test_intervals_at_totals_of_the_runs_hold_a_shock_where_shocks_were_fitted() -> None:
     shaken = fit_law(levels(10, 0.05), law="pairwise")
     beyond = shaken.targets["a"].belief.beyond

@@ -241,6 +241,9 @@ def _evidence(
     except MixlawError:
         return found, 0.0
     batch_R = batch_of(runs)
+    # What levels of ended runs differ by may be the very drift that is looked for: a large shock explains none of it.
+    levels = not has_checkpoints(runs) and sizes_R is None
+    shocks = [min(_shock(one), SHOCK) if levels else _shock(one) for one in estimates]
     for j, one in enumerate(estimates):
         curve = one.curve
         rows = np.flatnonzero(held & np.isfinite(runs.losses_RJ[:, j]) & np.isfinite(predicted_RJ[:, j]))
@@ -250,7 +253,7 @@ def _evidence(
             loss_H = predicted_RJ[rows, j]
             shape_H = distance_R[rows] * (loss_H if by_size else loss_H - _unlowered(curve, tokens_HK, sizes_H))
             covariance_HH = _unseen(curve, tokens_HK, sizes_H, loss_H)
-            shock_H, together_HH = _shock(one) * loss_H, batch_R[rows, None] == batch_R[rows]
+            shock_H, together_HH = shocks[j] * loss_H, batch_R[rows, None] == batch_R[rows]
             covariance_HH += np.outer(shock_H, shock_H) * together_HH
             error_H = runs.losses_RJ[rows, j] - loss_H
             found[j] = _Held(error_H, covariance_HH, shape_H, walk(distance_R[rows]) * loss_H)

@@ -36,7 +36,7 @@ class State:
 
 @dataclass
 class Heights:
-    """The curve at these points."""
+    """The curve at these points, and log(1 + exp(x)) of n0 and t."""
 
     share_S: np.ndarray
     f_low_S: np.ndarray
@@ -45,3 +45,4 @@ class Heights:
     beta_S: np.ndarray
     reducible_SR: np.ndarray
     inside_S: np.ndarray
+    amount_SW: np.ndarray

@@ -114,19 +114,18 @@ class PairwiseDensity:
     def z(self, x_SP: np.ndarray) -> np.ndarray:
         """Return (S, P) coordinates of the problem, within its bounds."""
         with np.errstate(all="ignore"):
-            parts = [self._problem_coordinates(part)[0].z_SP for part in self._parts(x_SP)]
+            parts = [self._problem_coordinates(x_SP[at])[0].z_SP for at in self._parts(len(x_SP))]
         return np.clip(np.concatenate(parts), self.around.lower_P, self.around.upper_P)
 
     def gradient(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Density.gradient`."""
         with np.errstate(all="ignore"):
-            parts = [self._gradient(part) for part in self._parts(x_SP)]
-        log_S, slope_SP = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return log_S, slope_SP
+            return self._gradient(x_SP)
 
-    def _parts(self, x_SP: np.ndarray) -> list[np.ndarray]:
+    def _parts(self, points: int) -> list[slice]:
+        """Return which points' arrays of R x K numbers are computed together."""
         size = max(_AT_ONCE // max(self._log_RK.size, 1), 1)
-        return [x_SP[first : first + size] for first in range(0, len(x_SP), size)]
+        return [slice(first, first + size) for first in range(0, points, size)]
 
     def _kept(self, which: int, points: int) -> np.ndarray:
         """Return a (points, R, K) array whose memory is used again in the next call: fresh memory costs more than an
@@ -140,11 +139,14 @@ class PairwiseDensity:
         w_R = self._weight_R
         t, e = np.ones((len(z_SP), self._K)), np.zeros((len(z_SP), self._K))
         t[:, self._others], e[:, self._others] = np.exp(z_SP[:, self._t]), z_SP[:, self._e]
-        exponent = (z_SP[:, A, None] + e)[:, None].astype(self._kind)
-        power = np.multiply(self._log_RK, exponent, out=self._kept(0, len(z_SP)))
-        np.exp(power, out=power)
+        exponent, t_S1K = (z_SP[:, A, None] + e)[:, None].astype(self._kind), t[..., None].astype(self._kind)
+        power, Q = self._kept(0, len(z_SP)), np.empty((len(z_SP), len(w_R)))
+        for at in self._parts(len(z_SP)):
+            np.multiply(self._log_RK, exponent[at], out=power[at])
+            np.exp(power[at], out=power[at])
+            Q[at] = (power[at] @ t_S1K[at])[..., 0]
         known = np.exp(z_SP[:, A] * z_SP[:, LOG_N0])
-        Q = (power @ t[..., None].astype(self._kind))[..., 0].astype(float) + known[:, None]
+        Q += known[:, None]
         y = np.log(Q) / z_SP[:, A, None]
         m = y @ w_R
         far = y - m[:, None]
@@ -165,7 +167,8 @@ class PairwiseDensity:
         """Return what is computed of z, and of the curve; z is filled in."""
         z = x_SP.copy()
         z[:, A] = A_RANGE[0] + (A_RANGE[1] - A_RANGE[0]) * _logistic(x_SP[:, A])
-        z[:, self._worth] = (self._log_tau_W + np.log(np.logaddexp(0.0, x_SP[:, self._worth]))) / self._power_W
+        amount_SW = np.logaddexp(0.0, x_SP[:, self._worth])
+        z[:, self._worth] = (self._log_tau_W + np.log(amount_SW)) / self._power_W
         state = self._state(z)
         L_low, L_high, share = x_SP[:, LOG_C], x_SP[:, E], _logistic(x_SP[:, LOG_BETA])
         floor = L_high * share
@@ -178,7 +181,7 @@ class PairwiseDensity:
         log_reducible += self.problem.log_shrink(z, state.y_SR)
         inside = np.all((z >= self.around.lower_P) & (z <= self.around.upper_P), axis=1)
         inside &= (L_high > 0) & (L_low > L_high)
-        return state, Heights(share, f_low, f_high, steepness, beta, np.exp(log_reducible), inside)
+        return state, Heights(share, f_low, f_high, steepness, beta, np.exp(log_reducible), inside, amount_SW)
 
     def _gradient(self, x_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         state, curve = self._problem_coordinates(x_SP)
@@ -190,7 +193,8 @@ class PairwiseDensity:
         far = z - around.mean_P
         prior = far @ around.precision_PP
         log_volume = np.log(x_SP[:, E] * share * (1 - share) / (curve.f_low_S * curve.f_high_S * state.s_S * beta))
-        a_share, slope_W = _logistic(x_SP[:, A]), self._log_slope(x_SP)
+        a_share, sigmoid_W = _logistic(x_SP[:, A]), _logistic(x_SP[:, self._worth])
+        slope_W = sigmoid_W / (self._power_W * curve.amount_SW)
         log_volume += np.log(a_share * (1 - a_share)) + np.log(slope_W).sum(axis=1)
         shape = around.degrees + NOISE_SHAPE
         log_density = -0.5 * (shape * np.log(squares) + (far * prior).sum(axis=1)) + log_volume
@@ -198,11 +202,10 @@ class PairwiseDensity:
         if self.problem.line is not None:
             by_loss_SR = self.problem.line.by_law(by_loss_SR)
         slope = self._slope(x_SP, state, curve, by_loss_SR, prior)
-        sigmoid_W = _logistic(x_SP[:, self._worth])
         slope[:, self._worth] = slope[:, self._worth] * slope_W + (1 - sigmoid_W) - self._power_W * slope_W
         slope[:, A] = slope[:, A] * (A_RANGE[1] - A_RANGE[0]) * a_share * (1 - a_share) + 1 - 2 * a_share
         good = curve.inside_S & np.isfinite(log_density)
-        return np.where(good, log_density, -np.inf), np.where(good[:, None], np.nan_to_num(slope), 0.0)
+        return np.where(good, log_density, -np.inf), np.where(good[:, None] & np.isfinite(slope), slope, 0.0)
 
     def _slope(
         self, x_SP: np.ndarray, state: State, curve: Heights, by_loss_SR: np.ndarray, prior_SP: np.ndarray
@@ -224,10 +227,7 @@ class PairwiseDensity:
         by_y_SR += w_R * (by_m[:, None] + (by_s / s)[:, None] * far)
         by_y_SR += w_R * (by_i1 / s**2)[:, None] * (state.I_SR - state.i0_S[:, None])
         by_Q_SR = by_y_SR / (z[:, A, None] * state.Q_SR)
-        by_Q_S1R = by_Q_SR[:, None].astype(self._kind)
-        by_worth = (by_Q_S1R @ state.power_SRK)[:, 0] * state.t_SK
-        logs = np.multiply(state.power_SRK, self._log_RK, out=self._kept(2, len(z)))
-        by_exponent = (by_Q_S1R @ logs)[:, 0] * state.t_SK
+        by_worth, by_exponent = (part * state.t_SK for part in self._by_power(by_Q_SR, state.power_SRK))
         known = by_Q_SR.sum(axis=1) * state.known_S
         slope = -prior_SP
         slope[:, self._t] += by_worth[:, self._others]
@@ -243,22 +243,32 @@ class PairwiseDensity:
             slope[:, self.problem.shocks] += by_loss_SR @ self.problem.batches.member_RB
         floor, f_low, f_high = self._curve_slopes(x_SP, curve)
         by_f = (f_low - f_high) / (2 * s)
-        volume = np.stack([0 * s, 1 / x_SP[:, E], 1 - 2 * curve.share_S]) - f_low - f_high
+        volume = np.zeros(floor.shape)
+        volume[1], volume[2] = 1 / x_SP[:, E], 1 - 2 * curve.share_S
+        volume = volume - f_low - f_high
         slope[:, _CURVE] = (by_E * floor + by_beta * by_f + by_C * f_low + volume).T
         return slope
+
+    def _by_power(self, by_Q_SR: np.ndarray, power_SRK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (S, K) sums over the runs of a slope by Q times the powers, and of that times the logs of tokens."""
+        by_Q_S1R = by_Q_SR[:, None].astype(self._kind)
+        by_worth, by_exponent = np.empty((2, len(by_Q_SR), self._K), self._kind)
+        for at in self._parts(len(by_Q_SR)):
+            power = power_SRK[at]
+            logs = np.multiply(power, self._log_RK, out=self._kept(2, len(power)))
+            by_worth[at] = (by_Q_S1R[at] @ power)[:, 0]
+            by_exponent[at] = (by_Q_S1R[at] @ logs)[:, 0]
+        return by_worth, by_exponent
 
     @staticmethod
     def _curve_slopes(x_SP: np.ndarray, curve: Heights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (3, S) derivatives of E, log f_low and log f_high by L_low, L_high and u."""
-        share, none, one = curve.share_S, np.zeros(len(x_SP)), np.ones(len(x_SP))
-        floor = np.stack([none, share, x_SP[:, E] * share * (1 - share)])
-        f_low = np.stack([one, -floor[1], -floor[2]]) / curve.f_low_S
-        return floor, f_low, np.stack([none, 1 / x_SP[:, E], -share])
-
-    def _log_slope(self, x_SP: np.ndarray) -> np.ndarray:
-        """Return (S, 1 + M) derivatives of log n0 and log t by x."""
-        x_SW = x_SP[:, self._worth]
-        return _logistic(x_SW) / (self._power_W * np.logaddexp(0.0, x_SW))
+        found, share = np.zeros((3, 3, len(x_SP))), curve.share_S
+        floor, f_low, f_high = found
+        floor[1], floor[2] = share, x_SP[:, E] * share * (1 - share)
+        f_low[0], f_low[1:] = 1 / curve.f_low_S, -floor[1:] / curve.f_low_S
+        f_high[1], f_high[2] = 1 / x_SP[:, E], -share
+        return floor, f_low, f_high
 
     def information(self, x_P: np.ndarray) -> np.ndarray:
         """See `Density.information`: Gauss-Newton, prior, and what the volume holds."""
@@ -287,7 +297,8 @@ class PairwiseDensity:
         w_R, P, M = self._weight_R, x_SP.shape[1], self.problem.sources
         a, log_n0, s, i1 = state.z_SP[0, A], state.z_SP[0, LOG_N0], state.s_S[0], state.i1_S[0]
         a_share = _logistic(x_SP[0, A])
-        by_v, slope_W = (A_RANGE[1] - A_RANGE[0]) * a_share * (1 - a_share), self._log_slope(x_SP)[0]
+        by_v = (A_RANGE[1] - A_RANGE[0]) * a_share * (1 - a_share)
+        slope_W = (_logistic(x_SP[:, self._worth]) / (self._power_W * curve.amount_SW))[0]
         worth_RK = state.power_SRK[0] * state.t_SK[0] / (a * state.Q_SR[0])[:, None]
         exponent_RK = worth_RK * self._log_RK
         known_R = state.known_S[0] / (a * state.Q_SR[0])

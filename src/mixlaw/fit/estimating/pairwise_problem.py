@@ -64,6 +64,11 @@ class PairwiseProblem:
         return FreeLine.of(self.free_RF, self.root_worth_R**2 * np.ones(len(self.losses_R)), self.losses_R)
 
     @cached_property
+    def _memory(self) -> np.ndarray:
+        """Room for what derivatives are computed from, (3, R, K): fresh memory costs more than an exponential."""
+        return np.empty((3, *self.mixtures.tokens_RK.shape))
+
+    @cached_property
     def lean_R(self) -> np.ndarray:
         """How much the runs' mixtures lean on few domains."""
         return lean(self.mixtures.tokens_RK)
@@ -149,22 +154,22 @@ class PairwiseProblem:
             losses_SR = terms.reducible * np.exp(self.log_shrink(z_SP, terms.log_D)) + self.floor(z_SP)
             return predicted(self.line, losses_SR)
 
-    def losses_and_jacobian(self, z_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (R,) losses and (R, P) derivatives by z.
+    def losses_and_jacobian(self, z_P: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return (R,) losses and (R, P) derivatives by z, these in `out` where it is given and nothing is free.
 
         Those of `Pairwise.derivatives` by logarithms where z has such, without what z leaves out: fits spend most of
         their time here.
         """
         theta_P, x, M = self.theta(z_P[None])[0], self.mixtures, self.sources
         with np.errstate(over="ignore", invalid="ignore"):
-            terms = self.law.terms(theta_P, x)
+            terms = self.law.terms(theta_P, x, self._memory)
             reducible = terms.reducible * np.exp(self.log_shrink(z_P[None], terms.log_D[None])[0])
             floor = self.floor(z_P[None])[0]
-            jacobian = np.empty((len(self.losses_R), self.size))
+            jacobian = np.empty((len(self.losses_R), self.size)) if out is None else out
             a, first, known = theta_P[A], len(CURVE), theta_P[LOG_N0] ** theta_P[A]
             by_log_D = reducible * (terms.slope - self.bent(z_P[None])[0])
             by_Q = by_log_D / (a * terms.Q)
-            logs = terms.worth * x.log_RK
+            logs = np.multiply(terms.worth, x.log_RK, out=self._memory[2])
             jacobian[:, LOG_C] = reducible
             jacobian[:, LOG_N0] = by_Q * a * known
             jacobian[:, A] = by_Q * (known * z_P[LOG_N0] + logs.sum(-1)) - by_log_D * terms.log_D / a

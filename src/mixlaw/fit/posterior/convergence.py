@@ -106,6 +106,13 @@ def by_coordinate(chains_mnP: np.ndarray, least: float = 0.0) -> tuple[np.ndarra
     return effective_P, rhat_P
 
 
+def slowest(chains_mnP: np.ndarray, count: int) -> np.ndarray:
+    """Return the places of about so many coordinates that look slowest, by either measure, without ranks."""
+    n = chains_mnP.shape[1]
+    halves = np.concatenate([chains_mnP[:, : n // 2], chains_mnP[:, -(n // 2) :]])
+    return np.union1d(np.argsort(_effective(halves))[:count], np.argsort(-_rhat(halves))[:count])
+
+
 def _normal_scores(chains_mnP: np.ndarray) -> np.ndarray:
     """Return the normal scores of each coordinate's average ranks, those of `scipy.stats.rankdata`, in a third of its
     time: sorting places is much faster than sorting them stably, and equal values, as of a rejected proposal, have one

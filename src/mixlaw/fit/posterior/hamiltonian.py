@@ -7,8 +7,8 @@ with the metric M around its centre c, is followed exactly, and only the rest is
 
     (y, q) turned by the angle eps,  q' = q + eps (grad of log pi(x) + y^2 / 2)      x = c + R y,  R R^T = M^-1
 
-With many runs and domains steps can be half as long again. In tails unlike a normal's they must be shorter; the warm-up
-tries both.
+With many runs and domains steps can be half as long again. In tails unlike a normal's they must be shorter, which the
+warm-up shows.
 
 A proposal follows the gradient over a distance of about one standard deviation, so that the cost of an independent
 draw grows with the fourth root of the number of coordinates; walkers without gradients need at least a number
@@ -33,17 +33,21 @@ from typing import Protocol
 
 import numpy as np
 
-from mixlaw.fit.posterior.convergence import EFFECTIVE, Convergence, by_coordinate, convergence
+from mixlaw.fit.posterior.convergence import EFFECTIVE, Convergence, by_coordinate, convergence, slowest
 
-_CHAINS = 8
-"""Number of chains: two in each of four groups, which are compared. No data."""
+_CHAINS, _CHAINS_MANY = 8, 16
+"""Number of chains, with few coordinates and with many: two or four in each of four groups, which are compared. Twice
+the chains take half as long again. For speed. No data."""
 
-_WARM_UP = (20, 20, 40)
-"""Proposals in the three warm-up rounds; the metric is estimated again after the first two. Chosen on: planted
-worlds of 12 and 64 domains (tuning seeds), where fewer left the metric behind."""
+_WARM_UP, _WARM_UP_MANY = (20, 20, 40), (8, 14)
+"""Proposals in the warm-up rounds, after each of which but the last the metric is estimated again. Chosen on: planted
+worlds of 12 and 64 domains (tuning seeds), where fewer than the first ones left the metric behind; the second ones,
+with twice the chains, on worlds 1 to 3 of 64 domains, where gradients of all chains were asked for 270 to 340 times a
+target instead of 600 to 900 (docs/lab.md)."""
 
 _FEWEST, _MORE = 48, 1.3
-"""Proposals of each chain before convergence is checked, and the factor until it is checked again. No data."""
+"""Proposals of each of eight chains before convergence is checked, of more chains so much fewer, and the factor until
+it is checked again. No data."""
 
 _LATER, _SLOW = (1.1, 1.6), 8
 """The same factor with many coordinates, smallest and largest: the root of how many times as many independent draws are
@@ -62,15 +66,16 @@ _ACCEPTED = (0.7, 0.6)
 many dimensions (Beskos et al. 2013, Bernoulli 19:1501-1534); a little more where they are few. The second one chosen
 on: planted world 6 of 64 domains (tuning), where an independent draw took 17 evaluations, and 19 at .7."""
 
-MANY, _PAYS = 60, 1.2
-"""Turning is tried from so many coordinates on, and kept if steps are then at least so many times as long. Chosen on:
-planted worlds 5 to 7 of 3, 12, 32 and 64 domains (tuning). The ratio of the steps was .8, 1.0, 1.6 and 1.6, and an
-independent draw took 4 and 2 times as many evaluations, about as many and a quarter (docs/lab.md)."""
+MANY, _PAYS = 60, 0.62
+"""Turning is tried from so many coordinates on, and kept if steps are then at least so long. Straight ones are .5 to
+.56 long there. Chosen on: planted worlds 5 to 7 of 3, 12, 32 and 64 domains (tuning). The ratio of the steps was .8,
+1.0, 1.6 and 1.6, and an independent draw took 4 and 2 times as many evaluations, about as many and a quarter
+(docs/lab.md)."""
 
-_FIRST_STEP, _SHRINKAGE, _DELAY, _DECAY = 0.5, 0.1, 5, 0.75
-"""Settings of dual averaging: the first step size, how strongly it is pulled, the delay, and the decay of its
-memory. Source: Hoffman and Gelman 2014, section 3.2.1. Differs: rounds are short, so the pull is weaker and the
-delay shorter."""
+_FIRST_STEP, _FIRST_TURN, _SHRINKAGE, _DELAY, _DECAY = 0.5, 0.75, 0.1, 5, 0.75
+"""Settings of dual averaging: the first step size, straight and turning, how strongly it is pulled, the delay, and the
+decay of its memory. Source: Hoffman and Gelman 2014, section 3.2.1. Differs: rounds are short, so the pull is weaker
+and the delay shorter."""
 
 _LEAST = 1e-9
 """Eigenvalues of the metric are at least this part of the largest. For safety. No data."""
@@ -103,7 +108,7 @@ def sample_by_gradient(
     chains = _Chains(density, start_P, rng)
     chains.prepare()
     states: list[np.ndarray] = []
-    look, spent, slow = _FEWEST, False, None
+    look, spent, slow = _FEWEST * _CHAINS // len(chains.x_SP), False, None
     most = max(most_evaluations, chains.evaluations * 6 // 5)
     while True:
         while len(states) < look and not spent:
@@ -127,8 +132,11 @@ def _judged(chains_mnP: np.ndarray, slow: np.ndarray | None, spent: bool) -> tup
         found = convergence(chains_mnP[..., slow], EFFECTIVE)
         if not found.enough:
             return found, slow
+    many = chains_mnP.shape[2] >= MANY
+    if slow is None and many and not spent:
+        return _judged(chains_mnP, slowest(chains_mnP, _SLOW), spent)
     effective_P, rhat_P = by_coordinate(chains_mnP, 0.0 if spent else EFFECTIVE)
-    if len(effective_P) >= MANY:
+    if many:
         slow = np.union1d(np.argsort(effective_P)[:_SLOW], np.argsort(-rhat_P)[:_SLOW])
     return Convergence(float(effective_P.min()), float(rhat_P.max())), slow
 
@@ -141,7 +149,8 @@ class _Chains:
         self.centre_P = start_P
         self.root_PP, self.inverse_PP = _roots(density.information(start_P))
         self.size, self.turning = _FIRST_STEP, False
-        away = rng.standard_normal((_CHAINS, len(start_P))) @ self.root_PP.T
+        chains = _CHAINS_MANY if len(start_P) >= MANY else _CHAINS
+        away = rng.standard_normal((chains, len(start_P))) @ self.root_PP.T
         for halving in range(20):
             self.x_SP = start_P + away
             self.log_S, self.slope_SP = self._evaluate(self.x_SP)
@@ -152,16 +161,24 @@ class _Chains:
 
     def prepare(self) -> None:
         """Learn the metric, then whether to turn, then the step size."""
+        if len(self.centre_P) >= MANY:
+            self._prepare_many()
+            return
         for proposals in _WARM_UP[:-1]:
             self._warm_up(proposals)
             self._learn_metric()
-        straight, self.turning = self.size, self.x_SP.shape[1] >= MANY
         self._warm_up(_WARM_UP[-1])
-        if not self.turning:
-            return
-        if self.size < _PAYS * straight:
-            self.size, self.turning = straight, False
-            self._warm_up(_WARM_UP[-1])
+
+    def _prepare_many(self) -> None:
+        """The same by turning, where that pays; the first metric comes from where the chains start."""
+        self.size, self.turning = _FIRST_TURN, True
+        self._learn_metric()
+        self._warm_up(_WARM_UP_MANY[0])
+        self._learn_metric()
+        self._warm_up(_WARM_UP_MANY[1])
+        if self.size < _PAYS:
+            self.size, self.turning = _FIRST_STEP, False
+            self._warm_up(_WARM_UP_MANY[1])
 
     def _warm_up(self, proposals: int) -> None:
         """Move, and set the step size so that the wanted share is accepted."""
@@ -176,8 +193,9 @@ class _Chains:
         self.size = float(np.exp(np.clip(mean, -6.0, 0.5)))
 
     def _learn_metric(self) -> None:
-        """Take the metric from where the chains are."""
-        self.root_PP, self.inverse_PP = _roots(np.mean([self.density.information(x) for x in self.x_SP], axis=0))
+        """Take the metric from where eight of the chains are."""
+        some = self.x_SP[-_CHAINS:]
+        self.root_PP, self.inverse_PP = _roots(np.mean([self.density.information(x) for x in some], axis=0))
         self.centre_P = (self.x_SP + self.slope_SP @ self.root_PP @ self.root_PP.T).mean(axis=0)
 
     def step(self) -> np.ndarray:

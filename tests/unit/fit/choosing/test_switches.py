@@ -82,10 +82,10 @@ def test_interference_pays_from_half_a_standard_error_on(
 
     monkeypatch.setattr(pairwise, "_without", predicted)
     without, with_ = (dict(enumerate(fit_points(runs, 1e6, switch))) for switch in (False, True))
-    assert pairwise._pays(runs, without, with_) is pays
+    assert (pairwise._gain(runs, without, with_) > pairwise._PAYS) is pays
     assert sorted(asked) == sorted(4 * [4, 3, 3, 3, 3])  # two targets, with and without, in five parts
     # with fewer mixtures than twice those that a curve needs, too few are left
-    assert not pairwise._pays(runs.take(np.arange(7)), without, with_)
+    assert pairwise._gain(runs.take(np.arange(7)), without, with_) == 0
 
 
 @pytest.mark.parametrize(("epochs", "asked"), [(1.01, False), (1.03, True)])
