@@ -1,6 +1,6 @@
 """What the experiments' tables say beyond their own questions: writes insights.json, which the page reads.
 
-    PYTHONPATH=. python experiments/insights/run.py [--data DATA] [--steps overlap helps relation weights repeats]
+    PYTHONPATH=. python experiments/insights/run.py [--data DATA] [--steps overlap helps weights relation repeats]
 
 Everything is read from committed tables; only `overlap` reads rows: of the collection, or of DATA's files.
 
@@ -8,8 +8,8 @@ Everything is read from committed tables; only `overlap` reads rows: of the coll
 |---|---|---|
 | `overlap` | the rows of DATA | share of one domain's runs of 1, 2, 3 words that another's rows have, too |
 | `helps` | controlled/alone*/grid.csv | who helps whom, with the bundled base and SmolLM2 |
-| `relation` | both of these, and the law of controlled/reweight/proxies.csv | rank correlations |
 | `weights` | controlled/reweight/proxies.csv | the best weights over the budget |
+| `relation` | what `overlap`, `helps` and `weights` have found | rank correlations of all pairs of domains |
 | `repeats` | controlled/repeats/grid.csv | what a repeated row is worth |
 """
 
@@ -38,6 +38,13 @@ from mixlaw.report.matrix import transfer_matrix
 HERE = Path(__file__).parent
 TABLES = HERE.parent / "controlled"
 COLLECTION = HERE.parent / "data" / "collection.jsonl.gz"
+NEEDS = {
+    "helps": "alone/grid.csv",
+    "weights": "reweight/proxies.csv",
+    "relation": "alone/grid.csv",
+    "repeats": "repeats/grid.csv",
+}
+"""Step -> the table that it reads; a step without its table is left out."""
 MODELS = {"bundled": "alone", "smollm2": "alone_smollm2"}
 WORDS = 25_000
 """Of each domain's rows, on either side: about half of what the smallest domains have. No data."""
@@ -50,11 +57,14 @@ BUDGETS, RANGE = ("250k", "1M", "4M"), "1M"
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--steps", nargs="+", default=["overlap", "helps", "relation", "weights", "repeats"])
+    parser.add_argument("--steps", nargs="+", default=["overlap", *NEEDS])
     wishes = parser.parse_args()
     path = HERE / "insights.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for step in wishes.steps:
+        if step in NEEDS and not (TABLES / NEEDS[step]).exists():
+            print(f"{step}: {NEEDS[step]} is not there yet")
+            continue
         if step == "overlap":
             with tempfile.TemporaryDirectory() as scratch:
                 found[step] = overlap(texts_in(wishes.data or unpacked(COLLECTION, Path(scratch) / "data")))
@@ -63,7 +73,7 @@ def main() -> None:
         else:
             found[step] = {"helps": all_helps, "weights": weights, "repeats": all_repeats}[step]()
         write_json(path, found)
-    print(json.dumps({step: found[step] for step in wishes.steps}, indent=1)[:4000])
+    print(json.dumps({step: found[step] for step in wishes.steps if step in found}, indent=1)[:4000])
 
 
 def texts_in(data: Path) -> dict[str, list[str]]:
@@ -111,9 +121,9 @@ def all_helps() -> dict[str, Any]:
 
 
 def helps(path: Path) -> dict[str, Any]:
-    """Return target -> source -> how much of what its own domain gains on the base model the source alone gains.
+    """Return target -> source -> by how many nats training on the source alone takes the loss below the base model's.
 
-    1 on the diagonal; below 0 the source's domain makes the target's loss worse than the base model's.
+    Below 0 it makes the target worse. No share of what the target's own domain gains, which may be nothing.
     """
     table = RunTable.from_csv(path)
     names = list(table.targets)
@@ -126,10 +136,7 @@ def helps(path: Path) -> dict[str, Any]:
     return {
         "tokens": round(float(np.median(table.totals_R[table.totals_R > 0]))),
         "losses": {mixture: dict(zip(names, of.tolist(), strict=True)) for mixture, of in means.items()},
-        "help": {
-            target: {source: float(gains[source][j] / gains[target][j]) for source in names}
-            for j, target in enumerate(names)
-        },
+        "help": {target: {source: float(gains[source][j]) for source in names} for j, target in enumerate(names)},
     }
 
 

@@ -144,7 +144,7 @@ def test_insights_are_shown_when_there(build, monkeypatch):
     monkeypatch.setattr(build, "data", lambda path: results.get(path) or there(path))
     page = next(text for path, text in build.pages().items() if path.name == "insights.md")
     for row in (
-        "| a | 100 | 0 |",
+        "| a | 1.00 | 0.00 |",
         "| help, bundled; words, 1 | 0.50 (0.010) | −0.50 (0.020) |",
         "| 250k | 50.0 | 50.0 |",
         "| a | 2 | 2.50 | 2.00 | 3.00 | 70 |",

@@ -8,13 +8,13 @@ from experiments.insights.run import helps, overlap, related, repeats
 from mixlaw.core.runtable import RunTable
 
 
-def test_help_is_the_share_of_the_own_gain(tmp_path):
+def test_help_is_how_far_a_loss_falls_below_the_base_models(tmp_path):
     rows = {"base": (4.0, 4.0), "all-a": (2.0, 3.0), "all-b": (5.0, 3.5), "equal": (3.0, 3.0)}
     tokens = np.array([[0.0, 0], [10, 0], [0, 10], [5, 5]])
     names = tuple(f"{name}@1k#0" for name in rows)
     RunTable(names, ("a", "b"), ("a", "b"), tokens, np.array(list(rows.values()))).to_csv(tmp_path / "grid.csv")
     found = helps(tmp_path / "grid.csv")
-    assert found["help"] == {"a": {"a": 1.0, "b": -0.5}, "b": {"a": 2.0, "b": 1.0}} and found["tokens"] == 10
+    assert found["help"] == {"a": {"a": 2.0, "b": -1.0}, "b": {"a": 1.0, "b": 0.5}} and found["tokens"] == 10
 
 
 def test_shared_words_are_counted_on_other_rows_of_the_same_number_of_words(monkeypatch):
