@@ -246,7 +246,9 @@ def main() -> None:
     before: dict = json.loads(written.read_text()) if written.exists() else {}
     summary = stamp(split, "see the parts", CHOSEN_ON) | {"figures": before.get("figures", {})}
     # The tables' places are the user's own.
-    summary["command"] = f"python -m bench.laws.beyond --split {split}"
+    summary["command"] = (
+        f"python -m bench.laws.beyond --split {split} --parts {arguments.parts} --worlds {arguments.worlds}"
+    )
     for part in arguments.parts.split(","):
         if part in ("olmix", "sizes") and getattr(arguments, part) is None:
             print(f"{part}: left out, its table is not here")

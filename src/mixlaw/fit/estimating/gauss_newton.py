@@ -171,7 +171,7 @@ def _solve(hessian: np.ndarray, gradient: np.ndarray, damping: float, damped: np
     np.copyto(damped, hessian)
     damped.flat[:: len(diagonal) + 1] += damping * diagonal
     if len(gradient) >= _LARGE:
-        from scipy.linalg.lapack import dposv
+        from scipy.linalg.lapack import dposv  # type: ignore[attr-defined]
 
         # Its transpose is in the order that Cholesky's routine works in without a copy.
         _, step, wrong = dposv(damped.T, gradient, overwrite_a=True)

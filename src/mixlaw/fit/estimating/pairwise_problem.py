@@ -64,9 +64,9 @@ class PairwiseProblem:
         return FreeLine.of(self.free_RF, self.root_worth_R**2 * np.ones(len(self.losses_R)), self.losses_R)
 
     @cached_property
-    def _memory(self) -> np.ndarray:
-        """Room for what derivatives are computed from, (3, R, K): fresh memory costs more than an exponential."""
-        return np.empty((3, *self.mixtures.tokens_RK.shape))
+    def _memory(self) -> tuple[np.ndarray, ...]:
+        """Room for what derivatives are computed from, three (R, K): fresh memory costs more than an exponential."""
+        return tuple(np.empty(self.mixtures.tokens_RK.shape) for _ in range(3))
 
     @cached_property
     def lean_R(self) -> np.ndarray:
