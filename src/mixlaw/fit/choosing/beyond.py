@@ -11,7 +11,9 @@ one's covariance added to S:
 
     L - p ~ N(0, N + S + tokens^2 u u' + whole^2 v v')    v = p sqrt(x)
 
-Several groups, the runs above one, two and three levels, tell together as much as one of them: they are nested.
+Several groups, the runs above one, two and three levels, tell together as much as one of them: they are nested. Of
+checkpoints along runs only the highest level is held out, and no whole loss drifts: how early one is, is told by the last
+one of its run, so that the lower the cut, the more of the schedule of the learning rate is in the errors.
 
 N is the noise of runs with the shocks of batches, S the covariance of the predictions without the held-out runs: of
 the draws' covariance V, which has seen them, it is V (1 - N^-1 V)^-1, as where all is normal. Between mixtures the same
@@ -131,11 +133,13 @@ def measured(runs: RunTable, kind: LawKind, estimates: Sequence[Estimated], chec
     """
     some_R, sizes_R = runs.totals_R > 0, log_sizes(runs)
     prior = SIGMA if len(runs.domains) > 1 else _SIGMA_ALONE
-    larger, tried = _held_groups(runs, kind, estimates, _largest(runs.totals_R, some_R))
+    ended, cuts = not has_checkpoints(runs), _largest(runs.totals_R, some_R)
+    larger, tried = _held_groups(runs, kind, estimates, cuts if ended else cuts[:1])
     tokens_J = np.full(len(estimates), SIGMA)
     whole_J = np.zeros(len(estimates))
     if larger:
         tokens_J = _scales(_likelihoods(larger, _grid(prior)), _grid(prior))
+    if larger and ended:
         whole_J = _whole(larger, tokens_J)
     levels = [] if sizes_R is None else _largest(np.exp(sizes_R), some_R)
     models, _ = _held_groups(runs, kind, estimates, levels, by_size=True)

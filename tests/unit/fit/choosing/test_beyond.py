@@ -82,6 +82,14 @@ def test_what_moves_losses_that_hardly_fall_is_a_drift_of_the_whole_loss() -> No
     assert {one.whole for one in learnt(curve(totals=TOTALS[:2]))} == {0.0}
 
 
+def test_of_checkpoints_the_last_ones_alone_are_held_out_and_no_whole_loss_drifts() -> None:
+    runs = curve(above=0.3)
+    along = replace(runs, checkpoint_of=tuple("xy"[i % 2] for i in range(len(runs))))
+    for ended, early in zip(learnt(runs), learnt(along), strict=True):
+        assert ended.whole > 0 and ended.tried == pytest.approx(np.log(8))
+        assert early.whole == 0 and early.tried == pytest.approx(np.log(2))
+
+
 def test_other_targets_move_a_targets_drift_less_than_its_own_runs_do() -> None:
     calm, wild = curve(), curve(above=0.3)
     mixed = replace(calm, losses_RJ=np.column_stack([calm.losses_RJ[:, 0], wild.losses_RJ[:, 1]]))
