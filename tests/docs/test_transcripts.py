@@ -155,3 +155,15 @@ def test_an_answer_may_list_in_another_order(shown, printed):
 )
 def test_an_answer_that_says_something_else_is_found(shown, printed):
     assert difference(ANSWER.splitlines(), ANSWER.replace(shown, printed)) != ""
+
+
+PREDICTED = """\
+losses   predicted, nats per supervised token (90 % interval of a run):
+         sql 1.763 (0.975 to 2.694), shell 4.308 (3.441 to 5.001)
+next     mixlaw solve fit.json --budget 300k"""
+
+
+def test_lines_that_an_answer_goes_on_with_rest_on_draws_too():
+    there = PREDICTED.replace("0.975", "0.947").replace("3.441", "3.525")
+    assert difference(PREDICTED.splitlines(), there) == ""
+    assert difference(PREDICTED.splitlines(), PREDICTED.replace("1.763", "1.963"))

@@ -69,7 +69,7 @@ RULES = tuple(
         (r"^next +mixlaw mix .*--weights ", Close(by=0.03)),
         (r"^next +mixlaw predict .*--tokens ", Close(share=0.15)),
         (r"^sure ", Close(by=15)),
-        (r"^losses |^ +\w+ [\d.]+ \(", Close(share=0.04)),
+        (r"^losses |^\w+ [\d.]+ \(", Close(share=0.04)),
         (r"^(law|error|best|then|poor) ", Close(share=0.02, by=0.02)),
         (r"^shares ", Close(by=3)),
         (r"^tokens ", Close(share=0.15)),
