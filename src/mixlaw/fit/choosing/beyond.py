@@ -12,8 +12,8 @@ one's covariance added to S:
     L - p ~ N(0, N + S + tokens^2 u u' + whole^2 v v')    v = p sqrt(x)
 
 Several groups, the runs above one, two and three levels, tell together as much as one of them: they are nested. Of
-checkpoints along runs only the highest level is held out, and no whole loss drifts: how early one is, is told by the last
-one of its run, so that the lower the cut, the more of the schedule of the learning rate is in the errors.
+checkpoints along runs only the highest level is held out, and no whole loss drifts: how early one is, is told by the
+last one of its run, so that the lower the cut, the more of the schedule of the learning rate is in the errors.
 
 N is the noise of runs with the shocks of batches, S the covariance of the predictions without the held-out runs: of
 the draws' covariance V, which has seen them, it is V (1 - N^-1 V)^-1, as where all is normal. Between mixtures the same
