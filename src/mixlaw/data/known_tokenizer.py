@@ -57,7 +57,8 @@ def _key(folder: Path) -> str | None:
     """Return the hash of all that a folder's tokenizer may depend on; None where that is not known for sure."""
     if not (folder / "tokenizer.json").is_file():
         return None
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix not in _WEIGHTS)
+    there = [*folder.iterdir(), *folder.glob("additional_chat_templates/*")]
+    files = sorted(p for p in there if p.is_file() and p.suffix not in _WEIGHTS)
     if any(path.stat().st_size > _LARGEST_BYTES for path in files):
         return None
     try:
