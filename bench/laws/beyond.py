@@ -48,7 +48,12 @@ from mixlaw.design import space_filling_design
 
 HERE = Path(__file__).parent
 PARTS = ("planted", "swarm", "curves", "regmix", "regmix_sizes", "olmix", "sizes")
-CHOSEN_ON = {"prior standard deviations of learnt scales": "tuning: curves and swarm", "APART": "tuning: RegMix, Olmix"}
+CHOSEN_ON = {
+    "prior standard deviations of learnt scales": "tuning: curves and swarm",
+    "APART": "tuning: RegMix, Olmix",
+    "prior of the drift of whole losses": "tuning: planted world 0, curves",
+    "WIDE, shocks of held-out levels": "tuning: planted worlds 0 and 1",
+}
 NOISE, SHOCK, PATHS = 0.004, 0.003, (0.0, 0.03, 0.1)
 NEAR, MIDDLE = 0.125, 0.25
 

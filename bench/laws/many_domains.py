@@ -34,7 +34,10 @@ import mixlaw
 HERE = Path(__file__).parent
 NOISE = 0.004
 RUNS = {64: 256, 100: 400}
-CHOSEN_ON = {"metric, path, steps and coordinates of the chains": "planted worlds 5 to 7, RegMix's training runs"}
+CHOSEN_ON = {
+    "metric, path, steps and coordinates of the chains": "planted worlds 5 to 7, RegMix's training runs",
+    "with many coordinates ends of searches, chains and their warm-up": "planted worlds 1 to 3 of 64 domains",
+}
 
 
 def mixtures(K: int, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -31,7 +31,11 @@ from mixlaw import RunTable
 from mixlaw.core.runtable import csv_columns
 
 HERE = Path(__file__).parent
-CHOSEN_ON = {"EARLY, TAU, prior of the floor, priors of the exponents of size, SIZE_SIGMA": "the tuning half"}
+CHOSEN_ON = {
+    "EARLY, TAU, prior of the floor, priors of the exponents of size, SIZE_SIGMA": "the tuning half",
+    "which checkpoints are held out, and that no whole loss drifts there": "the tuning half",
+    "WIDE": "planted tuning worlds 0 and 1",
+}
 
 
 def read(path: Path) -> RunTable:
