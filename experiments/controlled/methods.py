@@ -21,6 +21,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.core.run import RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
+from mixlaw.design.affordable import LEAST_RUN_TOKENS, fewest_runs
 from mixlaw.evaluate.baselines import baselines
 from mixlaw.study.executor_local import run_pending
 from mixlaw.study.store import Study
@@ -44,11 +45,18 @@ Method = Callable[[Experiment, str, int], dict[str, Any]]
 
 
 def by_mixlaw(percent: int) -> Method:
-    """Return mixlaw's default within a limit."""
+    """Return mixlaw's default within a limit.
+
+    An evaluation reads as many held-out tokens as a run trains, what `mixlaw init` writes where these are 32 rows.
+    """
 
     def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
-        plan = {"max_cost": f"{percent}%", "seed": seed}
-        return answered(experiment, budget, experiment.project(f"auto-{percent}-{budget}-{seed}", budget, plan=plan))
+        plan, name = {"max_cost": f"{percent}%", "seed": seed}, f"auto-{percent}-{budget}-{seed}"
+        most, runs = experiment.mix["validation"]["rows"], fewest_runs(len(experiment.mix["domains"]))
+        row = experiment.project(f"{name}-settings", budget, plan=plan).spending.evaluation_tokens / most
+        run = max(0.75 * percent / 100 * parse_tokens(budget) / runs, LEAST_RUN_TOKENS)
+        train = {"eval_rows": int(np.clip(run / (3 * row), FEWEST_ROWS, most))}
+        return answered(experiment, budget, experiment.project(name, budget, plan=plan, train=train))
 
     return method
 
