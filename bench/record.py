@@ -25,9 +25,14 @@ def stamp(split: str, seeds: str, chosen_on: Mapping[str, str]) -> dict[str, Any
         "split": split,
         "seeds": seeds,
         "commit": _git("rev-parse", "HEAD") + (" and changes in src" if changed else ""),
-        "command": f"python -m {_module()} {' '.join(sys.argv[1:])}".strip(),
+        "command": f"python -m {_module()} {' '.join(map(_plain, sys.argv[1:]))}".strip(),
         "chosen_on": dict(chosen_on),
     }
+
+
+def _plain(word: str) -> str:
+    """Return a word of the command without the folders of this machine."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def _git(*arguments: str) -> str:

@@ -6,6 +6,7 @@ and a seed; its proxy runs are trained natively with that seed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.core.run import RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
+from mixlaw.design.affordable import LEAST_RUN_TOKENS, fewest_runs
 from mixlaw.evaluate.baselines import baselines
 from mixlaw.study.executor_local import run_pending
 from mixlaw.study.store import Study
@@ -44,11 +46,18 @@ Method = Callable[[Experiment, str, int], dict[str, Any]]
 
 
 def by_mixlaw(percent: int) -> Method:
-    """Return mixlaw's default within a limit."""
+    """Return mixlaw's default within a limit.
+
+    An evaluation reads as many held-out tokens as a run trains, what `mixlaw init` writes where these are 32 rows.
+    """
 
     def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
-        plan = {"max_cost": f"{percent}%", "seed": seed}
-        return answered(experiment, budget, experiment.project(f"auto-{percent}-{budget}-{seed}", budget, plan=plan))
+        plan, name = {"max_cost": f"{percent}%", "seed": seed}, f"auto-{percent}-{budget}-{seed}"
+        most, runs = experiment.mix["validation"]["rows"], fewest_runs(len(experiment.mix["domains"]))
+        row = experiment.project(f"{name}-settings", budget, plan=plan).spending.evaluation_tokens / most
+        run = max(0.75 * percent / 100 * parse_tokens(budget) / runs, LEAST_RUN_TOKENS)
+        train = {"eval_rows": int(np.clip(run / (3 * row), FEWEST_ROWS, most))}
+        return answered(experiment, budget, experiment.project(name, budget, plan=plan, train=train))
 
     return method
 
@@ -216,6 +225,20 @@ def by_domain(name: str) -> Method:
     return method
 
 
+def by_other(name: str) -> Method:
+    """Return a mixture that the methods.json of another experiment holds: `given: {NAME: [FILE, KEY]}` of the YAML.
+
+    Nothing is trained for it, so it costs nothing here.
+    """
+
+    def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
+        file, key = experiment.said["given"][name]
+        found = json.loads((experiment.results / file).read_text(encoding="utf-8"))[key]
+        return {"weights": found["weights"], "cost": 0.0, "runs": 0, "found_by": key}
+
+    return method
+
+
 def with_goal(method: Method, goal: str) -> Method:
     """Return a method with another goal of the YAML's `goals`, a part `solve` of mix.yaml; its proxy runs stay."""
 
@@ -294,7 +317,8 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
 def method_of(name: str) -> Method:
     """Return a method of `METHODS` or `RULES`, or one of a kind in `LIMITED` within a limit: `together-25`.
 
-    `all-math` is one domain alone, `full+guarded` a method with a goal of that name.
+    `all-math` is one domain alone, `given-NAME` what another experiment found, `full+guarded` a method with a goal of
+    that name.
     """
     method, _, goal = name.partition("+")
     kind, _, percent = method.rpartition("-")
@@ -302,6 +326,8 @@ def method_of(name: str) -> Method:
         return with_goal(method_of(method), goal)
     if kind == "all":
         return by_domain(percent)
+    if kind == "given":
+        return by_other(percent)
     known = RULES | METHODS
     return known[name] if name in known else LIMITED[kind](int(percent))
 

@@ -177,28 +177,41 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
 def confirm(experiment: Experiment, budgets: list[str]) -> None:
     """Write confirmed.json: what each law foretold of its own, equal and natural weights, beside the losses measured.
 
-    Losses are nats in the order of the domains. A law of few held-out rows foretells the losses of these rows alone.
+    Losses are nats in the order of the domains. `all` is of these and of the mixtures of the grid that are trained. A
+    law of few held-out rows foretells the losses of these rows alone.
     """
-    methods = losses_of(experiment.results / "methods.csv")
+    methods, grid = (losses_of(path) if path.exists() else {} for path in _tables(experiment))
     known = json.loads((experiment.results / "methods.json").read_text(encoding="utf-8"))
     out: dict[str, Any] = {}
     for key, found in known.items():
         name, _, rest = key.partition("@")
         budget, _, seed = rest.partition("#")
-        there = methods.get(budget, {}).get(int(seed), {})
-        for what, said in found.get("predicted_of", {}).items() if budget in budgets else ():
-            mixture = name if what == "solution" else what
-            if mixture in there:
-                mean, low, high, true = compared({mixture: said}, there)
-                out.setdefault(key, {"cost": found["cost"], "seconds": found.get("seconds")})[what] = {
+        measured = methods.get(budget, {}).get(int(seed), {})
+        said = found.get("predicted_of", {}) if budget in budgets else {}
+        there = {what: measured[by] for what in said if (by := name if what == "solution" else what) in measured}
+        if there:
+            one: dict[str, Any] = {"cost": found["cost"], "seconds": found.get("seconds")}
+            for what in there:
+                mean, low, high, true = compared({what: said[what]}, there)
+                one[what] = {
                     "foretold": mean[0].tolist(),
                     "measured": true[0].tolist(),
                     "error_percent": round(100 * float(np.abs(mean / true - 1).mean()), 2),
                     "covered": round(float(((low <= true) & (true <= high)).mean()), 3),
                 }
+            trained = grid.get(budget, {}).get(int(seed), {})
+            drawn = {what: shown for what, shown in found.get("predicted", {}).items() if what in trained}
+            if (count := len(drawn) + len(there)) > 2:
+                figures = on_all(drawn | {what: said[what] for what in there}, trained | there)
+                one["all"] = {"mixtures": count} | {what: round(x, 4) for what, x in figures.items()}
+            out[key] = one
     path = experiment.results / "confirmed.json"
     path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(out, indent=1))
+
+
+def _tables(experiment: Experiment) -> tuple[Path, Path]:
+    return experiment.results / "methods.csv", experiment.results / "grid.csv"
 
 
 def gaps(loss_K: np.ndarray, here_MK: np.ndarray, others_MK: np.ndarray) -> dict[str, float]:
@@ -243,11 +256,11 @@ def foretold(found: Mapping[str, Any], budget: str, seed: int, measured: Losses)
     """
     if "predicted" not in found:
         return {}
-    mean, low, high, true = compared(found["predicted"], measured[budget][seed])
+    on_grid = on_all(found["predicted"], measured[budget][seed])
     out = {
-        "rank_correlation_with_grid": float(spearmanr(mean.mean(axis=1), true.mean(axis=1)).statistic),
-        "error_on_grid": float(np.abs(mean / true - 1).mean()),
-        "grid_covered": float(((low <= true) & (true <= high)).mean()),
+        "rank_correlation_with_grid": on_grid["rank_correlation"],
+        "error_on_grid": on_grid["error"],
+        "grid_covered": on_grid["covered"],
     }
     errors, between, covered = [], [], []
     for where, predicted in found.get("inside", {}).items():
@@ -260,6 +273,16 @@ def foretold(found: Mapping[str, Any], budget: str, seed: int, measured: Losses)
             covered += list(((low <= true) & (true <= high)).ravel())
     out |= {"error_inside": float(np.mean(errors)), "inside_covered": float(np.mean(covered))} if errors else {}
     return out | ({"error_between_mixtures_inside": float(np.mean(between))} if between else {})
+
+
+def on_all(predicted: Mapping[str, Any], measured: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the rank correlation of the mean loss over mixtures, the mean relative error, and the share covered."""
+    mean, low, high, true = compared(predicted, measured)
+    return {
+        "rank_correlation": float(spearmanr(mean.mean(axis=1), true.mean(axis=1)).statistic),
+        "error": float(np.abs(mean / true - 1).mean()),
+        "covered": float(((low <= true) & (true <= high)).mean()),
+    }
 
 
 def compared(predicted: Mapping[str, Any], measured: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:

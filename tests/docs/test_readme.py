@@ -3,7 +3,6 @@
 `make demo` runs in a copy of the checkout's set-up, beside the demo's runs that were trained once (`demo_study`).
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -13,15 +12,22 @@ from pathlib import Path
 import pytest
 
 from demo_study import place_runs
-from docs.transcripts import difference, environment, run, steps
+from docs.transcripts import difference, environment, run, run_as_shown, steps
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STEPS = steps(README)
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def run_blocks(text, folder, variables):
+    for block in blocks("python", text):
+        command = [sys.executable, "-c", block]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=folder, env=variables)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -91,23 +97,17 @@ def test_the_pip_command_finds_the_package_and_its_extras(variables):
 
 def test_the_other_commands_print_what_is_shown(checkout, variables):
     run("mixlaw demo", checkout, variables)  # done already where `make demo` was
-    for step in STEPS:
-        if step.command.startswith("mixlaw "):
-            printed = run(step.command, checkout, variables)
-            assert not (found := difference(step.shown, printed)), f"$ {step.command}\n{found}\n\n{printed}"
+    run_as_shown([step for step in STEPS if step.command.startswith("mixlaw ")], checkout, variables)
 
 
-def test_the_python_runs(checkout):
-    for block in blocks("python"):
-        done = subprocess.run(
-            [sys.executable, "-c", block],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            cwd=checkout,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        assert done.returncode == 0, done.stderr
+def test_the_python_runs(checkout, variables):
+    run_blocks(README, checkout, variables)
+
+
+def test_the_first_page_of_the_documentation_prints_what_it_shows_and_its_python_runs(checkout, variables):
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    run_as_shown(steps(page), checkout, variables)
+    run_blocks(page, checkout, variables)
 
 
 def test_the_configuration_is_valid(tmp_path):

@@ -16,6 +16,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -136,6 +137,9 @@ def run(command: str, folder: Path, variables: dict[str, str]) -> str:
     own, printed = OWN.fullmatch(command), ""
     if command == "mixlaw run my-mix/mix.yaml":  # trained once: minutes, and other losses elsewhere
         place_runs(folder / "my-mix" / "study")
+        confirmed = Path("study", "confirmation", "runs")  # the same runs, where `make demo` has trained them
+        if (folder / "mixlaw-demo" / confirmed).is_dir():
+            shutil.copytree(folder / "mixlaw-demo" / confirmed, folder / "my-mix" / confirmed, dirs_exist_ok=True)
     if own:
         printed = _run_here(shlex.split(own["words"]), folder, variables)
         if not own["rest"]:
@@ -144,6 +148,14 @@ def run(command: str, folder: Path, variables: dict[str, str]) -> str:
     done = subprocess.run(bash, input=printed, capture_output=True, text=True, timeout=500, cwd=folder, env=variables)
     assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+def run_as_shown(commands: list[Step], folder: Path, variables: dict[str, str]) -> None:
+    """Run commands in order; raise AssertionError where one fails or prints something else than is shown."""
+    for step in commands:
+        printed = run(step.command, folder, variables)
+        found = difference(step.shown, printed) if step.shown else ""
+        assert not found, f"$ {step.command}\n{found}\n\n{printed}"
 
 
 def _run_here(words: list[str], folder: Path, variables: dict[str, str]) -> str:

@@ -1,6 +1,7 @@
 """The tables of the controlled experiment, from made-up losses whose gaps are known."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,6 +99,16 @@ def test_what_a_law_foretold_of_its_own_mixture_stands_beside_what_was_measured(
     assert list(found) == ["full@1k#0"]
     assert found["full@1k#0"]["solution"]["measured"] == [1.5, 1.6]
     assert found["full@1k#0"]["equal"]["error_percent"] == 0 and found["full@1k#0"]["equal"]["covered"] == 0.5
+    # Three mixtures of the grid, of which one's losses lie outside, and these two.
+    everything = {"mixtures": 5, "rank_correlation": 1.0, "error": 0.0, "covered": 0.6}
+    assert found["full@1k#0"]["all"] == pytest.approx(everything)
+
+
+def test_a_mixture_that_another_experiment_found_is_taken_with_its_name(experiment, tmp_path) -> None:
+    (tmp_path / "other.json").write_text(json.dumps({"sized-15@9k#0": {"weights": {"a": 0.3, "b": 0.7}, "cost": 0.2}}))
+    said = replace(experiment, said={"given": {"lora": ["other.json", "sized-15@9k#0"]}})
+    found = method_of("given-lora")(said, "1k", 0)
+    assert found == {"weights": {"a": 0.3, "b": 0.7}, "cost": 0.0, "runs": 0, "found_by": "sized-15@9k#0"}
 
 
 def test_runs_of_the_table_are_not_trained_again_unless_their_mixture_has_changed(

@@ -158,6 +158,7 @@ def harness_results(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import lm_eval
 
+    device = _device()
     evaluate: Any = lm_eval.simple_evaluate  # wrapped: its own signature is hidden from type checkers
     cache = tempfile.mkdtemp(prefix="mixlaw-eval-")
     try:
@@ -167,10 +168,10 @@ def harness_results(
             configs.append(used)
         found = evaluate(
             model="vllm" if backend == "vllm" else "hf",
-            model_args={"pretrained": str(model), "trust_remote_code": False},
+            model_args=model_arguments(model, device),
             tasks=configs,
             batch_size=batch_size,
-            device=None if backend == "accelerate" else _device(),
+            device=None if backend == "accelerate" else device,
             limit=limit,
             apply_chat_template=True,
             bootstrap_iters=0,
@@ -182,6 +183,18 @@ def harness_results(
         return {}, {}
     results: dict[str, Any] = dict(found)
     return results, results.pop("samples", {})
+
+
+def model_arguments(model: Path, device: str) -> dict[str, Any]:
+    """Return how the harness loads a model on a device: `cuda` or `cpu`.
+
+    Weights in float16 are computed with in float32 on a CPU, which has no instructions for them: the same numbers, and
+    four times as fast.
+    """
+    settings = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    stored = settings.get("dtype", settings.get("torch_dtype"))
+    wide = {"dtype": "float32"} if device == "cpu" and stored == "float16" else {}
+    return {"pretrained": str(model), "trust_remote_code": False, **wide}
 
 
 def _device() -> str:

@@ -12,6 +12,7 @@ from mixlaw.evaluate.downstream import (
     evaluate_model,
     known_tasks,
     load_tasks,
+    model_arguments,
 )
 
 
@@ -34,6 +35,21 @@ def test_rows_of_ones_own_take_the_place_of_the_bundled_ones(tmp_path):
     (tmp_path / "mine.jsonl").write_text("{}\n")
     config = load_tasks(["boolq"], {"boolq": tmp_path / "mine.jsonl"}, False)["boolq"]
     assert config["dataset_kwargs"]["data_files"] == {"test": str(tmp_path / "mine.jsonl")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "dtype"),
+    [
+        ({"dtype": "float16"}, "cpu", "float32"),
+        ({"torch_dtype": "float16"}, "cpu", "float32"),
+        ({"dtype": "float16"}, "cuda", None),
+        ({"dtype": "bfloat16"}, "cpu", None),
+        ({}, "cpu", None),
+    ],
+)
+def test_a_cpu_computes_half_precision_weights_in_float32(settings, device, dtype, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert model_arguments(tmp_path, device).get("dtype") == dtype
 
 
 def test_what_cannot_be_used_is_an_error():

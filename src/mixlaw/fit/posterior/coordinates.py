@@ -52,9 +52,9 @@ class RidgeCoordinates:
         """Return (S, P) z, and (S,) logarithms of the volume in z of a unit of straight coordinates; -inf outside."""
         at_small, at_large = self._powers(x_SP)
         fall = x_SP[:, self.log_c] - x_SP[:, self.floor]
-        c = np.maximum(fall, 1e-300) / np.maximum(at_small - at_large, 1e-300)
         z = x_SP.copy()
         with np.errstate(divide="ignore", invalid="ignore"):  # powers beyond the largest number: no part of the volume
+            c = np.maximum(fall, 1e-300) / np.maximum(at_small - at_large, 1e-300)
             z[:, self.log_c] = np.log(c)
             z[:, self.floor] = x_SP[:, self.log_c] - c * at_small
         # d(x) = c (at_small - at_large) d(log c) d(E): what the curve falls between the two

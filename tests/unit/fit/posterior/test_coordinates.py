@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,15 @@ def test_the_jacobian_and_the_volume_are_those_of_the_map() -> None:
 def test_a_rising_curve_has_no_volume() -> None:
     ridge = RidgeCoordinates.of(np.array([0.1, 1.0]), 0, 1, 2)
     assert ridge.curve(np.array([[1.0, -1.0, 2.0]]))[1][0] == -np.inf
+
+
+@pytest.mark.parametrize("log_beta", [6.0, 9.0])  # at the small amount alone, at both
+def test_powers_beyond_the_largest_number_are_not_warned_of_and_give_no_point(log_beta) -> None:
+    ridge = RidgeCoordinates.of(np.array([0.001, 0.9]), 0, 1, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        z_SP, _ = ridge.curve(np.array([[3.0, log_beta, 2.0]]))
+    assert not np.isfinite(z_SP).all()
 
 
 def test_bands_hold_the_planted_losses_far_beyond_the_runs() -> None:
