@@ -43,6 +43,9 @@ from mixlaw.solve.wishes import (
     with_wishes,
 )
 
+_GAIN = 1e-12
+"""A gain of a smaller part of the objective is rounding. No data."""
+
 _MET = 1e-9
 """How far weights may miss a constraint and still count as meeting it. No data."""
 
@@ -92,12 +95,16 @@ def solve_mixture(
     if not np.all(np.isfinite(weights)):
         raise SolveError("The law has no finite marginal gain at any mixture.", "Check the parameters of the fit.")
     mixtures = {"best": _mixture(fit.domains, weights, budget_tokens), **_baselines(fit, available, budget_tokens)}
+    # What a mixture is worth is a matter of losses: a pull towards a prior decides on the weights alone.
+    free = replace(criterion, prior=None)
+    judge = engine if pull is None else engine_for(fit, free, budget_tokens, polytope)
     mixtures, warnings = _or_natural(mixtures, engine, criterion, polytope)
+    warnings += _no_gain(mixtures, judge)
     if constraints.excluded:
         warnings.append(
             f"The prior gives {', '.join(map(repr, constraints.excluded))} no share, so the solution gives none."
         )
-    return _solution(fit, criterion, polytope, engine, certificate, mixtures, warnings)
+    return _solution(fit, free, polytope, (engine, judge), certificate, mixtures, warnings)
 
 
 def _mixture(domains: tuple[str, ...], weights: np.ndarray, budget_tokens: int) -> Mixture:
@@ -114,20 +121,26 @@ def _baselines(fit: Fit, available: Mapping[str, float], budget_tokens: int) -> 
 def _or_natural(
     mixtures: dict[str, Mixture], engine: Engine, criterion: Criterion, polytope: Polytope
 ) -> tuple[dict[str, Mixture], list[str]]:
-    """Return the mixtures, with natural as the best where nothing is gained over it, and sentences about that."""
-    expected = {name: engine.expected(_shares(mixture)) for name, mixture in mixtures.items()}
-    none = {name for name, value in expected.items() if value - expected["best"] <= 1e-12 * abs(value)}
-    warnings = []
-    if "natural" in none and _allowed(_shares(mixtures["natural"]), criterion, polytope):
-        mixtures = mixtures | {"best": mixtures["natural"]}
-        warnings.append("The natural mixture is recommended: no other mixture is expected to be better.")
-        none.remove("natural")
-    for name in mixtures:
-        if name in none and name != "best":
-            warnings.append(
-                f"No gain over the {name} mixture is expected: the bounds or the runs leave no room for one."
-            )
-    return mixtures, warnings
+    """Return the mixtures, with natural as the best where nothing is gained over it, and a sentence about that."""
+    if "natural" not in mixtures or not _allowed(_shares(mixtures["natural"]), criterion, polytope):
+        return mixtures, []
+    best, natural = (engine.expected(_shares(mixtures[name])) for name in ("best", "natural"))
+    if natural - best > _GAIN * abs(natural):
+        return mixtures, []
+    text = "The natural mixture is recommended: no other mixture is expected to be better."
+    return mixtures | {"best": mixtures["natural"]}, [text]
+
+
+def _no_gain(mixtures: Mapping[str, Mixture], judge: Engine) -> list[str]:
+    """Return a sentence for each mixture, other than the best itself, over which nothing is gained."""
+    best = judge.expected(_shares(mixtures["best"]))
+    others = {name: mixture for name, mixture in mixtures.items() if mixture is not mixtures["best"]}
+    values = {name: judge.expected(_shares(mixture)) for name, mixture in others.items()}
+    return [
+        f"No gain over the {name} mixture is expected: the bounds, the prior or the runs leave no room for one."
+        for name, value in values.items()
+        if value - best <= _GAIN * abs(value)
+    ]
 
 
 def _allowed(weights_K: np.ndarray, criterion: Criterion, polytope: Polytope) -> bool:
@@ -143,14 +156,16 @@ def _solution(
     fit: Fit,
     criterion: Criterion,
     polytope: Polytope,
-    engine: Engine,
+    engines: tuple[Engine, Engine],
     certificate: Certificate,
     mixtures: Mapping[str, Mixture],
     warnings: list[str],
 ) -> Solution:
+    """Return the solution; `engines` are the one that found the weights, and the one that judges losses alone."""
+    engine, judge = engines
     part = part_outside(_shares(mixtures["best"]), fit.runs.tokens_RK)
-    doubting = engine if part == 0 else engine_for(fit, criterion, mixtures["best"].budget_tokens, polytope, part)
-    described = _described(fit, criterion, engine, doubting, mixtures)
+    doubting = judge if part == 0 else engine_for(fit, criterion, mixtures["best"].budget_tokens, polytope, part)
+    described = _described(fit, criterion, judge, doubting, mixtures)
     best, mixture = described.pop("best"), mixtures["best"]
     weights = _shares(mixture)
     marginal_SK = engine.marginal(weights)
@@ -203,14 +218,13 @@ def _described(
         weights = _shares(mixture)
         each_S = engine.by_draw(weights)
         regret = doubting.by_draw(weights)[draws] - lowest
-        pull = 0.0 if criterion.prior is None else float(criterion.prior.terms(weights).sum())
         losses = zip(fit.targets, prediction.mean[row], strict=True)
         found[name] = {
             "weights": dict(mixture.weights),
             "epochs": _epochs(mixture, criterion.available),
             "predicted": prediction.of_mixture(row),
             "total_loss": float(sum(criterion.importance[target] * loss for target, loss in losses)),
-            "objective_value": engine.expected(weights) - pull,
+            "objective_value": engine.expected(weights),
             "regret": {"mean": float(regret.mean()), "p95": float(np.quantile(regret, 0.95))},
             "probability_better": float(np.mean(best_S < each_S)),
         }

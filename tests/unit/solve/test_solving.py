@@ -162,7 +162,10 @@ def test_the_quality_of_the_decision_is_said_of_the_solution_and_of_the_baseline
     assert solution.objective == wishes.get("objective", "mean")
 
 
-@pytest.mark.parametrize("wishes", [{}, {"groups": ["chat + code <= 1"]}])
+PULLED = {"prior": {"chat": 0.8, "code": 0.1, "math": 0.1}, "prior_strength": 5.0}
+
+
+@pytest.mark.parametrize("wishes", [{}, {"groups": ["chat + code <= 1"]}, PULLED])
 def test_the_regret_is_that_against_the_best_of_each_draw(wishes: dict) -> None:
     fitted = fit(spread=0.2)
     solution = solve_mixture(fitted, 3e6, **wishes)
@@ -287,9 +290,18 @@ def test_a_pull_is_part_of_what_is_minimised_and_not_of_what_is_said() -> None:
     assert not any("The prior gives" in warning for warning in pulled.warnings)
 
 
-def test_a_baseline_is_judged_by_the_same_draws() -> None:
+def test_a_pull_that_costs_more_than_is_gained_is_said() -> None:
+    pulled = solve_mixture(fit(), 3e6, **PULLED)
+    equal = pulled.baselines["equal"]
+    assert equal["objective_value"] < pulled.objective_value
+    assert equal["probability_better"] < 0.5 and equal["regret"]["mean"] < pulled.expected_regret["mean"]
+    assert any("No gain over the equal mixture is expected" in warning for warning in pulled.warnings)
+
+
+@pytest.mark.parametrize("wishes", [{}, PULLED])
+def test_a_baseline_is_judged_by_the_same_draws(wishes: dict) -> None:
     fitted = fit(spread=0.1)
-    solution = solve_mixture(fitted, 3e6)
+    solution = solve_mixture(fitted, 3e6, **wishes)
     equal = solution.baselines["equal"]
     each = {}
     for name, weights in (("best", solution.weights), ("equal", equal["weights"])):
