@@ -10,7 +10,7 @@ from mixlaw.api.cost_curve import CostCurve
 from mixlaw.api.costs import Spent
 from mixlaw.api.merged import trained
 from mixlaw.core.notebook import Tabular, shares
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import EXPERT, RunSpec
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.information import NOISE_NATS
 from mixlaw.study.status import RunStatus
@@ -54,16 +54,31 @@ class Plan(Tabular):
 
     def table(self) -> tuple[str, list[str], list[list[Any]], list[str]]:
         """Return title, columns, rows and notes, with one row per run."""
+        domains = list(self.runs[0].tokens) if self.runs else []
         rows: list[list[Any]] = [
-            [run.name, *map(format_tokens, run.tokens.values()), format_tokens(status.tokens), status.state]
+            [
+                run.name,
+                *(format_tokens(run.tokens.get(name, 0)) for name in domains),
+                format_tokens(status.tokens),
+                status.state,
+            ]
             for run, status in zip(self.runs, self.statuses, strict=True)
         ]
-        domains = list(self.runs[0].tokens) if self.runs else []
-        base = " and the base model" if len(self.trained) < len(rows) else ""
-        title = f"{len(self.trained)} runs{base}, {format_tokens(self.spent[-1])} training tokens"
+        trained = sum(run.trained_tokens for run in self.runs)
+        title = f"{self._counted()}, {format_tokens(trained)} training tokens"
         if self.cost is not None:
             title += f": {self.cost.total}"
         return title, ["run", *domains, "total", "state"], rows, self.notes
+
+    def _counted(self) -> str:
+        """Return how many of each kind there are: `9 runs, 3 experts, 12 merged models and the base model`."""
+        experts = sum(run.role == EXPERT for run in self.runs)
+        merged = sum(run.merge is not None for run in self.runs)
+        kinds = [f"{len(self.trained)} runs"]
+        kinds += [f"{experts} experts"] if experts else []
+        kinds += [f"{merged} merged models"] if merged else []
+        base = " and the base model" if any(run.untrained for run in self.runs) else ""
+        return ", ".join(kinds) + base
 
     @property
     def spent(self) -> list[int]:

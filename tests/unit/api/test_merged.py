@@ -5,9 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from mixlaw.api.merged import trained, with_merges
+from mixlaw.api.plan import Plan
 from mixlaw.config import parse_config
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.run import BASE as BASE_ROLE
 from mixlaw.core.run import EXPERT, RunSpec
+from mixlaw.study.status import RunStatus
 
 BASE = {
     "study": "study",
@@ -61,3 +64,14 @@ def test_a_plan_without_merges_is_as_it_was():
 def test_what_cannot_merge_says_so_before_anything_is_trained(changes, said):
     with pytest.raises(ConfigError, match=said):
         with_merges(project(**changes), RUNS)  # type: ignore[arg-type]
+
+
+def test_the_plans_table_has_a_column_a_domain_for_every_kind_of_run():
+    specs, _ = with_merges(project(), RUNS)  # type: ignore[arg-type]
+    specs.append(RunSpec("base-model", dict.fromkeys(RUNS[0].tokens, 0), 0, {"model": "m"}, BASE_ROLE))
+    statuses = [RunStatus(spec.name, spec.name, "pending", spec.trained_tokens) for spec in specs]
+    title, columns, rows, _ = Plan(specs, statuses, [], None).table()
+    assert title == "3 runs, 2 experts, 7 merged models and the base model, 32k training tokens"
+    assert columns == ["run", "chat", "math", "total", "state"]
+    assert {len(row) for row in rows} == {len(columns)}
+    assert ["expert-math", "0", "2k", "2k", "pending"] in rows
