@@ -57,6 +57,10 @@ class CostCurve:
     limit: float
     measured: bool
 
+    def near(self, cost: float) -> CostPoint:
+        """Return the point whose cost, a share of the final run, is nearest."""
+        return min(self.points, key=lambda point: abs(point.cost - cost))
+
     def table(self) -> tuple[str, list[str], list[list[str]]]:
         """Return title, columns and rows."""
         last = len(self.points) - 1

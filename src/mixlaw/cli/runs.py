@@ -20,7 +20,10 @@ def plan_facts(plan: Any) -> list[Fact]:
     facts = [("runs", f"{plural(len(sizes), 'run')}, {format_tokens(sum(sizes))} tokens; {pending} to train{left}")]
     if sizes:
         facts.append(("each", f"{format_tokens(min(sizes))} to {format_tokens(max(sizes))} tokens of {_of(plan)}"))
-    if plan.regret_nats:
+    if plan.curve is not None and plan.cost is not None:  # the figure of its own table
+        by = "by the runs so far" if plan.curve.measured else "before any run"
+        facts.append(("sure", f"expected regret {plan.curve.near(plan.cost.total.share).regret_nats:.2g} nats, {by}"))
+    elif plan.regret_nats:
         scatter = f"runs scatter by {plan.noise_nats:.2g} ({'measured' if plan.noise_measured else 'assumed'})"
         facts.append(("sure", f"expected regret {plan.regret_nats[-1]:.2g} nats, if {scatter}"))
     return [*facts, ("cost", "" if plan.cost is None else str(plan.cost.total))]

@@ -69,6 +69,9 @@ def test_a_default_plan_of_a_large_budget_shows_what_more_money_would_buy(mixlaw
     shown = mixlaw("plan", mix_yaml, "--verbose").stdout
     assert "Cost against expected regret (before any run); the limit is 10 % of the final run" in shown
     assert "next 1 % removes, nats" in shown
+    # The answer's figure is the table's.
+    near = min(curve["points"], key=lambda point: abs(point["cost"] - result["cost"]["left"]["share_of_final_run"]))
+    assert f"sure     expected regret {near['regret_nats']:.2g} nats, before any run" in shown
 
 
 @pytest.fixture
