@@ -283,7 +283,8 @@ def _unlowered(curve: Curve, tokens_HK: np.ndarray, sizes_H: np.ndarray | None) 
     """Return (H,) the part of the losses that no tokens lower, nats."""
     flat = curve.theta_P.copy()
     flat[places(curve.law, "amplitude")] = 0.0
-    still = Curve(curve.law, flat, flat[None], curve.scatter, curve.sizes)
+    sizes = None if curve.sizes is None else (curve.sizes[0], curve.sizes[0][None])
+    still = Curve(curve.law, flat, flat[None], curve.scatter, sizes)
     return still.losses(tokens_HK, sizes_H)
 
 

@@ -198,6 +198,8 @@ def _estimated(fit: Target, unit: float, seed: int, draws: int) -> Estimated:
             problem.straight(fit.z_P),
         )
         z_SP, found = _drawn(problem, around, seed, draws)
+        if around.strays(z_SP):
+            z_SP, found = _drawn(problem, around.bounded(), seed, draws)
     at_bound = ("a",) * bool(fit.z_P[A] >= upper[A] - 1e-9 or fit.z_P[A] <= lower[A] + 1e-9)
     at_bound += ("E",) * bool(fit.z_P[E] <= lower[E] + 1e-12)
     sizes = None if problem.log_sizes_R is None else problem.in_tokens(np.vstack([fit.z_P, z_SP]), unit)

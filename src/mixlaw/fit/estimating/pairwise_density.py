@@ -189,7 +189,8 @@ class PairwiseDensity:
         away_SR = predicted(self.problem.line, curve.reducible_SR + self.problem.floor(z)) - around.losses_R
         pull_SR = around.precision_R * away_SR
         by_noise = around.degrees / len(around.losses_R)
-        squares = NOISE_SHAPE + (pull_SR * away_SR).sum(axis=1) * by_noise
+        missed_S = (pull_SR * away_SR).sum(axis=1)
+        squares = NOISE_SHAPE + missed_S * by_noise
         far = z - around.mean_P
         prior = far @ around.precision_PP
         log_volume = np.log(x_SP[:, E] * share * (1 - share) / (curve.f_low_S * curve.f_high_S * state.s_S * beta))
@@ -204,7 +205,7 @@ class PairwiseDensity:
         slope = self._slope(x_SP, state, curve, by_loss_SR, prior)
         slope[:, self._worth] = slope[:, self._worth] * slope_W + (1 - sigmoid_W) - self._power_W * slope_W
         slope[:, A] = slope[:, A] * (A_RANGE[1] - A_RANGE[0]) * a_share * (1 - a_share) + 1 - 2 * a_share
-        good = curve.inside_S & np.isfinite(log_density)
+        good = curve.inside_S & np.isfinite(log_density) & (missed_S <= around.most_squares)
         return np.where(good, log_density, -np.inf), np.where(good[:, None] & np.isfinite(slope), slope, 0.0)
 
     def _slope(

@@ -79,6 +79,11 @@ _FEWEST_DEGREES = 0.2
 """Least degrees of freedom of the noise, as a part of the runs: with few runs and many parameters, counting
 parameters that priors partly determine would be too pessimistic. No data."""
 
+_EXACT, _UNKNOWN = 1e-8, 1e-3
+"""Least noise, as a part of the largest loss: where runs tell what it is, and where the law has so many parameters that
+it goes through all of them. Without the second a run that is held out has no weight against where the law went through
+it, and its error is nothing. For safety. No data."""
+
 
 @dataclass
 class Target:
@@ -239,7 +244,8 @@ def _set_noise(fit: Target, best: Minimum, groups_R: np.ndarray | None) -> None:
     power, tilt = _growth(size / np.sqrt(1 - np.minimum(pulled_R, _PULLED)), causes_R2)
     shape = np.exp(power * height + tilt * (problem.lean_R - middle))
     scaled = size / shape
-    floor = 1e-8 * float(np.abs(problem.losses_R).max()) + 1e-300
+    least = _EXACT if count - used > _FEWEST_DEGREES * count else _UNKNOWN
+    floor = least * float(np.abs(problem.losses_R).max()) + 1e-300
     noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * 1.4826, floor)
     fit.scatter = Scatter(noise, power, sd.base, sd.span, tilt, middle)
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))

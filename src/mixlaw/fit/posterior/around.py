@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,11 @@ _NEAR = 1e-3
 NOISE_SHAPE = 2.0
 """Degrees of freedom of the prior of the noise around its estimate: few, so weak. No data."""
 
+MISSED = 3.0
+"""Root mean square of the residuals beyond the point's, in standard deviations of the scatter, at which a draw misses
+the runs. With about as many runs as parameters the noise is hardly known, and the likelihood's tails are so heavy that
+the prior's volume far from every run outweighs them: draws that stray there are drawn again without it. No data."""
+
 
 @dataclass(frozen=True)
 class Around:
@@ -60,6 +65,7 @@ class Around:
         upper_P: bounds.
         degrees: of freedom that the noise estimate has: the draws are Student's t with so many.
         straight: coordinates in which the posterior is not curved, where the law has such.
+        most_squares: the largest sum of squares of the residuals, in variances, that a draw may have.
     """
 
     losses: Callable[[np.ndarray], np.ndarray]
@@ -73,6 +79,7 @@ class Around:
     upper_P: np.ndarray
     degrees: float
     straight: RidgeCoordinates | None = None
+    most_squares: float = np.inf
 
     @property
     def width_P(self) -> np.ndarray:
@@ -136,6 +143,16 @@ class Around:
         weights = np.exp(np.nan_to_num(log_w - log_w.max(), nan=-np.inf))
         return float(weights.sum() ** 2 / max((weights**2).sum(), 1e-300))
 
+    def strays(self, z_SP: np.ndarray) -> bool:
+        """Whether draws have left the runs: their mean misses what the point says of these by the scatter or more."""
+        shift_R = self.losses(z_SP).mean(axis=0) - self.losses(self.z_P[None])[0]
+        return not np.mean(self.precision_R * shift_R**2) <= 1.0
+
+    def bounded(self) -> Around:
+        """Return the same where no draw may miss the runs (`MISSED`)."""
+        at_point = float(self.precision_R @ (self.losses(self.z_P[None])[0] - self.losses_R) ** 2)
+        return replace(self, most_squares=at_point + MISSED**2 * len(self.losses_R))
+
     def log_density(self, x_SP: np.ndarray) -> np.ndarray:
         """Return (S,) log posterior densities in straight coordinates, up to a constant."""
         z_SP, log_volume = self.curve(x_SP)
@@ -147,6 +164,7 @@ class Around:
         # The noise's size is known to within `degrees` of freedom: integrated out, the likelihood is a Student t.
         each = self.degrees / len(self.losses_R)
         density = -0.5 * prior - 0.5 * (self.degrees + NOISE_SHAPE) * np.log(NOISE_SHAPE + squares * each)
+        inside &= squares <= self.most_squares
         return np.where(inside & np.isfinite(density), density + log_volume, -np.inf)
 
 

@@ -92,7 +92,9 @@ class _Ensemble:
             anew = self.root_PP is not None and self.rng.random() < _ANEW
             proposal, correction = self._anew(movers) if anew else self._nearby(movers, others)
             proposed = self.log_density(proposal)
-            accept = np.log(self.rng.random(len(movers))) < correction + proposed - self.density_S[movers]
+            with np.errstate(invalid="ignore"):  # from one impossible point to another: not accepted
+                gain = correction + proposed - self.density_S[movers]
+            accept = np.log(self.rng.random(len(movers))) < gain
             self.walkers_SP[movers[accept]], self.density_S[movers[accept]] = proposal[accept], proposed[accept]
         return self.walkers_SP.copy()
 

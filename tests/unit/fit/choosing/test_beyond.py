@@ -170,3 +170,17 @@ def test_fits_carry_what_was_learnt_and_files_keep_it(tmp_path) -> None:
     assert Fit.from_json(old).targets["a"].belief.beyond == replace(found, whole=0.0)
     del old["beyond"]
     assert Fit.from_json(old).targets["a"].belief.beyond == Beyond()
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_several_sizes_at_several_totals_are_fitted(K) -> None:
+    """A level held out has sizes of its own: what no tokens lower there has one row of exponents, as of parameters."""
+    rows = [(total, size) for size in (1e7, 1e8) for total in (1e6, 3e6, 1e7, 3e7)]
+    shares = np.random.default_rng(0).dirichlet(np.full(K, 4.0), len(rows))
+    tokens = shares * np.array([[total] for total, _ in rows])
+    params = np.array([size for _, size in rows])
+    losses = 0.4 + 20 * tokens.sum(1) ** -0.2 * (params / 1e8) ** -0.08
+    domains = tuple("ab"[:K])
+    names = tuple(f"r{i}" for i in range(len(rows)))
+    runs = RunTable(names, domains, domains, tokens, np.repeat(losses[:, None], K, 1), params_R=params)
+    assert fit_law(runs, "pairwise").predict(tokens[-1:]).mean[0, 0] == pytest.approx(losses[-1], rel=0.05)

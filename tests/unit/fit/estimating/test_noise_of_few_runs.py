@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.fit import fit_law
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 from mixlaw.laws.pairwise import Pairwise
 
@@ -27,3 +28,20 @@ def test_few_runs_do_not_make_the_noise_small(domains: str, runs: int) -> None:
         squares += [fit.curve.scatter.sd_nats**2 for fit in fits]
     # Parameters use up half of the runs: residuals over all of them would say .7.
     assert np.sqrt(np.mean(squares)) / SIGMA == pytest.approx(1, abs=0.16)
+
+
+def test_a_law_that_goes_through_all_runs_says_nothing_of_their_noise_and_is_held_to_runs_left_out() -> None:
+    tokens = [
+        (1300418, 558352, 329682),
+        (311637, 1951603, 2454013),
+        (1212710, 1609229, 1048929),
+        (2583412, 1963246, 301898),
+        (2160357, 324121, 1609818),
+        (449549, 2189274, 1043716),
+        (598182, 793978, 320214),
+    ]
+    losses = np.array([1.7943, 1.7994, 1.7244, 1.6121, 1.7031, 1.7804, 1.8887])
+    names = tuple(f"r{i}" for i in range(7))
+    fitted = fit_law(RunTable(names, ("a", "b", "c"), ("x",), np.array(tokens, float), losses[:, None]), "pairwise")
+    assert fitted.targets["x"].curve.scatter.sd_nats > 1e-3
+    assert fitted.targets["x"].cv_mre > 1e-4

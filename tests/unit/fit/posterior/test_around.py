@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from mixlaw.core.runtable import RunTable
+from mixlaw.fit import fit_law
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
@@ -251,3 +253,13 @@ def test_the_noise_is_integrated_out_under_a_weak_prior_at_its_estimate() -> Non
     half = replace(around, degrees=5.0).log_density(z)
     ratio = np.log((2 + np.array(squares) / 2) / (2 + squares[0] / 2))
     assert half - half[0] == pytest.approx(-3.5 * ratio)
+
+
+@pytest.mark.parametrize("with_base", [True, False])
+def test_draws_of_as_few_runs_as_parameters_do_not_leave_the_runs(with_base) -> None:
+    tokens, losses = np.array([0, 1e6, 3.2e6, 1e7, 3.2e7]), np.array([2.0005, 0.9762, 0.6445, 0.4171, 0.2609])
+    tokens, losses = tokens[not with_base :], losses[not with_base :]
+    names = tuple(f"r{i}" for i in range(len(tokens)))
+    runs = RunTable(names, ("a",), ("a",), tokens[:, None], losses[:, None])
+    told = fit_law(runs, "pairwise").predict(tokens[-4:, None])
+    assert np.all((told.low[:, 0] < losses[-4:]) & (losses[-4:] < told.high[:, 0]))
