@@ -65,20 +65,23 @@ def likeness_of(project: Project, count: bool = True) -> dict[str, dict[str, int
 def data_facts(project: Project, count: bool = False) -> dict[str, Any]:
     """Return what domains.json holds: counts by domain, what domains share, and near copies where they are known.
 
+    Also how many rows were to be held out, and how many of them an evaluation reads.
+
     Args:
         project: whose data they are.
         count: whether to look for near copies where they are not known yet.
     """
     counts = {name: tokens.to_json() for name, tokens in project.prepared.items()}
     likeness = likeness_of(project, count)
-    facts = {"domains": counts, "overlap": overlap_of(project.prepared).to_json()}
+    limits = {"held_out": project.config.validation.rows, "evaluated": project.train_settings.eval_rows}
+    facts = {"domains": counts, "overlap": overlap_of(project.prepared).to_json(), "limits": limits}
     return facts | ({"likeness": likeness} if likeness is not None else {})
 
 
 def checks_of(facts: Mapping[str, Any]) -> list[Check]:
     """Return the checks of what `data_facts` returns, or of what an earlier version wrote."""
     overlap = Overlap.from_json(facts["overlap"]) if "overlap" in facts else None
-    return data_checks(facts["domains"], overlap, facts.get("likeness"))
+    return data_checks(facts["domains"], overlap, facts.get("likeness"), facts.get("limits"))
 
 
 def checks_of_study(study: Study) -> list[Check]:

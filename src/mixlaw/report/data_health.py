@@ -73,6 +73,7 @@ def data_checks(
     domains: Mapping[str, Mapping[str, Any]],
     overlap: Overlap | None = None,
     likeness: Mapping[str, Mapping[str, int]] | None = None,
+    limits: Mapping[str, int | None] | None = None,
 ) -> list[Check]:
     """Return the checks of a study's data, the failed ones first.
 
@@ -80,10 +81,13 @@ def data_checks(
         domains: name -> counts, as in domains.json.
         overlap: what domains have in common; None where it is not known.
         likeness: name -> counts of `mixlaw.data.near_copies.Likeness`; None where they were not counted.
+        limits: `held_out`: rows of each domain that were to be held out, and `evaluated`: the most that each evaluation
+            reads of them, None for all; None where neither is known.
     """
     if not domains or any("read" not in counts for counts in domains.values()):
         return []  # counted by an earlier version
-    checks = [_dropped(domains), _cut(domains), _copies(domains), _elsewhere(domains), _validation(domains)]
+    checks = [_dropped(domains), _cut(domains), _copies(domains), _elsewhere(domains)]
+    checks.append(_validation(domains, **limits or {}))
     if overlap is not None and len(domains) > 1:
         checks.append(_shared(overlap))
     if likeness is not None:
@@ -209,19 +213,40 @@ def told_nats(rows: int, spread: float = ROW_SPREAD_NATS) -> float:
     return 2 * spread / math.sqrt(max(1, rows))
 
 
-def _validation(domains: Mapping[str, Mapping[str, Any]]) -> Check:
-    rows = {name: counts["validation"]["rows"] for name, counts in domains.items()}
-    worst = min(rows, key=lambda name: rows[name])
-    nats = told_nats(rows[worst])
+def _validation(
+    domains: Mapping[str, Mapping[str, Any]], held_out: int | None = None, evaluated: int | None = None
+) -> Check:
+    held = {name: counts["validation"]["rows"] for name, counts in domains.items()}
+    worst = min(held, key=lambda name: held[name])
+    rows = held[worst] if evaluated is None else min(held[worst], evaluated)
+    nats = told_nats(rows)
+    read = f" ({held[worst]:,} are held out, train.eval_rows is {evaluated:,})" if rows < held[worst] else ""
     text = (
-        f"Smallest: {rows[worst]:,} rows of {worst}, enough to tell apart mixtures that differ by "
+        f"Smallest: {_rows(rows)} of {worst}{read}, enough to tell apart mixtures that differ by "
         f"{significant(nats, 2)} nats or more (if conversations differ by {ROW_SPREAD_NATS} nats, standard deviation)."
     )
     if nats <= _TELLS_NATS * (1 + 1e-9):
         return Check(PASS, "Validation rows", text)
     needed = [f"{rows_needed(effect):,} for {effect} nats" for effect in (_TELLS_NATS, 0.01)]
-    step = f"Hold out more rows (validation: {{rows: ...}}) or add some. Needed: {', '.join(needed)}."
+    step = f"{_more_rows(held[worst], held_out, evaluated)} Needed: {', '.join(needed)}."
     return Check(WARN if nats <= _TELLS_NOTHING_NATS else FAIL, "Validation rows", text, step)
+
+
+def _more_rows(held: int, held_out: int | None, evaluated: int | None) -> str:
+    """Return how a domain of which so many rows are held out gets more evaluated ones."""
+    if held_out is None:
+        return "Hold out more rows (validation: {rows: ...}) or add some."
+    steps = ["raise train.eval_rows"] if evaluated is not None and evaluated <= held else []
+    if held < rows_needed(_TELLS_NATS) and held < held_out:
+        steps.append("add data: a fifth of the domain is held out, which is the most")
+    elif held < rows_needed(_TELLS_NATS):
+        steps.append("hold out more rows (validation: {rows: ...}, at most a fifth of a domain)")
+    text = " and ".join(steps)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _near(domains: Mapping[str, Mapping[str, Any]], likeness: Mapping[str, Mapping[str, int]]) -> Check:
