@@ -17,6 +17,7 @@ from mixlaw.data.hash_sets import in_common
 from mixlaw.data.splitting import ALL
 from mixlaw.report.data_health import Overlap, data_checks
 from mixlaw.report.verdicts import Check
+from mixlaw.train.positions import positions_of
 
 if TYPE_CHECKING:
     from mixlaw.api.project import Project
@@ -65,7 +66,7 @@ def likeness_of(project: Project, count: bool = True) -> dict[str, dict[str, int
 def data_facts(project: Project, count: bool = False) -> dict[str, Any]:
     """Return what domains.json holds: counts by domain, what domains share, and near copies where they are known.
 
-    Also how many rows were to be held out, and how many of them an evaluation reads.
+    Also how many rows were to be held out, how many of them an evaluation reads, and whether max_length can be raised.
 
     Args:
         project: whose data they are.
@@ -73,7 +74,13 @@ def data_facts(project: Project, count: bool = False) -> dict[str, Any]:
     """
     counts = {name: tokens.to_json() for name, tokens in project.prepared.items()}
     likeness = likeness_of(project, count)
-    limits = {"held_out": project.config.validation.rows, "evaluated": project.train_settings.eval_rows}
+    model, settings = project.model_settings, project.train_settings
+    longest = positions_of(model.name_or_path, model.revision)
+    limits = {
+        "held_out": project.config.validation.rows,
+        "evaluated": settings.eval_rows,
+        "at_longest": longest is not None and settings.max_length >= longest,
+    }
     facts = {"domains": counts, "overlap": overlap_of(project.prepared).to_json(), "limits": limits}
     return facts | ({"likeness": likeness} if likeness is not None else {})
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mixlaw.cli.answers import Fact, fitting, named, packed, plural, runs_cost
+from mixlaw.cli.answers import Fact, fitting, named, packed, runs_cost
 from mixlaw.cli.output import note, table
+from mixlaw.core.plurals import plural
 from mixlaw.core.tokens import format_tokens
 from mixlaw.solve.solution import BASE_COLUMNS
 

@@ -99,7 +99,7 @@ _PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | 
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
 _PREPARED |= {"carried": _COUNTS, "unused": _COUNTS}
-_LIMITS = {"limits?": {"held_out": SOME, "evaluated": (None, SOME)}}
+_LIMITS = {"limits?": {"held_out": SOME, "evaluated": (None, SOME), "at_longest?": bool}}
 _DOMAIN = {"train": dict, "validation": dict, "sources?": [{"path": str, "sha256": str}]}
 _MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
 _MODEL = {"id": str, "losses": {EACH: {"loss_nats": float}}, "files?": _TEXTS}
@@ -108,7 +108,8 @@ _ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprin
 
 def _nested(key: str, shape: Any, **more: Any) -> dict[str, Any]:
     """Return what has changed for files whose own keys, names of the user's, could have been `format`."""
-    return {"shape": {key: {EACH: shape}, **more}, "format": 2, "upgrade": lambda value: {key: value}, "unnumbered": dict}
+    shapes = {key: {EACH: shape}, **more}
+    return {"shape": shapes, "format": 2, "upgrade": lambda value: {key: value}, "unnumbered": dict}
 
 
 KINDS = {

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.core.checksums import FILES
+from mixlaw.core.commands import command
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, MixlawError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, longest_first
@@ -36,9 +37,11 @@ class Study:
 
     Args:
         folder: the study folder.
+        file: its mix.yaml, for hints; None where it is not known.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, file: Path | None = None) -> None:
+        self.file = file
         self.folder = Path(folder)
         self.plan_path = self.folder / "plan.json"
         self.config_path = self.folder / "config.resolved.json"
@@ -110,7 +113,7 @@ class Study:
             DataError: the plan was changed by hand.
         """
         if not self.plan_path.exists():
-            raise StudyError(f"{self.folder} has no plan.json.", "Plan the runs first: mixlaw plan.")
+            raise StudyError(f"{self.folder} has no plan.json.", f"Plan the runs first: {command('plan', self.file)}.")
         return read_document(self.plan_path, "plan", lambda plan: [RunSpec.from_json(spec) for spec in plan["runs"]])
 
     def save_trainer(self, config: TrainerConfig) -> None:

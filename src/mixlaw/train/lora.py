@@ -33,7 +33,7 @@ _VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lora_alpha": (lambda v: _is_number(v) and v > 0, "a number > 0"),
     "lora_dropout": (lambda v: _is_number(v) and 0 <= v < 1, "a number >= 0 and < 1"),
     "target_modules": (
-        lambda v: (isinstance(v, str) and v != "") or (isinstance(v, list) and v and all(isinstance(n, str) for n in v)),
+        lambda v: isinstance(v, (str, list)) and bool(v) and all(isinstance(name, str) for name in v),
         "a name or a list of names, such as all-linear or [q_proj, v_proj]",
     ),
 }  # fmt: skip

@@ -148,6 +148,7 @@ class Trainer(ABC):
         Raises:
             ConfigError: the options do not fit the model.
         """
+        return None
 
     @classmethod
     def inputs(cls, options: Any, folder: Path) -> Mapping[str, str]:

@@ -48,7 +48,8 @@ class TrlOptions:
         launch: what starts several processes, such as `accelerate launch --num_processes 4`; empty for one.
 
     Raises:
-        ConfigError: a key of `sft` that mixlaw sets itself, a value of `peft` out of its range, or a launcher whose quotes do not match.
+        ConfigError: a key of `sft` that mixlaw sets itself, a value of `peft` out of its range, or a launcher whose
+            quotes do not match.
     """
 
     peft: Annotated[dict[str, Any] | None, Field(description="keys of PEFT's LoraConfig")] = None

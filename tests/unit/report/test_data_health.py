@@ -105,6 +105,14 @@ def test_the_rows_that_are_evaluated_count_and_the_remedy_names_what_gives_more(
     assert found.next_step.startswith(step)
 
 
+def test_a_max_length_that_is_the_models_most_is_not_to_be_raised():
+    domains = {"math": {**copy.deepcopy(GOOD), "truncated": 900, "lost_tokens": 200_000, "dropped": 900}}
+    for at_longest in (False, True):
+        checks = data_checks(domains, limits={"held_out": 500, "evaluated": None, "at_longest": at_longest})
+        steps = [check.next_step for check in checks if check.status != PASS]
+        assert len(steps) == 2 and all(("Raise train.max_length" in step) != at_longest for step in steps)
+
+
 def test_data_counted_by_an_earlier_version_have_no_checks():
     assert data_checks({"chat": {"train": SIDE, "validation": SIDE}}) == [] == data_checks({})
 
