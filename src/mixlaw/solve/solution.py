@@ -13,7 +13,6 @@ from mixlaw.core.tokens import format_tokens
 BASE_COLUMNS = ["base model", "best against it"]
 """Columns of a table of losses, where the base model was measured: its loss, and how much the best mixture changes."""
 
-_MILLION = 1_000_000
 _STEP = 0.1
 """More data that a budget below a million tokens has room for, a share of it. No data."""
 
@@ -143,9 +142,9 @@ class Solution:
 
         A million where the budget has as many; else a tenth of it, for which the fall is still about proportional.
         """
-        if self.budget_tokens >= _MILLION:
+        if self.budget_tokens >= 1_000_000:
             return 1.0, "million"
-        return _STEP * self.budget_tokens / _MILLION, format_tokens(_STEP * self.budget_tokens)
+        return _STEP * self.budget_tokens / 1_000_000, format_tokens(_STEP * self.budget_tokens)
 
     def to_pandas(self) -> Any:
         """Return a `pandas.DataFrame`, one row per domain: weight, tokens, epochs (NaN where unknown), the weights of

@@ -36,13 +36,11 @@ class Study:
     """A study folder. Making the object touches nothing; `create` makes the folder.
 
     Args:
-        folder: the study folder.
-        file: its mix.yaml, for hints; None where it is not known.
+        folder, file: the study folder, and its mix.yaml for hints; None where it is not known.
     """
 
     def __init__(self, folder: str | Path, file: Path | None = None) -> None:
-        self.file = file
-        self.folder = Path(folder)
+        self.folder, self.file = Path(folder), file
         self.plan_path = self.folder / "plan.json"
         self.config_path = self.folder / "config.resolved.json"
         self.domains_path = self.folder / "domains.json"
