@@ -16,7 +16,7 @@ from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.pooled import pooled
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
-from mixlaw.core.renamed import renamed
+from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
@@ -25,7 +25,7 @@ from mixlaw.fit.choosing.table import LawTable
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.fit.studies import aligned
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
-from mixlaw.solve.wishes import WishesByName, wishes_of, with_wishes
+from mixlaw.solve.wishes import OLD_NAMES, WishesByName, wishes_of, with_wishes
 
 _log = logging.getLogger(__name__)
 
@@ -209,9 +209,10 @@ def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **na
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
         Infeasible: no mixture meets the constraints; the message names those that conflict.
     """
+    given: dict[str, Any] = dict(with_new_names(named, OLD_NAMES))
     if wishes is None and isinstance(fit, (str, Path)):
-        named = asked_in(fit) | {name: value for name, value in named.items() if value not in (None, {}, [], ())}
-    wishes = wishes_of(wishes, named)
+        given = asked_in(fit) | {name: value for name, value in given.items() if value not in (None, {}, [], ())}
+    wishes = wishes_of(wishes, given)
     if wishes.available is not None:
         wishes = replace(wishes, available={name: _count(value, name) for name, value in wishes.available.items()})
     return solve_mixture(load_fit(fit), parse_tokens(budget, "the budget"), wishes)

@@ -65,6 +65,12 @@ def test_what_more_data_is_worth_is_said_for_a_step_that_the_budget_has_room_for
     assert "A further 4k tokens of any domain lowers the objective by about 0.114 nats." in said
 
 
+def test_a_limit_below_the_reference_is_said_to_be_below_it(mixlaw, fit_json):
+    result = mixlaw("solve", fit_json, "--budget", "1M", "--no-worse", "chat=-90", "--reference", "equal", "--json")
+    said = result.json["error"]["message"]
+    assert "90 % below equal" in said and "above" not in said
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
