@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mixlaw.api.noise import measured_noise
+from mixlaw.core.commands import command
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import StudyError
 from mixlaw.core.run import RunRecord
@@ -145,5 +146,5 @@ def require_same_inputs(project: Project) -> None:
             raise StudyError(
                 f"The runs of {project.study.folder} were planned with another {', '.join(changed)} than the "
                 "configuration has now.",
-                "Run `mixlaw run` to train with the new configuration, or undo the change.",
+                f"Run `{command('run', project.file)}` to train with the new configuration, or undo the change.",
             )

@@ -138,7 +138,7 @@ def _mixtures(
     usual = baselines(project.available_tokens, rows, budget, project.config.solve.max_epochs)
     for name in against or ():
         if name not in usual:
-            raise ConfigError(f"--against: there is no mixture '{name}'{suggest(name, usual)}.", "Correct it.")
+            raise ConfigError(f"--against: there is no mixture '{name}'; {suggest(name, usual)}.", "Correct it.")
     usual = {name: shares for name, shares in usual.items() if against is None or name in against}
     for name, shares in (usual | (grid(domains) if with_grid else {})).items():
         if name in found:

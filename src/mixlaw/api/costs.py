@@ -32,35 +32,39 @@ class Spent:
 
     Attributes:
         done: of finished runs, with their evaluations.
-        failed: of training that came to nothing, as far as the logs tell how far it came.
+        failed: of training that failed, as far as the logs tell how far it came.
+        interrupted: of training that ended before it was done, without an error, likewise.
         left: of runs that are pending or at work.
     """
 
     done: Cost
     failed: Cost
+    interrupted: Cost
     left: Cost
 
     @property
     def total(self) -> Cost:
-        """All three together."""
-        return self.done + self.failed + self.left
+        """All of them together."""
+        return self.done + self.failed + self.interrupted + self.left
 
     @property
     def spent(self) -> str:
-        """What finished and failed runs have cost, in percent of the final run."""
-        return percent((self.done + self.failed).share)
+        """What finished, failed and interrupted runs have cost, in percent of the final run."""
+        return percent((self.done + self.failed + self.interrupted).share)
 
     def __str__(self) -> str:
         parts = [f"spent {self.spent} of the final run"]
         if self.failed.share > 0:
             parts.append(f"{percent(self.failed.share)} of it on runs that failed")
+        if self.interrupted.share > 0:
+            parts.append(f"{percent(self.interrupted.share)} of it on training that was interrupted")
         if self.left.share > 0:
             parts.append(f"{percent(self.left.share)} to come")
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {part: getattr(self, part).to_json() for part in ("done", "failed", "left", "total")}
+        return {part: getattr(self, part).to_json() for part in ("done", "failed", "interrupted", "left", "total")}
 
 
 def prices_of(project: Project) -> Prices:
@@ -156,17 +160,18 @@ def require_within(project: Project, specs: Sequence[RunSpec]) -> None:
 
 
 def spent_of(prices: Prices, study: Study, statuses: Sequence[RunStatus]) -> Spent:
-    """Return what the runs of a study cost: those that are done, those that failed, and those to come."""
+    """Return what the runs of a study cost: those that are done, failed or interrupted, and those to come."""
     nothing = prices.runs([])
-    done, failed, left = nothing, nothing, nothing
+    done, failed, interrupted, left = nothing, nothing, nothing, nothing
     for status in statuses:
-        for part in wasted(study.runs_folder / status.folder):
-            failed += prices.training(part * status.tokens)
+        for part, has_failed in wasted(study.runs_folder / status.folder):
+            cost = prices.training(part * status.tokens)
+            failed, interrupted = (failed + cost, interrupted) if has_failed else (failed, interrupted + cost)
         if status.state == "done":
             done += prices.run(status.tokens, status.evaluations)
         elif status.state != "failed":
             left += prices.run(status.tokens, status.evaluations)
-    return Spent(done, failed, left)
+    return Spent(done, failed, interrupted, left)
 
 
 def final_settings(project: Project) -> ModelSettings | None:

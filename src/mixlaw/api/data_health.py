@@ -17,6 +17,7 @@ from mixlaw.data.hash_sets import in_common
 from mixlaw.data.splitting import ALL
 from mixlaw.report.data_health import Overlap, data_checks
 from mixlaw.report.verdicts import Check
+from mixlaw.train.positions import positions_of
 
 if TYPE_CHECKING:
     from mixlaw.api.project import Project
@@ -65,20 +66,29 @@ def likeness_of(project: Project, count: bool = True) -> dict[str, dict[str, int
 def data_facts(project: Project, count: bool = False) -> dict[str, Any]:
     """Return what domains.json holds: counts by domain, what domains share, and near copies where they are known.
 
+    Also how many rows were to be held out, how many of them an evaluation reads, and whether max_length can be raised.
+
     Args:
         project: whose data they are.
         count: whether to look for near copies where they are not known yet.
     """
     counts = {name: tokens.to_json() for name, tokens in project.prepared.items()}
     likeness = likeness_of(project, count)
-    facts = {"domains": counts, "overlap": overlap_of(project.prepared).to_json()}
+    model, settings = project.model_settings, project.train_settings
+    longest = positions_of(model.name_or_path, model.revision)
+    limits = {
+        "held_out": project.config.validation.rows,
+        "evaluated": settings.eval_rows,
+        "at_longest": longest is not None and settings.max_length >= longest,
+    }
+    facts = {"domains": counts, "overlap": overlap_of(project.prepared).to_json(), "limits": limits}
     return facts | ({"likeness": likeness} if likeness is not None else {})
 
 
 def checks_of(facts: Mapping[str, Any]) -> list[Check]:
     """Return the checks of what `data_facts` returns, or of what an earlier version wrote."""
     overlap = Overlap.from_json(facts["overlap"]) if "overlap" in facts else None
-    return data_checks(facts["domains"], overlap, facts.get("likeness"))
+    return data_checks(facts["domains"], overlap, facts.get("likeness"), facts.get("limits"))
 
 
 def checks_of_study(study: Study) -> list[Check]:

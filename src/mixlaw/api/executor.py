@@ -29,7 +29,8 @@ def require_extras(project: Project, executor: str | None = None) -> None:
     What a cluster's nodes have is their business.
 
     Raises:
-        ConfigError: no such executor, or the trainer misses something on this machine, such as its program.
+        ConfigError: no such executor, the trainer misses something on this machine, such as its program, or its
+            options do not fit the model.
         StudyError: this machine does not have the commands of the executor.
         MissingExtra: a tracker, the executor, or a package of the trainer is not installed.
     """
@@ -39,6 +40,13 @@ def require_extras(project: Project, executor: str | None = None) -> None:
     chosen.require(train.trainer_class.name)
     if chosen.here:
         train.trainer_class.check(train.options, train.folder)
+    require_options_fit(project)
+
+
+def require_options_fit(project: Project) -> None:
+    """Raise ConfigError where the trainer's options ask of the model what it cannot do."""
+    train = project.config.train
+    train.trainer_class.check_model(train.options, project.model_settings)
 
 
 def require_cluster(project: Project, executor: str | None = None) -> None:

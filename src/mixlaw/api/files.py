@@ -18,6 +18,7 @@ from mixlaw.api.next_run import next_run_of
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.api.reported import report_inputs, seal_report, written_report
+from mixlaw.core.commands import command
 from mixlaw.core.cost import Cost
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, FitError, SolveError, StudyError
@@ -187,7 +188,7 @@ def report(
     if (law, procedure) != ("auto", "joint"):
         raise ConfigError(
             f"{source} is a study, and its report shows the study's fit; a law or a procedure is for run tables.",
-            "Set `fit: {law: ..., procedure: ...}` in mix.yaml and run `mixlaw run`.",
+            f"Set `fit: {{law: ..., procedure: ...}}` in mix.yaml and run `{command('run', project.file)}`.",
         )
     with alone(project.study, project.note):
         return _report_on_study(project, Path(out) if out else project.study.folder / "report", total)
@@ -199,7 +200,7 @@ def _report_on_study(project: Project, out: Path, budget: int | None) -> dict[st
 
     runs, folder = project.run_table(), project.study.folder
     if not (folder / "solution.json").exists():
-        raise StudyError(f"{folder} has no solution yet.", "Run `mixlaw run` first.")
+        raise StudyError(f"{folder} has no solution yet.", f"Run `{command('run', project.file)}` first.")
     project.require_unchanged()
     fitted, solution = project.fit, read_document(folder / "solution.json", "solution", Solution.from_json)
     if budget is not None and budget != solution.budget_tokens:

@@ -16,6 +16,7 @@ import yaml
 
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
 from mixlaw.core.files import write_text
+from mixlaw.core.plurals import plural
 from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.train.positions import positions_of
@@ -111,7 +112,9 @@ def init(
     renames = _renames(paths, columns or {})
     for path, name, columns_of in zip(paths, names, renames, strict=True):
         found.append(_look(path, name, columns_of, count))
-        note(f"{name}: {found[-1].rows:,} rows, {found[-1].form}, about {format_tokens(found[-1].tokens)} tokens")
+        note(
+            f"{name}: {plural(found[-1].rows, 'row')}, {found[-1].form}, about {format_tokens(found[-1].tokens)} tokens"
+        )
     if len(found) == 1:
         note("There is only one domain, so there is nothing to mix. Give one path for each domain.")
     total = _round(sum(f.training_tokens for f in found)) if budget is None else parse_tokens(budget)
@@ -127,11 +130,11 @@ def domain_names(paths: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: two paths give one name.
     """
-    names = [_name(Path(path)) for path in paths]
+    names = [_name(Path(path)) or f"data-{number}" for number, path in enumerate(paths, 1)]
     twice = {name for name, times in Counter(names).items() if times > 1}
     if twice:
         names = [
-            f"{Path(path).parent.name}-{name}" if name in twice and Path(path).parent.name else name
+            f"{_plain(Path(path).parent.name)}-{name}" if name in twice and Path(path).parent.name else name
             for path, name in zip(paths, names, strict=True)
         ]
     if left := [name for name, times in Counter(names).items() if times > 1]:
@@ -139,9 +142,13 @@ def domain_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
+def _plain(name: str) -> str:
+    """Return a name that options such as --weights and --group can take as it is."""
+    return re.sub(r"\s*[,=<>+*'\"]+\s*", "-", name).strip(" .-")
+
+
 def _name(path: Path) -> str:
-    stem = _SUFFIX.sub("", path.name).strip(" .") or path.name
-    folder = path.parent.name
+    stem, folder = (_plain(name) for name in (_SUFFIX.sub("", path.name), path.parent.name))
     return folder if folder and _GENERIC.fullmatch(stem) else stem
 
 
@@ -252,7 +259,7 @@ def _text(found: Sequence[Found], out: Path, model: str | None, budget: int) -> 
     for f in found:
         # Paths in a mix.yaml are relative to its folder.
         there = os.path.relpath(f.path, folder) if Path(f.path).exists() else f.path
-        seen = f"{f.form}, {f.rows:,} rows, about {format_tokens(f.tokens)} tokens"
+        seen = f"{f.form}, {plural(f.rows, 'row')}, about {format_tokens(f.tokens)} tokens"
         renames = ", ".join(f"{standard}: {_yaml_text(name)}" for standard, name in f.columns.items())
         more = f", columns: {{{renames}}}" if renames else ""
         lines.append(f"  {_yaml_text(f.name)}: {{path: {_yaml_text(there)}{more}}}  # {seen}")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mixlaw.api.facts import file_name
 from mixlaw.api.project import Note, Project
+from mixlaw.core.commands import command
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.core.mixture import Mixture
@@ -59,7 +60,7 @@ def wanted_mixture(
         if not path.exists():
             raise StudyError(
                 f"{project.study.folder} has no fit.json yet, so there is no solution.",
-                "Run `mixlaw run`, or give --weights.",
+                f"Run `{command('run', project.file)}`, or give --weights.",
             )
         project.require_unchanged()
         fit = project.fit

@@ -16,7 +16,7 @@ from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.pooled import pooled
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
-from mixlaw.core.renamed import renamed
+from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
@@ -25,7 +25,7 @@ from mixlaw.fit.choosing.table import LawTable
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.fit.studies import aligned
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
-from mixlaw.solve.wishes import WishesByName, wishes_of, with_wishes
+from mixlaw.solve.wishes import OLD_NAMES, WishesByName, wishes_of, with_wishes
 
 _log = logging.getLogger(__name__)
 
@@ -202,16 +202,40 @@ def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **na
         wishes: objective and constraints as one value; None for the defaults.
         named: the fields of `mixlaw.solve.SolveWishes` by name, which are those of mix.yaml and the command line:
             `objective`, `target_weight`, `min`, `max`, `available` (numbers, or texts such as "3M"), `max_epochs`,
-            `groups`, `floor`, `no_worse`, `reference`, `prior` and `prior_strength`.
+            `groups`, `floor`, `no_worse`, `reference`, `prior` and `prior_strength`. What is not given is taken from
+            the part `solve` of a mix.yaml and from its data, where `fit` is one.
 
     Raises:
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
         Infeasible: no mixture meets the constraints; the message names those that conflict.
     """
-    wishes = wishes_of(wishes, named)
+    given: dict[str, Any] = dict(with_new_names(named, OLD_NAMES))
+    if wishes is None and isinstance(fit, (str, Path)):
+        given = asked_in(fit) | {name: value for name, value in given.items() if value not in (None, {}, [], ())}
+    wishes = wishes_of(wishes, given)
     if wishes.available is not None:
         wishes = replace(wishes, available={name: _count(value, name) for name, value in wishes.available.items()})
     return solve_mixture(load_fit(fit), parse_tokens(budget, "the budget"), wishes)
+
+
+def asked_in(source: str | Path) -> dict[str, Any]:
+    """Return what a mix.yaml asks of the mixture, as fields of `SolveWishes`; nothing of any other file or folder.
+
+    Args:
+        source: the path. The tokens that its domains have are those that were counted when runs were planned.
+    """
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml") or path.is_dir():
+        return {}
+    from mixlaw.api.project import Project
+
+    project = Project.open(path)
+    counted, available = project.study.domains_path, None
+    if counted.is_file():
+        domains = read_document(counted, "domains")["domains"]
+        available = {name: domains[name]["train"]["tokens"] for name in project.domains if name in domains}
+    asked = vars(SolveWishes.of_config(project.config.solve.model_dump(), available))
+    return {name: value for name, value in asked.items() if value not in (None, {}, [], ())}
 
 
 def _count(value: float | str, name: str) -> float:

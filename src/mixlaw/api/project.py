@@ -55,7 +55,7 @@ class Project:
         self.file = file
         self.note: Note = note or (lambda text: None)
         self.warnings: list[str] = []  # what failed without ending a step, such as a tracker; notes, too
-        self.study = Study(config.study)
+        self.study = Study(config.study, file)
         self._fit: tuple[tuple[int, int] | None, Fit] | None = None
         self._solved: dict[int, tuple[Fit, Solution]] = {}
 

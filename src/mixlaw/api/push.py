@@ -20,6 +20,7 @@ from mixlaw.api.final import FACTS
 from mixlaw.api.numbers import load_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.config import as_written
+from mixlaw.core.commands import command
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.files import write_text
@@ -196,7 +197,7 @@ def write_study(project: Project, out: Path) -> None:
     folder = project.study.folder
     for name in ("fit.json", "solution.json", "report/report.html"):
         if not (folder / name).is_file():
-            raise StudyError(f"{folder} has no {name} yet.", "Run `mixlaw run mix.yaml` first.")
+            raise StudyError(f"{folder} has no {name} yet.", f"Run `{command('run', project.file)}` first.")
     table = load_runs(project.file if project.file is not None else folder)
     table.to_csv(out / hub.RUNS)
     for name in ("fit.json", "solution.json"):

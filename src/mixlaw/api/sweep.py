@@ -11,7 +11,7 @@ from mixlaw.api.changed_settings import runs_lost
 from mixlaw.api.cost_curve import cost_curve
 from mixlaw.api.costs import Spent, save_prices, spent_in, spent_of
 from mixlaw.api.data_health import checks_of_study
-from mixlaw.api.executor import require_cluster, require_extras, train_pending
+from mixlaw.api.executor import require_cluster, require_extras, require_options_fit, train_pending
 from mixlaw.api.files import example_config, report
 from mixlaw.api.fitting import fit_and_solve
 from mixlaw.api.merged import trained
@@ -88,6 +88,7 @@ def plan(config: str | Path | Project, note: Note | None = None) -> Plan:
         ConfigError, DataError, DesignError, StudyError: a problem of mix.yaml, the data, the plan or the study folder.
     """
     project = Project.open(config, note)
+    require_options_fit(project)
     return _plan(project, lambda specs: True)
 
 

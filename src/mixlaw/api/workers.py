@@ -8,13 +8,14 @@ from mixlaw.api.compare import confirmation_study
 from mixlaw.api.final import final_study
 from mixlaw.api.project import Project
 from mixlaw.study.executors import Workers, cancel_workers, states_of
+from mixlaw.study.origin import origin_of
 from mixlaw.study.store import Study
 
 
 def study_of(config: str | Path) -> Study:
     """Return the study of a mix.yaml, or the one in a folder."""
     path = Path(config)
-    return Study(path) if path.is_dir() else Project.open(path).study
+    return Study(path, origin_of(path)) if path.is_dir() else Project.open(path).study
 
 
 def workers_of(config: str | Path) -> list[Workers]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlaw.cli.output import LABEL, finish, labelled, near, stdout, warn
+from mixlaw.core.plurals import plural
 from mixlaw.core.tokens import format_tokens
 
 if TYPE_CHECKING:
@@ -129,11 +130,6 @@ def named(name: str) -> str:
     from mixlaw.report.numbers import shortened
 
     return shortened(name, _NAME)
-
-
-def plural(count: int, what: str) -> str:
-    """Return `1 run` or `3 runs`."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def mixture_facts(fit: Fit, solution: Solution, cost: str = "") -> list[Fact]:

@@ -13,7 +13,7 @@ from mixlaw.cli.answers import packed
 from mixlaw.cli.output import finish, here, labelled, note, print_json, stdout, table, warn
 from mixlaw.core.errors import ConfigError
 
-TOOLS = ("trl", "axolotl", "llamafactory", "open-instruct", "nemo", "skypilot", "kubernetes")
+TOOLS = ("trl", "axolotl", "llamafactory", "open-instruct", "nemo", "nemo-rl", "verl", "skypilot", "kubernetes")
 
 To = Annotated[
     str,
@@ -114,6 +114,8 @@ def export(
     from mixlaw.api.export_prompts import PROMPT_TOOLS
     from mixlaw.api.export_workers import CLOUDS
 
+    if to not in TOOLS:
+        raise ConfigError(f"--to: there is no tool '{to}'.", f"Known: {', '.join(TOOLS)}.")
     if to in CLOUDS:
         _export_workers(config, to, storage, workers, accelerators, image, out, as_json)
         return

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mixlaw.cli.answers import Fact, fitting, named, packed, plural, runs_cost
+from mixlaw.cli.answers import Fact, fitting, named, packed, runs_cost
 from mixlaw.cli.output import note, table
+from mixlaw.core.plurals import plural
 from mixlaw.core.tokens import format_tokens
 from mixlaw.solve.solution import BASE_COLUMNS
 
 _ALIKE = 0.01
 """Prices whose largest relative difference this is are one price. No data."""
-
-_INTERVAL = ["nats per further million, 90 %"]
 
 
 def solution_details(solution: Any) -> None:
@@ -21,18 +20,19 @@ def solution_details(solution: Any) -> None:
     # Domains strictly between their bounds have one price: then it is no column, but a sentence.
     alike = max(prices) - min(prices) <= _ALIKE * max(map(abs, prices), default=0.0)
     columns = ["domain", "weight", "tokens", *(["epochs"] if solution.epochs else [])]
-    columns += [*([] if alike else ["nats per further million"]), *_INTERVAL]
+    size, step = solution.further()
+    columns += [*([] if alike else [f"nats per further {step}"]), f"nats per further {step}, 90 %"]
     rows = []
     for name, weight in solution.weights.items():
         row: list[Any] = [name, f"{100 * weight:.1f} %", format_tokens(solution.tokens[name])]
         row += [solution.epochs.get(name, float("nan"))] if solution.epochs else []
-        row += [] if alike else [solution.marginal[name]]
+        row += [] if alike else [size * solution.marginal[name]]
         interval = solution.marginal_interval.get(name)
-        row += [""] if interval is None else [f"{interval['low']:.2g} to {interval['high']:.2g}"]
+        row += [""] if interval is None else [f"{size * interval['low']:.2g} to {size * interval['high']:.2g}"]
         rows.append(row)
     table(f"Best mixture at {format_tokens(solution.budget_tokens)} tokens", columns, rows)
     if alike:
-        note(f"A further million tokens of any domain lowers the objective by about {prices[0]:.3g} nats.")
+        note(f"A further {step} tokens of any domain lowers the objective by about {size * prices[0]:.3g} nats.")
     names = ["best", *solution.baselines]
     parts = [solution.predicted, *(baseline["predicted"] for baseline in solution.baselines.values())]
     losses = [[target, *(part[target]["mean"] for part in parts)] for target in solution.predicted]

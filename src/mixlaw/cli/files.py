@@ -10,9 +10,11 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.answers import Fact, checks_facts, fitting, named, plural, show_answer
+from mixlaw.cli.answers import Fact, checks_facts, fitting, named, show_answer
+from mixlaw.cli.mixture_files import export_of, mix_details, mix_facts, mix_warnings
 from mixlaw.cli.output import finish, folded, here, note, plain, print_json, show_checks, show_failures, stdout, table
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.plurals import plural
 from mixlaw.core.tokens import format_tokens
 
 _SHOWN_CHARACTERS = 800
@@ -284,35 +286,13 @@ def mix(
         print_json(manifest | {"folder": str(folder)})
         return
     show_answer(
-        _mix_facts(manifest),
-        f"mixlaw export {here(config)} --to trl",
+        mix_facts(manifest),
+        export_of(config, budget, weights, file_format, shards),
         written={"training files": folder},
+        warnings=mix_warnings(manifest),
         verbose=verbose,
-        details=lambda: _mix_details(manifest),
+        details=lambda: mix_details(manifest),
     )
-
-
-def _mix_facts(manifest: Any) -> list[Fact]:
-    entries = sorted(manifest["domains"].items(), key=lambda pair: -pair[1]["achieved_share"])
-    shares = [f"{named(name)} {100 * entry['achieved_share']:.2f} %" for name, entry in entries]
-    off = max(abs(entry["achieved_share"] - entry["requested_share"]) for _, entry in entries)
-    passes = max(entry["epochs"] for _, entry in entries)
-    rows = sum(entry["rows"] for _, entry in entries)
-    size = f"{manifest['achieved_tokens']:,} in {rows:,} rows, {plural(len(manifest['files']), 'file')}"
-    return [
-        ("tokens", size),
-        ("shares", fitting(shares)),
-        ("sure", f"shares within {100 * max(off, 1e-4):.2f} points of those asked for; at most {passes:.2g} passes"),
-    ]
-
-
-def _mix_details(manifest: Any) -> None:
-    rows = []
-    for name, entry in manifest["domains"].items():
-        shares = [f"{100 * entry[key]:.2f} %" for key in ("requested_share", "achieved_share")]
-        rows.append([name, *shares, f"{entry['achieved_tokens']:,}", f"{entry['epochs']:.2f}", entry["rows"]])
-    columns = ["domain", "requested", "achieved", "tokens", "epochs", "rows"]
-    table(f"{manifest['achieved_tokens']:,} tokens", columns, rows)
 
 
 def report(

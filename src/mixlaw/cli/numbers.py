@@ -144,20 +144,21 @@ def solve(
 ) -> None:
     """Find the best weights at a budget.
 
+    Of a mix.yaml, its part solve and the tokens of its domains count, where the options do not say otherwise.
+
     Examples:
         mixlaw solve fit.json --budget 20M
         mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
         mixlaw solve fit.json --budget 20M --target-weight medical=1 --no-worse chat=1
         mixlaw solve runs.csv --budget 20M
+        mixlaw solve mix.yaml --budget 20M
     """
-    from mixlaw.api.numbers import load_fit, waiting
+    from mixlaw.api.numbers import asked_in, load_fit, waiting
     from mixlaw.api.numbers import solve as solve_fit
     from mixlaw.core.documents import write_document
 
     fitted = load_fit(fit_file, params, law)
-    solution = solve_fit(
-        fitted,
-        budget,
+    given: dict[str, Any] = dict(
         objective=objective,
         floor=opt.pairs(floor, "--floor", opt.number("--floor")),
         no_worse=opt.pairs(no_worse, "--no-worse", opt.percent("--no-worse")),
@@ -171,6 +172,8 @@ def solve(
         available=opt.pairs(available, "--available", opt.tokens("--available")),
         max_epochs=max_epochs,
     )
+    wishes = asked_in(fit_file) | {name: value for name, value in given.items() if value not in (None, {}, [])}
+    solution = solve_fit(fitted, budget, **wishes)
     if out is not None:
         with waiting(out):
             write_document(out, "solution", solution.to_json())

@@ -9,8 +9,9 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.answers import plural, show_answer
+from mixlaw.cli.answers import show_answer
 from mixlaw.cli.output import here, note, print_json, table
+from mixlaw.core.plurals import plural
 
 
 def push(

@@ -9,10 +9,11 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.cli import options as opt
-from mixlaw.cli.answers import Fact, fitting, named, packed, plural, show_answer, who
+from mixlaw.cli.answers import Fact, fitting, named, packed, show_answer, who
 from mixlaw.cli.output import here, note, print_json, table, warn
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.notebook import shown
+from mixlaw.core.plurals import plural
 from mixlaw.core.tokens import format_tokens
 from mixlaw.evaluate.confirmation import SOLUTION
 
@@ -134,9 +135,9 @@ def _show_comparison(result: dict[str, Any]) -> None:
         worse = _signed(entry["minus_solution"]) if "minus_solution" in entry else "–"
         perplexity = f"{entry['mean_perplexity']['mean']:.2f}"
         rows.append([name, *losses, _interval(entry["total"]), worse, perplexity, f"{entry['predicted_total']:.3f}"])
-    seeds = max(entry["seeds"] for entry in mixtures.values())
+    seeds = plural(max(entry["seeds"] for entry in mixtures.values()), "seed")
     table(
-        f"Validation loss at {format_tokens(result['budget_tokens'])} tokens, nats per supervised token, {seeds} seeds",
+        f"Validation loss at {format_tokens(result['budget_tokens'])} tokens, nats per supervised token, {seeds}",
         ["mixture", *targets, "total (90 %)", "minus solution (90 %)", "mean perplexity", "predicted"],
         rows,
     )

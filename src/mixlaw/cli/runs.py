@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mixlaw.cli.answers import Fact, checks_facts, config_of, fitting, named, plural
+from mixlaw.cli.answers import Fact, checks_facts, config_of, fitting, named
 from mixlaw.cli.output import here, show_checks, table
 from mixlaw.core.cost import percent
 from mixlaw.core.durations import duration
+from mixlaw.core.plurals import plural
 from mixlaw.core.tokens import format_tokens
 from mixlaw.study.status import RunStatuses
 

@@ -99,21 +99,23 @@ _PREPARED = {"row_format": str, "rows_per_source": [COUNT], "files?": _TEXTS} | 
     ("dropped", "truncated", "lost_tokens", "duplicates", "copies"), COUNT
 )
 _PREPARED |= {"carried": _COUNTS, "unused": _COUNTS}
+_LIMITS = {"limits?": {"held_out": SOME, "evaluated": (None, SOME), "at_longest?": bool}}
 _DOMAIN = {"train": dict, "validation": dict, "sources?": [{"path": str, "sha256": str}]}
 _MANIFEST = {"id": str, "budget_tokens": SOME, "domains": {EACH: dict}, "files": [{"name": str, "sha256": str}]}
 _MODEL = {"id": str, "losses": {EACH: {"loss_nats": float}}, "files?": _TEXTS}
 _ROWS = {"rows": COUNT, "tokens": COUNT, "supervised_tokens": COUNT, "fingerprint": str, "files?": _TEXTS}
 
 
-def _nested(key: str, shape: Any) -> dict[str, Any]:
+def _nested(key: str, shape: Any, **more: Any) -> dict[str, Any]:
     """Return what has changed for files whose own keys, names of the user's, could have been `format`."""
-    return {"shape": {key: {EACH: shape}}, "format": 2, "upgrade": lambda value: {key: value}, "unnumbered": dict}
+    shapes = {key: {EACH: shape}, **more}
+    return {"shape": shapes, "format": 2, "upgrade": lambda value: {key: value}, "unnumbered": dict}
 
 
 KINDS = {
     # the study
     "config": Kind("config.resolved.json", _PLAN, {"model": dict, "domains": dict, "train": dict}, 2),
-    "domains": Kind("domains.json", _PLAN, **_nested("domains", _DOMAIN)),
+    "domains": Kind("domains.json", _PLAN, **_nested("domains", _DOMAIN, **_LIMITS)),
     "plan": Kind("plan.json", _PLAN, {"runs": [_SPEC]}),
     "origin": Kind("origin.json", "Delete it; mixlaw writes it again.", {"file": str, "parts": {"domains": dict}}),
     "trainer": Kind("trainer.json", _PLAN, _TRAINER | {"train_rows": _TEXTS, "validation_rows": _TEXTS}),

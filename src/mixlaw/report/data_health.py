@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mixlaw.core.plurals import plural
 from mixlaw.core.tokens import format_tokens
 from mixlaw.report.numbers import significant
 from mixlaw.report.verdicts import FAIL, PASS, WARN, Check, some
@@ -21,6 +22,7 @@ tokens, where the models differ in their mixtures. Measured on the demo's domain
 
 _TELLS_NATS, _TELLS_NOTHING_NATS = 0.03, 0.1
 _SAME, _LARGE = 0.95, 0.5
+_AT_LONGEST = " (train.max_length is the most that the model takes.)"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def data_checks(
     domains: Mapping[str, Mapping[str, Any]],
     overlap: Overlap | None = None,
     likeness: Mapping[str, Mapping[str, int]] | None = None,
+    limits: Mapping[str, Any] | None = None,
 ) -> list[Check]:
     """Return the checks of a study's data, the failed ones first.
 
@@ -80,10 +83,15 @@ def data_checks(
         domains: name -> counts, as in domains.json.
         overlap: what domains have in common; None where it is not known.
         likeness: name -> counts of `mixlaw.data.near_copies.Likeness`; None where they were not counted.
+        limits: `held_out`: rows of each domain that were to be held out, and `evaluated`: the most that each evaluation
+            reads of them, None for all; `at_longest`: whether max_length is the model's most. None: not known.
     """
     if not domains or any("read" not in counts for counts in domains.values()):
         return []  # counted by an earlier version
-    checks = [_dropped(domains), _cut(domains), _copies(domains), _elsewhere(domains), _validation(domains)]
+    limits = limits or {}
+    longest = limits.get("at_longest", False)
+    checks = [_dropped(domains, longest), _cut(domains, longest), _copies(domains), _elsewhere(domains)]
+    checks.append(_validation(domains, limits.get("held_out"), limits.get("evaluated")))
     if overlap is not None and len(domains) > 1:
         checks.append(_shared(overlap))
     if likeness is not None:
@@ -110,7 +118,7 @@ def rows_table(
     return columns, rows
 
 
-def _dropped(domains: Mapping[str, Mapping[str, Any]]) -> Check:
+def _dropped(domains: Mapping[str, Mapping[str, Any]], at_longest: bool) -> Check:
     name, shares = "Rows without an answer", {n: c["dropped"] / max(1, c["read"]) for n, c in domains.items()}
     worst = max(shares, key=lambda n: shares[n])
     total, read = (sum(c[key] for c in domains.values()) for key in ("dropped", "read"))
@@ -121,12 +129,10 @@ def _dropped(domains: Mapping[str, Mapping[str, Any]]) -> Check:
         f"{100 * shares[worst]:.1f} %."
     )
     status = PASS if shares[worst] <= 0.01 else WARN if shares[worst] <= 0.2 else FAIL
-    return Check(
-        status,
-        name,
-        text,
-        "" if status == PASS else "Raise train.max_length, shorten the prompts, or check the weights of turns.",
-    )
+    step = "Shorten the prompts, or check the weights of turns." + _AT_LONGEST
+    if not at_longest:
+        step = "Raise train.max_length, shorten the prompts, or check the weights of turns."
+    return Check(status, name, text, "" if status == PASS else step)
 
 
 def _share_cut(counts: Mapping[str, Any]) -> float:
@@ -134,7 +140,7 @@ def _share_cut(counts: Mapping[str, Any]) -> float:
     return counts["lost_tokens"] / max(1, kept + counts["lost_tokens"])
 
 
-def _cut(domains: Mapping[str, Mapping[str, Any]]) -> Check:
+def _cut(domains: Mapping[str, Mapping[str, Any]], at_longest: bool) -> Check:
     shares = {name: _share_cut(counts) for name, counts in domains.items()}
     worst = max(shares, key=lambda n: shares[n])
     counts = domains[worst]
@@ -145,7 +151,9 @@ def _cut(domains: Mapping[str, Mapping[str, Any]]) -> Check:
         f"{format_tokens(counts['lost_tokens'])} tokens ({100 * shares[worst]:.1f} %) were cut off."
     )
     status = PASS if shares[worst] <= 0.02 else WARN if shares[worst] <= 0.5 else FAIL
-    step = "Raise train.max_length, or split long conversations: the ends of answers are not learnt."
+    step = "Split long conversations: the ends of answers are not learnt." + _AT_LONGEST
+    if not at_longest:
+        step = "Raise train.max_length, or split long conversations: the ends of answers are not learnt."
     return Check(status, "Rows cut", text, "" if status == PASS else step)
 
 
@@ -209,19 +217,36 @@ def told_nats(rows: int, spread: float = ROW_SPREAD_NATS) -> float:
     return 2 * spread / math.sqrt(max(1, rows))
 
 
-def _validation(domains: Mapping[str, Mapping[str, Any]]) -> Check:
-    rows = {name: counts["validation"]["rows"] for name, counts in domains.items()}
-    worst = min(rows, key=lambda name: rows[name])
-    nats = told_nats(rows[worst])
+def _validation(
+    domains: Mapping[str, Mapping[str, Any]], held_out: int | None = None, evaluated: int | None = None
+) -> Check:
+    held = {name: counts["validation"]["rows"] for name, counts in domains.items()}
+    worst = min(held, key=lambda name: held[name])
+    rows = held[worst] if evaluated is None else min(held[worst], evaluated)
+    nats = told_nats(rows)
+    read = f" ({held[worst]:,} are held out, train.eval_rows is {evaluated:,})" if rows < held[worst] else ""
     text = (
-        f"Smallest: {rows[worst]:,} rows of {worst}, enough to tell apart mixtures that differ by "
+        f"Smallest: {plural(rows, 'row')} of {worst}{read}, enough to tell apart mixtures that differ by "
         f"{significant(nats, 2)} nats or more (if conversations differ by {ROW_SPREAD_NATS} nats, standard deviation)."
     )
     if nats <= _TELLS_NATS * (1 + 1e-9):
         return Check(PASS, "Validation rows", text)
     needed = [f"{rows_needed(effect):,} for {effect} nats" for effect in (_TELLS_NATS, 0.01)]
-    step = f"Hold out more rows (validation: {{rows: ...}}) or add some. Needed: {', '.join(needed)}."
+    step = f"{_more_rows(held[worst], held_out, evaluated)} Needed: {', '.join(needed)}."
     return Check(WARN if nats <= _TELLS_NOTHING_NATS else FAIL, "Validation rows", text, step)
+
+
+def _more_rows(held: int, held_out: int | None, evaluated: int | None) -> str:
+    """Return how a domain of which so many rows are held out gets more evaluated ones."""
+    if held_out is None:
+        return "Hold out more rows (validation: {rows: ...}) or add some."
+    steps = ["raise train.eval_rows"] if evaluated is not None and evaluated <= held else []
+    if held < rows_needed(_TELLS_NATS) and held < held_out:
+        steps.append("add data: a fifth of the domain is held out, which is the most")
+    elif held < rows_needed(_TELLS_NATS):
+        steps.append("hold out more rows (validation: {rows: ...}, at most a fifth of a domain)")
+    text = " and ".join(steps)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _near(domains: Mapping[str, Mapping[str, Any]], likeness: Mapping[str, Mapping[str, int]]) -> Check:

@@ -90,22 +90,24 @@ def changes_figure(fit: Fit, solution: Solution, against: str = "equal") -> Figu
 
 
 def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None) -> Figure:
-    """Draw how much the total loss would fall per million further tokens of each domain, in nats.
+    """Draw how much the total loss would fall with more tokens of each domain, in nats.
 
     Args:
         solution: the solution.
         series: domain -> colour class; by default as in the report.
     """
-    of, values = series or series_of(list(solution.weights), solution.weights), solution.marginal
+    of = series or series_of(list(solution.weights), solution.weights)
+    size, step = solution.further()
+    values = {domain: size * value for domain, value in solution.marginal.items()}
     names = sorted(values, key=lambda domain: -values[domain])
-    ends = {d: (i["low"], i["high"]) for d, i in solution.marginal_interval.items()}
+    ends = {d: (size * i["low"], size * i["high"]) for d, i in solution.marginal_interval.items()}
     seen = [0.0, *values.values(), *(v for pair in ends.values() for v in pair)]
 
     def draw(axes: Any) -> None:
         for row, domain in enumerate(names):
             text = significant(values[domain])
             start, end = ends.get(domain, (values[domain], values[domain]))
-            tip = f"{domain}: {text} nats per million tokens"
+            tip = f"{domain}: {text} nats per {step} tokens"
             if domain in ends:
                 tip += f", 90 % interval {significant(start, 2)} to {significant(end, 2)}"
                 axes.plot([start, end], [row, row], **mark("whisker", "ink"))
@@ -113,11 +115,11 @@ def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None)
             _value(axes, row, max(values[domain], end, 0.0), text)
         low, high = min(seen), max(seen)
         _rows(axes, names, (low, high + 0.22 * (high - low or 1.0)))
-        _label(axes, "fall of the loss, nats per million tokens")
+        _label(axes, f"fall of the loss, nats per {step} tokens")
 
     said = listed([f"{domain} {significant(values[domain])}" for domain in names])
     return Figure(
-        "What more data would be worth", f"Nats per million tokens: {said}.", draw, *_size(names, 30),
+        "What more data would be worth", f"Nats per {step} tokens: {said}.", draw, *_size(names, 30),
         legend=[("bar", "mean")] + ([("whisker/ink", "90 % interval")] if ends else []),
     )  # fmt: skip
 

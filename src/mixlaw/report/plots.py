@@ -102,7 +102,7 @@ def plot_budgets(fit: Fit, solution: Solution) -> Any:
 
 
 def plot_marginal(solution: Solution) -> Any:
-    """Return a Matplotlib figure of what a million more tokens of each domain would be worth, nats.
+    """Return a Matplotlib figure of what more tokens of each domain would be worth, nats.
 
     Args:
         solution: of `mixlaw.solve`.

@@ -214,7 +214,7 @@ def _marginal(solution: Solution, series: Mapping[str, str]) -> Section:
     return Section(
         "marginal",
         "What more data would be worth",
-        f"How much the {loss_name(solution)} would fall with a million more tokens of one domain.",
+        f"How much the {loss_name(solution)} would fall with a further {solution.further()[1]} tokens of one domain.",
         [marginal_figure(solution, series)],
         [marginal_table(solution)],
         notes=[

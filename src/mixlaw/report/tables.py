@@ -180,16 +180,16 @@ def _regret(regret: Mapping[str, float]) -> tuple[Cell, Cell]:
 
 
 def marginal_table(solution: Solution) -> Table:
-    """Return what a million more tokens of each domain would be worth, with its interval where the fit has one."""
-    rows = []
+    """Return what more tokens of each domain would be worth, with its interval where the fit has one."""
+    (size, step), rows = solution.further(), []
     for domain in sorted(solution.marginal, key=lambda domain: -solution.marginal[domain]):
         ends = solution.marginal_interval.get(domain)
-        note = f"{significant(ends['low'], 2)} to {significant(ends['high'], 2)}" if ends else ""
-        share = percent(ends["percent"] / 100, 2) if ends else ""
-        rows.append([Cell(domain), Cell(significant(solution.marginal[domain]), note), Cell(share)])
+        note = f"{significant(size * ends['low'], 2)} to {significant(size * ends['high'], 2)}" if ends else ""
+        share = percent(size * ends["percent"] / 100, 2) if ends else ""
+        rows.append([Cell(domain), Cell(significant(size * solution.marginal[domain]), note), Cell(share)])
     return Table(
-        "How much the minimised loss falls with a million more tokens, with 90 % interval",
-        [("Domain", False), *_numbers("Nats per million tokens", "Share of that loss")],
+        f"How much the minimised loss falls with a further {step} tokens, with 90 % interval",
+        [("Domain", False), *_numbers(f"Nats per {step} tokens", "Share of that loss")],
         rows,
     )
 

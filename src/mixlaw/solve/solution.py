@@ -13,6 +13,9 @@ from mixlaw.core.tokens import format_tokens
 BASE_COLUMNS = ["base model", "best against it"]
 """Columns of a table of losses, where the base model was measured: its loss, and how much the best mixture changes."""
 
+_STEP = 0.1
+"""More data that a budget below a million tokens has room for, a share of it. No data."""
+
 _ROUNDING = 1e-6
 """By how much the sum of stored weights may miss 1. No data."""
 
@@ -107,10 +110,11 @@ class Solution:
         return weights + html_table(*self._losses_table())
 
     def _weights_table(self) -> tuple[str, list[str], list[list[Any]]]:
-        columns = ["domain", "weight", "tokens", "epochs", "nats per further million"]
+        size, step = self.further()
+        columns = ["domain", "weight", "tokens", "epochs", f"nats per further {step}"]
         rows: list[list[Any]] = []
         for name, weight in self.weights.items():
-            numbers = (float(self.epochs.get(name, float("nan"))), float(self.marginal[name]))
+            numbers = (float(self.epochs.get(name, float("nan"))), size * float(self.marginal[name]))
             rows.append([name, f"{100 * weight:.1f} %", format_tokens(self.tokens[name]), *numbers])
         return f"Best mixture at {format_tokens(self.budget_tokens)} tokens ({self.status})", columns, rows
 
@@ -132,6 +136,15 @@ class Solution:
         """Return the cells of `BASE_COLUMNS` for a row of a table of losses; empty where there is nothing to say."""
         change = self.change_from_base.get(target)
         return ["" if change is None else self.base[target], "" if change is None else f"{change:+.3g} %"]
+
+    def further(self) -> tuple[float, str]:
+        """Return the step for which a domain's `marginal` is shown, in millions of tokens and in words.
+
+        A million where the budget has as many; else a tenth of it, for which the fall is still about proportional.
+        """
+        if self.budget_tokens >= 1_000_000:
+            return 1.0, "million"
+        return _STEP * self.budget_tokens / 1_000_000, format_tokens(_STEP * self.budget_tokens)
 
     def to_pandas(self) -> Any:
         """Return a `pandas.DataFrame`, one row per domain: weight, tokens, epochs (NaN where unknown), the weights of

@@ -288,7 +288,8 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
             said = reference if isinstance(reference, str) else "the reference"
         for (target, percent), loss in zip(no_worse.items(), there, strict=True):
             values.append((1 + percent / 100) * float(loss))
-            names.append(f"'{target}' at most {values[-1]:.4f} ({percent:g} % above {said})")
+            side = "below" if percent < 0 else "above"
+            names.append(f"'{target}' at most {values[-1]:.4f} ({abs(percent):g} % {side} {said})")
     losses = Losses.of(fit, [*ceilings, *no_worse], budget_tokens, available)
     return Ceilings(losses, np.array(values), tuple(names))
 

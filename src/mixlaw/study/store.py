@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.core.checksums import FILES
+from mixlaw.core.commands import command
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, MixlawError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, longest_first
@@ -35,11 +36,11 @@ class Study:
     """A study folder. Making the object touches nothing; `create` makes the folder.
 
     Args:
-        folder: the study folder.
+        folder, file: the study folder, and its mix.yaml for hints; None where it is not known.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, file: Path | None = None) -> None:
+        self.folder, self.file = Path(folder), file
         self.plan_path = self.folder / "plan.json"
         self.config_path = self.folder / "config.resolved.json"
         self.domains_path = self.folder / "domains.json"
@@ -110,7 +111,7 @@ class Study:
             DataError: the plan was changed by hand.
         """
         if not self.plan_path.exists():
-            raise StudyError(f"{self.folder} has no plan.json.", "Plan the runs first: mixlaw plan.")
+            raise StudyError(f"{self.folder} has no plan.json.", f"Plan the runs first: {command('plan', self.file)}.")
         return read_document(self.plan_path, "plan", lambda plan: [RunSpec.from_json(spec) for spec in plan["runs"]])
 
     def save_trainer(self, config: TrainerConfig) -> None:

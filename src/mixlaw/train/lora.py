@@ -6,15 +6,99 @@ it than the adapter, is refused: the next run would start from what the last one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from mixlaw.core.errors import ConfigError, MissingExtra
+from mixlaw.core.suggestions import suggest
+from mixlaw.train.settings import ModelSettings
 
 _KEEPS_THE_BASE = (True, False, "gaussian", "orthogonal")
 """Values of `init_lora_weights` that leave the base's weights as they are."""
 
+_MEANT = {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "targets": "target_modules"}
+"""Names that other programs have for keys of LoraConfig."""
+
 _TRAINS_THE_BASE = ("modules_to_save", "trainable_token_indices", "layer_replication")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "r": (lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1, "a whole number >= 1"),
+    "lora_alpha": (lambda v: _is_number(v) and v > 0, "a number > 0"),
+    "lora_dropout": (lambda v: _is_number(v) and 0 <= v < 1, "a number >= 0 and < 1"),
+    "target_modules": (
+        lambda v: isinstance(v, (str, list)) and bool(v) and all(isinstance(name, str) for name in v),
+        "a name or a list of names, such as all-linear or [q_proj, v_proj]",
+    ),
+}  # fmt: skip
+
+
+def check_values(peft: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a value cannot be one of LoraConfig; without PEFT, so that it is seen at once."""
+    for name, (fits, rule) in _VALUES.items():
+        if name in peft and not fits(peft[name]):
+            raise ConfigError(f"train.peft.{name} is {peft[name]!r}; it must be {rule}.", "Correct it.")
+
+
+def check_fits(peft: Mapping[str, Any], model: ModelSettings) -> None:
+    """Raise ConfigError where PEFT refuses keys, values or modules for a model; loads no weights of it.
+
+    Where PEFT is not installed or the model's configuration cannot be read, nothing is said: others say so.
+
+    Args:
+        peft: keys of LoraConfig.
+        model: the base model.
+    """
+    if find_spec("peft") is None:
+        return
+    from peft import LoraConfig
+
+    known = [name for name in inspect.signature(LoraConfig).parameters if name != "self"]
+    for name in peft:
+        if name not in known:
+            meant = f"did you mean '{_MEANT[name]}'" if name in _MEANT else _near(name, known)
+            raise ConfigError(
+                f"train.peft.{name} is no key of PEFT's LoraConfig{meant and f'; {meant}'}.", "Correct it."
+            )
+    if (network := _without_weights(model)) is not None:
+        try:
+            adapted(network, peft, 0)
+        except ConfigError as error:
+            raise ConfigError(
+                error.message, f"Correct it; modules of {model.name_or_path}: {_modules(network)}."
+            ) from None
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = suggest(name, known)
+    return near if near.startswith("did") else ""
+
+
+def _without_weights(model: ModelSettings) -> Any:
+    """Return a model's network on the device `meta`, which keeps shapes only; None where it cannot be made."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(model.name_or_path, revision=model.revision or "main")
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except Exception:  # of transformers, of the hub: loading the model says it
+        return None
+
+
+def _modules(network: Any) -> str:
+    """Return the names of a network's linear layers."""
+    import torch
+
+    linear = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear)]
+    return ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in linear if name != "lm_head"))
 
 
 def check_keys(peft: Mapping[str, Any]) -> None:
@@ -63,4 +147,4 @@ def adapted(network: Any, peft: Mapping[str, Any], seed: int) -> Any:
             return get_peft_model(network, LoraConfig(**{"task_type": "CAUSAL_LM", **peft}))
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ConfigError(f"PEFT does not take the keys of train.peft: {reason}", "Correct them.") from error
+        raise ConfigError(f"PEFT refuses train.peft: {reason.rstrip('.')}.", "Correct it.") from error

@@ -28,7 +28,7 @@ from mixlaw.train.causal_lm import CausalLM
 from mixlaw.train.evaluation import ValidationSet
 from mixlaw.train.guards import deterministic, out_of_memory_as_run_failed
 from mixlaw.train.joining import speeds
-from mixlaw.train.lora import check_keys
+from mixlaw.train.lora import check_fits, check_keys, check_values
 from mixlaw.train.memory import free_gpu_memory, is_out_of_gpu_memory
 from mixlaw.train.merging import merge_into, merged_record, save_expert
 from mixlaw.train.pace import EVALUATED, TRAINED, WARM_UP, Pace, evenly, now, timed
@@ -37,6 +37,7 @@ from mixlaw.train.points import Row
 from mixlaw.train.resuming import remove_checkpoints
 from mixlaw.train.sample import Sample, conversation, draw_sample, pack_epoch, tokens_of
 from mixlaw.train.schedule import adamw
+from mixlaw.train.settings import ModelSettings
 from mixlaw.train.together import can_join, train_together
 from mixlaw.train.trainer import MODEL, Job, Progress, Trainer
 
@@ -54,7 +55,7 @@ class NativeOptions:
             less memory.
 
     Raises:
-        ConfigError: a key of `peft` that would change the base model.
+        ConfigError: a key of `peft` that would change the base model, or a value out of its range.
     """
 
     peft: Annotated[dict[str, Any] | None, Field(description="keys of PEFT's LoraConfig")] = None
@@ -62,6 +63,7 @@ class NativeOptions:
 
     def __post_init__(self) -> None:
         if self.peft is not None:
+            check_values(self.peft)
             check_keys(self.peft)
 
 
@@ -99,6 +101,12 @@ class NativeTrainer(Trainer):
         )
         self.rows_at_once = self.most_rows
         self._check_ids()
+
+    @classmethod
+    def check_model(cls, options: NativeOptions, model: ModelSettings) -> None:
+        """Raise ConfigError where PEFT does not take the keys of `peft` for the model."""
+        if options.peft is not None:
+            check_fits(options.peft, model)
 
     @classmethod
     def needs(cls, options: NativeOptions) -> tuple[str, ...]:

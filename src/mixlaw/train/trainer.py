@@ -138,6 +138,19 @@ class Trainer(ABC):
                 )
 
     @classmethod
+    def check_model(cls, options: Any, model: ModelSettings) -> None:
+        """Raise what options ask of a model that it cannot do, before any run; loads no weights.
+
+        Args:
+            options: an instance of `Options`.
+            model: the base model.
+
+        Raises:
+            ConfigError: the options do not fit the model.
+        """
+        return None
+
+    @classmethod
     def inputs(cls, options: Any, folder: Path) -> Mapping[str, str]:
         """Return what else determines a run's result: name -> content hash, such as that of a file that it reads.
 

@@ -21,8 +21,10 @@ from mixlaw.core.documents import write_document
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import RunRecord, RunSpec
 from mixlaw.data.rows import replace_folder
+from mixlaw.train.lora import check_fits, check_values
 from mixlaw.train.program import call, empty_folders, read_result
 from mixlaw.train.sample import draw_sample, training_order
+from mixlaw.train.settings import ModelSettings
 from mixlaw.train.trainer import MODEL, Progress, Trainer
 
 _CHILD = "mixlaw.train.trl_run"
@@ -46,7 +48,8 @@ class TrlOptions:
         launch: what starts several processes, such as `accelerate launch --num_processes 4`; empty for one.
 
     Raises:
-        ConfigError: a key of `sft` that mixlaw sets itself, or a launcher whose quotes do not match.
+        ConfigError: a key of `sft` that mixlaw sets itself, a value of `peft` out of its range, or a launcher whose
+            quotes do not match.
     """
 
     peft: Annotated[dict[str, Any] | None, Field(description="keys of PEFT's LoraConfig")] = None
@@ -58,6 +61,7 @@ class TrlOptions:
             raise ConfigError(
                 f"train.sft sets {taken[0]}, which mixlaw sets itself.", "Set it under train:, or remove it."
             )
+        check_values(self.peft or {})
         try:
             shlex.split(self.launch)
         except ValueError as error:
@@ -76,6 +80,12 @@ class TrlTrainer(Trainer):
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self.check(self.options, self.folder)
+
+    @classmethod
+    def check_model(cls, options: TrlOptions, model: ModelSettings) -> None:
+        """Raise ConfigError where PEFT does not take the keys of `peft` for the model."""
+        if options.peft is not None:
+            check_fits(options.peft, model)
 
     @classmethod
     def needs(cls, options: TrlOptions) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pytest
 
 from mixlaw.api.mixture import wanted_mixture
 from mixlaw.api.project import Project
+from mixlaw.core.errors import Infeasible
 from report_fits import planted
 from small_demo import write_small_demo
 
@@ -25,6 +26,29 @@ def test_weights_of_one_s_own_are_promised_what_the_same_weights_are_when_solved
     promised = wanted_mixture(project, budget, solution.weights).predicted
     for target, parts in solution.predicted.items():
         assert promised[target]["mean"] == pytest.approx(parts["mean"], rel=1e-9)
+
+
+def test_solve_of_a_mix_yaml_keeps_what_it_asks_for(tmp_path):
+    import mixlaw
+
+    file = write_small_demo(tmp_path)
+    project = Project.open(file)
+    names = list(project.domains)
+    fit = planted("transfer", decay=2.0)
+    fit = replace(fit, domains=tuple(names), targets=dict(zip(names, fit.targets.values(), strict=True)))
+    project.write_inputs()
+    fit.save(project.study.folder / "fit.json")
+    budget = 2 * sum(project.available_tokens.values())
+    asked = project.solve(fit, budget)
+    found = mixlaw.solve(file, budget)
+    assert dict(found.weights) == pytest.approx(dict(asked.weights)) and found.epochs
+    assert max(found.epochs.values()) <= project.config.solve.max_epochs * 1.0001
+    with pytest.raises(Infeasible):
+        mixlaw.solve(file, 100 * budget)
+    free = mixlaw.solve(project.study.folder, 100 * budget)  # a folder and a fit ask for nothing
+    assert not free.epochs
+    own = mixlaw.solve(file, 100 * budget, max_epochs=10_000)
+    assert max(own.epochs.values()) > project.config.solve.max_epochs
 
 
 def test_weights_that_read_a_domain_more_often_than_max_epochs_are_named(tmp_path):

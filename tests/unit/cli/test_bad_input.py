@@ -1,6 +1,7 @@
 """Bad input gets one clear error, no traceback, and leaves nothing behind."""
 
 import json
+import shlex
 
 import pytest
 
@@ -237,12 +238,13 @@ def test_weights_that_do_not_sum_to_one_are_refused(mixlaw, mix_yaml):
 
 
 def test_mix_without_a_solution_says_what_to_do(mixlaw, mix_yaml):
-    result = mixlaw("mix", mix_yaml)
-    assert result.code == 1 and "mixlaw run" in result.stderr
+    result = mixlaw("mix", mix_yaml, "--json")
+    assert result.code == 1 and f"mixlaw run {mix_yaml}" in result.json["error"]["hint"]
 
 
 def test_status_of_a_study_without_a_plan_says_what_to_do(mixlaw, mix_yaml):
     assert_one_error(mixlaw("status", mix_yaml), "plan")
+    assert f"mixlaw plan {mix_yaml}." in mixlaw("status", mix_yaml, "--json").json["error"]["hint"]
 
 
 def test_init_never_overwrites_without_force(mixlaw, mix_yaml):
@@ -280,3 +282,41 @@ def test_init_refuses_data_it_cannot_read(mixlaw, tmp_path):
     (tmp_path / "x.jsonl").write_text("{}\n")
     assert_one_error(mixlaw("init", tmp_path / "x.jsonl", "--out", tmp_path / "mix.yaml"), "x.jsonl, line 1")
     assert not (tmp_path / "mix.yaml").exists()
+
+
+def test_export_to_an_unknown_tool_lists_all_of_them(mixlaw, mix_yaml):
+    hint = mixlaw("export", mix_yaml, "--to", "foo", "--json").json["error"]["hint"]
+    assert all(tool in hint for tool in ("trl", "nemo-rl", "verl", "skypilot", "kubernetes"))
+
+
+def test_what_mix_wrote_is_what_the_next_command_exports(mixlaw, mix_yaml):
+    weights = "chat=0.75,math=0.25"
+    out = mix_yaml.parent / "byhand"
+    result = mixlaw("mix", mix_yaml, "--budget", "1k", "--weights", weights, "--format", "parquet", "--out", out)
+    said = " ".join(result.stdout.replace("\\\n", " ").split())
+    assert f"--budget 1k --format parquet --weights {weights} --to trl" in said
+    command = shlex.split(said[said.index("mixlaw export") :])[1:]
+    exported = mixlaw(*command, "--json").json
+    assert exported["budget_tokens"] == 1_000
+    (again,) = (mix_yaml.parent / "study" / "mixtures").glob("*/manifest.json")
+    manifests = [json.loads(path.read_text()) for path in (out / "manifest.json", again)]
+    assert manifests[0]["domains"] == manifests[1]["domains"]
+
+
+def test_a_budget_of_less_than_a_few_conversations_is_warned_of(mixlaw, mix_yaml):
+    weights = ("--weights", "chat=0.75,math=0.25")
+    said = " ".join(mixlaw("mix", mix_yaml, "--budget", "10", *weights).stderr.split())
+    assert "A budget of 10 tokens is too small" in said and "Give a larger --budget" in said
+    assert "too small" not in mixlaw("mix", mix_yaml, "--budget", "10k", *weights).stderr
+
+
+def test_names_that_init_makes_can_be_given_to_options():
+    from mixlaw.api.init import domain_names
+    from mixlaw.cli.options import number, pairs
+    from mixlaw.core.linear_constraint import LinearConstraint
+
+    names = domain_names(["my data, 1=\u00fc.jsonl", "a=b/train.jsonl", "x<=y+z.csv", "=,=.jsonl"])
+    assert names == ["my data-1-\u00fc", "a-b", "x-y-z", "data-4"]
+    given = pairs([",".join(f"{name}=0.25" for name in names)], "--weights", number("--weights"))
+    assert list(given) == names
+    assert set(LinearConstraint.parse(" + ".join(names) + " <= 0.5", names).terms) == set(names)

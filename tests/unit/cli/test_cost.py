@@ -47,6 +47,21 @@ def test_status_counts_what_failed(mixlaw, mix_yaml):
     assert "on runs that failed" in mixlaw("status", mix_yaml).stdout
 
 
+def test_status_says_interrupted_of_what_did_not_fail(mixlaw, mix_yaml):
+    mixlaw("plan", mix_yaml)
+    study = Study(mix_yaml.parent / "study")
+    spec = study.load_plan()[0]
+    folder = study.run_folder(spec)
+    folder.mkdir(parents=True)
+    (folder / "spec.json").touch()
+    (folder / "metrics.jsonl").write_text('{"step": 3, "steps": 4, "loss": 1.0}\n')
+    cost = mixlaw("status", mix_yaml, "--json").json["cost"]
+    assert cost["interrupted"]["share_of_final_run"] == pytest.approx(0.75 * sum(spec.tokens.values()) / 2_000)
+    assert cost["failed"]["share_of_final_run"] == 0
+    shown = " ".join(mixlaw("status", mix_yaml).stdout.split())
+    assert "of it on training that was interrupted" in shown and "failed" not in shown
+
+
 def test_a_plan_never_passes_the_limit_that_was_set(mixlaw, mix_yaml):
     changed(mix_yaml, plan={"base_tokens": 300, "max_cost": "50%"})
     result = mixlaw("plan", mix_yaml)

@@ -77,3 +77,22 @@ def test_near_copies_are_counted_once_and_then_known(mixlaw, leaky):
     mixlaw("plan", path)
     names = {check["name"] for check in mixlaw("status", path, "--json").json["data_checks"]}
     assert {"Near copies", "Phrases known from training"} <= names
+
+
+def test_check_and_status_judge_the_rows_that_are_evaluated(mixlaw, leaky):
+    path = leaky(chat=chats(60), math=chats(90, str.upper))
+    path.write_text(path.read_text().replace("train: {", "train: {eval_rows: 4, "))
+    mixlaw("plan", path)
+    for verb, key in (("check", "checks"), ("status", "data_checks")):
+        found = mixlaw(verb, path, "--json").json[key]
+        said = next(check for check in found if check["name"] == "Validation rows")
+        assert said["finding"].startswith("Smallest: 4 rows") and said["next_step"].startswith("Raise train.eval_rows")
+
+
+@pytest.mark.parametrize("peft", ["{r: 0}", "{rank: 8}", "{target_modules: [foo]}"])
+def test_check_and_plan_refuse_an_adapter_that_cannot_be_trained(mixlaw, mix_yaml, peft):
+    pytest.importorskip("peft")
+    mix_yaml.write_text(mix_yaml.read_text().replace("train: {", f"train: {{peft: {peft}, "))
+    for verb in ("check", "plan"):
+        result = mixlaw(verb, mix_yaml)
+        assert result.code == 1 and "peft" in result.stderr and not (mix_yaml.parent / "study" / "plan.json").exists()

@@ -85,6 +85,34 @@ def test_domains_that_are_the_same_fail_by_name():
     assert found.status == FAIL and "chat and math" in found.finding and found.next_step == "Remove one of them."
 
 
+@pytest.mark.parametrize(
+    ("held", "held_out", "evaluated", "rows", "step"),
+    [
+        (80, 80, 16, "16 rows of math (80 are held out, train.eval_rows is 16), enough to tell apart mixtures that "
+         "differ by 0.075 nats", "Raise train.eval_rows and hold out more rows (validation: {rows: ...}, at most"),
+        (300, 300, 16, "16 rows of math (300 are held out", "Raise train.eval_rows. Needed: 100"),
+        (80, 80, None, "80 rows of math, enough", "Hold out more rows (validation: {rows: ...}, at most a fifth"),
+        (80, 500, None, "80 rows of math, enough", "Add data: a fifth of the domain is held out, which is the most."),
+        (80, 500, 80, "80 rows of math, enough", "Raise train.eval_rows and add data"),
+        (80, 500, 200, "80 rows of math, enough", "Add data"),
+        (1, 500, None, "1 row of math, enough", "Add data"),
+    ],
+)  # fmt: skip
+def test_the_rows_that_are_evaluated_count_and_the_remedy_names_what_gives_more(held, held_out, evaluated, rows, step):
+    domains = {"chat": copy.deepcopy(GOOD), "math": {**GOOD, "validation": {"rows": held, "tokens": 9}}}
+    found = data_checks(domains, limits={"held_out": held_out, "evaluated": evaluated})[0]
+    assert found.name == "Validation rows" and found.finding.startswith(f"Smallest: {rows}")
+    assert found.next_step.startswith(step)
+
+
+def test_a_max_length_that_is_the_models_most_is_not_to_be_raised():
+    domains = {"math": {**copy.deepcopy(GOOD), "truncated": 900, "lost_tokens": 200_000, "dropped": 900}}
+    for at_longest in (False, True):
+        checks = data_checks(domains, limits={"held_out": 500, "evaluated": None, "at_longest": at_longest})
+        steps = [check.next_step for check in checks if check.status != PASS]
+        assert len(steps) == 2 and all(("Raise train.max_length" in step) != at_longest for step in steps)
+
+
 def test_data_counted_by_an_earlier_version_have_no_checks():
     assert data_checks({"chat": {"train": SIDE, "validation": SIDE}}) == [] == data_checks({})
 

@@ -1,12 +1,15 @@
 import dataclasses
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.train import memory
-from mixlaw.train.native import NativeOptions
+from mixlaw.train.native import NativeOptions, NativeTrainer
 from mixlaw.train.trainer_config import TrainerConfig
+from mixlaw.train.trl import TrlOptions, TrlTrainer
 from tiny_training import VOCABULARY, make_specs
 
 PEFT = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
@@ -68,10 +71,36 @@ def test_keys_that_would_change_the_base_are_refused(peft):
         NativeOptions(peft=peft)
 
 
-def test_keys_that_peft_does_not_know_are_one_clear_error(tiny_config):
+@pytest.mark.parametrize(
+    ("peft", "said"),
+    [
+        ({"rank": 4}, "train.peft.rank is no key of PEFT's LoraConfig; did you mean 'r'"),
+        ({"lora_alpa": 4}, "train.peft.lora_alpa is no key of PEFT's LoraConfig; did you mean 'lora_alpha'"),
+        ({"target_modules": ["foo"]}, "Target modules .*foo.* not found"),
+        ({"layers_pattern": "layers", "target_modules": ["q_proj"]}, "layers_to_transform"),
+    ],
+)
+def test_what_peft_refuses_for_the_model_is_one_clear_error_without_its_weights(tiny_config, tmp_path, peft, said):
     pytest.importorskip("peft")
-    with pytest.raises(ConfigError, match="rank"):
-        with_options(tiny_config, peft={"rank": 4}).build()
+    shutil.copy(Path(tiny_config.model.name_or_path) / "config.json", tmp_path)
+    model = dataclasses.replace(tiny_config.model, name_or_path=str(tmp_path))
+    for options in (NativeOptions(peft=peft), TrlOptions(peft=peft)):
+        trainer = NativeTrainer if isinstance(options, NativeOptions) else TrlTrainer
+        with pytest.raises(ConfigError, match=said) as caught:
+            trainer.check_model(options, model)
+        assert "Correct it" in caught.value.hint
+        if "target_modules" in peft:
+            assert "q_proj" in caught.value.hint
+        trainer.check_model(trainer.Options(peft=PEFT), model)
+
+
+@pytest.mark.parametrize(
+    "peft", [{"r": 0}, {"r": "8"}, {"lora_alpha": 0}, {"lora_dropout": 1}, {"target_modules": []}, {"r": True}]
+)
+def test_a_value_that_no_adapter_can_have_is_refused_as_it_is_read(peft):
+    for kind in (NativeOptions, TrlOptions):
+        with pytest.raises(ConfigError, match=f"train.peft.{next(iter(peft))} is .*must be"):
+            kind(peft=peft)
 
 
 def test_options_are_part_of_a_runs_identity_and_none_are_as_before(tiny_config):
