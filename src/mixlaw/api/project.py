@@ -251,9 +251,7 @@ class Project:
             Infeasible: no mixture meets the bounds of `solve`; better said now than after the training.
             DesignError: the runs are impossible.
         """
-        seed = self.config.plan.seed
-        added, kept = added_runs(self), self.kept
-        specs: list[RunSpec] = []
+        added, kept, seed = added_runs(self), self.kept, self.config.plan.seed
         if added.instead:
             notes = [f"{len(kept)} finished runs stay: they were made with the same model, settings and data."]
             specs = [record.spec for record in kept]
@@ -275,12 +273,7 @@ class Project:
 
     @property
     def planned(self) -> tuple[list[RunSpec], list[str]]:
-        """All that a sweep does, the runs of `design` and the base model's, and the sentences.
-
-        Raises:
-            Infeasible, DesignError: see `design`; or all of it costs more than a limit that the user gave.
-            ConfigError: see `mixlaw.api.base_model.base_run`.
-        """
+        """All that a sweep does, the runs of `design` and the base model's, within a limit, and the sentences."""
         specs, notes = self.design
         base, note = base_run(self.config, self.trainer_config, self.study)
         require_within(self, [*specs, *base])

@@ -21,15 +21,8 @@ ROWS = 1_200
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("limits")
     for k, name in enumerate("abcd"):
-        rows = [
-            {
-                "messages": [
-                    {"role": "user", "content": f"{name} {i}?"},
-                    {"role": "assistant", "content": text * (1 + k)},
-                ]
-            }
-            for i, text in enumerate(["It is so and so and so on. "] * ROWS)
-        ]
+        said = {"role": "assistant", "content": "It is so and so and so on. " * (1 + k)}
+        rows = [{"messages": [{"role": "user", "content": f"{name} {i}?"}, said]} for i in range(ROWS)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
