@@ -118,7 +118,7 @@ class Terms:
     seed: int = 0
 
 
-def propose_within(fit: Fit, solution: Solution, spending: Spending, terms: Terms) -> Proposal:
+def proposewithin(fit: Fit, solution: Solution, spending: Spending, terms: Terms) -> Proposal:
     """Return the next runs, or none where they would cost more than the regret that they remove is worth.
 
     What a regret is worth is the training of the final run that would lower the loss by as much
@@ -252,7 +252,7 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     fit, done = fitted.of_domains(list(domains)), [run.tokens for run in runs]
     left = tokens_left(project)
     if project.is_limited:
-        proposal = propose_within(fit, solution, replace(project.spending, most_tokens=left), terms)
+        proposal = proposewithin(fit, solution, replace(project.spending, most_tokens=left), terms)
     else:
         caps = list(map(float, domains.values()))
         limit = sequential_tokens(list(domains), project.base_tokens, most, project.wishes.proxy_tokens, caps)
@@ -268,7 +268,7 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
             seed=plan.seed,
         )
         if plan.max_cost is not None:
-            proposal = _within(proposal, project.spending, left)
+            proposal = within(proposal, project.spending, left)
     project.note(proposal.reason)
     if proposal.mixtures:
         save_added(project.study, added_runs(project).and_then(proposal.mixtures, proposal.reason))
@@ -282,7 +282,7 @@ def tokens_left(project: Project) -> float:
     return project.spending.most_tokens - prices.tokens_for((prices.runs(specs) + failed).share)
 
 
-def _within(proposal: Proposal, spending: Spending, left: float) -> Proposal:
+def within(proposal: Proposal, spending: Spending, left: float) -> Proposal:
     """Return the first of the proposed runs that may still be spent on together."""
     runs = proposal.mixtures
     kept = next((n for n in range(len(runs), 0, -1) if spending.cost(runs[:n]) <= left), 0)

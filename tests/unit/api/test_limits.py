@@ -10,8 +10,10 @@ import yaml
 
 import mixlaw
 from mixlaw.api.project import Project
+from mixlaw.api.sequential import Proposal, tokens_left, within
 from mixlaw.core.errors import DesignError, Infeasible
 from mixlaw.design.affordable import Planner
+from mixlaw.design.spending import Spending
 
 BASE = Path(mixlaw.__file__).parent / "demo" / "tiny_base"
 ROWS = 1_200
@@ -200,3 +202,27 @@ def test_the_budget_that_the_data_supply_is_one_that_they_supply(data, epochs):
             path = written(data, 2, "20M", {"base_tokens": "3k"}, max_epochs=epochs)
             followed(path, remedy)
             planned(path)
+
+
+def test_further_batches_have_what_the_first_one_and_the_base_model_and_failures_leave(data):
+    path = written(data, 3, "4M", {"max_cost": "20%"}, eval_rows=40)
+    path.write_text(path.read_text().replace("study-3", "study-left"))
+    project, cost, _ = planned(path)
+    final, limit = project.spending.final_tokens, project.spending.most_tokens
+    assert tokens_left(project) == pytest.approx(limit - cost * final)
+    spec = project.planned[0][0]
+    folder = project.study.run_folder(spec)
+    folder.mkdir(parents=True)
+    (folder / "spec.json").touch()
+    (folder / "metrics.jsonl").write_text('{"step": 3, "steps": 4, "loss": 1.0}\n')
+    project.study.fail(spec, ValueError("no"), retry=False)
+    assert tokens_left(project) == pytest.approx(limit - cost * final - 0.75 * spec.trained_tokens)
+
+
+def test_a_batch_of_a_sequential_plan_sized_by_hand_keeps_to_the_limit():
+    spending = Spending(1e6, 1_000, 1e7, given=True)
+    proposal = Proposal([{"a": 5_000}, {"a": 6_000}], [3.0, 2.0, 1.0], "So it is.")
+    assert within(proposal, spending, 13_000) is proposal
+    assert within(proposal, spending, 12_999).mixtures == [{"a": 5_000}]
+    none = within(proposal, spending, 5_999)
+    assert not none.mixtures and "within plan.max_cost" in none.reason
