@@ -38,8 +38,8 @@ from bench.record import SPLITS, stamp
 import mixlaw
 from mixlaw.api.sequential import Terms, propose_within
 from mixlaw.design import design_runs
-from mixlaw.design.affordable import Spending
 from mixlaw.design.planning import Wishes
+from mixlaw.design.spending import Spending
 
 HERE = Path(__file__).parent
 TIMES = 30

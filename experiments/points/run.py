@@ -117,7 +117,7 @@ def main() -> None:
             cost = some.totals_R[~some.point_R].sum() + len(some) * EVALUATED / 3
             rows.append({"seed": seed, "runs": count, "points": points, "cost": round(cost)} | figures(some, held))
             print(json.dumps(rows[-1]), flush=True)
-    chosen = {"mixlaw.fit.checkpoints.POINT_EARLY": "seed 0", "mixlaw.design.affordable.LEAST_POINT_TOKENS": "seed 0"}
+    chosen = {"mixlaw.fit.checkpoints.POINT_EARLY": "seed 0", "mixlaw.design.spending.LEAST_POINT_TOKENS": "seed 0"}
     (HERE / "results.json").write_text(json.dumps({"chosen_on": chosen, "rows": rows}, indent=1) + "\n")
 
 

@@ -107,7 +107,7 @@ def _before(project: Project) -> list[CostPoint]:
 
 def _after(project: Project) -> list[CostPoint] | None:
     """Return what further runs would remove of the solution's regret; None where there is no solution of these runs."""
-    folder, specs, spending = project.study.folder, project.design[0], project.spending
+    folder, specs, spending = project.study.folder, project.planned[0], project.spending
     try:
         solution = read_document(folder / "solution.json", "solution", Solution.from_json)
         fit = project.fit.of_domains(list(project.config.domains))

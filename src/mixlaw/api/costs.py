@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlaw.api.facts import stored_parameters
-from mixlaw.core.cost import Cost, MostCost, Prices, percent
+from mixlaw.core.cost import Cost, Prices, percent
 from mixlaw.core.documents import read_document, write_document
-from mixlaw.core.errors import ConfigError, DesignError
-from mixlaw.core.run import RunSpec
-from mixlaw.design.affordable import DEFAULT_SHARE, FIRST_PART, Spending
-from mixlaw.laws import find
+from mixlaw.core.errors import ConfigError
 from mixlaw.study.attempts import wasted
 from mixlaw.study.status import RunStatus
 from mixlaw.study.store import Study
@@ -21,7 +18,6 @@ from mixlaw.train.settings import ModelSettings
 
 if TYPE_CHECKING:
     from mixlaw.api.project import Project
-    from mixlaw.config.plan import PlanNode
 
 _FILE = "prices.json"
 
@@ -73,13 +69,7 @@ def prices_of(project: Project) -> Prices:
     Raises:
         ConfigError: a model's size is not known and is needed, since the final run has another model.
     """
-    from mixlaw.train.evaluation import evaluated_rows
-
-    config, settings = project.config, project.train_settings
-    evaluated = 0
-    for name, tokens in project.prepared.items():
-        rows = tokens.validation
-        evaluated += int(rows.row_tokens[evaluated_rows(name, rows, settings)].sum())
+    config, evaluated = project.config, evaluated_tokens(project, project.train_settings.eval_rows)
     kind = "lora" if getattr(config.train.options, "peft", None) else "full"
     parameters, final = parameters_of(project.model_settings), None
     if project.final_settings is not None:
@@ -94,6 +84,17 @@ def prices_of(project: Project) -> Prices:
     return Prices(config.budget_tokens, evaluated, parameters, final, kind, kind)
 
 
+def evaluated_tokens(project: Project, eval_rows: int | None) -> int:
+    """Return the tokens of all validation sets where so many rows of each are evaluated; None: all."""
+    from mixlaw.train.evaluation import evaluated_rows
+
+    settings = replace(project.train_settings, eval_rows=eval_rows)
+    return sum(
+        int(tokens.validation.row_tokens[evaluated_rows(name, tokens.validation, settings)].sum())
+        for name, tokens in project.prepared.items()
+    )
+
+
 def parameters_of(model: ModelSettings) -> int | None:
     """Return how many parameters a model has, by its safetensors files here or in Hugging Face's cache; else None."""
     folder = Path(model.name_or_path).expanduser()
@@ -105,58 +106,6 @@ def parameters_of(model: ModelSettings) -> int | None:
         except Exception:  # not installed, or not there: the libraries raise many kinds
             return None
     return stored_parameters(folder)
-
-
-def spending_of(project: Project) -> Spending:
-    """Return what a project's proxy runs may cost.
-
-    Raises:
-        ConfigError: the limit is in a unit that cannot be priced.
-    """
-    prices, wish = project.prices, project.config.plan.max_cost
-    most = MostCost(DEFAULT_SHARE) if wish is None else MostCost.parse(wish, "plan.max_cost")
-    share = most.share(prices)
-    if share is None:
-        raise ConfigError(
-            f"plan.max_cost is {wish}; how many parameters {project.model_settings.name_or_path} has is not known.",
-            "Write a percentage of the final run, such as 10%.",
-        )
-    fit = project.config.fit
-    # Further batches rest on draws of the law's parameters.
-    alone = fit.procedure != "joint" or (
-        fit.law != "auto" and find(fit.law, project.file and project.file.parent).law is None
-    )
-    return Spending(
-        prices.tokens_for(share),
-        prices.evaluation_as_tokens,
-        prices.tokens_for(1.0),
-        first_part=1.0 if alone else FIRST_PART,
-        given=wish is not None,
-        points=tuple(project.config.plan.points or ()),
-        merged=project.config.plan.merges > 0,
-    )
-
-
-def is_limited(plan: PlanNode) -> bool:
-    """Whether number and size of a plan's runs follow from what they may cost."""
-    if plan.base_tokens is not None or plan.proxy_tokens is not None:
-        return False
-    return plan.runs is None if plan.design == "auto" else plan.design == "sequential" and plan.max_cost is not None
-
-
-def require_within(project: Project, specs: Sequence[RunSpec]) -> None:
-    """Raise DesignError where planned runs cost more than a limit that the user gave."""
-    if project.config.plan.max_cost is None:
-        return
-    spending, prices = project.spending, project.prices
-    cost = prices.runs(specs).share
-    limit = spending.most_tokens / spending.final_tokens
-    if cost > 1.001 * limit:
-        raise DesignError(
-            f"These {len(specs)} runs cost {percent(cost)} of the final run; plan.max_cost is {percent(limit)}.",
-            f"Raise plan.max_cost to {percent(1.005 * cost)}, or use design: auto without plan.runs and "
-            "plan.base_tokens, which keeps to it.",
-        )
 
 
 def spent_of(prices: Prices, study: Study, statuses: Sequence[RunStatus]) -> Spent:

@@ -214,7 +214,8 @@ def _token_counter(folder: Path) -> Callable[[str], float]:
 def _plan_lines(found: Sequence[Found], budget: int) -> dict[str, str]:
     """Return what the template says of the plan and of evaluations: what they cost follows from the budget."""
     from mixlaw.core.cost import percent
-    from mixlaw.design.affordable import DEFAULT_SHARE, LEAST_RUN_TOKENS, Planner, Spending, fewest_runs
+    from mixlaw.design.affordable import DEFAULT_SHARE, LEAST_RUN_TOKENS, Planner, fewest_runs
+    from mixlaw.design.spending import Beside, Spending
 
     available = {f.name: max(1, int(f.training_tokens)) for f in found}
     row_tokens = sum(f.tokens / f.rows for f in found)
@@ -223,8 +224,9 @@ def _plan_lines(found: Sequence[Found], budget: int) -> dict[str, str]:
     size = max(0.75 * DEFAULT_SHARE * budget / runs, LEAST_RUN_TOKENS)
     rows = int(min(max(size / row_tokens, _FEWEST_EVALUATED), _MOST_EVALUATED))
     evaluation = rows * row_tokens / 3
-    start = Planner(available, budget, Spending(DEFAULT_SHARE * budget, evaluation, budget)).start()
-    cost = sum(sum(tokens.values()) + evaluation for _, tokens in start.mixtures) / budget
+    spending = Spending(DEFAULT_SHARE * budget, evaluation, budget, beside=Beside(base_model=True))
+    start = Planner(available, budget, spending).start()
+    cost = spending.whole(start.mixtures) / budget
     limit = f"  max_cost: {100 * DEFAULT_SHARE:g}%"
     return {
         "spent": f"{len(start.mixtures)} at first, about {percent(cost)} of the final run",

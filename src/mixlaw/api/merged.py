@@ -9,14 +9,10 @@ from mixlaw.api.points import points_of
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import BASE, EXPERT, Merge, RunSpec
 from mixlaw.core.tokens import format_tokens
-from mixlaw.design.merges import expert_mixtures, merged_mixtures
+from mixlaw.design.merges import expert_mixtures, merged_mixtures, usual_expert_tokens
 
 if TYPE_CHECKING:
     from mixlaw.api.project import Project
-
-EXPERT_PART = 0.25
-"""Tokens of an expert over those of a run in the middle of the plan, unless the plan says how many. No data:
-on the demo a quarter was tried alone (docs/lab.md)."""
 
 
 def trained(specs: Sequence[RunSpec]) -> list[RunSpec]:
@@ -44,8 +40,7 @@ def with_merges(
         return every, []
     _require_possible(project)
     seed, inputs = plan.seed, project.trainer_config.inputs
-    totals = sorted(spec.trained_tokens for spec in specs)
-    tokens = plan.expert_tokens or max(1, round(EXPERT_PART * totals[len(totals) // 2]))
+    tokens = plan.expert_tokens or usual_expert_tokens(spec.trained_tokens for spec in specs)
     experts = {
         domain: RunSpec(f"expert-{domain}", mixture, seed, inputs, EXPERT, points=points_of(project))
         for domain, mixture in expert_mixtures(domains, tokens, plan.expert_general).items()

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixlaw.api.sequential import Terms, further_runs
 from mixlaw.core.errors import MixlawError
-from mixlaw.design.affordable import Spending
+from mixlaw.design.spending import Spending
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import RunSpec
 from mixlaw.core.tokens import format_tokens
-from mixlaw.design.affordable import LEAST_POINT_TOKENS, points_along
 from mixlaw.design.repetition import matched_pools
+from mixlaw.design.spending import LEAST_POINT_TOKENS, points_along
 
 if TYPE_CHECKING:
     from mixlaw.api.project import Project

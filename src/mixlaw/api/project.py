@@ -11,8 +11,9 @@ from typing import Any
 from mixlaw.api.base_model import base_run
 from mixlaw.api.changed_domains import added_runs, comparable, require_same_inputs
 from mixlaw.api.collection import census_of, check_values, left_out, with_domains
-from mixlaw.api.costs import final_settings, is_limited, prices_of, require_within, said_of_final, spending_of
+from mixlaw.api.costs import final_settings, prices_of, said_of_final
 from mixlaw.api.facts import records_table
+from mixlaw.api.limits import is_limited, require_within, spending_of
 from mixlaw.api.merged import with_merges
 from mixlaw.api.points import proxy_run, said_of_points
 from mixlaw.api.possible import require_possible, require_rows_that_fit
@@ -26,9 +27,10 @@ from mixlaw.data.known_tokenizer import KnownTokenizer
 from mixlaw.data.prepare import DomainTokens, prepare_domains
 from mixlaw.data.texts import write_texts
 from mixlaw.design import PlannedRun, Wishes, design_runs
-from mixlaw.design.affordable import Planner, Spending, Start
+from mixlaw.design.affordable import Planner, Start
 from mixlaw.design.planning import default_base_tokens
 from mixlaw.design.repetition import repetition_notes
+from mixlaw.design.spending import Spending
 from mixlaw.fit import Fit
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
@@ -249,9 +251,7 @@ class Project:
             Infeasible: no mixture meets the bounds of `solve`; better said now than after the training.
             DesignError: the runs are impossible.
         """
-        seed = self.config.plan.seed
-        added, kept = added_runs(self), self.kept
-        specs: list[RunSpec] = []
+        added, kept, seed = added_runs(self), self.kept, self.config.plan.seed
         if added.instead:
             notes = [f"{len(kept)} finished runs stay: they were made with the same model, settings and data."]
             specs = [record.spec for record in kept]
@@ -262,7 +262,6 @@ class Project:
         more = [proxy_run(self, name, tokens, seed) for name, tokens in added.runs]
         more = [spec for spec in more if spec.id not in there]
         every, about = with_merges(self, specs, more)
-        require_within(self, every)
         return every, [
             *notes,
             *said_of_final(self),
@@ -274,9 +273,10 @@ class Project:
 
     @property
     def planned(self) -> tuple[list[RunSpec], list[str]]:
-        """All that a sweep does, the runs of `design` and the base model's, and the sentences."""
+        """All that a sweep does, the runs of `design` and the base model's, within a limit, and the sentences."""
         specs, notes = self.design
         base, note = base_run(self.config, self.trainer_config, self.study)
+        require_within(self, [*specs, *base])
         return [*specs, *base], [*notes, *note]
 
     @cached_property

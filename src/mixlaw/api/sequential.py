@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixlaw.api.changed_domains import added_runs, save_added
+from mixlaw.api.costs import spent_of
 from mixlaw.api.merged import trained
 from mixlaw.api.noise import noise_of_fit
 from mixlaw.core.cost import percent
-from mixlaw.design.affordable import DRIFT, Spending, worth_tokens
+from mixlaw.design.affordable import DRIFT, worth_tokens
 from mixlaw.design.candidates import candidates_around
 from mixlaw.design.decision import Decision, decision_for, next_runs
 from mixlaw.design.knowledge import Knowledge
 from mixlaw.design.sequential import amounts, most_runs, sequential_tokens
+from mixlaw.design.spending import Spending
 from mixlaw.fit import Fit
 from mixlaw.fit.estimating.inside import equation
 from mixlaw.solve import Solution
@@ -116,7 +118,7 @@ class Terms:
     seed: int = 0
 
 
-def propose_within(fit: Fit, solution: Solution, spending: Spending, terms: Terms) -> Proposal:
+def proposewithin(fit: Fit, solution: Solution, spending: Spending, terms: Terms) -> Proposal:
     """Return the next runs, or none where they would cost more than the regret that they remove is worth.
 
     What a regret is worth is the training of the final run that would lower the loss by as much
@@ -237,8 +239,7 @@ def _decision(fit: Fit, solution: Solution, base_tokens: float, tokens_NK: np.nd
 
 def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     """Plan the next batch of a sequential design; return whether there is one."""
-    plan, every = project.config.plan, project.design[0]
-    runs = trained(every)
+    plan, runs = project.config.plan, trained(project.planned[0])
     domains = project.available_tokens
     most = plan.runs or most_runs(len(domains))
     terms = Terms(
@@ -249,9 +250,9 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
         plan.seed,
     )
     fit, done = fitted.of_domains(list(domains)), [run.tokens for run in runs]
+    left = tokens_left(project)
     if project.is_limited:
-        left = project.spending.most_tokens - project.prices.tokens_for(project.prices.runs(every).share)
-        proposal = propose_within(fit, solution, replace(project.spending, most_tokens=left), terms)
+        proposal = proposewithin(fit, solution, replace(project.spending, most_tokens=left), terms)
     else:
         caps = list(map(float, domains.values()))
         limit = sequential_tokens(list(domains), project.base_tokens, most, project.wishes.proxy_tokens, caps)
@@ -266,7 +267,26 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
             threshold=terms.threshold or THRESHOLD,
             seed=plan.seed,
         )
+        if plan.max_cost is not None:
+            proposal = within(proposal, project.spending, left)
     project.note(proposal.reason)
     if proposal.mixtures:
         save_added(project.study, added_runs(project).and_then(proposal.mixtures, proposal.reason))
     return bool(proposal.mixtures)
+
+
+def tokens_left(project: Project) -> float:
+    """Return what of a project's limit its planned runs and failed attempts leave, in training tokens of its runs."""
+    prices, specs = project.prices, project.planned[0]
+    failed = spent_of(prices, project.study, project.study.status(specs)).failed
+    return project.spending.most_tokens - prices.tokens_for((prices.runs(specs) + failed).share)
+
+
+def within(proposal: Proposal, spending: Spending, left: float) -> Proposal:
+    """Return the first of the proposed runs that may still be spent on together."""
+    runs = proposal.mixtures
+    kept = next((n for n in range(len(runs), 0, -1) if spending.cost(runs[:n]) <= left), 0)
+    if kept == len(runs):
+        return proposal
+    reason = f"{proposal.reason} Of these {kept} are within plan.max_cost."
+    return Proposal(runs[:kept], proposal.regret_nats[: kept + 1], reason)

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.rounding import shown, up
 from mixlaw.core.run import RunSpec
-from mixlaw.core.tokens import format_tokens, parse_tokens
+from mixlaw.core.tokens import format_tokens, parse_tokens, tokens_up
 
 OPERATIONS = {"full": 6.0, "lora": 4.0, "merged": 0.0, "point": 0.0}
 """Kind of run -> floating-point operations of its training, a parameter and token. A merged model is only evaluated;
@@ -176,8 +177,21 @@ class MostCost:
             return self.amount / prices.final.flop
         return None
 
+    def raised(self, share: float, prices: Prices) -> str | None:
+        """Return the limit in the same unit that allows this share of the final run; None where none may be written."""
+        if self.unit == "tokens":
+            return f"{tokens_up(share / prices.training(1.0).share)} tokens"
+        if self.unit == "flop" and prices.final.flop is not None:
+            return f"{shown(up(share * prices.final.flop))} FLOPs"
+        return percent_up(share) if up(100 * share) <= _MOST_PERCENT else None
+
 
 def percent(share: float) -> str:
     """Return a share in percent, with two digits where it is small: 614 %, 9.8 %, .051 % as 0.051 %."""
     value = 100 * share
     return f"{value:.0f} %" if value >= 99.5 else f"{value:.2g} %"
+
+
+def percent_up(share: float) -> str:
+    """Return a share in percent for a remedy that asks for at least as much: in three digits, rounded up."""
+    return f"{shown(up(100 * share))} %"

@@ -6,6 +6,7 @@ import math
 import re
 
 from mixlaw.core.errors import ConfigError
+from mixlaw.core.rounding import down, up
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 _MOST = 1e18
@@ -50,3 +51,19 @@ def format_tokens(tokens: float) -> str:
         if abs(tokens) >= size * 0.9995:
             return f"{tokens / size:.3g}{unit}"
     return f"{tokens:.3g}"
+
+
+def tokens_up(tokens: float) -> str:
+    """Return a count for a remedy that asks for at least so many tokens: in three digits, rounded up."""
+    return format_tokens(math.ceil(up(tokens)))
+
+
+def tokens_down(tokens: float) -> str:
+    """Return a count for a remedy that allows at most so many tokens: in three digits, rounded down."""
+    return format_tokens(math.floor(down(tokens)))
+
+
+def told_apart(more: float, less: float) -> tuple[str, str]:
+    """Return two counts of which the first is larger, in as many digits as show that."""
+    few = format_tokens(more), tokens_down(less)
+    return few if few[0] != few[1] else (f"{more:,.0f}", f"{math.floor(less):,}")

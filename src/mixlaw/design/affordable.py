@@ -19,30 +19,20 @@ from functools import cached_property
 
 import numpy as np
 
-from mixlaw.core.cost import percent
+from mixlaw.core.cost import percent, percent_up
 from mixlaw.core.errors import DesignError
-from mixlaw.core.tokens import format_tokens
+from mixlaw.core.tokens import format_tokens, tokens_up
 from mixlaw.design.decision import beyond, decision_for, expected_regret
-from mixlaw.design.information import NOISE_NATS
 from mixlaw.design.knowledge import Knowledge, Runs, laws_for
 from mixlaw.design.ranges import SPAN, total_tokens
 from mixlaw.design.space_filling import space_filling_design
+from mixlaw.design.spending import Spending
 
 DEFAULT_SHARE = 0.1
 """Of the final run: what proxy runs may cost where nothing else is said. No data."""
 
 LEAST_RUN_TOKENS = 20_000
 """Of a typical run: one of a few steps follows no law. Ten steps of 2,000 tokens. No data."""
-
-LEAST_POINT_TOKENS = 5_000
-"""Before a point along a run. Chosen on: a design of real runs of the demo's base (seed 0), where points from 8k tokens
-on make the law better than those from 20k on alone (docs/lab.md)."""
-
-FIRST_PART = 0.7
-"""Of what the runs may cost, the part that the first batch takes; the rest is for runs chosen by what it shows.
-
-Chosen on: planted worlds of the tuning part, K = 3, seeds 0 and 1 (docs/lab.md).
-"""
 
 _FEWEST_RUNS = 9
 """In fewer runs `auto` compares no laws. Chosen on: as `FIRST_PART`, against 7."""
@@ -54,54 +44,14 @@ DRIFT = 0.05
 """By which part a curve may be off for each e-fold of the budget beyond the largest run. Chosen on: as
 `mixlaw.fit.posterior.extrapolation.SIGMA`, which it equals."""
 
+ROUNDING = 1e-9
+"""By which part a cost may be above a limit: rounding of floats. No data."""
+
 _STEPS = 20
 """Costs at which the curve of cost against expected regret is worked out. No data."""
 
 _MOST_DOMAINS = 40
 """With more domains the expected regret takes longer than planning should. No data."""
-
-
-@dataclass(frozen=True)
-class Spending:
-    """What proxy runs may cost, and what they are for.
-
-    Attributes:
-        most_tokens: training tokens that all runs may cost together, evaluations included.
-        evaluation_tokens: e, training tokens of a run that cost as much as its evaluation.
-        final_tokens: training tokens of a run that cost as much as the final run.
-        noise_nats: standard deviation of a measured loss.
-        first_part: of the limit, the most that the first batch takes; 1 where no further one can be chosen.
-        given: whether the user set the limit; otherwise it may be passed where the budget is small.
-        points: shares of a run after which it is evaluated on its way.
-        merged: whether a merge of each run's shares is evaluated beside it.
-    """
-
-    most_tokens: float
-    evaluation_tokens: float
-    final_tokens: float
-    noise_nats: float = NOISE_NATS
-    first_part: float = FIRST_PART
-    given: bool = False
-    points: tuple[float, ...] = ()
-    merged: bool = False
-
-    def cost(self, mixtures: Runs) -> float:
-        """Return what runs cost together, in training tokens."""
-        return sum(sum(run.values()) + self.evaluations(sum(run.values())) for run in mixtures)
-
-    @property
-    def most_evaluations(self) -> float:
-        """What the evaluations of a run with all points, and of its merge, cost in training tokens."""
-        return self.evaluation_tokens * (1 + self.merged + len(self.points))
-
-    def evaluations(self, tokens: float) -> float:
-        """Return what the evaluations of a run of so many tokens, and of its merge, cost in training tokens."""
-        return self.evaluation_tokens * (1 + self.merged + len(points_along(self.points, tokens)))
-
-
-def points_along(shares: Sequence[float], tokens: float) -> tuple[float, ...]:
-    """Return those shares at which a run of so many tokens has trained on enough for a point."""
-    return tuple(share for share in shares if share * tokens >= LEAST_POINT_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -128,7 +78,8 @@ def fewest_runs(count: int) -> int:
 
 def least_cost(count: int, spending: Spending) -> float:
     """Return what the smallest useful plan costs, evaluations included, in training tokens."""
-    return fewest_runs(count) * (LEAST_RUN_TOKENS + spending.most_evaluations)
+    runs = fewest_runs(count)
+    return spending.trained_runs(count, runs) * LEAST_RUN_TOKENS + spending.overhead(count, runs)
 
 
 class Planner:
@@ -152,17 +103,26 @@ class Planner:
         return space_filling_design(self.domains, base_tokens, runs, self.seed, self.caps)
 
     def sized(self, runs: int, cost_tokens: float) -> int:
-        """Return the tokens a domain in the middle with which so many runs cost this much; 0 where there are none."""
-        tokens = cost_tokens - runs * self.spending.most_evaluations
-        if tokens < 0.999 * runs * LEAST_RUN_TOKENS:
+        """Return the tokens a domain in the middle with which so many runs cost this much; 0 where there are none.
+
+        What is beside the runs is counted; the whole costs no more than the limit.
+        """
+        K, spending = len(self.domains), self.spending
+        free = spending.overhead(K, runs)
+        tokens, as_runs = cost_tokens - free, spending.trained_runs(K, runs)
+        if tokens < 0.999 * as_runs * LEAST_RUN_TOKENS:
             return 0
-        base = tokens / runs / len(self.domains)
+        base, beside = tokens / as_runs / K, as_runs / runs
         for _ in range(8):  # what the data lack is made up for by the others, as far as they go
-            spent = total_tokens(self.mixtures(runs, base))
+            spent = beside * total_tokens(self.mixtures(runs, base))
             if abs(spent / tokens - 1) < 0.01:
                 break
             base *= min(tokens / spent, 4.0)
-        return int(min(base, max(self.caps) / SPAN))
+        base = min(base, max(self.caps) / SPAN)
+        most = max(cost_tokens, spending.most_tokens) * (1 + ROUNDING)
+        while base >= 2 and (cost := spending.whole(self.mixtures(runs, int(base)))) > most:
+            base *= 1 - max((cost - most) / cost, 0.001)
+        return int(base)
 
     def at(self, cost_tokens: float) -> Point | None:
         """Return the plan of this cost with the smallest expected regret; None where no useful one is as cheap."""
@@ -172,8 +132,9 @@ class Planner:
             base = self.sized(runs, cost_tokens)
             if base < 1:
                 break
-            mixtures = [tokens for _, tokens in self.mixtures(runs, base)]
-            found.append(Point(self.spending.cost(mixtures), runs, base, self.regret(mixtures)))
+            mixtures = self.mixtures(runs, base)
+            regret = self.regret([tokens for _, tokens in mixtures])
+            found.append(Point(self.spending.whole(mixtures), runs, base, regret))
             if not 2 <= K <= _MOST_DOMAINS:
                 break
         return min(found, key=lambda point: point.regret_nats, default=None)
@@ -229,7 +190,7 @@ class Planner:
         """
         K, spending = len(self.domains), self.spending
         least = least_cost(K, spending)
-        if least > spending.most_tokens or (most_runs is not None and most_runs < fewest_runs(K)):
+        if least > spending.most_tokens * (1 + ROUNDING) or (most_runs is not None and most_runs < fewest_runs(K)):
             return self._smallest(least, most_runs)
         point = self.at(max(spending.first_part * spending.most_tokens, least))
         assert point is not None
@@ -250,26 +211,28 @@ class Planner:
                 f"plan.runs is {most_runs}; with plan.max_cost at least {runs} runs are needed for {K} domains.",
                 "Raise plan.runs, or leave it out.",
             )
-        enough = format_tokens(self.budget_tokens * share / limit)
-        text = (
-            f"plan.max_cost is {percent(limit)} of the final run, {format_tokens(spending.most_tokens)} training "
-            f"tokens with evaluations; the smallest useful plan has {runs} runs of {format_tokens(LEAST_RUN_TOKENS)} "
-            f"tokens and costs {percent(share)}"
-        )
+        if spending.remedies is not None:
+            remedies = spending.remedies(lambda other: least_cost(K, other))
+        else:
+            remedies = [f"raise plan.max_cost to {percent_up(share)}"] if spending.given else []
+            remedies.append(f"raise budget to {tokens_up(self.budget_tokens * share / limit)}")
         if spending.given:
             raise DesignError(
-                f"{text}.",
-                f"Raise plan.max_cost to {percent(1.005 * share)}, or budget_tokens to {enough}; train.eval_rows makes "
-                "evaluations cheaper.",
+                f"plan.max_cost is {100 * limit:.4g} % of the final run, {format_tokens(spending.most_tokens)} "
+                f"training tokens with evaluations; the smallest useful plan has {runs} runs of "
+                f"{format_tokens(LEAST_RUN_TOKENS)} tokens and costs {percent_up(share)}.",
+                sentence(remedies),
             )
         base = min(self.sized(runs, least), max(self.unit_tokens, 1.0))
         mixtures = self.mixtures(runs, max(base, 1.0))
-        cost = spending.cost([tokens for _, tokens in mixtures])
-        note = (
-            f"The budget is too small for a law within {percent(limit)} of the final run: these runs cost "
-            f"{percent(cost / spending.final_tokens)}. It would take a budget of {enough}."
-        )
-        return Start(mixtures, max(1, int(base)), [note], [])
+        note = f"The budget is too small for a law within {percent(limit)} of the final run: these runs cost more."
+        return Start(mixtures, max(1, int(base)), [f"{note} {sentence(remedies)}".strip()], [])
+
+
+def sentence(remedies: Sequence[str]) -> str:
+    """Return remedies of which each one suffices as one sentence; nothing where there are none."""
+    text = ", or ".join(remedies)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ from mixlaw.core.seeds import generator
 _DIGITS = 6
 """Decimals of a merge's weights, which are part of its identity. No data."""
 
+EXPERT_PART = 0.25
+"""Tokens of an expert over those of a run in the middle of the plan, unless the plan says how many. No data:
+on the demo a quarter was tried alone (docs/lab.md)."""
+
 _SAME = 0.002
 """Mixtures whose shares differ by less are one. No data."""
 
@@ -53,6 +57,25 @@ def expert_mixtures(domains: Sequence[str], expert_tokens: int, general: float) 
     return {name: {d: shared + own * (d == name) for d in domains if shared or d == name} for name in domains}
 
 
+def usual_expert_tokens(totals: Iterable[float]) -> int:
+    """Return the tokens of an expert where the plan does not say them.
+
+    Args:
+        totals: tokens of each run of the first batch.
+    """
+    ordered = sorted(totals)
+    return max(1, round(EXPERT_PART * ordered[len(ordered) // 2]))
+
+
+def vouching(domains: Sequence[str], runs: Iterable[Mapping[str, int]]) -> list[np.ndarray]:
+    """Return the different shares of the runs, (K,) each, domains by name: of each of these there is a merge."""
+    kept: list[np.ndarray] = []
+    for shares_K in _shares(runs, sorted(domains)):
+        if all(np.abs(shares_K - other).max() >= _SAME for other in kept):
+            kept.append(shares_K)
+    return kept
+
+
 def merged_mixtures(
     domains: Sequence[str],
     true: Iterable[Mapping[str, int]],
@@ -74,12 +97,9 @@ def merged_mixtures(
         further: domain -> tokens of each run of further batches; they move no other merge.
     """
     names, K = sorted(domains), len(domains)
-    first_RK, further_RK = _shares(true, names), _shares(further, names)
-    kept: list[np.ndarray] = []
-    for shares_K in (*first_RK, *further_RK):
-        if all(np.abs(shares_K - other).max() >= _SAME for other in kept):
-            kept.append(shares_K)
-    least = min((float(shares_K.min()) for shares_K in first_RK), default=0.0)
+    first = list(true)
+    kept = vouching(domains, [*first, *further])
+    least = min((float(shares_K.min()) for shares_K in _shares(first, names)), default=0.0)
     steps = -np.log((np.arange(count) + 0.5) / max(count, 1))
     order = [generator("merges", seed, name).permutation(count) for name in names]
     weights_MK = np.column_stack([steps[place] for place in order]).reshape(-1, K)

@@ -10,38 +10,24 @@ from typing import Literal
 import numpy as np
 
 from mixlaw.core.errors import DesignError
-from mixlaw.core.lean import lean
-from mixlaw.core.tokens import format_tokens
-from mixlaw.design.affordable import Planner, Spending
+from mixlaw.core.tokens import format_tokens, tokens_down
+from mixlaw.design.affordable import Planner
 from mixlaw.design.dirichlet import dirichlet_design
 from mixlaw.design.grid import grid_design
 from mixlaw.design.knowledge import Knowledge, laws_for
 from mixlaw.design.optimal import optimal_design
 from mixlaw.design.perturbation import RATIOS, perturbation_design
 from mixlaw.design.ranges import SPAN, total_tokens
+from mixlaw.design.repeats import PlannedRun, repeated
 from mixlaw.design.sequential import first_batch, most_runs, sequential_tokens
 from mixlaw.design.simplex_lattice import simplex_lattice_design
 from mixlaw.design.space_filling import space_filling_design
+from mixlaw.design.spending import Spending
 
 Mixtures = list[tuple[str, dict[str, int]]]
 
 _FEWEST_RUNS = 5
 """Smallest number of runs: a law has five parameters or more (`transfer`). No data."""
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One mixture to train.
-
-    Attributes:
-        name: unique in the plan.
-        tokens: domain -> training tokens.
-        replicate: 0, or which repetition of an earlier mixture it is; it trains with the plan's seed plus this.
-    """
-
-    name: str
-    tokens: Mapping[str, int]
-    replicate: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,28 +163,6 @@ def design_runs(
     return planned, notes
 
 
-def repeated(planned: Sequence[PlannedRun], count: int) -> list[PlannedRun]:
-    """Return `count` further runs of planned mixtures under other seeds, where they tell most of the noise.
-
-    The logarithm of the noise is taken to grow linearly as a mixture leans on few domains (`mixlaw.fit.curve.Scatter`).
-    Half of the runs at either end of its range tell a line best (D-optimal), so repeats alternate: the first mixture,
-    which is the base mixture, and the one that leans most. Of those that lean most on different domains each has its
-    turn, since noise belongs to the domain as well.
-
-    Source: Atkinson and Cook 1995, J. Am. Stat. Assoc. 90:204-212, optimum designs for a log-linear variance.
-    """
-    leaning_R = lean(np.array([list(run.tokens.values()) for run in planned], float))
-    favourite_R = [max(run.tokens, key=lambda d: (run.tokens[d], d)) for run in planned]
-    rims: dict[str, PlannedRun] = {}
-    # Of equals the first by name: the order of the domains moves no run.
-    for r in sorted(range(len(planned)), key=lambda r: (-round(float(leaning_R[r]), 9), planned[r].name)):
-        if leaning_R[r] > leaning_R[0] + 1e-9:
-            rims.setdefault(favourite_R[r], planned[r])
-    ends = list(rims.values()) or [planned[0]]
-    places = [planned[0] if i % 2 else ends[(i // 2 - 1) % len(ends)] for i in range(1, count + 1)]
-    return [PlannedRun(f"{run.name}-again-{i}", run.tokens, i) for i, run in enumerate(places, start=1)]
-
-
 def default_base_tokens(available_tokens: Mapping[str, int], budget_tokens: int) -> int:
     """Return a tenth of a domain's equal share of the budget, within what the smallest domain holds."""
     share = budget_tokens / len(available_tokens)
@@ -247,7 +211,7 @@ def _perturbation(task: Task) -> Mixtures:
         raise DesignError(
             f"Domain '{smallest}' has {format_tokens(task.available[smallest])} training tokens; the "
             f"perturbation design needs 3 x base_tokens = {format_tokens(3 * task.base_tokens)} of every domain.",
-            f"Lower plan.base_tokens to {format_tokens(task.available[smallest] / 3)}, or use design: "
+            f"Lower plan.base_tokens to {tokens_down(task.available[smallest] / 3)}, or use design: "
             "space_filling, which uses what there is.",
         )
     return perturbation_design(task.domains, task.base_tokens)

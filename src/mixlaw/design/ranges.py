@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from mixlaw.core.errors import DesignError
+from mixlaw.core.rounding import down, shown
 
 SPAN = 3.0
 """Tokens of a domain run from base / SPAN to base * SPAN. Source: Li 2025, Algorithm 1."""
@@ -60,7 +61,7 @@ def raised_shares(shares_RK: np.ndarray, min_share: float) -> np.ndarray:
     if not 0 <= min_share * K < 1:
         raise DesignError(
             f"plan.min_share is {min_share:g}; the smallest shares of {K} domains must sum to less than 1.",
-            f"Lower it below {1 / K:.3g}.",
+            f"Lower it below {shown(down(1 / K))}.",
         )
     return min_share + (1 - K * min_share) * shares_RK
 

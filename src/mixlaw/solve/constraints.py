@@ -11,7 +11,7 @@ import numpy as np
 from mixlaw.core.errors import ConfigError, Infeasible
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.suggestions import suggest
-from mixlaw.core.tokens import format_tokens
+from mixlaw.core.tokens import format_tokens, tokens_down, told_apart
 from mixlaw.solve.feasibility import Limit, conflict
 from mixlaw.solve.polytope import Polytope
 
@@ -190,14 +190,15 @@ class Constraints:
             capped = f", and {_listed(by_maximum)} at their largest share," if by_maximum else ""
             verb = "bind" if len(by_supply) + len(by_maximum) > 1 else "binds"
             feasible = self._largest_budget(domains)
-            hint = f"Lower the budget to {format_tokens(math.floor(feasible))}" if feasible >= 1 else "Raise a maximum"
+            hint = f"Lower the budget to {tokens_down(feasible)}" if feasible >= 1 else "Raise a maximum"
             if total == 0:
                 hint = "Give some domain more available tokens"
             if not by_maximum and total > 0:
-                hint += f", or raise max_epochs to {math.ceil(10 * self.max_epochs / total) / 10:g}"  # type: ignore[operator]
+                hint += f", or raise max_epochs to {math.ceil(10 * self.max_epochs / total) / 10:.10g}"  # type: ignore[operator]
+            budget, supply = told_apart(budget_tokens, total * budget_tokens)
             return Infeasible(
-                f"No mixture meets the caps. At {format_tokens(budget_tokens)} tokens and max_epochs="
-                f"{self.max_epochs:g} the domains supply {format_tokens(total * budget_tokens)}; "
+                f"No mixture meets the caps. At {budget} tokens and max_epochs={self.max_epochs:g} the domains supply "
+                f"{supply}; "
                 f"{_joined(supplies)}{capped} {verb}.",
                 hint + ".",
                 tuple(by_supply + by_maximum),

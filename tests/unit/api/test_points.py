@@ -9,7 +9,8 @@ from mixlaw.api.points import points_of, said_of_points
 from mixlaw.config import parse_config
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.run import Counted, RunRecord, RunSpec, TargetLoss
-from mixlaw.design.affordable import LEAST_POINT_TOKENS, Planner, Spending, points_along
+from mixlaw.design.affordable import Planner
+from mixlaw.design.spending import LEAST_POINT_TOKENS, Spending, points_along
 
 BASE = {
     "study": "study",

@@ -12,7 +12,7 @@ from mixlaw.api.sequential import Terms, budget_slope, propose, propose_within
 from mixlaw.core.errors import DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.design import Wishes, design_runs
-from mixlaw.design.affordable import Spending
+from mixlaw.design.spending import Spending
 from mixlaw.fit import fit_law
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture

@@ -6,7 +6,8 @@ import pytest
 
 from mixlaw.core.errors import DesignError
 from mixlaw.design import Wishes, design_runs
-from mixlaw.design.affordable import DRIFT, LEAST_RUN_TOKENS, Planner, Spending, fewest_runs, worth_tokens
+from mixlaw.design.affordable import DRIFT, LEAST_RUN_TOKENS, Planner, fewest_runs, worth_tokens
+from mixlaw.design.spending import Spending
 from mixlaw.fit.posterior.extrapolation import SIGMA
 
 
@@ -51,7 +52,7 @@ def test_a_budget_that_is_too_small_is_said_with_the_one_that_would_do() -> None
     runs, notes = planned(domains(3), 1_200_000, spending(1_200_000))
     assert len(runs) == fewest_runs(3)
     (said,) = (note for note in notes if "too small" in note)
-    assert "within 10 % of the final run" in said and "a budget of 3.6M" in said
+    assert "within 10 % of the final run" in said and "Raise budget to 3.6M." in said
     # With that budget it does.
     _, notes = planned(domains(3), 3_600_000, spending(3_600_000))
     assert not any("too small" in note for note in notes)

@@ -85,7 +85,7 @@ def test_caps_that_cannot_be_met_name_the_domains_that_bind_and_the_remedy() -> 
     with pytest.raises(Infeasible, match="supply") as error:
         solve_mixture(fit(), 200e6, available=available, max_epochs=4)
     assert error.value.binding == ("chat", "code", "math")
-    assert "Lower the budget to 125M" in error.value.hint
+    assert "Lower the budget to 124M" in error.value.hint
     assert "max_epochs to 6.5" in error.value.hint
 
 
