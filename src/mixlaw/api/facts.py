@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixlaw.api.data_health import checks_of, data_facts
+from mixlaw.core.commands import command
 from mixlaw.core.errors import DataError
 from mixlaw.core.run import BASE
 from mixlaw.core.runtable import RunTable
@@ -26,7 +27,9 @@ def records_table(study: Study, domains: list[str], targets: list[str]) -> RunTa
     """Return a study's finished runs as a table, dropped domains last; raise DataError where there is none."""
     records = [record for record in study.records() if record.spec.role in ("proxy", BASE)]
     if all(record.spec.untrained for record in records):
-        raise DataError(f"The study {study.folder} has no finished runs.", "Train them: mixlaw train mix.yaml.")
+        raise DataError(
+            f"The study {study.folder} has no finished runs.", f"Train them: {command('train', study.file)}."
+        )
     gone = sorted({name for r in records for name, n in r.tokens.items() if n > 0} - set(domains))
     measured = any(record.losses for record in records)
     table = RunTable.from_records(records, [*domains, *gone], targets if measured else [])
