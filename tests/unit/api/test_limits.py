@@ -61,7 +61,7 @@ def followed(path, remedy):
     """Write the configuration with one remedy of an error, as it says."""
     config, said = yaml.safe_load(path.read_text()), remedy.lower()
     number = re.search(r"(?:to|rows:) (\d.*)$", remedy)
-    value = number[1] if number else None
+    value = number[1] if number else ""
     if "leave out" in said:
         for key in re.findall(r"plan\.(\w+)", remedy):
             del config["plan"][key]
@@ -80,6 +80,11 @@ def followed(path, remedy):
     else:
         raise AssertionError(f"Nobody can follow {remedy!r}.")
     path.write_text(yaml.safe_dump(config))
+
+
+def named(pattern, text):
+    """Return what the pattern's group finds in the text."""
+    return re.findall(pattern, text)[0]
 
 
 def remedies_of(hint):
@@ -131,10 +136,10 @@ def test_what_is_evaluated_beside_the_runs_is_counted_before_the_first_batch_is_
     plan = {"max_cost": "30%", "base_model": base_model, "merges": 30, "points": [0.5], "replicates": 2}
     project, cost, notes = planned(written(data, 3, "3M", plan))
     (said,) = (note for note in notes if "batches by what the fit leaves open" in note)
-    more = float(re.search(r"at most ([\d.]+) % more", said)[1]) / 100
+    more = float(named(r"at most ([\d.]+) % more", said)) / 100
     assert cost + more == pytest.approx(0.3, abs=0.005)
-    named = [(spec.name, spec.tokens) for spec in project.design[0] if spec.merge is None and spec.role == "proxy"]
-    runs = named[: len(named) - 2]  # without the repeats
+    every = [(spec.name, spec.tokens) for spec in project.design[0] if spec.merge is None and spec.role == "proxy"]
+    runs = every[: len(every) - 2]  # without the repeats
     assert project.spending.whole(runs) / project.spending.final_tokens == pytest.approx(cost)
 
 
@@ -167,8 +172,8 @@ def test_fewer_rows_and_fewer_merges_are_advised_where_they_help_and_as_many_as_
     path = written(data, 3, "4M", plan, eval_rows=40)
     with pytest.raises(DesignError) as error:
         planned(path)
-    rows = int(re.search(r"train\.eval_rows: (\d+)", error.value.hint)[1])
-    merges = int(re.search(r"lower plan\.merges to (\d+)", error.value.hint)[1])
+    rows = int(named(r"train\.eval_rows: (\d+)", error.value.hint))
+    merges = int(named(r"lower plan\.merges to (\d+)", error.value.hint))
     assert "design: auto" not in error.value.hint
     planned(written(data, 3, "4M", plan, eval_rows=rows))
     planned(written(data, 3, "4M", plan | {"merges": merges}, eval_rows=40))
@@ -186,7 +191,7 @@ def test_without_a_limit_the_note_names_no_second_cost_and_only_budgets_that_may
     _, cost, notes = planned(written(data, 3, "400k", {}, eval_rows=30))
     (said,) = (note for note in notes if "too small" in note)
     assert cost > 0.1 and "these runs cost more." in said
-    budget = re.search(r"[Rr]aise budget to (\S+?)(?:,|\.$|\.?$)", said)[1]
+    budget = named(r"[Rr]aise budget to (\S+?)(?:,|\.$|\.?$)", said)
     assert not any("too small" in note for note in planned(written(data, 3, budget, {}, eval_rows=30))[2])
     _, _, notes = planned(written(data, 3, "400k", {}, eval_rows=30, max_epochs=10))
     assert not any("budget to" in note for note in notes)
