@@ -111,10 +111,8 @@ def init(
     found, names = [], domain_names(paths)
     renames = _renames(paths, columns or {})
     for path, name, columns_of in zip(paths, names, renames, strict=True):
-        found.append(_look(path, name, columns_of, count))
-        note(
-            f"{name}: {plural(found[-1].rows, 'row')}, {found[-1].form}, about {format_tokens(found[-1].tokens)} tokens"
-        )
+        found.append(one := _look(path, name, columns_of, count))
+        note(f"{name}: {plural(one.rows, 'row')}, {one.form}, about {format_tokens(one.tokens)} tokens")
     if len(found) == 1:
         note("There is only one domain, so there is nothing to mix. Give one path for each domain.")
     total = _round(sum(f.training_tokens for f in found)) if budget is None else parse_tokens(budget)
