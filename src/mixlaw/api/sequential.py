@@ -118,7 +118,7 @@ class Terms:
     seed: int = 0
 
 
-def proposewithin(fit: Fit, solution: Solution, spending: Spending, terms: Terms) -> Proposal:
+def propose_within(fit: Fit, solution: Solution, spending: Spending, terms: Terms) -> Proposal:
     """Return the next runs, or none where they would cost more than the regret that they remove is worth.
 
     What a regret is worth is the training of the final run that would lower the loss by as much
@@ -252,7 +252,7 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
     fit, done = fitted.of_domains(list(domains)), [run.tokens for run in runs]
     left = tokens_left(project)
     if project.is_limited:
-        proposal = proposewithin(fit, solution, replace(project.spending, most_tokens=left), terms)
+        proposal = propose_within(fit, solution, replace(project.spending, most_tokens=left), terms)
     else:
         caps = list(map(float, domains.values()))
         limit = sequential_tokens(list(domains), project.base_tokens, most, project.wishes.proxy_tokens, caps)
