@@ -144,9 +144,9 @@ class Around:
         return float(weights.sum() ** 2 / max((weights**2).sum(), 1e-300))
 
     def strays(self, z_SP: np.ndarray) -> bool:
-        """Whether draws have left the runs: their mean misses what the point says of these by the scatter or more."""
+        """Whether draws have left the runs: their mean misses what the point says of these (`MISSED`)."""
         shift_R = self.losses(z_SP).mean(axis=0) - self.losses(self.z_P[None])[0]
-        return not np.mean(self.precision_R * shift_R**2) <= 1.0
+        return not np.mean(self.precision_R * shift_R**2) <= MISSED**2
 
     def bounded(self) -> Around:
         """Return the same where no draw may miss the runs (`MISSED`)."""
