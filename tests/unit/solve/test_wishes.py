@@ -117,7 +117,7 @@ def test_ceilings_are_those_said_and_those_of_the_reference() -> None:
     available = {"code": 3e6, "math": 1e6}
     natural = ceilings(no_worse={"math": -1.0}, available=available)
     assert natural.nats_J == pytest.approx([0.99 * losses[0.75][1]], rel=1e-5)
-    assert "above natural" in natural.names[0]
+    assert "(1 % below natural)" in natural.names[0]
     same = ceilings(no_worse={"math": -1.0}, reference={"code": 0.75, "math": 0.25})
     assert same.nats_J == pytest.approx(natural.nats_J)
     assert "above the reference" in same.names[0]
