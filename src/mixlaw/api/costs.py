@@ -39,14 +39,19 @@ class Spent:
     left: Cost
 
     @property
+    def wasted(self) -> Cost:
+        """Of training that came to nothing, failed or interrupted."""
+        return self.failed + self.interrupted
+
+    @property
     def total(self) -> Cost:
         """All of them together."""
-        return self.done + self.failed + self.interrupted + self.left
+        return self.done + self.wasted + self.left
 
     @property
     def spent(self) -> str:
         """What finished, failed and interrupted runs have cost, in percent of the final run."""
-        return percent((self.done + self.failed + self.interrupted).share)
+        return percent((self.done + self.wasted).share)
 
     def __str__(self) -> str:
         parts = [f"spent {self.spent} of the final run"]

@@ -211,7 +211,7 @@ def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **na
     """
     given: dict[str, Any] = dict(with_new_names(named, OLD_NAMES))
     if wishes is None and isinstance(fit, (str, Path)):
-        given = asked_in(fit) | {name: value for name, value in given.items() if value not in (None, {}, [], ())}
+        given = asked_in(fit) | _said(given)
     wishes = wishes_of(wishes, given)
     if wishes.available is not None:
         wishes = replace(wishes, available={name: _count(value, name) for name, value in wishes.available.items()})
@@ -234,8 +234,12 @@ def asked_in(source: str | Path) -> dict[str, Any]:
     if counted.is_file():
         domains = read_document(counted, "domains")["domains"]
         available = {name: domains[name]["train"]["tokens"] for name in project.domains if name in domains}
-    asked = vars(SolveWishes.of_config(project.config.solve.model_dump(), available))
-    return {name: value for name, value in asked.items() if value not in (None, {}, [], ())}
+    return _said(vars(SolveWishes.of_config(project.config.solve.model_dump(), available)))
+
+
+def _said(wishes: dict[str, Any]) -> dict[str, Any]:
+    """Return the wishes that ask for something."""
+    return {name: value for name, value in wishes.items() if value not in (None, {}, [], ())}
 
 
 def _count(value: float | str, name: str) -> float:

@@ -10,6 +10,7 @@ from mixlaw.api.cost_curve import CostCurve
 from mixlaw.api.costs import Spent
 from mixlaw.api.merged import trained
 from mixlaw.core.notebook import Tabular, shares
+from mixlaw.core.plurals import plural
 from mixlaw.core.run import EXPERT, RunSpec
 from mixlaw.core.tokens import format_tokens
 from mixlaw.design.information import NOISE_NATS
@@ -74,9 +75,8 @@ class Plan(Tabular):
         """Return how many of each kind there are: `9 runs, 3 experts, 12 merged models and the base model`."""
         experts = sum(run.role == EXPERT for run in self.runs)
         merged = sum(run.merge is not None for run in self.runs)
-        kinds = [f"{len(self.trained)} runs"]
-        kinds += [f"{experts} experts"] if experts else []
-        kinds += [f"{merged} merged models"] if merged else []
+        kinds = [plural(len(self.trained), "run")]
+        kinds += [plural(count, what) for count, what in ((experts, "expert"), (merged, "merged model")) if count]
         base = " and the base model" if any(run.untrained for run in self.runs) else ""
         return ", ".join(kinds) + base
 

@@ -276,10 +276,10 @@ def extend(project: Project, fitted: Fit, solution: Solution) -> bool:
 
 
 def tokens_left(project: Project) -> float:
-    """Return what of a project's limit its planned runs and failed attempts leave, in training tokens of its runs."""
+    """Return what of a project's limit its planned runs and wasted attempts leave, in training tokens of its runs."""
     prices, specs = project.prices, project.planned[0]
-    failed = spent_of(prices, project.study, project.study.status(specs)).failed
-    return project.spending.most_tokens - prices.tokens_for((prices.runs(specs) + failed).share)
+    wasted = spent_of(prices, project.study, project.study.status(specs)).wasted
+    return project.spending.most_tokens - prices.tokens_for((prices.runs(specs) + wasted).share)
 
 
 def within(proposal: Proposal, spending: Spending, left: float) -> Proposal:

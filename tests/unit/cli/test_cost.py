@@ -32,7 +32,8 @@ def test_check_plan_and_status_say_the_same_cost(mixlaw, mix_yaml):
     assert mixlaw("status", mix_yaml, "--json").json["cost"] == planned
 
 
-def test_status_counts_what_failed(mixlaw, mix_yaml):
+def begun(mixlaw, mix_yaml):
+    """Return a planned study, and the spec of its first run, of which three of four steps were done."""
     mixlaw("plan", mix_yaml)
     study = Study(mix_yaml.parent / "study")
     spec = study.load_plan()[0]
@@ -40,6 +41,11 @@ def test_status_counts_what_failed(mixlaw, mix_yaml):
     folder.mkdir(parents=True)
     (folder / "spec.json").touch()
     (folder / "metrics.jsonl").write_text('{"step": 3, "steps": 4, "loss": 1.0}\n')
+    return study, spec
+
+
+def test_status_counts_what_failed(mixlaw, mix_yaml):
+    study, spec = begun(mixlaw, mix_yaml)
     study.fail(spec, ValueError("no"), retry=False)
     cost = mixlaw("status", mix_yaml, "--json").json["cost"]
     tokens = sum(spec.tokens.values())
@@ -48,13 +54,7 @@ def test_status_counts_what_failed(mixlaw, mix_yaml):
 
 
 def test_status_says_interrupted_of_what_did_not_fail(mixlaw, mix_yaml):
-    mixlaw("plan", mix_yaml)
-    study = Study(mix_yaml.parent / "study")
-    spec = study.load_plan()[0]
-    folder = study.run_folder(spec)
-    folder.mkdir(parents=True)
-    (folder / "spec.json").touch()
-    (folder / "metrics.jsonl").write_text('{"step": 3, "steps": 4, "loss": 1.0}\n')
+    _, spec = begun(mixlaw, mix_yaml)
     cost = mixlaw("status", mix_yaml, "--json").json["cost"]
     assert cost["interrupted"]["share_of_final_run"] == pytest.approx(0.75 * sum(spec.tokens.values()) / 2_000)
     assert cost["failed"]["share_of_final_run"] == 0
