@@ -7,7 +7,7 @@ import pytest
 import mixlaw
 from mixlaw.api.project import Project
 from mixlaw.api.sweep import spent
-from mixlaw.design import affordable
+from mixlaw.design import spending
 from small_demo import write_small_demo
 from two_folds import two_folds
 
@@ -20,7 +20,7 @@ def study(tmp_path_factory):
         text.replace("plan:\n", "plan:\n  points: [0.5]\n", 1) + "\nfit: {law: transfer}\n", encoding="utf-8"
     )
     with two_folds(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(affordable, "LEAST_POINT_TOKENS", 2_000)
+        patch.setattr(spending, "LEAST_POINT_TOKENS", 2_000)
         return config, mixlaw.run(config, workers=2), Project.open(config).study.load_plan()
 
 
@@ -54,7 +54,7 @@ def test_verify_reads_and_trains_them_again(study):
 
 def test_nothing_is_trained_again_and_without_points_all_is(study, monkeypatch):
     config = study[0]
-    monkeypatch.setattr(affordable, "LEAST_POINT_TOKENS", 2_000)
+    monkeypatch.setattr(spending, "LEAST_POINT_TOKENS", 2_000)
     assert all(status.state == "done" for status in mixlaw.plan(config).statuses)
     text = config.read_text(encoding="utf-8")
     try:
