@@ -8,10 +8,12 @@ fitted (last = now). They may be large: what levels differ by is a drift of the 
 takes it for its slope carries it on. So tau starts wide and follows what the shocks are found to be, with what is left
 open of them; a small start would let the slope explain them first, and then confirm itself.
 
-Checkpoints after as many tokens were taken at one learning rate and one point of its schedule, in every run alike: that
-shock is theirs together. The law is of runs that have ended; a checkpoint at a share of its run is allowed to lie
-further from it, the more so the earlier it is. Checkpoints of one run share that run's shock too, so many of them say
-less of the mixture than as many runs (`repeats`).
+Checkpoints after as many tokens of runs of one length were taken at one learning rate and one point of its schedule, in
+every run alike: that shock is theirs together. A longer run is at another point of its schedule after as many tokens,
+but at a similar one after the same share of its own: where runs are of several lengths, checkpoints at one share have a
+shock in common as well. The law is of runs that have ended; a checkpoint is allowed to lie further from it, the more so
+the earlier it is. Checkpoints of one run share that run's shock too, so many of them say less of the mixture than as
+many runs (`repeats`).
 
 A point along a run (`fidelity: point`) is a checkpoint whose training was brought to an end as that of a run is. Points
 at one share of their runs have a shock in common, whatever the totals of these; of runs that ended none is known.
@@ -82,13 +84,18 @@ class Batches:
             return Batches._levels(runs)
         if runs.point_R.any():
             return Batches._points(runs)
+        shares_R, trained_R = share_of_run(runs), _trained(runs)
         totals_R = np.maximum(runs.totals_R, 1.0)
         last = {name: totals_R[rows].max() for name, rows in rows_by_run(runs).items()}
-        ages_R = np.array([last[name] for name in runs.checkpoint_of]) / totals_R
-        member_RB = np.eye(len(runs))[batch_of(runs)] * _trained(runs)[:, None]
-        member_RB = member_RB[:, member_RB.any(axis=0)]
-        early_B = np.array([np.median(ages_R[rows > 0]) for rows in member_RB.T]) ** EARLY
-        return Batches(member_RB, early_B)
+        last_R = np.array([last[name] for name in runs.checkpoint_of])
+        ages_R, lengths_R = last_R / totals_R, np.round(np.log(last_R) / _SAME)
+        batch_R = np.unique(np.column_stack([batch_of(runs), shares_R]), axis=0, return_inverse=True)[1].ravel()
+        batches = [(batch_R == b) & trained_R for b in np.unique(batch_R[trained_R])]
+        for share in np.unique(shares_R[shares_R < 1]):
+            rows = (shares_R == share) & trained_R
+            if len(np.unique(lengths_R[rows])) > 1:
+                batches.append(rows)
+        return Batches(np.array(batches, float).T, np.array([np.median(ages_R[rows]) for rows in batches]) ** EARLY)
 
     @staticmethod
     def _points(runs: RunTable) -> Batches:

@@ -32,6 +32,7 @@ from mixlaw.fit.checkpoints import rows_by_run
 from mixlaw.fit.choosing.held_out import estimator_of, folds
 from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
+from mixlaw.fit.magnitude import magnitudes
 from mixlaw.fit.size import largest_size
 from mixlaw.fit.units import MILLION
 from mixlaw.laws import LawKind
@@ -282,7 +283,7 @@ def _held_out(true: RunTable, joined: RunTable, kind: LawKind) -> tuple[np.ndarr
 
 def _errors(predicted_R: np.ndarray, losses_R: np.ndarray) -> np.ndarray:
     """Return (R,) relative errors of held-out losses, %; NaN where there are none."""
-    return 100 * np.abs(predicted_R - losses_R) / np.maximum(np.abs(losses_R), 1e-12)
+    return 100 * np.abs(predicted_R - losses_R) / magnitudes(losses_R)
 
 
 def _mean(errors_R: np.ndarray) -> float:

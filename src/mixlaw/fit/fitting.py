@@ -11,6 +11,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError, FitError, NotIdentifiable
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.choosing.apart import Part, notes_of, parts_of
 from mixlaw.fit.choosing.base_model import base_left_out, without_base
 from mixlaw.fit.choosing.choice import Choice
@@ -33,6 +34,9 @@ from mixlaw.laws import LawKind, find
 from mixlaw.laws.transfer import Transfer
 
 PROCEDURES = ("joint", "own_curve", "published")
+
+_SAME = 0.01
+"""A domain whose tokens differ by no more than this part of them is the same in every run. No data."""
 
 _ALIKE = 0.7
 """Similarity (difflib) above which the name of a target may be a misspelt name of a domain. No data."""
@@ -153,6 +157,7 @@ def _require_losses(runs: RunTable) -> None:
 def _warnings(targets: dict[str, TargetFit]) -> tuple[str, ...]:
     said = [f"{name}: {fitted.message}" for name, fitted in targets.items() if fitted.status == "worse_than_mean"]
     bound = {name: ", ".join(fitted.at_bound) for name, fitted in targets.items() if fitted.at_bound}
+    said += [fitted.odd for fitted in targets.values() if fitted.odd]
     said += [f"{name}: {which} ended at a bound." for name, which in bound.items()]
     poor = {n: t.convergence for n, t in targets.items() if t.convergence is not None and t.convergence.poor}
     if poor:
@@ -174,6 +179,15 @@ def _warnings_of_runs(runs: RunTable, kind: LawKind, asked: bool) -> tuple[str, 
             f"{', '.join(idle)}: not used, because law '{kind.name}' cannot use a run without tokens (the base "
             "model). pairwise can, and rectified if there is one domain."
         )
+    known_RK = runs.tokens_RK[runs.totals_R > 0]
+    for name, tokens_R in zip(runs.domains, known_RK.T, strict=True):
+        top = float(tokens_R.max())
+        if len(runs.domains) > 1 and len(known_RK) > 1 and np.ptp(tokens_R) <= _SAME * top:
+            amount = f"{format_tokens(top)} tokens in every run" if top else "no tokens in any run"
+            said.append(
+                f"'{name}' has {amount}, so nothing shows what it is worth: its weight rests on what is usual. Vary it "
+                "in some runs, or set its weight yourself (min, max)."
+            )
     for target in (t for t in runs.targets if t not in runs.domains):
         if near := get_close_matches(target, bare, 1, _ALIKE):
             said.append(

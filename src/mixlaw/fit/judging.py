@@ -16,6 +16,7 @@ from mixlaw.fit.choosing.apart import Part
 from mixlaw.fit.choosing.beyond import measured
 from mixlaw.fit.choosing.by_target import ByTarget
 from mixlaw.fit.choosing.held_out import Errors, errors_of, estimator_of, held_out, of_targets
+from mixlaw.fit.choosing.odd import said_of_odd
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.curve import Belief, Curve
 from mixlaw.fit.estimating.estimator import Estimated
@@ -139,9 +140,9 @@ def _judged(runs: RunTable, j: int, one: Estimated, checked: LawRow, beyond: Bey
     """Return a target's fit with its errors on held-out mixtures and a verdict."""
     errors = errors_of(checked.predicted_RJ[:, j], runs.losses_RJ[:, j], runs.tokens_RK)
     status, message = _verdict(one, errors, checked.note)
-    return TargetFit(
-        belief_of(runs, j, one.curve, beyond), status, message, one.at_bound, *errors, one.information, one.convergence
-    )
+    odd = said_of_odd(runs, j, checked.predicted_RJ[:, j])
+    known = (one.information, one.convergence)
+    return TargetFit(belief_of(runs, j, one.curve, beyond), status, message, one.at_bound, *errors, *known, odd)
 
 
 def belief_of(runs: RunTable, j: int, curve: Curve, beyond: Beyond) -> Belief:

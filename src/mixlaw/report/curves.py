@@ -10,6 +10,7 @@ import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import format_tokens
+from mixlaw.fit.magnitude import magnitudes
 from mixlaw.fit.prediction import BAND_ENDS
 from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import LEVEL, available_of, base_level, curve, losses_by_draw
@@ -134,7 +135,7 @@ def parity_figure(
         _few_ticks(axes.yaxis)
 
     fitted = fit.targets[target]
-    error = float(np.mean(np.abs(predicted[there] / losses[there] - 1)))
+    error = float(np.mean(np.abs(predicted[there] - losses[there]) / magnitudes(losses[there])))
     said = f"Mean relative error in the sample {percent(error, 2)}; held out, {percent(fitted.cv_mre, 2)}."
     subtitle = f"held out {percent(fitted.cv_mre, 1)} · mean {percent(fitted.cv_mre_mean, 1)}"
     legend = [("full", "run"), ("diagonal", "predicted = measured")]

@@ -185,3 +185,22 @@ def test_a_stored_fit_of_points_predicts_the_same(tmp_path) -> None:
     assert again.runs.fidelity == fitted.runs.fidelity
     asked = np.array([[20e6, 20e6]])
     assert again.predict(asked).mean == pytest.approx(fitted.predict(asked).mean)
+
+
+@pytest.mark.parametrize("lengths", [[1e6, 4e6], [5e5, 1e6, 2e6, 4e6]])
+def test_checkpoints_of_runs_of_unlike_lengths_do_not_bend_the_law(lengths: list[float]) -> None:
+    # What is unfinished lies as high at one share of a short run as of a long one, and ended runs as long beside it.
+    rng = np.random.default_rng(0)
+    shares = np.tile([0.25, 0.5, 1.0], 16)
+    first = rng.uniform(0.1, 0.9, 16).repeat(3)
+    totals = np.resize(lengths, 16).repeat(3) * shares
+    tokens = np.column_stack([first, 1 - first]) * totals[:, None]
+    truth = 1.6 + 0.5 * ((tokens + 0.1 * tokens[:, ::-1]) / 1e6 + 0.05) ** -0.3
+    losses = truth + np.select([shares < 0.3, shares < 0.6], [0.1, 0.06], 0.0)[:, None]
+    of = tuple(f"m{m}" for m in range(16) for _ in range(3))
+    names = tuple(f"{name}-{i}" for i, name in enumerate(of))
+    noisy = losses + 0.003 * rng.standard_normal(losses.shape)
+    fit = fit_law(RunTable(names, ("a", "b"), ("a", "b"), tokens, noisy, checkpoint_of=of), law="pairwise")
+    ended = shares == 1.0
+    off = fit.predict(tokens[ended], at="point").mean - truth[ended]
+    assert np.sqrt((off**2).mean()) < 0.006

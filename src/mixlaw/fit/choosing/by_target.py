@@ -23,6 +23,7 @@ from mixlaw.fit.checkpoints import has_checkpoints
 from mixlaw.fit.choosing.choice import MORE_TO_CHOOSE, Choice, clearly_worse
 from mixlaw.fit.choosing.held_out import held_out, of_targets
 from mixlaw.fit.choosing.table import LawRow
+from mixlaw.fit.magnitude import magnitudes
 from mixlaw.fit.size import log_sizes
 from mixlaw.laws import find
 
@@ -204,7 +205,7 @@ def _known(row: LawRow, runs: RunTable, j: int) -> bool:
 def error_of(row: LawRow, runs: RunTable, j: int) -> float:
     """Return a target's mean relative error."""
     losses_R = runs.losses_RJ[:, j]
-    return float(np.nanmean(np.abs(row.predicted_RJ[:, j] - losses_R) / np.abs(losses_R)))
+    return float(np.nanmean(np.abs(row.predicted_RJ[:, j] - losses_R) / magnitudes(losses_R)))
 
 
 def _percent(row: LawRow, runs: RunTable, j: int) -> str:

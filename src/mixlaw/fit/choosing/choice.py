@@ -16,6 +16,7 @@ from mixlaw.fit.choosing.held_out import figures_of, held_out, largest
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.estimating.estimator import trained
 from mixlaw.fit.estimating.transfer import require_identifiable
+from mixlaw.fit.magnitude import magnitudes
 from mixlaw.fit.size import log_sizes
 from mixlaw.laws import LawKind, find
 
@@ -154,7 +155,8 @@ def clearly_worse(
     """
     columns = slice(None) if j is None else [j]
     losses_RJ = runs.losses_RJ[:, columns]
+    sizes_RJ = magnitudes(losses_RJ)
     each_RJ = np.abs(row.predicted_RJ[:, columns] - losses_RJ) - np.abs(other.predicted_RJ[:, columns] - losses_RJ)
     known = np.isfinite(each_RJ).any(axis=1)
-    each_R = np.nanmean(each_RJ[known] / np.abs(losses_RJ[known]), axis=1)
+    each_R = np.nanmean(each_RJ[known] / sizes_RJ[known], axis=1)
     return not each_R.mean() <= errors * each_R.std(ddof=1) / np.sqrt(len(each_R))

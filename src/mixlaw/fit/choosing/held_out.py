@@ -23,6 +23,7 @@ from mixlaw.fit.estimating.law_problem import LawEstimator
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
 from mixlaw.fit.estimating.regressor import RegressorEstimator
 from mixlaw.fit.estimating.transfer import TransferEstimator
+from mixlaw.fit.magnitude import magnitudes
 from mixlaw.fit.prediction import CEILING
 from mixlaw.fit.size import largest_size, log_sizes
 from mixlaw.laws import LawKind, find, names
@@ -82,7 +83,7 @@ def figures_of(runs: RunTable, law: Any, parts: list[np.ndarray]) -> LawRow:
     return LawRow(
         kind.name,
         predicted,
-        float(np.nanmean(np.abs(residual) / np.abs(losses))),
+        float(np.nanmean(np.abs(residual) / magnitudes(losses))),
         float(np.mean(np.nan_to_num(ranks))),
         float(1 - np.nansum(residual**2) / spread) if spread > 0 else float("nan"),
         float(np.nanmean(residual)),
@@ -92,7 +93,7 @@ def figures_of(runs: RunTable, law: Any, parts: list[np.ndarray]) -> LawRow:
 
 def relative_errors(runs: RunTable, law: Any) -> np.ndarray:
     """Return (R, J) relative errors of held-out runs by a law; NaN where none could be made."""
-    return np.abs(held_out(runs, law).predicted_RJ - runs.losses_RJ) / np.abs(runs.losses_RJ)
+    return np.abs(held_out(runs, law).predicted_RJ - runs.losses_RJ) / magnitudes(runs.losses_RJ)
 
 
 def by_run(errors_RJ: np.ndarray, plain_RJ: np.ndarray) -> np.ndarray:
@@ -187,7 +188,7 @@ def errors_of(predicted_R: np.ndarray, losses_R: np.ndarray, tokens_RK: np.ndarr
     counts, sums = np.bincount(mixtures), np.bincount(mixtures, losses)
     others = np.maximum(len(losses) - counts[mixtures], 1)
     mean = (losses.sum() - sums[mixtures]) / others
-    size, spread = np.maximum(np.abs(losses), 1e-12), ((losses - losses.mean()) ** 2).sum()
+    size, spread = magnitudes(losses), ((losses - losses.mean()) ** 2).sum()
     return Errors(
         float(np.mean(np.abs(predicted - losses) / size)),
         float(np.mean(np.abs(mean - losses) / size)),

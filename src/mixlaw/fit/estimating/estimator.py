@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from mixlaw.core.errors import TooFewRuns
+from mixlaw.core.plurals import plural
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curve import Curve
 from mixlaw.fit.estimating.information import Information
@@ -122,8 +123,8 @@ def require_different(runs: RunTable, target: str, law: str) -> None:
     distinct = len(np.unique(runs.tokens_RK[known], axis=0))
     if distinct < 2:
         raise TooFewRuns(
-            f"Target '{target}' was measured at {distinct} mixture{'s' * (distinct != 1)}; law '{law}' needs 2.",
-            "Add runs with other mixtures; 1 + 4 K are a good number.",
+            f"Target '{target}' was measured at {plural(distinct, 'mixture')}; law '{law}' needs 2.",
+            "Add runs with other mixtures (1 + 4 K are a good number), or delete its column.",
         )
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from mixlaw.core.errors import TooFewRuns
+from mixlaw.core.plurals import plural
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting, require_different
@@ -167,7 +168,8 @@ def _fit_one(problem: LawProblem, unit: float, seed: int, draws: int) -> Estimat
     distinct = len(np.unique(problem.tokens_RK, axis=0))
     if distinct < unheld:
         raise TooFewRuns(
-            f"Target '{law.target}' was measured at {distinct} different mixtures; law '{law.name}' has {unheld} "
+            f"Target '{law.target}' was measured at {plural(distinct, 'different mixture')}"
+            f"; law '{law.name}' has {unheld} "
             "parameters without a prior.",
             f"Add at least {unheld - distinct} more, or choose a simpler law.",
         )

@@ -18,6 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from mixlaw.core.errors import TooFewRuns
+from mixlaw.core.plurals import plural
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.checkpoints import Batches
 from mixlaw.fit.curve import Curve
@@ -29,6 +30,7 @@ from mixlaw.fit.estimating.pairwise_point import Target, fit_points
 from mixlaw.fit.estimating.pairwise_problem import A, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND
 from mixlaw.fit.free_line import free_columns
+from mixlaw.fit.magnitude import magnitudes
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.posterior.hamiltonian import sample_by_gradient
@@ -166,8 +168,9 @@ def _require_runs(runs: RunTable) -> None:
         distinct = len(np.unique(runs.tokens_RK[np.isfinite(runs.losses_RJ[:, j])], axis=0))
         if distinct < LEAST:
             raise TooFewRuns(
-                f"Target '{target}' was measured at {distinct} different mixtures; law 'pairwise' needs {LEAST}.",
-                f"Add at least {LEAST - distinct} more; 1 + 4 K are better.",
+                f"Target '{target}' was measured at {plural(distinct, 'different mixture')}"
+                f"; law 'pairwise' needs {LEAST}.",
+                f"Add at least {LEAST - distinct} more (1 + 4 K are better), or delete its column.",
             )
 
 
@@ -256,7 +259,7 @@ def _gain(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) 
     folds = min(_FOLDS, int(mixtures.max()) + 1)
     if len(runs.domains) < 2 or mixtures.max() + 1 < 2 * LEAST:
         return 0.0
-    errors = np.full((2, *runs.losses_RJ.shape), np.nan)
+    errors, sizes_RJ = np.full((2, *runs.losses_RJ.shape), np.nan), magnitudes(runs.losses_RJ)
     for switch, fits in enumerate((without, with_)):
         for j, fit in fits.items():
             whole, measured = _whole(fit, runs, j), np.isfinite(runs.losses_RJ[:, j])
@@ -268,8 +271,7 @@ def _gain(runs: RunTable, without: dict[int, Target], with_: dict[int, Target]) 
                     continue
                 asked = replace(whole.take(np.flatnonzero(held)), free_RF=None)
                 predicted = _without(fit, whole.take(kept), asked)
-                losses_R = runs.losses_RJ[held, j]
-                errors[switch, held, j] = np.abs(predicted - losses_R) / np.abs(losses_R)
+                errors[switch, held, j] = np.abs(predicted - runs.losses_RJ[held, j]) / sizes_RJ[held, j]
     differences_RJ = errors[0] - errors[1]
     gain_R = np.nanmean(differences_RJ[np.isfinite(differences_RJ).any(axis=1)], axis=1)
     return float(gain_R.mean() / max(gain_R.std(ddof=1) / np.sqrt(len(gain_R)), 1e-300))

@@ -17,6 +17,7 @@ from mixlaw.fit.estimating.gauss_newton import EXACT, Minimum, minimise
 from mixlaw.fit.estimating.pairwise_problem import LOG_BETA, LOG_C, LOG_N0, E, PairwiseProblem
 from mixlaw.fit.estimating.robust import BEND, clipped_noise
 from mixlaw.fit.free_line import free_columns
+from mixlaw.fit.magnitude import least
 from mixlaw.fit.size import log_sizes
 from mixlaw.laws.pairwise import WORTH_SD, Mixtures, Pairwise
 
@@ -158,17 +159,17 @@ def _prior(problem: PairwiseProblem) -> tuple[np.ndarray, np.ndarray]:
     if problem.log_sizes_R is not None:
         mean[problem.exponents], sds = zip(*_GAMMAS, strict=True)
         precision[problem.exponents, problem.exponents] = np.diag(np.array(sds) ** -2)
-    floor, least = None, float(problem.losses_R.min())
+    floor, low = None, least(problem.losses_R)
     if M and problem.trained:
         for place, (middle, sd) in _TRAINED.items():
             mean[place], precision[place, place] = middle, sd**-2
-        if least > 0:
-            mean[LOG_C], precision[LOG_C, LOG_C] = np.log(_TRAINED_HEIGHT[0] * least), _TRAINED_HEIGHT[1] ** -2
+        if low > 0:
+            mean[LOG_C], precision[LOG_C, LOG_C] = np.log(_TRAINED_HEIGHT[0] * low), _TRAINED_HEIGHT[1] ** -2
         floor = _TRAINED_FLOOR
     if problem.batches is not None and problem.batches.checkpoints:
         floor = _FLOOR
-    if floor is not None and least > 0:
-        mean[E], precision[E, E] = floor[0] * least, (floor[1] * least) ** -2
+    if floor is not None and low > 0:
+        mean[E], precision[E, E] = floor[0] * low, (floor[1] * low) ** -2
     _believe_shocks(problem, mean, precision)
     return mean, precision
 
@@ -188,7 +189,7 @@ def _estimated(problem: PairwiseProblem, groups_R: np.ndarray | None, before_P: 
     losses_R, bounds, M = problem.losses_R, problem.bounds(), problem.sources
     span = float(np.ptp(losses_R)) or 1e-6 * (float(np.abs(losses_R).max()) + 1e-12)
     mean_P, precision_PP = _prior(problem)
-    scatter = Scatter(0.1 * span, 0.0, float(losses_R.min()), span)
+    scatter = Scatter(0.1 * span, 0.0, least(losses_R), span)
     fit = Target(problem, mean_P, mean_P, precision_PP, precision_PP, scatter, np.ones(len(losses_R)))
     starts = _starts(fit) if before_P is None else [np.insert(before_P, [problem.of_law - M] * M, 0.0)]
     scale = problem.root_worth_R * np.full(len(losses_R), 1 / fit.scatter.sd_nats)
@@ -212,7 +213,7 @@ def _searches(problem: PairwiseProblem, before_P: np.ndarray | None) -> Sequence
 
 
 def _starts(fit: Target) -> list[np.ndarray]:
-    low, middle = float(fit.problem.losses_R.min()), float(np.median(fit.problem.losses_R))
+    low, middle = least(fit.problem.losses_R), float(np.median(fit.problem.losses_R))
     starts = []
     for floor, beta in ((0.3, 0.1), (0.7, 0.25), (0.93, 0.5)):
         z = fit.mean_P.copy()
@@ -244,8 +245,8 @@ def _set_noise(fit: Target, best: Minimum, groups_R: np.ndarray | None) -> None:
     power, tilt = _growth(size / np.sqrt(1 - np.minimum(pulled_R, _PULLED)), causes_R2)
     shape = np.exp(power * height + tilt * (problem.lean_R - middle))
     scaled = size / shape
-    least = _EXACT if count - used > _FEWEST_DEGREES * count else _UNKNOWN
-    floor = least * float(np.abs(problem.losses_R).max()) + 1e-300
+    exact = _EXACT if count - used > _FEWEST_DEGREES * count else _UNKNOWN
+    floor = exact * float(np.abs(problem.losses_R).max()) + 1e-300
     noise = clipped_noise(scaled, fit.degrees, float(np.median(scaled)) * 1.4826, floor)
     fit.scatter = Scatter(noise, power, sd.base, sd.span, tilt, middle)
     fit.weights_R = np.minimum(1.0, BEND * noise / np.maximum(scaled, 1e-300))

@@ -20,6 +20,7 @@ from mixlaw.core.lean import lean
 from mixlaw.fit.checkpoints import Batches
 from mixlaw.fit.estimating.gauss_newton import NONE
 from mixlaw.fit.free_line import FreeLine, derivatives, predicted
+from mixlaw.fit.magnitude import least
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.fit.posterior.hamiltonian import MANY
 from mixlaw.fit.size import SIZE
@@ -140,7 +141,7 @@ class PairwiseProblem:
             4.0,
             a.upper,
             np.log(EXPONENT_BOUNDS[1]),
-            max(float(self.losses_R.min()), 0.0),
+            least(self.losses_R),
         )
         lower[self.law.part("t")], upper[self.law.part("t")] = _LOG_T
         lower[self.exponents], upper[self.exponents] = _GAMMAS

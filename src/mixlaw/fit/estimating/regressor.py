@@ -118,6 +118,7 @@ class RegressorEstimator:
         for fold in folds:
             rest, held_RK = runs.take(~fold), runs.tokens_RK[fold] / MILLION
             for j, target in enumerate(runs.targets):
+                require_different(rest, target, self.kind.name)
                 predicted[fold, j] = RegressorLaw.of(self.kind, rest, target).predictor.predict(held_RK)
         return predicted
 

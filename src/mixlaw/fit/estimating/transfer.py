@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixlaw.core.errors import FitError, NotIdentifiable, TooFewRuns
+from mixlaw.core.plurals import plural
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.seeds import generator
 from mixlaw.fit.curve import Curve, Scatter
@@ -148,7 +149,8 @@ def _require_runs(target: str, problem: TransferProblem) -> None:
     distinct = len(np.unique(np.column_stack([problem.own_R, problem.others_R]), axis=0))
     if distinct < free:
         raise TooFewRuns(
-            f"Target '{target}' was measured at {distinct} different mixtures; law 'transfer' has {free} parameters.",
+            f"Target '{target}' was measured at {plural(distinct, 'different mixture')}"
+            f"; law 'transfer' has {free} parameters.",
             f"Add at least {free - distinct} more; 1 + 4 K are better.",
         )
 

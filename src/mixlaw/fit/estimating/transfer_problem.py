@@ -21,6 +21,7 @@ from functools import cached_property
 import numpy as np
 
 from mixlaw.fit.free_line import FreeLine, derivatives, predicted
+from mixlaw.fit.magnitude import least
 from mixlaw.fit.posterior.coordinates import RidgeCoordinates
 from mixlaw.laws._shares import EXPONENT_BOUNDS, ROBUST_SD
 from mixlaw.laws.transfer import ONE_TOKEN, Transfer, effective_tokens, transfer_jacobian, transfer_losses
@@ -81,7 +82,7 @@ class TransferProblem:
         reach = 30 + np.log(max(top, 1e-12))
         lower = np.array([reach - 90, 0.0, 0.0, np.log(EXPONENT_BOUNDS[0]), 0.0])
         # Without other tokens k and alpha mean nothing: they are held at zero.
-        upper = np.array([reach, float(mixed), float(mixed), np.log(EXPONENT_BOUNDS[1]), float(losses_R.min())])
+        upper = np.array([reach, float(mixed), float(mixed), np.log(EXPONENT_BOUNDS[1]), least(losses_R)])
         return TransferProblem(own_R / unit, others, losses_R, unit, rho, lower, upper, informed)
 
     def take(self, rows: np.ndarray) -> TransferProblem:
