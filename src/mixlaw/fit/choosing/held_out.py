@@ -113,14 +113,14 @@ def by_run(errors_RJ: np.ndarray, plain_RJ: np.ndarray) -> np.ndarray:
 def folds(runs: RunTable) -> list[np.ndarray]:
     """Return boolean masks (R,) of the runs to hold out: whole mixtures, at most ten folds, no randomness.
 
-    Points along a run go with it. The base model, a run without tokens, is never held out: nothing lies beyond it from
+    Checkpoints and points along a run go with it. The base model, a run without tokens, is never held out: nothing lies beyond it from
     which to predict it.
     """
     some = runs.totals_R > 0
     if not some.any():
         return []
     tokens_RK = runs.tokens_RK.copy()
-    if runs.point_R.any():
+    if len(rows_by_run(runs)) > 1:
         for rows in rows_by_run(runs).values():
             tokens_RK[rows] = runs.tokens_RK[rows[runs.totals_R[rows].argmax()]]
     mixtures = np.unique(tokens_RK[some], axis=0, return_inverse=True)[1].ravel()
