@@ -89,9 +89,10 @@ def _say_of_passes(project: Project, mixture: Mixture) -> None:
 def _predicted(project: Project, mixture: Mixture) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
     if not (project.study.folder / "fit.json").exists():
         return None, {}
-    fit, available = project.fit, project.available_tokens
+    fit = project.fit
     if not set(fit.domains) <= set(mixture.weights):
         return None, {}
+    available = {name: n for name, n in project.available_tokens.items() if name in fit.domains}
     tokens = mixture.tokens
     return fit.law, fit.predict({name: tokens[name] for name in fit.domains}, available).of_mixture()
 
