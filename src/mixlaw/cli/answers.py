@@ -178,7 +178,7 @@ def who(nats: Mapping[str, float], unsure: set[str], against: str) -> list[Fact]
             facts.append((label, "none"))
             continue
         first = not any(text != "none" for _, text in facts)
-        before = f"{_compared(nats)} vs {against}: " if first else ""
+        before = f"{_compared(targets)} vs {against}: " if first else ""
         for detail in (" nats", "", None):  # as much of each as there is room for all
             items = [
                 _change(t, nats[t], t in unsure, detail if not i else detail and "") for i, t in enumerate(targets)
@@ -189,12 +189,9 @@ def who(nats: Mapping[str, float], unsure: set[str], against: str) -> list[Fact]
     return facts
 
 
-def _compared(targets: Iterable[str]) -> str:
-    """Return what is compared: of metrics, as targets, the distance from their best value."""
-    kinds = {is_metric(target) for target in targets}
-    if kinds == {True}:
-        return "distance from the best"
-    return "perplexity, metrics' distance from the best" if True in kinds else "perplexity"
+def _compared(targets: Sequence[str]) -> str:
+    """Return what a line compares; beside losses, a metric's own name says that its change is no perplexity."""
+    return "distance from the best" if all(map(is_metric, targets)) else "perplexity"
 
 
 def _change(target: str, nats: float, unsure: bool, unit: str | None) -> str:
