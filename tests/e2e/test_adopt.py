@@ -101,6 +101,17 @@ def test_missing_columns_and_unknown_domains_are_named(config: Path) -> None:
         mixlaw.adopt(config, columns, run_column="Name", losses=LOSSES | {"cod": "x"})
 
 
+def test_a_column_by_another_name_is_refused_and_other_forms_are_read(config: Path, tmp_path: Path) -> None:
+    rows = results(config)
+    for name, right in (("tok:math", "tokens:math"), ("Unique:math", "unique:math")):
+        with pytest.raises(DataError, match=f"column '{name}', which adopt does not read. Name it '{right}'"):
+            mixlaw.adopt(config, [{**row, name: 5} for row in rows], run_column="Name", losses=LOSSES)
+    (tmp_path / "export.jsonl").write_text("\n".join(map(json.dumps, rows[:6])))
+    for table, done in ((tmp_path / "export.jsonl", 6), (rows, len(rows))):
+        statuses = mixlaw.adopt(config, table, run_column="Name", losses=LOSSES)
+        assert sum(status.state == "done" for status in statuses) == done
+
+
 def list_runs(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, object]], unfinished: int = 0) -> None:
     """Let a tracker's run list hold these rows, their names in the column `run`."""
     columns = {"run" if name == "Name" else name: [row[name] for row in rows] for name in rows[0]}

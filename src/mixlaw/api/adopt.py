@@ -10,11 +10,12 @@ from typing import Any
 
 from mixlaw.api.base_model import base_spec
 from mixlaw.api.hub import is_published, published_runs
-from mixlaw.api.numbers import parquet_columns
 from mixlaw.api.project import Note, Project
-from mixlaw.core.csv_cells import csv_columns
+from mixlaw.core.column_names import meant
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
+from mixlaw.core.table_columns import columns_of
+from mixlaw.core.table_files import file_columns
 from mixlaw.study.status import RunStatuses
 from mixlaw.trackers.run_lists import fetch_runs, is_run_list
 
@@ -42,7 +43,8 @@ def adopt(
 
     Args:
         config: a mix.yaml or its project.
-        table: a CSV or Parquet file, columns, a published study (`hf:USER/NAME`), or a tracker's run list:
+        table: a file as of a run table, columns (a DataFrame, a dict, or a list with a dict per run), a published study
+            (`hf:USER/NAME`), or a tracker's run list:
             `wandb:ENTITY/PROJECT`, `mlflow:EXPERIMENT@URI` (see `mixlaw.trackers.run_lists`). Runs of a list that are
             not planned or not finished are skipped.
         run_column: the column with the planned runs' names.
@@ -70,6 +72,8 @@ def adopt(
                 f"{source} has no column '{column}'; it has {has}.",
                 "Give the names of the columns with --run-column and --loss.",
             )
+    if not (isinstance(table, str) and is_run_list(table)):
+        _require_read(rows, set(columns.values()), source)
     specs, base = project.design[0], base_spec(project.config, project.trainer_config)
     planned = {spec.name: spec for spec in (*specs, base)}
     if isinstance(table, str) and is_run_list(table):
@@ -100,13 +104,10 @@ def _rows(table: str | Path | Mapping[str, Sequence[Any]], project: Project) -> 
         return _listed(table, project), table
     if is_published(table):
         table = published_runs(str(table))
-    if isinstance(table, Mapping):
-        columns, lines, source = table, None, "The table"
-    elif Path(table).suffix == ".parquet":
-        columns, lines, source = parquet_columns(Path(table)), None, str(table)
+    if isinstance(table, (str, Path)):
+        (columns, lines), source = file_columns(table), str(table)
     else:
-        columns, lines = csv_columns(table)
-        source = str(table)
+        columns, lines, source = columns_of(table, "The table"), None, "The table"
     count = len(next(iter(columns.values()))) if columns else 0
     if count == 0:
         raise DataError(f"{source} has no rows.", "Add one row per run.")
@@ -114,6 +115,17 @@ def _rows(table: str | Path | Mapping[str, Sequence[Any]], project: Project) -> 
         _Row({name: cells[i] for name, cells in columns.items()}, f"line {lines[i]}" if lines else f"row {i + 1}")
         for i in range(count)
     ], source
+
+
+def _require_read(rows: list[_Row], losses: set[str], source: str) -> None:
+    """Raise DataError for a column such as `tok:code`, which would be left out and is one that is read."""
+    cells = {name: [row.values.get(name) for row in rows] for name in rows[0].values}
+    for column, right in meant(cells).items():
+        if ":" in column and column not in losses:
+            raise DataError(
+                f"{source} has a column '{column}', which adopt does not read.",
+                f"Name it '{right}', or give it a name without a colon if it means something else.",
+            )
 
 
 def _planned(rows: list[_Row], run_column: str, planned: Iterable[str], source: str, note: Note) -> list[_Row]:

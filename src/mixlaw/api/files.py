@@ -223,7 +223,8 @@ def _report_on_table(
     """Write the report on a bare run table: fitted and solved here, without bounds."""
     from mixlaw.report import write_report
 
-    runs, notes = load_runs(path), []
+    runs = load_runs(path)
+    notes = list(runs.notes)
     fitted, solution = fit_law(runs, law, procedure), None
     if budget is not None:
         solution = solve_mixture(fitted, budget)
@@ -266,7 +267,7 @@ def _links(project: Project, out: Path) -> dict[str, Any]:
 
 
 def _project_of(path: Path) -> Project | None:
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix.lower() in (".yaml", ".yml"):
         return Project.open(path)
     if path.is_dir():
         from mixlaw.config import parse_config

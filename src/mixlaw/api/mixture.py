@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mixlaw.api.facts import file_name
 from mixlaw.api.project import Note, Project
+from mixlaw.core.by_name import by_name, share
 from mixlaw.core.commands import command
 from mixlaw.core.errors import ConfigError, StudyError
 from mixlaw.core.fingerprints import fingerprint
@@ -52,6 +53,7 @@ def wanted_mixture(
     """
     budget = project.config.budget_tokens if budget_tokens is None else parse_tokens(budget_tokens, "the budget")
     path = project.study.folder / "fit.json"
+    weights = None if weights is None else by_name(weights, "weights", share)
     if weights is not None and (unknown := sorted(set(weights) - set(project.domains))):
         raise ConfigError(
             f"--weights: there is no domain {', '.join(map(repr, unknown))}.", f"Known: {', '.join(project.domains)}."
@@ -87,9 +89,10 @@ def _say_of_passes(project: Project, mixture: Mixture) -> None:
 def _predicted(project: Project, mixture: Mixture) -> tuple[str | None, Mapping[str, Mapping[str, float]]]:
     if not (project.study.folder / "fit.json").exists():
         return None, {}
-    fit, available = project.fit, project.available_tokens
+    fit = project.fit
     if not set(fit.domains) <= set(mixture.weights):
         return None, {}
+    available = {name: n for name, n in project.available_tokens.items() if name in fit.domains}
     tokens = mixture.tokens
     return fit.law, fit.predict({name: tokens[name] for name in fit.domains}, available).of_mixture()
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
@@ -15,9 +13,11 @@ import numpy as np
 from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.pooled import pooled
 from mixlaw.core.documents import read_document
-from mixlaw.core.errors import ConfigError, DataError, MissingExtra
+from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.table_columns import are_records
+from mixlaw.core.table_files import JSON, LINES, PARQUET, TEXT, begins_with, file_columns, is_json_table
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
 from mixlaw.fit.choosing.held_out import compare_laws, folds
@@ -29,56 +29,43 @@ from mixlaw.solve.wishes import OLD_NAMES, WishesByName, wishes_of, with_wishes
 
 _log = logging.getLogger(__name__)
 
+_GIVEN = "The run table"
+_YAML = (".yaml", ".yml")
+
 
 def load_runs(source: Any) -> RunTable:
     """Return a run table.
 
     Args:
-        source: a RunTable, the path of a CSV, Parquet or JSON run table, of a study folder or of a mix.yaml, a
-            published study (`hf:USER/NAME`), or anything with columns such as a DataFrame or a dict. JSON has one
-            object with a list per column, or a list with one object per run. A list or tuple of these: the runs of
-            several studies of one base model and the same data (see `mixlaw.fit.studies`).
+        source: a RunTable, the path of a run table, of a study folder or of a mix.yaml, a published study
+            (`hf:USER/NAME`), a DataFrame, a dict with a list per column, or a list with a dict per run. A file is CSV
+            (with commas, semicolons or tabs), JSON, JSON lines or Parquet. JSON has one object with a list per column,
+            or a list with one object per run. A list or tuple of these: the runs of several studies of one base model
+            and the same data (see `mixlaw.fit.studies`).
 
     Raises:
-        DataError: no such file, a malformed value (the message names its row and column), or studies whose runs do
-            not belong together.
+        DataError: no such file, a malformed value (the message names its row and column), a column that is a known one
+            by another name, or studies whose runs do not belong together.
         ConfigError: a mix.yaml with problems.
     """
     if isinstance(source, (list, tuple)):
+        if not source:
+            raise DataError(
+                "There are no runs: the list is empty.", "Give at least one run table, or one dict per run."
+            )
+        if are_records(source):
+            return RunTable.from_columns(source, _GIVEN)
         tables = [load_runs(one) for one in source]
         return tables[0] if len(tables) == 1 else pooled(source, tables)
     if isinstance(source, RunTable):
         return source
     if not isinstance(source, (str, Path)):
-        source = source.reset_index() if getattr(getattr(source, "index", None), "name", None) == "run" else source
-        return RunTable.from_columns({str(column): list(source[column]) for column in source})
+        return RunTable.from_columns(source, _GIVEN)
     path = published_runs(str(source)) if is_published(source) else Path(source)
-    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+    if path.is_dir() or path.suffix.lower() in _YAML:
         return _study_runs(path)
-    if path.suffix == ".parquet":
-        return RunTable.from_columns(parquet_columns(path), str(path))
-    return RunTable.from_columns(_json_columns(path), str(path)) if path.suffix == ".json" else RunTable.from_csv(path)
-
-
-def _json_columns(path: Path) -> dict[str, list[Any]]:
-    """Return the columns of a JSON run table; null, or a key that a run lacks, is an empty cell."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"No such run table: {path}.", "Check the path.") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not readable as JSON: {error}.", "Write it again, or as CSV.") from None
-    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        names = dict.fromkeys(name for row in value for name in row)
-        value = {name: [row.get(name) for row in value] for name in names}
-    if not isinstance(value, dict) or not all(isinstance(cells, list) for cells in value.values()):
-        raise DataError(
-            f"{path} is not a run table.",
-            "Write an object with one list per column, or a list with one object per run.",
-        )
-    if len({len(cells) for cells in value.values()}) > 1:
-        raise DataError(f"{path}: the columns have different lengths.", "Write null where nothing was measured.")
-    return value
+    columns, lines = file_columns(path)
+    return RunTable.from_columns(columns, str(path), None if lines is None else lambda i: f"line {lines[i]}")
 
 
 def fit(
@@ -155,32 +142,29 @@ def load_fit(source: Fit | str | Path, params: float | str | None = None, law: A
 
 
 def _read_or_made(source: Any, law: Any) -> Fit:
-    if not isinstance(source, (str, Path)):
+    if not isinstance(source, (str, Path)) or is_published(source):
         return fit_law(load_runs(source), law or "auto")
     path = Path(source)
     if not path.exists():
         with waiting(path):  # another process may be making it
             pass
-    if path.suffix == ".json" and not _is_json_table(path):
-        return Fit.load(path, law)
-    if path.is_dir() or path.suffix in (".yaml", ".yml"):
+    if path.is_dir() or path.suffix.lower() in _YAML:
         stored = _folder(path) / "fit.json"
         if stored.exists():
             return Fit.load(stored, law)
-    elif path.suffix not in (".csv", ".parquet", ".json"):
+    elif _may_be_fit(path):
         return Fit.load(path, law)
     return fit(path, law or "auto")
 
 
-def _is_json_table(path: Path) -> bool:
-    """Whether a JSON file holds runs: a list of them, or columns such as `tokens:code`."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def _may_be_fit(path: Path) -> bool:
+    """Whether a file is no run table: by its name where it is not there, else by what it begins with."""
+    kind = path.suffix.lower()
+    if kind in (*TEXT, *PARQUET, *LINES):
         return False
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(row, dict) for row in value)
-    return isinstance(value, dict) and any(key.startswith("tokens:") for key in value)
+    if not path.exists() or kind in JSON:
+        return not is_json_table(path)
+    return begins_with(path, "{") and not is_json_table(path)
 
 
 def spread_ratios(fit: Fit | str | Path, samples: int = 40) -> dict[str, float]:
@@ -201,9 +185,9 @@ def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **na
         budget: training tokens, 20e6 or "20M".
         wishes: objective and constraints as one value; None for the defaults.
         named: the fields of `mixlaw.solve.SolveWishes` by name, which are those of mix.yaml and the command line:
-            `objective`, `target_weight`, `min`, `max`, `available` (numbers, or texts such as "3M"), `max_epochs`,
-            `groups`, `floor`, `no_worse`, `reference`, `prior` and `prior_strength`. What is not given is taken from
-            the part `solve` of a mix.yaml and from its data, where `fit` is one.
+            `objective`, `target_weight`, `min`, `max` (shares, or texts such as "30 %"), `available` (numbers, or texts
+            such as "3M"), `max_epochs`, `groups`, `floor`, `no_worse`, `reference`, `prior` and `prior_strength`. What
+            is not given is taken from the part `solve` of a mix.yaml and from its data, where `fit` is one.
 
     Raises:
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.
@@ -212,10 +196,7 @@ def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **na
     given: dict[str, Any] = dict(with_new_names(named, OLD_NAMES))
     if wishes is None and isinstance(fit, (str, Path)):
         given = asked_in(fit) | _said(given)
-    wishes = wishes_of(wishes, given)
-    if wishes.available is not None:
-        wishes = replace(wishes, available={name: _count(value, name) for name, value in wishes.available.items()})
-    return solve_mixture(load_fit(fit), parse_tokens(budget, "the budget"), wishes)
+    return solve_mixture(load_fit(fit), parse_tokens(budget, "the budget"), wishes_of(wishes, given))
 
 
 def asked_in(source: str | Path) -> dict[str, Any]:
@@ -225,7 +206,7 @@ def asked_in(source: str | Path) -> dict[str, Any]:
         source: the path. The tokens that its domains have are those that were counted when runs were planned.
     """
     path = Path(source)
-    if path.suffix not in (".yaml", ".yml") or path.is_dir():
+    if path.suffix.lower() not in _YAML or path.is_dir():
         return {}
     from mixlaw.api.project import Project
 
@@ -240,10 +221,6 @@ def asked_in(source: str | Path) -> dict[str, Any]:
 def _said(wishes: dict[str, Any]) -> dict[str, Any]:
     """Return the wishes that ask for something."""
     return {name: value for name, value in wishes.items() if value not in (None, {}, [], ())}
-
-
-def _count(value: float | str, name: str) -> float:
-    return parse_tokens(value, f"available tokens of '{name}'") if isinstance(value, str) else value
 
 
 def predict(
@@ -276,7 +253,7 @@ def waiting(*sources: Any) -> Iterator[None]:
 def _folder(path: Path) -> Path:
     from mixlaw.api.project import Project
 
-    if path.suffix in (".yaml", ".yml") and not path.is_dir():
+    if path.suffix.lower() in _YAML and not path.is_dir():
         return Project.open(path).study.folder
     return path if path.is_dir() else path.parent
 
@@ -298,19 +275,3 @@ def _study_runs(path: Path) -> RunTable:
     else:
         names = sorted({name for spec in study.load_plan() for name in spec.tokens})
     return records_table(study, names, names)
-
-
-def parquet_columns(path: Path) -> dict[str, list[Any]]:
-    """Return a Parquet file's columns, name -> values; raise DataError where it cannot be read."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "train", "Reading Parquet") from None
-    try:
-        table = parquet.read_table(path)
-    except FileNotFoundError:
-        raise DataError(f"No such run table: {path}.", "Check the path.") from None
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a readable Parquet file: {error}.", "Write it again.") from None
-    return {name: table[name].to_pylist() for name in table.column_names}

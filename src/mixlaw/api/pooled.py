@@ -165,6 +165,7 @@ def _stacked(parts: Sequence[RunTable], domains: tuple[str, ...], targets: tuple
         if any(part.point_R.any() for part in parts)
         else (),
         study=tuple(study for part in parts for study in part.study),
+        unused=tuple(dict.fromkeys(column for part in parts for column in part.unused)),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixlaw.cli.output import LABEL, finish, labelled, near, stdout, warn
 from mixlaw.core.plurals import plural
+from mixlaw.core.target_units import is_metric
 from mixlaw.core.tokens import format_tokens
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def who(nats: Mapping[str, float], unsure: set[str], against: str) -> list[Fact]
             facts.append((label, "none"))
             continue
         first = not any(text != "none" for _, text in facts)
-        before = f"perplexity vs {against}: " if first else ""
+        before = f"{_compared(targets)} vs {against}: " if first else ""
         for detail in (" nats", "", None):  # as much of each as there is room for all
             items = [
                 _change(t, nats[t], t in unsure, detail if not i else detail and "") for i, t in enumerate(targets)
@@ -188,9 +189,14 @@ def who(nats: Mapping[str, float], unsure: set[str], against: str) -> list[Fact]
     return facts
 
 
+def _compared(targets: Sequence[str]) -> str:
+    """Return what a line compares; beside losses, a metric's own name says that its change is no perplexity."""
+    return "distance from the best" if all(map(is_metric, targets)) else "perplexity"
+
+
 def _change(target: str, nats: float, unsure: bool, unit: str | None) -> str:
     """Return `code -1.6 % (-0.016 nats)`, or without the nats; a metric, which is no loss in nats, has its change."""
-    if target.startswith("metric:"):
+    if is_metric(target):
         return f"{named(target)} {nats:+.3g}{' (unsure)' if unsure else ''}"
     percent = 100 * math.expm1(nats)
     text = f"{named(target)} {percent:+.{1 if abs(percent) >= 1 else 2}f} %"

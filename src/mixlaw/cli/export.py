@@ -127,7 +127,7 @@ def export(
             "--storage, --workers, --accelerators and --image are for workers on a cloud.",
             f"Leave them out, or use --to {' or '.join(CLOUDS)}.",
         )
-    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    given = opt.pairs(weights, "--weights", opt.share("--weights")) or None
     result = write_export(
         config,
         to,
@@ -237,7 +237,7 @@ def _export_prompts(
         raise ConfigError(
             f"{solution} is no solution.json.", "Write one: mixlaw solve fit.json --budget 20k --out solution.json."
         )
-    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    given = opt.pairs(weights, "--weights", opt.share("--weights")) or None
     folder = out or Path(f"{to}-prompts")
     files = opt.pairs(sources, "--source", str)
     result = export_prompts(given or solution, to, sources=files, prompts=prompts, out=folder)

@@ -7,6 +7,7 @@ from typing import Any
 from mixlaw.cli.answers import Fact, fitting, named, packed, runs_cost
 from mixlaw.cli.output import note, table
 from mixlaw.core.plurals import plural
+from mixlaw.core.target_units import differences_in, is_metric, losses_in
 from mixlaw.core.tokens import format_tokens
 from mixlaw.solve.solution import BASE_COLUMNS
 
@@ -20,8 +21,8 @@ def solution_details(solution: Any) -> None:
     # Domains strictly between their bounds have one price: then it is no column, but a sentence.
     alike = max(prices) - min(prices) <= _ALIKE * max(map(abs, prices), default=0.0)
     columns = ["domain", "weight", "tokens", *(["epochs"] if solution.epochs else [])]
-    size, step = solution.further()
-    columns += [*([] if alike else [f"nats per further {step}"]), f"nats per further {step}, 90 %"]
+    (size, step), unit = solution.further(), solution.unit
+    columns += [*([] if alike else [f"{unit} per further {step}"]), f"{unit} per further {step}, 90 %"]
     rows = []
     for name, weight in solution.weights.items():
         row: list[Any] = [name, f"{100 * weight:.1f} %", format_tokens(solution.tokens[name])]
@@ -32,7 +33,7 @@ def solution_details(solution: Any) -> None:
         rows.append(row)
     table(f"Best mixture at {format_tokens(solution.budget_tokens)} tokens", columns, rows)
     if alike:
-        note(f"A further {step} tokens of any domain lowers the objective by about {size * prices[0]:.3g} nats.")
+        note(f"A further {step} tokens of any domain lowers the objective by about {size * prices[0]:.3g} {unit}.")
     names = ["best", *solution.baselines]
     parts = [solution.predicted, *(baseline["predicted"] for baseline in solution.baselines.values())]
     losses = [[target, *(part[target]["mean"] for part in parts)] for target in solution.predicted]
@@ -43,12 +44,12 @@ def solution_details(solution: Any) -> None:
     rows, columns = [*losses, ["objective", *totals]], ["target", *names]
     if solution.base:
         columns, rows = [*columns, *BASE_COLUMNS], [[*row, *solution.against_base(row[0])] for row in rows]
-    table("Predicted loss, nats per supervised token", columns, rows)
+    table(f"Predicted loss, {losses_in(solution.predicted)}", columns, rows)
     _show_trust(solution)
 
 
 def _show_trust(solution: Any) -> None:
-    rows = [["expected regret, nats", _regret(solution.expected_regret)]]
+    rows = [[f"expected regret, {solution.unit}", _regret(solution.expected_regret)]]
     for name, baseline in solution.baselines.items():
         if "regret" in baseline:
             better = f"{100 * baseline['probability_better']:.0f} %"
@@ -60,7 +61,7 @@ def _show_trust(solution: Any) -> None:
         [
             *rows,
             ["largest KKT residual", f"{solution.certificate.kkt_residual:.1e}"],
-            ["duality gap, nats", f"{solution.certificate.gap:.1e}"],
+            [f"duality gap, {solution.unit}", f"{solution.certificate.gap:.1e}"],
             ["proof", solution.certificate.kind],
             ["budget / largest run", f"{solution.extrapolation_factor:.1f}"],
         ],
@@ -74,14 +75,16 @@ def _regret(regret: Any) -> str:
 def fit_facts(fit: Any, ratios: dict[str, float] | None) -> list[Fact]:
     errors = [f"{named(name)} {100 * target.cv_mre:.2g} %" for name, target in fit.targets.items()]
     means = [100 * target.cv_mre_mean for target in fit.targets.values()]
-    noise = [target.noise_nats for target in fit.targets.values()]
+    # Runs scatter by another amount in each unit: those of losses are shown, and of metrics where there are no others.
+    alike = [name for name in fit.targets if not is_metric(name)] or list(fit.targets)
+    noise = [fit.targets[name].noise_nats for name in alike]
     odd = [f"{named(name)} {target.status.replace('_', ' ')}" for name, target in fit.targets.items()]
     odd = [text for text in odd if not text.endswith(" converged")]
     how = f"fitted to {plural(len(fit), 'run')} ({fit.procedure.replace('_', ' ')})"
     facts = [
         ("law", fitting([f"{fit.law} {how}", *odd])),
         ("error", fitting(errors, "held out: ")),
-        ("sure", f"the runs' mean errs by {_span(means)} %; runs scatter by {_span(noise)} nats"),
+        ("sure", f"the runs' mean errs by {_span(means)} %; runs scatter by {_span(noise)} {differences_in(alike)}"),
     ]
     if ratios is not None:
         shown = [f"{named(name)} {ratio:.2f}" for name, ratio in ratios.items()]
@@ -102,7 +105,8 @@ def fit_details(fit: Any) -> None:
         row: list[Any] = [name, target.status, *(target.parameters.get(p, "") for p in names), target.noise_nats]
         rows.append([*row, 100 * target.cv_mre, 100 * target.cv_mre_mean])
     table(
-        f"{fit.law}, {fit.procedure} fit of {len(fit)} runs (tokens in millions, losses in nats)",
+        f"{fit.law}, {fit.procedure} fit of {len(fit)} runs (tokens in millions, losses in "
+        f"{differences_in(fit.targets)})",
         ["target", "status", *names, "noise", "held-out error %", "mean's error %"],
         rows,
     )
@@ -131,4 +135,6 @@ def laws_facts(rows: Any) -> list[Fact]:
 
 def predicted_facts(predicted: Any) -> list[Fact]:
     items = [f"{named(name)} {p['mean']:.3f} ({p['low']:.3f} to {p['high']:.3f})" for name, p in predicted.items()]
-    return [("losses", "predicted, nats per supervised token (90 % interval of a run):"), *packed("", items, 3)]
+    short = "nats per supervised token" if not any(map(is_metric, predicted)) else "nats"
+    head = f"predicted, {losses_in(predicted, short)} (90 % interval of a run):"
+    return [("losses", head), *packed("", items, 3)]

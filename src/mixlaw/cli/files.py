@@ -271,7 +271,7 @@ def mix(
     """
     from mixlaw.api.mixture import mix as write_mixture
 
-    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    given = opt.pairs(weights, "--weights", opt.share("--weights")) or None
     manifest, folder = write_mixture(
         config,
         budget=budget,

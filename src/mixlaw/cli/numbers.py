@@ -12,7 +12,8 @@ from mixlaw.cli import completion
 from mixlaw.cli import options as opt
 from mixlaw.cli.answers import config_of, mixture_facts, show_answer
 from mixlaw.cli.figures import fit_details, fit_facts, laws_facts, predicted_facts, solution_details
-from mixlaw.cli.output import here, print_json, table
+from mixlaw.cli.output import here, note, print_json, table
+from mixlaw.core.target_units import losses_in
 from mixlaw.core.tokens import format_tokens
 
 
@@ -60,6 +61,7 @@ def fit(
     if as_json:
         print_json(result.summary() | ({} if ratios is None else {"bootstrap": ratios}))
         return
+    _say(result.runs)
     show_answer(
         fit_facts(result, ratios),
         f"mixlaw solve {here(out)} --budget 20M" if out else f"mixlaw fit {here(*runs)} --out fit.json",
@@ -68,6 +70,12 @@ def fit(
         verbose=verbose,
         details=lambda: fit_details(result),
     )
+
+
+def _say(runs: Any) -> None:
+    """Say which columns of a run table no fit reads."""
+    for text in runs.notes:
+        note(text)
 
 
 def _decay(text: str) -> float | str:
@@ -101,12 +109,15 @@ def laws(
         mixlaw laws studies/mix --laws transfer,pairwise,gbdt --plot figures
     """
     from mixlaw.api.numbers import laws as compare
+    from mixlaw.api.numbers import load_runs
 
     chosen = None if names is None else [name.strip() for name in names.split(",") if name.strip()]
-    rows = compare(runs, chosen, plot)
+    given = load_runs(runs)
+    rows = compare(given, chosen, plot)
     if as_json:
         print_json({"laws": [row.to_json() for row in rows]})
         return
+    _say(given)
     best = next((row.name for row in rows if row.mre == row.mre), "auto")
     show_answer(
         laws_facts(rows),
@@ -167,8 +178,8 @@ def solve(
         prior=_mixture(prior, "--prior"),
         prior_strength=prior_strength,
         target_weight=opt.pairs(target_weight, "--target-weight", opt.number("--target-weight")) or None,
-        min=opt.pairs(minimum, "--min", opt.number("--min")),
-        max=opt.pairs(maximum, "--max", opt.number("--max")),
+        min=opt.pairs(minimum, "--min", opt.share("--min")),
+        max=opt.pairs(maximum, "--max", opt.share("--max")),
         available=opt.pairs(available, "--available", opt.tokens("--available")),
         max_epochs=max_epochs,
     )
@@ -180,6 +191,7 @@ def solve(
     if as_json:
         print_json(solution.to_json())
         return
+    _say(fitted.runs)
     show_answer(
         mixture_facts(fitted, solution),
         _after_solve(solution, fit_file),
@@ -214,7 +226,7 @@ def _mixture(texts: list[str] | None, option: str, *more: str) -> str | dict[str
         return None
     if texts in [[name] for name in ("natural", "equal", *more)]:
         return texts[0]
-    return opt.pairs(texts, option, opt.number(option))
+    return opt.pairs(texts, option, opt.share(option))
 
 
 def predict(
@@ -246,6 +258,7 @@ def predict(
     if as_json:
         print_json({"predicted": predicted, "warnings": list(found.warnings)})
         return
+    _say(fitted.runs)
     left_out = [name for name in fitted.domains if name not in mixture]
     said = [f"--tokens does not name {', '.join(left_out)}: predicted for 0 tokens of it."] if left_out else []
     show_answer(
@@ -254,7 +267,7 @@ def predict(
         warnings=[*said, *found.warnings],
         verbose=verbose,
         details=lambda: table(
-            "Predicted loss, nats per supervised token (90 % interval of a run)",
+            f"Predicted loss, {losses_in(predicted)} (90 % interval of a run)",
             ["target", "mean", "low", "high"],
             [[name, p["mean"], p["low"], p["high"]] for name, p in predicted.items()],
         ),

@@ -10,7 +10,7 @@ import typer
 
 from mixlaw.cli import completion
 from mixlaw.core.errors import ConfigError
-from mixlaw.core.percents import parse_percent
+from mixlaw.core.percents import parse_percent, parse_share
 from mixlaw.core.tokens import parse_tokens
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout and nothing else.")]
@@ -171,6 +171,11 @@ def number(option: str) -> Callable[[str], float]:
             raise ConfigError(f"{option}: {text!r} is not a number.", f"For example: {option} math=0.4") from None
 
     return read
+
+
+def share(option: str) -> Callable[[str], float]:
+    """Return a reader of shares, such as 0.4 or 40 %, that names the option in its error."""
+    return lambda text: parse_share(text, option)
 
 
 def percent(option: str) -> Callable[[str], float]:

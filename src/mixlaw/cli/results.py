@@ -61,7 +61,7 @@ def compare(
     from mixlaw.api.project import Project
 
     own = {
-        f"own{f'-{i}' if i > 1 else ''}": opt.pairs([text], "--weights", opt.number("--weights"))
+        f"own{f'-{i}' if i > 1 else ''}": opt.pairs([text], "--weights", opt.share("--weights"))
         for i, text in enumerate(weights or [], 1)
     }
     project = Project.open(config, None if as_json else note)
@@ -187,7 +187,7 @@ def final(
     from mixlaw.api.final import final as train_model
     from mixlaw.api.project import Project
 
-    given = opt.pairs(weights, "--weights", opt.number("--weights")) or None
+    given = opt.pairs(weights, "--weights", opt.share("--weights")) or None
     project = Project.open(config, None if as_json else note)
     with SweepLine(as_json) as line:
         result = train_model(

@@ -1,4 +1,4 @@
-"""Numbers as mix.yaml may have them: tokens like 20M, shares, and percent like 1 %."""
+"""Numbers as mix.yaml may have them: tokens like 20M, shares like 0.3 or 30 %, and percent like 1 %."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from mixlaw.core.errors import ConfigError
-from mixlaw.core.percents import parse_percent
+from mixlaw.core.percents import parse_percent, parse_share
 from mixlaw.core.tokens import parse_tokens
 
 
@@ -22,7 +22,16 @@ def _tokens(value: Any) -> int:
 
 Tokens = Annotated[int, BeforeValidator(_tokens)]
 TokenList = Annotated[list[Tokens], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
-Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _share(value: Any) -> Any:
+    try:
+        return parse_share(value) if isinstance(value, str) else value
+    except ConfigError as error:
+        raise ValueError(f"{error.message.removeprefix('share is ')} {error.hint}") from None
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 
 
 def _percent(value: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from pathlib import Path
@@ -12,9 +13,13 @@ import numpy as np
 
 from mixlaw.core.errors import DataError
 
+_DELIMITERS = (",", ";", "\t")
+
 
 def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
     """Return a CSV file's columns, name -> cells, and the line of each row.
+
+    Between the cells are commas, semicolons (as spreadsheets write in many countries) or tabs, whichever fit.
 
     Raises:
         DataError: the file is missing, empty or malformed, or a column appears twice.
@@ -22,7 +27,7 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
+            lines = _split(file.read())
     except FileNotFoundError:
         raise DataError(f"No such run table: {path}.", "Check the path.") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -42,6 +47,26 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"{path}: the column '{twice}' appears twice.", "Rename or delete one of them.")
     return columns, [number for number, _ in body]
+
+
+def _split(text: str) -> list[list[str]]:
+    """Return the rows, split where that gives all of them as many cells as the header, or else the header the most.
+
+    Raises:
+        csv.Error: the text is no CSV with any delimiter.
+    """
+    found: list[tuple[tuple[bool, int], list[list[str]]]] = []
+    for delimiter in _DELIMITERS:
+        try:
+            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        except csv.Error:
+            if delimiter == _DELIMITERS[-1] and not found:
+                raise
+            continue
+        cells = len(rows[0]) if rows else 0
+        alike = cells > 1 and all(len(row) == cells for row in rows if any(row))
+        found.append(((alike, cells), rows))
+    return max(found, key=lambda one: one[0])[1]  # the comma where several fit as well
 
 
 def _text(cell: str) -> str:

@@ -1,4 +1,4 @@
-"""Percent as people write it: 1, "1 %", "0.5%"."""
+"""Percent and shares as people write them: 1, "1 %", "0.5%"; 0.3, "30 %"."""
 
 from __future__ import annotations
 
@@ -25,3 +25,19 @@ def parse_percent(value: str | float, what: str = "percentage") -> float:
     if match is None:
         raise ConfigError(f"{what} is {value!r}, which is not a number of percent.", "Write it like 1, or 1 %.")
     return float(match[1])
+
+
+def parse_share(text: str, what: str = "share") -> float:
+    """Return a share of 1: 0.3 for "0.3" and "30 %". Without a percent sign a text is a share, not percent.
+
+    Args:
+        text: a number, with or without a percent sign.
+        what: the name of the quantity, for the message.
+
+    Raises:
+        ConfigError: not a number.
+    """
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"{what} is {text!r}, which is not a share.", "Write it like 0.3, or 30 %.")
+    return float(match[1]) / (100 if "%" in text else 1)

@@ -2,10 +2,11 @@
 
 Shape letters: R runs, K domains, J targets.
 
-CSV or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
+CSV, JSON or Parquet with columns `run`, `seed`, `tokens:<domain>`, `loss:<target>` and, optionally, `count:<target>`,
 `unique:<domain>`, `params`, `checkpoint_of`, `fidelity`, `study`, `metric:<name>` and its standard error
-`error:<name>`. Any program can write it. An empty loss cell means "not measured"; a run of zero tokens is the base
-model as it was, before any training. Rows with one and the same `checkpoint_of` are checkpoints along one training run.
+`error:<name>`. Any program can write it, with further columns of its own (`mixlaw.core.column_names`). An empty loss
+cell means "not measured"; a run of zero tokens is the base model as it was, before any training. Rows with one and the
+same `checkpoint_of` are checkpoints along one training run.
 `fidelity` says what a row is: `true` (or empty), a run that was trained; `point`, a checkpoint whose training was
 brought to an end as that of a run is; or `merged`, models of one domain each averaged by the row's shares of tokens and
 only evaluated. Losses of rows with another `study` may lie higher or lower by one shift, which a fit finds
@@ -24,16 +25,21 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.column_names import PREFIXES, unknown
 from mixlaw.core.csv_cells import csv_cell, csv_columns
 from mixlaw.core.errors import DataError
 from mixlaw.core.fidelity import MERGED, POINT, labels
 from mixlaw.core.files import write_text
 from mixlaw.core.frames import frame
-from mixlaw.core.notebook import Tabular, shares
+from mixlaw.core.notebook import Tabular, shares, text_table
 from mixlaw.core.record_columns import of_records
 from mixlaw.core.run import RunRecord
-from mixlaw.core.table_checks import PREFIXES, cell_number, check_columns, check_rows
+from mixlaw.core.table_checks import cell_number, check_columns, check_rows
+from mixlaw.core.table_columns import columns_of
 from mixlaw.core.tokens import format_tokens
+
+_SHOWN = 6
+"""Columns of the user's own that are named; the others are counted."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,6 +66,7 @@ class RunTable(Tabular):
             of the first study. Not in files.
         worth_RJ: how much a loss weighs against that of a run, 0 to 1; None where all weigh the same. Not in files.
         merged_RJ: what a merged model's loss was before it was calibrated, NaN for runs; None without. Not in files.
+        unused: columns of the source that no fit reads, such as notes. Not in files.
     """
 
     runs: tuple[str, ...]
@@ -79,6 +86,7 @@ class RunTable(Tabular):
     shifts: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     worth_RJ: np.ndarray | None = None
     merged_RJ: np.ndarray | None = None
+    unused: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -86,10 +94,19 @@ class RunTable(Tabular):
     def __repr__(self) -> str:
         return f"<RunTable: {self._title}>"
 
+    def __str__(self) -> str:
+        return text_table(*self.table(), self.notes)
+
     def _drawn(self) -> tuple[Any, ...]:
         title, columns, rows = self.table()
         mixtures = [shares(dict(zip(self.domains, row.tolist(), strict=True))) for row in self.tokens_RK]
-        return title, [*columns, "mixture"], [[*r, m] for r, m in zip(rows, mixtures, strict=True)]
+        return title, [*columns, "mixture"], [[*r, m] for r, m in zip(rows, mixtures, strict=True)], self.notes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be said of the table: which columns of its source no fit reads."""
+        more = f" and {len(self.unused) - _SHOWN} more" if len(self.unused) > _SHOWN else ""
+        return (f"Columns that no fit reads: {', '.join(self.unused[:_SHOWN])}{more}.",) if self.unused else ()
 
     @property
     def _title(self) -> str:
@@ -156,6 +173,7 @@ class RunTable(Tabular):
             self.shifts,
             pick(self.worth_RJ),
             pick(self.merged_RJ),
+            self.unused,
         )
 
     @staticmethod
@@ -238,21 +256,24 @@ class RunTable(Tabular):
 
     @staticmethod
     def from_columns(
-        columns: Mapping[str, Sequence[Any]], source: str = "run table", place: Callable[[int], str] | None = None
+        columns: Any, source: str = "run table", place: Callable[[int], str] | None = None, *, losses: bool = True
     ) -> RunTable:
         """Return the table from named columns of strings or numbers (a DataFrame's too).
 
         Args:
-            columns: column name -> R values; unknown columns are ignored.
+            columns: column name -> R values, or a data frame. Columns of other names are the user's own and are listed
+                in `unused`, except those that are known ones by another name.
             source: the origin, for messages.
             place: row index -> how a message names that row.
+            losses: whether it must have losses or metrics; without them it says what is to be predicted.
 
         Raises:
-            DataError: no rows, no token or loss columns, a duplicate run, or a malformed value.
+            DataError: no rows, no token or loss columns, a column by another name than its own, a duplicate run, or a
+                malformed value.
         """
-        place = place or (lambda i: f"row {i + 1}")
+        columns, place = columns_of(columns, source), place or (lambda i: f"row {i + 1}")
         names = {prefix: [c.split(":", 1)[1] for c in columns if c.startswith(prefix + ":")] for prefix in PREFIXES}
-        check_columns(columns, names, source)
+        check_columns(columns, names, source, losses)
         count = len(next(iter(columns.values())))
         if count == 0:
             raise DataError(f"{source} has a header and no runs.", "Add one row per run.")
@@ -267,18 +288,13 @@ class RunTable(Tabular):
             given = [numbers(c, 0, rule, empty) for name in over if (c := f"{prefix}:{name}") in columns]
             return np.column_stack(given) if given and len(given) == len(over) else None
 
-        for prefix, over in (("count", "loss"), ("unique", "tokens"), ("error", "metric")):
-            if stray := set(names[prefix]) - set(names[over]):
-                raise DataError(
-                    f"{source} has the column '{prefix}:{min(stray)}' without '{over}:{min(stray)}'.",
-                    "Rename or delete it.",
-                )
         runs = [str(v) for v in columns.get("run", [f"run-{i}" for i in range(count)])]
         tokens_RK = block("tokens", names["tokens"], "a token count is a number >= 0", False)
         losses_RJ = block("loss", names["loss"], "a loss is a finite number of nats >= 0", True)
+        counts_RJ = block("count", names["loss"], "a count is a number >= 0", False)
         assert tokens_RK is not None
         losses_RJ = np.zeros((count, 0)) if losses_RJ is None else losses_RJ
-        check_rows(runs, tokens_RK, source, place)
+        check_rows(runs, tokens_RK, source, place if losses else None)
         return RunTable(
             tuple(runs),
             tuple(names["tokens"]),
@@ -286,10 +302,12 @@ class RunTable(Tabular):
             tokens_RK,
             losses_RJ,
             tuple(str(v) for v in columns["seed"]) if "seed" in columns else (),
-            block("count", names["loss"], "a count is a number >= 0", False) if names["count"] else None,
-            block("unique", names["tokens"], "a token count is a number >= 0", False) if names["unique"] else None,
+            counts_RJ,
+            block("unique", names["tokens"], "a token count is a number >= 0", False),
             numbers("params", 1, "a model has at least one parameter") if "params" in columns else None,
             {m: numbers(f"metric:{m}", -math.inf, "a metric is a finite number", True) for m in names["metric"]},
             {m: numbers(f"error:{m}", 0, "a standard error is a number >= 0", True) for m in names["error"]},
             *labels(columns, runs, source, place),
+            # How many tokens a loss was measured on is known of all targets or of none.
+            unused=(*unknown(columns), *(() if counts_RJ is not None else (f"count:{t}" for t in names["count"]))),
         )

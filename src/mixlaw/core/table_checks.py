@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mixlaw.core.column_names import meant
 from mixlaw.core.errors import DataError
 from mixlaw.core.fidelity import is_missing
-
-PREFIXES = ("tokens", "loss", "count", "unique", "metric", "error")
-_NEAR = 0.75
-"""Likeness (difflib's) from which a prefix is taken for a misspelt one: `token`, `losses`, `Loss`. No data."""
 
 _MOST = 1e18
 """Of any number in a table. Beyond it squares and products overflow, and no token count or loss is that large."""
 
 
-def check_columns(columns: Mapping[str, Any], names: Mapping[str, list[str]], source: str) -> None:
-    """Raise DataError for a column without a name or with a misspelt prefix, or where one is lacking."""
+_NO_NUMBER = ("nan", "inf", "infinity", "none", "null", "na", "n/a", "-", "?")
+_COMMA = re.compile(r"[+-]?\d[\d.]*,[\d,.]*\d")
+"""A number with a comma: a decimal one in some countries, one between thousands in others."""
+
+
+def check_columns(
+    columns: Mapping[str, Sequence[Any]], names: Mapping[str, list[str]], source: str, losses: bool = True
+) -> None:
+    """Raise DataError for a column without a name or by another name than its own, or where one is lacking.
+
+    Args:
+        columns: name -> cells.
+        names: prefix -> what stands after its colon.
+        source: the origin, for messages.
+        losses: whether losses or metrics must be there.
+    """
     if unnamed := next((f"{prefix}:" for prefix, found in names.items() if not all(map(str.strip, found))), ""):
         raise DataError(f"{source} has a column '{unnamed}' without a name after the colon.", "Name it.")
-    for column in columns:
-        prefix, colon, name = column.partition(":")
-        near = difflib.get_close_matches(prefix.strip().lower(), PREFIXES, n=1, cutoff=_NEAR)
-        if colon and prefix not in PREFIXES and near:
-            raise DataError(
-                f"{source} has a column '{column}', which no run table has.",
-                f"Name it '{near[0]}:{name}', or give it a name without a colon if it means something else.",
-            )
-    if not names["tokens"] or not (names["loss"] or names["metric"]):
+    alone = len(columns) == 1 and not names["tokens"]
+    for column, right in ({} if alone else meant(columns)).items():
+        other = "give it a name without a colon" if ":" in column else f"name it otherwise, such as 'note_{column}',"
+        remedy = f"Name it '{right}', or {other} if it means something else."
+        if right in columns:
+            remedy = f"'{right}' is there as well: delete one of them, or {other} if it means something else."
+        raise DataError(f"{source} has a column '{column}', which no run table has.", remedy)
+    _check_pairs(names, source)
+    if not names["tokens"] or (losses and not (names["loss"] or names["metric"])):
         lacking = "tokens:<domain>" if not names["tokens"] else "loss:<target>"
+        one = " Between its cells must be commas, semicolons or tabs." if len(columns) == 1 else ""
         raise DataError(
             f"{source} has no column '{lacking}'; it has {', '.join(map(repr, list(columns)[:8])) or 'none'}.",
-            "A run table has run, tokens:<domain>, and loss:<target> or metric:<name> columns.",
+            f"A run table has run, tokens:<domain>, and loss:<target> or metric:<name> columns.{one}",
+        )
+
+
+def _check_pairs(names: Mapping[str, list[str]], source: str) -> None:
+    """Raise DataError for a column about another one that is not there, or for distinct tokens of some domains only."""
+    for prefix, over in (("count", "loss"), ("unique", "tokens"), ("error", "metric")):
+        if stray := set(names[prefix]) - set(names[over]):
+            raise DataError(
+                f"{source} has the column '{prefix}:{min(stray)}' without '{over}:{min(stray)}'.",
+                "Rename or delete it.",
+            )
+    lacking = [name for name in names["tokens"] if name not in names["unique"]]
+    if lacking and names["unique"]:
+        raise DataError(
+            f"{source} has the column 'unique:{names['unique'][0]}', but not 'unique:{lacking[0]}'; distinct tokens "
+            "are needed of all domains or of none.",
+            f"Add unique:{lacking[0]} with its distinct training tokens, which are those of tokens:{lacking[0]} where "
+            "no row repeats, or delete the others.",
         )
 
 
@@ -47,17 +77,26 @@ def cell_number(value: Any, lower: float, rule: str, empty: bool, source: str, p
         raise DataError(f"{source}, {place}, column '{column}': the cell is empty; {rule}.", "Fill it in.")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (math.isfinite(number) and lower <= number <= _MOST):
-        raise DataError(
-            f"{source}, {place}, column '{column}': {value!r}; {rule}.",
-            "Correct the value, or delete that run from the table.",
-        )
+        raise DataError(f"{source}, {place}, column '{column}': {value!r}; {rule}.", _remedy(value, empty))
     return number
 
 
-def check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Callable[[int], str]) -> None:
+def _remedy(value: Any, empty: bool) -> str:
+    text = str(value).strip()
+    if _COMMA.fullmatch(text):
+        return "Write a point before decimals and nothing between thousands: 1234.5."
+    if empty and (text.lower().lstrip("+-") or text) in _NO_NUMBER:
+        return "Leave the cell empty if it was not measured, or delete that run from the table if it diverged."
+    return "Correct the value, or delete that run from the table."
+
+
+def check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Callable[[int], str] | None) -> None:
+    """Raise DataError for a run that is there twice, or where none was trained; `place` is None where none need be."""
+    if place is None:
+        return
     seen: dict[str, int] = {}
     for i, run in enumerate(runs):
         if run in seen:

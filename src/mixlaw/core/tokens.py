@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
+from typing import Any
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.rounding import down, up
@@ -25,15 +27,7 @@ def parse_tokens(text: str | int | float, what: str = "token count") -> int:
     Raises:
         ConfigError: not a number, not positive, or beyond 1e18.
     """
-    if isinstance(text, bool):
-        value = math.nan
-    elif isinstance(text, (int, float)):
-        value = math.inf if text > _MOST else float(max(text, -1))  # whole numbers may be too long for a float
-    else:
-        match = _PATTERN.fullmatch(text.strip())
-        value = math.nan
-        if match:
-            value = float(match[1].replace("_", "").replace(",", "")) * _UNITS[match[2].lower()]
+    value = _number(text)
     if math.isnan(value):
         raise ConfigError(
             f"{what} is {text!r}, which is not a number of tokens.", "Write it like 20M, 1.5B, 660k or 2e7."
@@ -43,6 +37,29 @@ def parse_tokens(text: str | int | float, what: str = "token count") -> int:
         shown = repr(text) if len(str(text)) <= 40 else f"a number of {len(str(text))} digits"
         raise ConfigError(f"{what} is {shown}; it must be {rule}.", "Write it like 20M, 1.5B, 660k or 2e7.")
     return round(value)
+
+
+def parse_amount(value: Any, what: str) -> float:
+    """Return tokens of one domain, not rounded: a number from 0 on, or a text such as 20M or 0.
+
+    Raises:
+        ConfigError: neither of these, or beyond 1e18.
+    """
+    number = _number(value)
+    if not 0 <= number <= _MOST:
+        raise ConfigError(
+            f"{what} is {value!r}; it must be a number of tokens from 0 to 1e18.", "Write it like 20M, 660k, 2e7 or 0."
+        )
+    return number
+
+
+def _number(value: Any) -> float:
+    """Return the number of tokens that a value says; NaN where it says none."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number: Any = value  # whole numbers may be too long for a float
+        return math.inf if number > _MOST else float(max(number, -1))
+    match = _PATTERN.fullmatch(value.strip()) if isinstance(value, str) else None
+    return math.nan if match is None else float(match[1].replace("_", "").replace(",", "")) * _UNITS[match[2].lower()]
 
 
 def format_tokens(tokens: float) -> str:

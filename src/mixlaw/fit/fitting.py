@@ -24,7 +24,7 @@ from mixlaw.fit.estimating.published import fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
 from mixlaw.fit.fidelity import Evidence, evidence, split
 from mixlaw.fit.judging import belief_of, judged_targets, of_parts
-from mixlaw.fit.posterior.convergence import EFFECTIVE
+from mixlaw.fit.posterior.convergence import EFFECTIVE, RHAT
 from mixlaw.fit.posterior.extrapolation import Beyond
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.fit.size import largest_size, log_sizes
@@ -163,9 +163,10 @@ def _warnings(targets: dict[str, TargetFit]) -> tuple[str, ...]:
     if poor:
         worst = min(poor, key=lambda name: poor[name].effective)
         said.append(
-            f"{', '.join(poor)}: the posterior draws had not settled when their time was up (fewest for {worst}: worth "
-            f"{poor[worst].effective:.0f} independent ones of {EFFECTIVE:.0f}, R-hat {poor[worst].rhat:.2f}). Expected "
-            "losses and intervals may be off: add runs, or choose a simpler law."
+            f"{', '.join(poor)}: the posterior draws had not settled when their time was up ({worst}: they are worth "
+            f"{poor[worst].effective:.0f} independent ones, where {EFFECTIVE:.0f} are enough, and R-hat is "
+            f"{poor[worst].rhat:.2f}, where it should be below {RHAT:g}). Expected losses and intervals may be off: "
+            "add runs, or choose a simpler law."
         )
     return tuple(said)
 

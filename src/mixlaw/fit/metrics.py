@@ -13,6 +13,7 @@ import numpy as np
 
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import METRIC
 
 _CEILINGS = (1.0, 100.0)
 """Best values that a metric can have: a share, or percent. No data."""
@@ -51,7 +52,7 @@ def with_metrics(runs: RunTable, wanted: Mapping[str, str]) -> RunTable:
         runs = replace(runs, worth_RJ=np.column_stack([given, *(np.broadcast_to(c, len(runs)) for c in worth)]))
     return replace(
         runs,
-        targets=(*runs.targets, *(f"metric:{name}" for name in wanted)),
+        targets=(*runs.targets, *(f"{METRIC}{name}" for name in wanted)),
         losses_RJ=np.column_stack([runs.losses_RJ, *columns]),
         counts_RJ=counts,
     )

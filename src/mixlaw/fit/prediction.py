@@ -5,7 +5,7 @@ Shape letters: R mixtures, J targets, S posterior draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ import numpy as np
 from mixlaw.core.errors import DataError
 from mixlaw.core.notebook import Tabular, interval
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import losses_in
+from mixlaw.fit.asked import asked, require_domains
 from mixlaw.fit.curve import Scatter
 
 BAND_ENDS = (0.05, 0.95)
@@ -31,7 +33,7 @@ class Prediction(Tabular):
     """Predicted losses with 90 % intervals.
 
     Attributes:
-        mean: (R, J) nats per supervised token.
+        mean: (R, J) nats per supervised token; of a metric, the distance from its best value.
         low: (R, J) lower end of the 90 % interval of a run's loss: uncertainty of the fit and scatter of runs.
         high: (R, J) upper end.
         mean_low: (R, J) lower end of the 90 % band of the law alone: of the mean over runs of that mixture.
@@ -95,7 +97,7 @@ class Prediction(Tabular):
             for j, name in enumerate(names)
         ]
         which = "90 % of runs" if self.interval == "run" else "90 % band of the law"
-        title = f"Prediction of {count} mixture{'s' if count > 1 else ''}: nats per supervised token, {which}"
+        title = f"Prediction of {count} mixture{'s' if count > 1 else ''}: {losses_in(self.targets)}, {which}"
         return title, [*(["mixture"] if count > 1 else []), "target", "mean", "low", "high"], rows
 
 
@@ -139,39 +141,28 @@ def _held(losses: np.ndarray, ceiling: float) -> np.ndarray:
     return np.clip(np.nan_to_num(losses, nan=ceiling, posinf=ceiling), 0.0, ceiling)
 
 
-def token_array(tokens: RunTable | Mapping[str, float] | np.ndarray, domains: tuple[str, ...]) -> np.ndarray:
-    """Return the (R, K) tokens of mixtures in the order of the domains.
+def token_array(tokens: Any, domains: tuple[str, ...]) -> np.ndarray:
+    """Return the (R, K) tokens of mixtures, as `asked` takes them, in the order of the domains.
 
     Raises:
-        DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
+        DataError: no mixture, an unknown domain, a wrong shape, or a negative or non-finite token count.
     """
-    if isinstance(tokens, RunTable):
-        require_domains(tokens.domains, domains)
-        missing = [domain for domain in domains if domain not in tokens.domains]
+    array = asked(tokens, domains)
+    if isinstance(array, RunTable):
+        require_domains(array.domains, domains)
+        missing = [domain for domain in domains if domain not in array.domains]
         if missing:
             raise DataError(f"The table has no tokens of the domains {missing}.", "Add a tokens column for each.")
-        array = tokens.tokens_RK[:, [tokens.domains.index(domain) for domain in domains]]
-    elif isinstance(tokens, Mapping):
-        require_domains(tuple(tokens), domains)
-        array = np.array([[float(tokens.get(domain, 0.0)) for domain in domains]])
-    else:
-        array = np.atleast_2d(np.asarray(tokens, float))
-        if array.ndim != 2 or array.shape[1] != len(domains):
-            raise DataError(
-                f"The token array has shape {array.shape}; the fit has {len(domains)} domains.",
-                "Pass a row for each mixture and a column for each domain, in the order of fit.domains.",
-            )
+        array = array.tokens_RK[:, [array.domains.index(domain) for domain in domains]]
+    if array.size == 0:
+        raise DataError("There is no mixture to predict.", "Give the tokens of at least one.")
+    if array.ndim != 2 or array.shape[1] != len(domains):
+        raise DataError(
+            f"The token array has shape {array.shape}; the fit has {len(domains)} domains.",
+            "Pass a row for each mixture and a column for each domain, in the order of fit.domains.",
+        )
     if not np.all(np.isfinite(array) & (array >= 0)):
         raise DataError(
             "A token count is negative or not finite; it must be a number >= 0.", "Give each domain 0 or more tokens."
         )
     return array
-
-
-def require_domains(given: tuple[str, ...], known: tuple[str, ...]) -> None:
-    stray = [domain for domain in given if domain not in known]
-    if stray:
-        raise DataError(
-            f"The fit has no domain {', '.join(map(repr, stray))}; it has {', '.join(map(repr, known))}.",
-            "Correct the name, or fit runs that have it.",
-        )

@@ -19,7 +19,9 @@ from mixlaw.core.frames import frame
 from mixlaw.core.lean import lean
 from mixlaw.core.notebook import Tabular
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import differences_in
 from mixlaw.fit import stored
+from mixlaw.fit.asked import Tokens, asked, available_of
 from mixlaw.fit.base_model import base_losses
 from mixlaw.fit.curve import Belief, Curve
 from mixlaw.fit.estimating.inside import regressor_of
@@ -33,9 +35,6 @@ from mixlaw.fit.target_fit import TargetFit, number
 from mixlaw.fit.units import MILLION
 from mixlaw.laws import LawKind, find
 from mixlaw.laws.repetition import Repeated, count_tokens
-
-Tokens = RunTable | Mapping[str, float] | np.ndarray
-"""Mixtures: a run table with the fit's domains, `{domain: tokens}` for one, or an (R, K) array."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +73,8 @@ class Fit(Tabular):
         """Return title, columns, rows and notes, with one row per target: parameters, noise and held-out errors."""
         # A law may have a coefficient per source: too many for a table; `parameters` has them.
         names = self.curve_parameters
-        columns = ["target", "status", *names, "noise, nats", "held-out error %", "mean's error %"]
+        noise = f"noise, {differences_in(self.targets)}"
+        columns = ["target", "status", *names, noise, "held-out error %", "mean's error %"]
         rows = []
         for name, target in self.targets.items():
             errors = (100 * float(target.cv_mre), 100 * float(target.cv_mre_mean))
@@ -178,7 +178,8 @@ class Fit(Tabular):
 
         Args:
             tokens: a run table with the fit's domains, `{domain: tokens}` for one mixture (a domain left out has
-                none), or an (R, K) array in the order of `domains`.
+                none) or a list of these, a DataFrame or Series with these names, or an (R, K) array in the order of
+                `domains`. By name, tokens may be texts such as "2M".
             available: domain -> distinct tokens there are, where the fit counts repeats; a run table says it itself.
             at: `draws` for the mean over the posterior draws, of both laws where there is an alternative: what
                 decisions rest on. `point` for the law at its reported parameters, which with few noisy runs are one of
@@ -187,11 +188,12 @@ class Fit(Tabular):
 
         Raises:
             ConfigError: `at` or `interval` is none of these.
-            DataError: an unknown domain, a wrong shape, or a negative or non-finite token count.
+            DataError: no mixture, an unknown domain, a wrong shape, or a negative or non-finite token count.
         """
         for name, value, allowed in (("at", at, ("draws", "point")), ("interval", interval, ("run", "law"))):
             if value not in allowed:
                 raise ConfigError(f"{name} is {value!r}; it must be '{allowed[0]}' or '{allowed[1]}'.", "Change it.")
+        tokens, available = asked(tokens, self.domains), available_of(available, self.domains)
         tokens_RK, available, log_sizes_R = self._asked(tokens, available)
         beyond_R = None
         if log_sizes_R is not None:

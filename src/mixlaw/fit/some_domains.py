@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mixlaw.core.errors import FitError
-from mixlaw.fit.prediction import require_domains
+from mixlaw.fit.asked import require_domains
 
 if TYPE_CHECKING:
     from mixlaw.fit.result import Fit

@@ -8,6 +8,7 @@ from typing import Any
 from mixlaw.core.cost import percent as share_percent
 from mixlaw.core.durations import duration
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import is_metric
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import Change, total_changes
@@ -59,10 +60,13 @@ def answer(fit: Fit, solution: Solution | None) -> tuple[str, list[str]]:
 
 
 def loss_name(solution: Solution) -> str:
-    """Return what is minimised: `total loss`, `medical loss` or `weighted loss`."""
+    """Return what is minimised: `total loss`, `medical loss` or `weighted loss`; with metrics, what is added up."""
     weights = {target: g for target, g in solution.target_weights.items() if g > 0}
     if len(weights) == 1:
-        return f"{next(iter(weights))} loss"
+        name = next(iter(weights))
+        return f"distance of {name} from its best" if is_metric(name) else f"{name} loss"
+    if any(map(is_metric, weights)):
+        return "sum of losses and metrics" if not all(map(is_metric, weights)) else "sum of metrics"
     return "total loss" if len(set(weights.values())) <= 1 else "weighted loss"
 
 

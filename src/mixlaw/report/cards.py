@@ -15,8 +15,9 @@ import yaml
 
 from mixlaw.config import Config
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import is_metric, losses_in
 from mixlaw.report.markdown import escaped
-from mixlaw.report.numbers import nats, percent, perplexity
+from mixlaw.report.numbers import MISSING, nats, percent, perplexity
 
 _NOTICES = ("license", "licence", "notice", "copying")
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
@@ -150,13 +151,16 @@ def model_card(
 def _predictions(law: str | None, predicted: Mapping[str, Mapping[str, float]]) -> list[str]:
     if not predicted:
         return []
-    heading = (
-        f"Losses after training that the law `{law}` predicts, nats per supervised token (90 % interval of a run):"
-    )
+    heading = f"Losses after training that the law `{law}` predicts, {losses_in(predicted)} (90 % interval of a run):"
     lines = [heading, ""]
     lines += ["| target | loss | low | high | perplexity |", "|---|---:|---:|---:|---:|"]
     for target, p in predicted.items():
-        cells = [nats(p["mean"]), nats(p["low"]), nats(p["high"]), perplexity(p["mean"])]
+        cells = [
+            nats(p["mean"]),
+            nats(p["low"]),
+            nats(p["high"]),
+            MISSING if is_metric(target) else perplexity(p["mean"]),
+        ]
         lines.append(f"| {escaped(target)} | {' | '.join(cells)} |")
     return [*lines, ""]
 

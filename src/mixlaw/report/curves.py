@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import differences_in, losses_in
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.magnitude import magnitudes
 from mixlaw.fit.prediction import BAND_ENDS
@@ -58,7 +59,7 @@ def curve_figure(
     """
     own = runs.tokens_RK[:, runs.domains.index(target)]
     others = runs.totals_R - own
-    losses = runs.losses_RJ[:, runs.targets.index(target)]
+    losses, unit = runs.losses_RJ[:, runs.targets.index(target)], differences_in([target])
     there = np.isfinite(losses)
     level = base_level(others[there])
     at_level = np.abs(others - level) <= LEVEL * max(level, 1)
@@ -84,19 +85,19 @@ def curve_figure(
             axes.axvline(largest, **mark("edge"))
         shown = np.flatnonzero(there)
         for r in map(int, shown[np.argsort(at_level[shown], kind="stable")]):
-            said = f"{nats(losses[r])} nats, own {format_tokens(own[r])}, others {format_tokens(others[r])}"
+            said = f"{nats(losses[r])} {unit}, own {format_tokens(own[r])}, others {format_tokens(others[r])}"
             kind, run = "full" if at_level[r] else "hollow", runs.runs[r]
             at = own[r] if own[r] > 0 else zero
             point(axes, at, losses[r], mark(kind, style), f"{run}: {said}", (links or {}).get(run, ""))
         if solution and planned > 0:
-            _prediction(axes, planned, solution.predicted[target], style)
+            _prediction(axes, planned, solution.predicted[target], style, unit)
         _token_axis(axes, "own training tokens", (left, right), zero if zeros else None)
         axes.set_ylim(*_padded(seen))
-        axes.set_ylabel("loss, nats per token")
+        axes.set_ylabel(f"loss, {losses_in([target], 'nats per token')}")
 
     said = (
         f"{int(there.sum())} runs from {format_tokens(smallest)} to {format_tokens(largest)} own tokens; the law runs "
-        f"from {nats(mean[0])} to {nats(mean[-1])} nats with the other domains at {format_tokens(level)} tokens."
+        f"from {nats(mean[0])} to {nats(mean[-1])} {unit} with the other domains at {format_tokens(level)} tokens."
     )
     legend = [*_CURVE_LEGEND, *(_PLANNED if solution else ())]
     subtitle = f"other domains at {format_tokens(level)} tokens"
@@ -117,7 +118,7 @@ def parity_figure(
         style: colour class.
         links: run -> the anchor of its row in the page.
     """
-    losses = runs.losses_RJ[:, runs.targets.index(target)]
+    losses, unit = runs.losses_RJ[:, runs.targets.index(target)], differences_in([target])
     predicted = fit.predict(runs, at="point").mean[:, list(fit.targets).index(target)]
     there = np.isfinite(losses) & ((runs.totals_R > 0) | (target not in fit.base_left_out))
     used = set(fit.runs.runs)
@@ -130,7 +131,7 @@ def parity_figure(
             tip = f"{run}: predicted {nats(predicted[r])}, measured {nats(losses[r])}"
             looks = mark("full" if run in used else "hollow", style)
             point(axes, predicted[r], losses[r], looks, tip, (links or {}).get(run, ""))
-        axes.set(xlim=ends, ylim=ends, xlabel="predicted loss, nats", ylabel="measured loss, nats")
+        axes.set(xlim=ends, ylim=ends, xlabel=f"predicted loss, {unit}", ylabel=f"measured loss, {unit}")
         _few_ticks(axes.xaxis)
         _few_ticks(axes.yaxis)
 
@@ -222,15 +223,21 @@ def budget_figure(fit: Fit, path: Sequence[Solution], budget_tokens: float | Non
             ends = f"{significant(float(lower), 4)} to {significant(float(upper), 4)}"
             asked = budget_tokens is not None and abs(s.budget_tokens - budget_tokens) <= 0.5
             looks = mark("full" if asked else "hollow", "series-0")
-            point(axes, s.budget_tokens, value, looks, f"{format_tokens(s.budget_tokens)}: {nats(value)} ({ends}) nats")
+            point(
+                axes,
+                s.budget_tokens,
+                value,
+                looks,
+                f"{format_tokens(s.budget_tokens)}: {nats(value)} ({ends}) {s.unit}",
+            )
         _token_axis(axes, "budget, tokens (logarithmic)", _token_range(budgets.tolist(), 1.05))
         axes.set_ylim(*_padded([*low, *high]))
-        axes.set_ylabel("minimised loss, nats")
+        axes.set_ylabel(f"minimised loss, {path[0].unit}")
 
     wide = [significant(float(part[2] - part[1]), 2) for part in (bands[0], bands[-1])]
     said = (
-        f"The runs have {format_tokens(smallest)} to {format_tokens(largest)} tokens. The 90 % band is {wide[0]} nats "
-        f"wide at {format_tokens(budgets[0])} and {wide[1]} at {format_tokens(budgets[-1])}."
+        f"The runs have {format_tokens(smallest)} to {format_tokens(largest)} tokens. The 90 % band is {wide[0]} "
+        f"{path[0].unit} wide at {format_tokens(budgets[0])} and {wide[1]} at {format_tokens(budgets[-1])}."
     )
     legend = [("curve", "within the range of the runs"), ("beyond", "outside of it"), ("band", "90 % band"), _RANGE]
     legend += [("full", "point: the budget of this report")] if budget_tokens else []
@@ -300,11 +307,11 @@ def log_ticks(low: float, high: float, count: int) -> list[float]:
     return ticks
 
 
-def _prediction(axes: Any, x: float, predicted: Mapping[str, float], style: str) -> None:
+def _prediction(axes: Any, x: float, predicted: Mapping[str, float], style: str, unit: str) -> None:
     ends = (predicted["mean_low"], predicted["mean_high"])
     axes.plot([x, x], ends, **mark("whisker", style))
     low, high = (significant(end, 4) for end in ends)
-    tip = f"predicted at the recommended mixture: {nats(predicted['mean'])} ({low} to {high}) nats"
+    tip = f"predicted at the recommended mixture: {nats(predicted['mean'])} ({low} to {high}) {unit}"
     point(axes, x, predicted["mean"], mark("diamond", style), tip)
 
 

@@ -107,7 +107,7 @@ def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None)
         for row, domain in enumerate(names):
             text = significant(values[domain])
             start, end = ends.get(domain, (values[domain], values[domain]))
-            tip = f"{domain}: {text} nats per {step} tokens"
+            tip = f"{domain}: {text} {solution.unit} per {step} tokens"
             if domain in ends:
                 tip += f", 90 % interval {significant(start, 2)} to {significant(end, 2)}"
                 axes.plot([start, end], [row, row], **mark("whisker", "ink"))
@@ -115,11 +115,12 @@ def marginal_figure(solution: Solution, series: Mapping[str, str] | None = None)
             _value(axes, row, max(values[domain], end, 0.0), text)
         low, high = min(seen), max(seen)
         _rows(axes, names, (low, high + 0.22 * (high - low or 1.0)))
-        _label(axes, f"fall of the loss, nats per {step} tokens")
+        _label(axes, f"fall of the loss, {solution.unit} per {step} tokens")
 
-    said = listed([f"{domain} {significant(values[domain])}" for domain in names])
+    each = listed([f"{domain} {significant(values[domain])}" for domain in names])
+    said = f"{solution.unit.capitalize()} per {step} tokens: {each}."
     return Figure(
-        "What more data would be worth", f"Nats per {step} tokens: {said}.", draw, *_size(names, 30),
+        "What more data would be worth", said, draw, *_size(names, 30),
         legend=[("bar", "mean")] + ([("whisker/ink", "90 % interval")] if ends else []),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import differences_in
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import total_changes
@@ -136,11 +137,10 @@ def _noise(fit: Fit, runs: RunTable) -> Check:
         spread = float(np.nanstd(losses))
         ratios[target] = spread / fitted.noise_nats if fitted.noise_nats > 0 else np.inf
     worst = min(ratios, key=lambda target: ratios[target])
-    noise = significant(fit.targets[worst].noise_nats, 2)
+    noise, unit = significant(fit.targets[worst].noise_nats, 2), differences_in([worst])
     times = significant(ratios[worst], 2)
-    text = (
-        f"Worst target {worst}: its losses differ {times} times as much as noise alone ({noise} nats) would make them."
-    )
+    noise = f"{noise} {unit}"
+    text = f"Worst target {worst}: its losses differ {times} times as much as noise alone ({noise}) would make them."
     if np.isinf(ratios[worst]):
         text = "The losses have no noise."
     if ratios[worst] >= 3:
@@ -193,8 +193,8 @@ def _regret(solution: Solution) -> Check:
     mean, p95 = solution.expected_regret.get("mean", np.nan), solution.expected_regret.get("p95", np.nan)
     share = mean / solution.total_loss if solution.total_loss else np.nan
     text = (
-        f"Expected {significant(mean, 2)} nats ({percent(share, 2)} of the total loss), "
-        f"95th percentile {significant(p95, 2)} nats."
+        f"Expected {significant(mean, 2)} {solution.unit} ({percent(share, 2)} of the total loss), "
+        f"95th percentile {significant(p95, 2)} {solution.unit}."
     )
     if share <= 0.005:
         return Check(PASS, "Expected regret", text)
@@ -203,7 +203,7 @@ def _regret(solution: Solution) -> Check:
 
 def _certificate(solution: Solution) -> Check:
     residual, gap = solution.certificate.kkt_residual, solution.certificate.gap
-    figures = f"(KKT residual {significant(residual, 2)}, gap {significant(gap, 2)} nats)"
+    figures = f"(KKT residual {significant(residual, 2)}, gap {significant(gap, 2)} {solution.unit})"
     if solution.status == "optimal" and residual <= 1e-4 and gap <= 1e-6:
         return Check(PASS, "Proof of optimality", f"The solver proved its answer {figures}.")
     text = f"The solver did not prove its answer {figures}."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import is_metric
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import loss_name
@@ -123,12 +124,13 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
 
 def _losses(fit: Fit, solution: Solution) -> Section:
     figures = [changes_figure(fit, solution)] if "equal" in solution.baselines else []
+    perplexities = [] if all(map(is_metric, fit.targets)) else [perplexity_table(fit, solution)]
     return Section(
         "losses",
         "Predicted losses",
         f"What the law expects on each validation set at {format_tokens(solution.budget_tokens)} tokens.",
         figures,
-        [losses_table(fit, solution), perplexity_table(fit, solution), regret_table(solution)],
+        [losses_table(fit, solution), *perplexities, regret_table(solution)],
         notes=[
             "The bands show how uncertain the parameters of the law are. They do not include the error of a law of the "
             "wrong shape, nor the noise of a single run (see Noise under Parameters).",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import differences_in, is_metric, losses_in
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.report.comparison import Change, intervals, target_changes, total_changes
@@ -114,20 +115,20 @@ def losses_table(fit: Fit, solution: Solution) -> Table:
     last += [Cell("")] * (2 if solution.base else 0)
     columns = [("Target", False), *_numbers(*mixtures), *_numbers(*(["Change from equal"] if changes else []))]
     columns += _numbers("Base model", "Change from the base model") if solution.base else []
-    return Table("Predicted loss, nats per supervised token, with the law's 90 % band", columns, [*rows, last])
+    return Table(f"Predicted loss, {losses_in(fit.targets)}, with the law's 90 % band", columns, [*rows, last])
 
 
 def perplexity_table(fit: Fit, solution: Solution) -> Table:
     """Return every target's perplexity, the exponential of its predicted loss, and their mean over the targets.
 
-    The mean is weighted as the objective is, and is the measure of the paper's own tables. Source: Li, Liu and Xing
-    2025, arXiv 2508.11953, section 4.
+    Metrics have none. The mean is weighted as the objective is, and is the measure of the paper's own tables. Source:
+    Li, Liu and Xing 2025, arXiv 2508.11953, section 4.
     """
-    mixtures = _mixtures(solution)
-    losses = {name: {t: p[t]["mean"] for t in fit.targets} for name, p in mixtures.items()}
+    mixtures, targets = _mixtures(solution), [t for t in fit.targets if not is_metric(t)]
+    losses = {name: {t: p[t]["mean"] for t in targets} for name, p in mixtures.items()}
     if solution.base:
-        losses["Base model"] = {t: solution.base.get(t, math.nan) for t in fit.targets}
-    rows = [[Cell(t), *(Cell(perplexity(of[t])) for of in losses.values())] for t in fit.targets]
+        losses["Base model"] = {t: solution.base.get(t, math.nan) for t in targets}
+    rows = [[Cell(t), *(Cell(perplexity(of[t])) for of in losses.values())] for t in targets]
     means = [mean_perplexity(of, solution.target_weights) for of in losses.values()]
     rows.append([Cell("mean"), *(Cell(significant(mean, 4)) for mean in means)])
     return Table("Predicted perplexity, and its mean over the targets", [("Target", False), *_numbers(*losses)], rows)
@@ -167,7 +168,7 @@ def regret_table(solution: Solution) -> Table:
     for name, baseline in solution.baselines.items():
         if "regret" in baseline:
             rows.append([Cell(name), *_regret(baseline["regret"]), Cell(percent(baseline["probability_better"]))])
-    columns = [("Mixture", False), *_numbers("Expected, nats", "95th percentile, nats")]
+    columns = [("Mixture", False), *_numbers(f"Expected, {solution.unit}", f"95th percentile, {solution.unit}")]
     return Table(
         "Regret: how far the loss is above that of the best mixture",
         [*columns, *_numbers("The recommended one is better")],
@@ -189,7 +190,7 @@ def marginal_table(solution: Solution) -> Table:
         rows.append([Cell(domain), Cell(significant(size * solution.marginal[domain]), note), Cell(share)])
     return Table(
         f"How much the minimised loss falls with a further {step} tokens, with 90 % interval",
-        [("Domain", False), *_numbers(f"Nats per {step} tokens", "Share of that loss")],
+        [("Domain", False), *_numbers(f"{solution.unit.capitalize()} per {step} tokens", "Share of that loss")],
         rows,
     )
 
@@ -217,8 +218,11 @@ def parameters_table(fit: Fit) -> Table:
             Cell(fitted.status.replace("_", " ")),
         ]
         rows.append(row)
-    numbers = _numbers(*names, "Noise, nats", "Held-out error", "Rank correlation")
-    caption = "Parameters: best fit, with the 90 % interval of the posterior draws; tokens in millions, losses in nats"
+    unit = differences_in(fit.targets)
+    numbers = _numbers(*names, f"Noise, {unit}", "Held-out error", "Rank correlation")
+    caption = (
+        f"Parameters: best fit, with the 90 % interval of the posterior draws; tokens in millions, losses in {unit}"
+    )
     return Table(caption, [("Target", False), *numbers, ("Status", False)], rows)
 
 
@@ -275,7 +279,7 @@ def runs_table(runs: RunTable, fit: Fit, folders: Mapping[str, str] | None = Non
     used = set(fit.runs.runs)
     columns = [("Run", False), *([("Seed", True)] if runs.seeds else []), ("All tokens", True)]
     columns += _numbers(*(f"{domain}, tokens" for domain in runs.domains))
-    columns += _numbers(*(f"{target}, nats" for target in runs.targets))
+    columns += _numbers(*(f"{target}, {differences_in([target])}" for target in runs.targets))
     rows = []
     for r, run in enumerate(runs.runs):
         note, link = "" if run in used else "not in the fit", (folders or {}).get(run, "")

@@ -89,6 +89,8 @@ class Constraints:
     def _read(group: str | LinearConstraint, domains: tuple[str, ...]) -> LinearConstraint:
         if isinstance(group, str):
             return LinearConstraint.parse(group, domains)
+        if not isinstance(group, LinearConstraint):
+            raise ConfigError(f"A group is {group!r}; it must be a text.", "Write it like code + math <= 0.5.")
         group.require(domains)
         return group
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mixlaw.core.frames import frame
 from mixlaw.core.notebook import bar, html_table, text_table
+from mixlaw.core.target_units import differences_in, losses_in
 from mixlaw.core.tokens import format_tokens
 
 BASE_COLUMNS = ["base model", "best against it"]
@@ -96,6 +97,11 @@ class Solution:
         forgets."""
         return {t: 100 * (self.predicted[t]["mean"] / loss - 1) for t, loss in self.base.items() if loss > 0}
 
+    @property
+    def unit(self) -> str:
+        """The unit of what is minimised: `nats`, unless metrics are among the targets that count."""
+        return differences_in([t for t in self.predicted if self.target_weights.get(t, 1.0) > 0])
+
     def __repr__(self) -> str:
         said = ", ".join(f"{name} {100 * weight:.1f} %" for name, weight in self.weights.items())
         return f"<Solution, {self.status}: {said} of {format_tokens(self.budget_tokens)} tokens>"
@@ -111,7 +117,7 @@ class Solution:
 
     def _weights_table(self) -> tuple[str, list[str], list[list[Any]]]:
         size, step = self.further()
-        columns = ["domain", "weight", "tokens", "epochs", f"nats per further {step}"]
+        columns = ["domain", "weight", "tokens", "epochs", f"{self.unit} per further {step}"]
         rows: list[list[Any]] = []
         for name, weight in self.weights.items():
             numbers = (float(self.epochs.get(name, float("nan"))), size * float(self.marginal[name]))
@@ -128,9 +134,11 @@ class Solution:
         if self.base:
             columns += BASE_COLUMNS
             rows = [[*row, *self.against_base(row[0])] for row in rows]
-        regret = "expected regret {mean:.4f} nats (95th percentile {p95:.4f})".format(**self.expected_regret)
+        regret = "expected regret {mean:.4f} {unit} (95th percentile {p95:.4f})".format(
+            **self.expected_regret, unit=self.unit
+        )
         notes = [regret, *(f"warning: {text}" for text in self.warnings)]
-        return "Predicted loss, nats per supervised token", columns, rows, notes
+        return f"Predicted loss, {losses_in(self.predicted)}", columns, rows, notes
 
     def against_base(self, target: str) -> list[Any]:
         """Return the cells of `BASE_COLUMNS` for a row of a table of losses; empty where there is nothing to say."""

@@ -24,12 +24,14 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from mixlaw.core.by_name import amount
 from mixlaw.core.errors import ConfigError, SolveError
 from mixlaw.core.mixture import Mixture
 from mixlaw.fit.posterior.extrapolation import part_outside
 from mixlaw.fit.reach import outside, unlike
 from mixlaw.fit.result import Fit
 from mixlaw.solve.engines import Engine, engine_for
+from mixlaw.solve.mixed_units import mixed_units
 from mixlaw.solve.polytope import Polytope
 from mixlaw.solve.solution import Certificate, Solution
 from mixlaw.solve.wishes import (
@@ -72,6 +74,7 @@ def solve_mixture(
         Infeasible: no mixture meets the constraints; names those that bind.
         SolveError: the law gives no finite loss.
     """
+    budget_tokens = amount(budget_tokens, "The budget")
     if not (math.isfinite(budget_tokens) and budget_tokens >= 1):
         raise ConfigError(f"The budget is {budget_tokens} tokens; it must be at least 1.", "Write it like 20M.")
     wishes = wishes_of(wishes, named)
@@ -176,6 +179,7 @@ def _solution(
     base = fit.base
     far = outside(np.array([float(mixture.budget_tokens)]), fit.runs.totals_R, "The budget")
     warnings = [*fit.warnings, *far, *unlike(part), *warnings, *_forgotten(base, best["predicted"])]
+    warnings += mixed_units(fit, criterion.importance, criterion.objective)
     return Solution(
         status="optimal",
         budget_tokens=mixture.budget_tokens,

@@ -14,12 +14,14 @@ from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
+from mixlaw.core.by_name import Read, amount, by_name, number, share
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.core.mixture import Mixture
 from mixlaw.core.percents import parse_percent
 from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.suggestions import suggest
+from mixlaw.core.target_units import differences_in
 from mixlaw.fit.result import Fit
 from mixlaw.solve.constraints import Constraints
 from mixlaw.solve.coupled_objective import Ceilings, Losses
@@ -137,7 +139,32 @@ def wishes_of(wishes: SolveWishes | None, named: Mapping[str, Any]) -> SolveWish
     for name in named:
         if name not in known:
             raise ConfigError(f"solve takes no '{name}'; {suggest(name, known)}.", "See help(mixlaw.solve).")
-    return dataclasses.replace(wishes or SolveWishes(), **named)
+    if not (wishes is None or isinstance(wishes, SolveWishes)):
+        raise ConfigError(
+            f"The wishes are a value of type {type(wishes).__name__}; they must be a SolveWishes.",
+            "Give its fields by name: solve(fit, '20M', max={'math': 0.4}).",
+        )
+    return _as_numbers(dataclasses.replace(wishes or SolveWishes(), **named))
+
+
+_BY_NAME: dict[str, Read] = {
+    **{"target_weight": number, "min": share, "max": share, "available": amount, "floor": number},
+    **{"no_worse": parse_percent, "reference": share, "prior": share},
+}
+"""Fields that say a number for each name, and how it is read."""
+
+
+def _as_numbers(wishes: SolveWishes) -> SolveWishes:
+    """Return the wishes with numbers in the place of texts; raise ConfigError for what is neither."""
+    read: dict[str, Any] = {}
+    for key, value in ((key, getattr(wishes, key)) for key in _BY_NAME):
+        if value is not None and not (isinstance(value, str) and key in ("reference", "prior")):
+            read[key] = by_name(value, key, _BY_NAME[key])
+    for key in ("max_epochs", "prior_strength"):
+        if (value := getattr(wishes, key)) is not None:
+            read[key] = number(value, key)
+    one = isinstance(wishes.groups, (str, LinearConstraint))
+    return dataclasses.replace(wishes, **read, groups=(wishes.groups,) if one else tuple(wishes.groups or ()))
 
 
 @dataclass(frozen=True)
@@ -259,15 +286,18 @@ def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], 
             the reference of a target on which it was not measured.
     """
     ceilings, reference = dict(wishes.floor or {}), wishes.reference
-    no_worse = {t: parse_percent(percent, f"no_worse of '{t}'") for t, percent in (wishes.no_worse or {}).items()}
+    no_worse: dict[str, Any] = dict(wishes.no_worse or {})
     if reference is not None and not no_worse:
         raise ConfigError(
             "A reference is set, but no target that must be no worse than with it.", "Set no_worse, such as code=2."
         )
     for target, nats in ceilings.items():
         _require_target(fit, target, "floor")
+        unit = differences_in([target])
         if not (math.isfinite(nats) and nats > 0):
-            raise ConfigError(f"The ceiling of target '{target}' is {nats} nats; it must be > 0.", "Correct the value.")
+            raise ConfigError(
+                f"The ceiling of target '{target}' is {nats} {unit}; it must be > 0.", "Correct the value."
+            )
     for target, percent in no_worse.items():
         _require_target(fit, target, "no_worse")
         if not (math.isfinite(percent) and percent > -100):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mixlaw.api.mixture import wanted_mixture
 from mixlaw.api.project import Project
 from mixlaw.core.errors import Infeasible
+from planted_fits import planted_fit, two_runs
 from report_fits import planted
 from small_demo import write_small_demo
 
@@ -62,3 +64,16 @@ def test_weights_that_read_a_domain_more_often_than_max_epochs_are_named(tmp_pat
     wanted_mixture(project, int(5 * most * max(project.available_tokens.values())), shares)
     said = [text for text in notes if "solve.max_epochs" in text]
     assert len(said) == 1 and f"'{first}' " in said[0] and f"'{second}' " in said[0]
+
+
+def test_a_fit_of_some_of_the_domains_is_asked_about_those(tmp_path):
+    project = Project.open(write_small_demo(tmp_path))
+    first, second, third = project.domains
+    known, draws = (first, second), np.array([[1.0, 0.3, 0.6, 0.2, 0.5]] * 4)
+    fit = planted_fit(
+        "transfer", two_runs(known, known), dict.fromkeys(known, draws[0]), dict.fromkeys(known, draws), decay=2.0
+    )
+    project.study.create()
+    fit.save(project.study.folder / "fit.json")
+    shares = {first: "40 %", second: 0.5, third: "0.1"}
+    assert tuple(wanted_mixture(project, 10_000, shares).predicted) == known  # type: ignore[arg-type]

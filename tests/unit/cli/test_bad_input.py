@@ -320,3 +320,12 @@ def test_names_that_init_makes_can_be_given_to_options():
     given = pairs([",".join(f"{name}=0.25" for name in names)], "--weights", number("--weights"))
     assert list(given) == names
     assert set(LinearConstraint.parse(" + ".join(names) + " <= 0.5", names).terms) == set(names)
+
+
+def test_columns_that_no_fit_reads_are_said_once(mixlaw, tmp_path):
+    rows = "".join(f"r{i},{1000 * (i + 1)},{3 - i / 10},x,y\n" for i in range(6))
+    path = tmp_path / "runs.csv"
+    path.write_text("run,tokens:a,loss:a,comment,git_sha\n" + rows)
+    result = mixlaw("laws", path, "--laws", "mean")
+    assert (result.code, result.stderr.count("Columns that no fit reads: comment, git_sha.")) == (0, 1)
+    assert "Columns" not in mixlaw("laws", path, "--laws", "mean", "--json").stderr

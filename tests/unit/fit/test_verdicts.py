@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from mixlaw.fit.estimating.estimator import Estimated
 from mixlaw.fit.estimating.information import Information
 from mixlaw.fit.fitting import _warnings
 from mixlaw.fit.judging import _verdict
+from mixlaw.fit.posterior.convergence import Convergence
 from mixlaw.fit.target_fit import TargetFit
 from mixlaw.laws import LawKind
 from mixlaw.laws.transfer import Transfer, transfer_losses
@@ -87,6 +90,23 @@ def test_warnings_are_given_for_targets_worse_than_the_mean_or_at_a_bound_and_fo
     assert _warnings({"x": of("converged"), "y": of("not_identifiable")}) == ()
     targets = {"x": of("converged"), "y": of("worse_than_mean"), "z": of("at_bound", ("k", "E"))}
     assert _warnings(targets) == ("y: said of worse_than_mean", "z: k, E ended at a bound.")
+
+
+@pytest.mark.parametrize(
+    ("effective", "rhat", "words"),
+    [
+        (
+            882.4,
+            1.31,
+            "worth 882 independent ones, where 200 are enough, and R-hat is 1.31, where it should be below 1.05",
+        ),
+        (12.0, 1.02, "worth 12 independent ones, where 200 are enough, and R-hat is 1.02"),
+    ],
+)
+def test_draws_that_had_not_settled_are_held_against_what_is_enough(effective: float, rhat: float, words: str) -> None:
+    (said,) = _warnings({"x": replace(of("converged"), convergence=Convergence(effective, rhat))})
+    assert words in said
+    assert "of 200" not in said
 
 
 def test_a_good_fit_has_no_warnings_and_no_alternative() -> None:
