@@ -34,4 +34,4 @@ def _median(absolute: np.ndarray) -> np.ndarray:
     if absolute.ndim > 1:
         return np.array([_median(column) for column in absolute.T])
     some = absolute[absolute > 0]
-    return np.median(some) if len(some) else np.float64(0.0)
+    return np.asarray(np.median(some) if len(some) else 0.0)

@@ -113,8 +113,8 @@ def by_run(errors_RJ: np.ndarray, plain_RJ: np.ndarray) -> np.ndarray:
 def folds(runs: RunTable) -> list[np.ndarray]:
     """Return boolean masks (R,) of the runs to hold out: whole mixtures, at most ten folds, no randomness.
 
-    Checkpoints and points along a run go with it. The base model, a run without tokens, is never held out: nothing lies beyond it from
-    which to predict it.
+    Checkpoints and points along a run go with it. The base model, a run without tokens, is never held out: nothing lies
+    beyond it from which to predict it.
     """
     some = runs.totals_R > 0
     if not some.any():
