@@ -22,7 +22,7 @@ mostly more than 6."""
 _APART = 2.0
 """How many times as large as the next. Chosen on: as `_USUAL`."""
 
-_TELLS = 0.02
+_TELLS = 0.05
 """Least relative error that is worth a sentence. No data."""
 
 _MOST = 10
