@@ -224,7 +224,7 @@ def _report_on_table(
     from mixlaw.report import write_report
 
     runs = load_runs(path)
-    notes = list(runs.notes)
+    notes: list[str] = []
     fitted, solution = fit_law(runs, law, procedure), None
     if budget is not None:
         solution = solve_mixture(fitted, budget)

@@ -40,7 +40,7 @@ def build_document(
         "format": KINDS["report"].format,
         "title": title,
         "answer": sentence,
-        "answer_notes": [*notes, *beside],
+        "answer_notes": [*notes, *beside, *runs.notes],
         "cost": cost(runs, study),
         "solution": _solution(solution) if solution else None,
         "fit": fit.summary(),

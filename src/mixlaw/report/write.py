@@ -71,7 +71,7 @@ def write_report(
     path = list(path or ())
     checks = health_checks(fit, runs, solution, study)
     sentence, beside = answer(fit, solution)
-    beside = [*notes, *beside]
+    beside = [*notes, *beside, *runs.notes]
     few = facts(fit, runs, solution, study)
     matrix = transfer_matrix(fit, solution, study) if solution else None
     explorer = explorer_data(fit, runs, solution, path, study)
