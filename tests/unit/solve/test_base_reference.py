@@ -12,7 +12,7 @@ from mixlaw.core.percents import parse_percent
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution, solve_mixture
-from mixlaw.solve.wishes import SolveWishes, ceilings_of
+from mixlaw.solve.wishes import SolveWishes, ceilings_of, wishes_of
 from planted_fits import planted_fit
 
 TWO = ("chat", "math")
@@ -29,7 +29,7 @@ def fit(base: tuple[float, float] = (1.6, 3.0)) -> Fit:
 
 def test_the_base_model_is_a_reference() -> None:
     for percent in (1, "1", "1 %", "1%"):
-        found = ceilings_of(fit(), 3e6, {}, SolveWishes(no_worse={"chat": percent}, reference="base"))
+        found = ceilings_of(fit(), 3e6, {}, wishes_of(None, {"no_worse": {"chat": percent}, "reference": "base"}))
         assert found is not None and found.nats_J == pytest.approx([1.01 * 1.6])
         assert "(1 % above the base model)" in found.names[0]
 
