@@ -186,7 +186,7 @@ def _warnings_of_runs(runs: RunTable, kind: LawKind, asked: bool) -> tuple[str, 
         if len(runs.domains) > 1 and len(known_RK) > 1 and np.ptp(tokens_R) <= _SAME * top:
             amount = f"{format_tokens(top)} tokens in every run" if top else "no tokens in any run"
             said.append(
-                f"'{name}' has {amount}, so nothing shows what it is worth: its weight rests on what is usual. Vary it "
+                f"'{name}' has {amount}, so the runs cannot tell what it is worth, and its weight is a guess. Vary it "
                 "in some runs, or set its weight yourself (min, max)."
             )
     for target in (t for t in runs.targets if t not in runs.domains):

@@ -31,7 +31,7 @@ class TargetFit:
         cv_r2: share of the variance of the losses that held-out predictions explain.
         information: what the runs say about the parameters; None where that was not asked.
         convergence: whether the posterior draws suffice; None where there are none.
-        odd: a sentence on runs whose loss the others do not foretell by far; empty where there are none. Files keep it
+        odd: a sentence on runs whose loss is far from what the others predict, or empty. Files keep it
             among the warnings of the fit.
     """
 

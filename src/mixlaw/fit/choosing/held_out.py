@@ -120,8 +120,9 @@ def folds(runs: RunTable) -> list[np.ndarray]:
     if not some.any():
         return []
     tokens_RK = runs.tokens_RK.copy()
-    if len(rows_by_run(runs)) > 1:
-        for rows in rows_by_run(runs).values():
+    of_runs = rows_by_run(runs)
+    if len(of_runs) > 1:
+        for rows in of_runs.values():
             tokens_RK[rows] = runs.tokens_RK[rows[runs.totals_R[rows].argmax()]]
     mixtures = np.unique(tokens_RK[some], axis=0, return_inverse=True)[1].ravel()
     # Sorted by total and dealt out in turn, so that every fold has small and large runs.

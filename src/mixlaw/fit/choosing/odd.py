@@ -1,4 +1,4 @@
-"""Runs whose loss the others do not foretell by far: most likely a wrong cell of the table, or a run that went wrong.
+"""Runs whose loss the others are far from predicting: most likely a wrong cell of the table, or a run that went wrong.
 
 A run is named where its error on held-out mixtures is many times the usual one of its target, and far larger than those
 of all other runs: errors of a law that does not fit go over into one another, wrong numbers do not.
@@ -60,9 +60,9 @@ def said_of_odd(runs: RunTable, j: int, predicted_R: np.ndarray) -> str:
     odd = odd_runs(predicted_R, losses_R)
     if not len(odd):
         return ""
-    named = ", ".join(f"{runs.runs[r]} ({losses_R[r]:.4g}, expected {predicted_R[r]:.4g})" for r in odd[:3])
+    named = ", ".join(f"{runs.runs[r]} has {losses_R[r]:.4g} ({predicted_R[r]:.4g})" for r in odd[:3])
     more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
     return (
-        f"{runs.targets[j]}: {named}{more}: far from what the other runs foretell. A wrong loss moves the answer: see "
-        "whether it is right, and measure it again or empty its cell if it is not."
+        f"{runs.targets[j]}: {named}{more}, far from what the other runs predict (in brackets). A wrong loss moves the "
+        "answer: check it, and measure it again or empty its cell if it is wrong."
     )
