@@ -138,9 +138,10 @@ def propose_within(fit: Fit, solution: Solution, spending: Spending, terms: Term
         return Proposal([], [], said)
     if expected <= 0 or terms.count < 1:
         what = "there is nothing to gain" if expected <= 0 else "no more runs are allowed"
-        return Proposal([], [], f"The expected regret is {expected:.2g} nats; {what}.")
+        return Proposal([], [], f"The expected regret is {expected:.2g} {solution.unit}; {what}.")
     found = further_runs(fit, solution, spending, terms)
-    worth = f"The expected regret of {expected:.2g} nats is worth {percent(found.worth(expected))} of the final run"
+    share = percent(found.worth(expected))
+    worth = f"The expected regret of {expected:.2g} {solution.unit} is worth {share} of the final run"
     if not found.mixtures:
         return Proposal([], found.regret_nats, f"{worth}, but the limit of cost is reached.")
     gains = [found.worth(fall) for fall in found.falls]

@@ -128,6 +128,7 @@ def explorer_data(
         "unique": supplies if any(supplies) else None,
         "max_epochs": wishes.get("max_epochs"),
         "objective": solution.objective,
+        "total_unit": solution.unit,
         "budget": solution.budget_tokens,
         "budget_text": format_tokens(solution.budget_tokens),
         "budgets": budgets,

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixlaw.core.files import write_text
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import losses_in
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.report.drawing import Figure, mark
 from mixlaw.report.palette import series_of
@@ -45,7 +46,7 @@ def law_figure(row: LawRow, runs: RunTable) -> Figure:
         for j, target in enumerate(runs.targets):
             looks = mark("full", series[target]) | {"markersize": 6}
             axes.plot(runs.losses_RJ[known[:, j], j], row.predicted_RJ[known[:, j], j], **looks)
-        axes.set(xlim=ends, ylim=ends, xlabel="measured, nats per supervised token", ylabel="predicted, nats")
+        axes.set(xlim=ends, ylim=ends, xlabel=f"measured, {losses_in(runs.targets)}", ylabel="predicted")
 
     said = f"Predicted against measured losses, law {row.name}"
     legend = [(f"full/{series[target]}", target) for target in runs.targets]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.core.errors import MissingExtra
+from mixlaw.core.target_units import losses_in
 from mixlaw.report.drawing import key_svg
 from mixlaw.report.health import FAIL, PASS, WARN, Check
 from mixlaw.report.palette import stylesheet
@@ -35,6 +36,7 @@ def render_page(
     checks: Sequence[Check],
     document: dict[str, Any],
     explorer: dict[str, Any],
+    targets: Sequence[str] = (),
 ) -> str:
     """Return the HTML text of the report.
 
@@ -47,6 +49,7 @@ def render_page(
         checks: the health checks, for their count.
         document: report.json.
         explorer: the data of the explorer, or why there is none.
+        targets: whose losses the page speaks of, for their unit.
 
     Raises:
         MissingExtra: Jinja is not installed.
@@ -70,6 +73,7 @@ def render_page(
         counts=[(status, sum(c.status == status for c in checks)) for status in (PASS, WARN, FAIL)],
         data=Markup(_data(document)),
         explorer=Markup(script_json(explorer)) if explorer.get("domains") else "",
+        units={"losses": losses_in(targets), "differences": explorer.get("total_unit", "nats")},
         reference=next((m["name"] for m in explorer.get("mixtures", ()) if m["name"] != "optimum"), ""),
         style=Markup(stylesheet() + _read("report.css") + _read("explorer.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},

@@ -86,7 +86,7 @@ def build_sections(
     if solution and solution.marginal:
         sections.append(_marginal(solution, series))
     if (study or {}).get("next_run"):
-        sections.append(next_section((study or {})["next_run"]))
+        sections.append(next_section((study or {})["next_run"], solution.unit if solution else "nats"))
     sections += [_parameters(fit), _runs(fit, runs, listed, logs or {}, (study or {}).get("run_folders"))]
     if study:
         sections.append(_again(study))

@@ -77,7 +77,9 @@ def write_report(
     explorer = explorer_data(fit, runs, solution, path, study)
     sections = build_sections(fit, runs, solution, checks, study, path, explorer=explorer, matrix=matrix, logs=logs)
     document = build_document(title, fit, runs, solution, checks, study, path, notes=notes, matrix=matrix)
-    page = render_page(title, sentence, beside, few, sections, checks, document, json_ready(explorer))
+    page = render_page(
+        title, sentence, beside, few, sections, checks, document, json_ready(explorer), list(fit.targets)
+    )
     files = {kind: Path(out_dir) / f"report.{kind}" for kind in ("html", "md", "json")}
     pictures = write_pictures(Path(out_dir) / "figures", sections)
     write_document(files["json"], "report", document)

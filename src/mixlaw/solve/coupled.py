@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import Infeasible
+from mixlaw.core.target_units import differences_in
 from mixlaw.solve.certificate import Proof, polish, prove
 from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective
 from mixlaw.solve.polytope import Polytope
@@ -272,9 +273,10 @@ def _reach(ceilings: Ceilings, polytope: Polytope, starts: list[np.ndarray]) -> 
         )
     shares = prove(furthest, polytope, best).shares_J
     tied = [j for j in range(len(ceilings.names)) if shares[j] > 1e-6] or list(range(len(ceilings.names)))
+    unit = differences_in([losses.drawn[j].target for j in tied])
     raise Infeasible(
         f"No mixture meets these ceilings together: {'; '.join(ceilings.names[j] for j in tied)}; the closest "
-        f"mixture exceeds one of them by {furthest.value(best):.4f} nats.",
+        f"mixture exceeds one of them by {furthest.value(best):.4f} {unit}.",
         "Raise one of them, or the budget.",
         tuple(losses.drawn[j].target for j in tied),
     )

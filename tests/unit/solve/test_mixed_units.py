@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.core.target_units import differences_in, losses_in
 from mixlaw.fit import Fit
 from mixlaw.laws import find
+from mixlaw.report import write_report
 from mixlaw.report.answer import loss_name
 from mixlaw.report.tables import losses_table, parameters_table, perplexity_table, regret_table, runs_table
 from mixlaw.solve import solve_mixture
@@ -106,3 +110,17 @@ def test_shares_and_percent_are_two_units() -> None:
     both.runs.losses_RJ[:, 1] *= 100
     (said,) = mixing(both)
     assert said.startswith("The objective adds metrics in units of their own: metric:exam (0.48 to 0.6 from its best")
+
+
+def test_a_report_of_metrics_alone_never_speaks_of_nats(tmp_path: Path) -> None:
+    fitted = fit(METRICS)
+    found = {"tokens": {"a": 1e6, "b": 0.0}, "cost": 0.1, "worth": 0.2, "fall_nats": 0.01, "regret_nats": 0.02}
+    study = {"next_run": found, "available_tokens": {"a": 9e6, "b": 9e6}}
+    solution = solve_mixture(fitted, 5e6)
+    files = write_report(tmp_path, runs=fitted.runs, fit=fitted, solution=solution, title="Exam", study=study)
+    page = files["html"].read_text(encoding="utf-8")
+    shown = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+    for text in (shown, files["md"].read_text(encoding="utf-8")):
+        assert not re.findall(r".{0,60}\bnats\b.{0,40}", text)
+        assert "lower the expected regret of 0.020 units of the metric by 0.010" in text
+    assert '"total_unit":"units of the metric"' in page

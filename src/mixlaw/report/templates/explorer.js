@@ -22,7 +22,7 @@
     const text = (100 * share).toFixed(digits);
     return Number(text) === 0 ? (0).toFixed(digits) : minus(share > 0 ? `+${text}` : text);
   };
-  const nats = (value) => value.toFixed(4);
+  const shown = (value) => value.toFixed(4);
   const tokens = (count) => {
     for (const [unit, size] of [["T", 1e12], ["B", 1e9], ["M", 1e6], ["k", 1e3]]) {
       if (count >= size * 0.9995) return Number((count / size).toPrecision(3)) + unit;
@@ -158,7 +158,7 @@
     const here = evaluate(state.weights, state.budget), base = evaluate(reference.weights, state.budget);
     rows.forEach((row, j) => {
       const band = mixlaw.band(here.mean[j], here.draws[j]);
-      row.loss.replaceChildren(nats(band.mean), make("small", {}, `${nats(band.low)} to ${nats(band.high)}`));
+      row.loss.replaceChildren(shown(band.mean), make("small", {}, `${shown(band.low)} to ${shown(band.high)}`));
       row.band.style.left = row.place(band.low);
       row.band.style.right = `calc(100% - ${row.place(band.high)})`;
       row.dot.style.left = row.place(band.mean);
@@ -170,10 +170,10 @@
     });
     const total = mixlaw.band(here.total, here.drawn);
     const against = said(change(here.total, base.total, here.drawn, base.drawn), `the ${reference.name} mixture`);
-    document.getElementById("explorer-total").textContent = nats(total.mean);
-    document.getElementById("explorer-total-band").textContent = `${nats(total.low)} to ${nats(total.high)}`;
+    document.getElementById("explorer-total").textContent = shown(total.mean);
+    document.getElementById("explorer-total-band").textContent = `${shown(total.low)} to ${shown(total.high)}`;
     document.getElementById("explorer-against").textContent = against;
-    return `${TOTAL[0].toUpperCase() + TOTAL.slice(1)} ${nats(total.mean)} nats, ${against}.`;
+    return `${TOTAL[0].toUpperCase() + TOTAL.slice(1)} ${shown(total.mean)} ${data.total_unit}, ${against}.`;
   }
 
   function showControls() {

@@ -133,7 +133,7 @@ mixlaw.map = (figure, { data, state, objective, choose, make, percent, TOTAL }) 
     const ticks = [0, 0.25, 0.5, 0.75, 1].map((a) => text(100 * a, x(a), BOTTOM + 18));
     layers.lines.replaceChildren(draw("line", { x1: LEFT, x2: RIGHT, y1: BOTTOM, y2: BOTTOM, class: "axis" }), ...ticks,
       text(`share of ${shortened(data.domains[A].name)}, %`, RIGHT, BOTTOM + 38, "axis-title", "end"),
-      text(`${TOTAL}, nats`, 0, 14, "axis-title", "start"), text(best.toFixed(3), LEFT - 6, y(best) + 4, "tick", "end"), text(high.toFixed(3), LEFT - 6, y(high) + 4, "tick", "end"));
+      text(`${TOTAL}, ${data.total_unit}`, 0, 14, "axis-title", "start"), text(best.toFixed(3), LEFT - 6, y(best) + 4, "tick", "end"), text(high.toFixed(3), LEFT - 6, y(high) + 4, "tick", "end"));
     title.textContent = `${TOTAL[0].toUpperCase() + TOTAL.slice(1)} over the share of ${data.domains[A].name}`;
     return (weights) => [x(weights[A]), y(objective(weights, state.budget))];
   }
