@@ -42,7 +42,7 @@ def solution_path(fit: Fit, solution: Solution, study: Mapping[str, Any]) -> lis
     largest = fit.largest_run / solution.budget_tokens
     for factor in (*_FACTORS, *([largest] if 0 < largest < min(_FACTORS) else [])):
         try:
-            best = solve_mixture(fit, max(1, round(solution.budget_tokens * factor)), asked)
+            best = solve_mixture(fit, max(1, round(solution.budget_tokens * factor)), asked, regrets=False)
         except Infeasible:
             best = None
         if factor == 1.0 and not (best and _close(best, solution)):

@@ -52,8 +52,8 @@ class Solution:
         epochs: domain -> passes over the available tokens; empty where those are unknown.
         predicted: target -> {mean, low, high}, nats.
         expected_regret: {mean, p95}: objective at these weights minus that at the best weights of the same posterior
-            draw, nats (total loss). Where these weights lie outside what the runs can be mixed to, a target's gains are
-            known to within a factor only (`mixlaw.fit.posterior.extrapolation`).
+            draw, nats (total loss); empty where it was not asked for. Where these weights lie outside what the runs can
+            be mixed to, a target's gains are known to within a factor only (`mixlaw.fit.posterior.extrapolation`).
         baselines: name -> {weights{domain}, epochs{domain}, predicted{target{mean, low, high}}, total_loss,
             objective_value, regret{mean, p95}, probability_better}; `equal`, and `natural` where the available tokens
             are known. The regret is below 0 in draws where the constraints forbid a baseline that is better than all
@@ -134,10 +134,10 @@ class Solution:
         if self.base:
             columns += BASE_COLUMNS
             rows = [[*row, *self.against_base(row[0])] for row in rows]
-        regret = "expected regret {mean:.4f} {unit} (95th percentile {p95:.4f})".format(
-            **self.expected_regret, unit=self.unit
-        )
-        notes = [regret, *(f"warning: {text}" for text in self.warnings)]
+        notes = [f"warning: {text}" for text in self.warnings]
+        if self.expected_regret:
+            text = "expected regret {mean:.4f} {unit} (95th percentile {p95:.4f})"
+            notes.insert(0, text.format(**self.expected_regret, unit=self.unit))
         return f"Predicted loss, {losses_in(self.predicted)}", columns, rows, notes
 
     def against_base(self, target: str) -> list[Any]:

@@ -18,7 +18,7 @@ at the point estimate, other objectives, constraints, and the exact multiplier s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -57,7 +57,12 @@ _INTERVAL = (0.05, 0.95)
 
 @with_wishes
 def solve_mixture(
-    fit: Fit, budget_tokens: float, wishes: SolveWishes | None = None, **named: Unpack[WishesByName]
+    fit: Fit,
+    budget_tokens: float,
+    wishes: SolveWishes | None = None,
+    *,
+    regrets: bool = True,
+    **named: Unpack[WishesByName],
 ) -> Solution:
     """Return the weights with the smallest expected loss at a budget.
 
@@ -67,6 +72,7 @@ def solve_mixture(
         fit: a fitted law.
         budget_tokens: N, training tokens.
         wishes: what is asked of the mixture; None: nothing.
+        regrets: whether regrets are wanted, which take most of the time; without, `expected_regret` is empty.
         named: fields of `SolveWishes` by name, in their place.
 
     Raises:
@@ -107,7 +113,7 @@ def solve_mixture(
         warnings.append(
             f"The prior gives {', '.join(map(repr, constraints.excluded))} no share, so the solution gives none."
         )
-    return _solution(fit, free, polytope, (engine, judge), certificate, mixtures, warnings)
+    return _solution(fit, free, polytope, (engine, judge), certificate, mixtures, warnings, regrets)
 
 
 def _mixture(domains: tuple[str, ...], weights: np.ndarray, budget_tokens: int) -> Mixture:
@@ -163,11 +169,14 @@ def _solution(
     certificate: Certificate,
     mixtures: Mapping[str, Mixture],
     warnings: list[str],
+    regrets: bool,
 ) -> Solution:
     """Return the solution; `engines` are the one that found the weights, and the one that judges losses alone."""
     engine, judge = engines
     part = part_outside(_shares(mixtures["best"]), fit.runs.tokens_RK)
-    doubting = judge if part == 0 else engine_for(fit, criterion, mixtures["best"].budget_tokens, polytope, part)
+    doubting = None
+    if regrets:
+        doubting = judge if part == 0 else engine_for(fit, criterion, mixtures["best"].budget_tokens, polytope, part)
     described = _described(fit, criterion, judge, doubting, mixtures)
     best, mixture = described.pop("best"), mixtures["best"]
     weights = _shares(mixture)
@@ -206,22 +215,21 @@ def _solution(
 
 
 def _described(
-    fit: Fit, criterion: Criterion, engine: Engine, doubting: Engine, mixtures: Mapping[str, Mixture]
+    fit: Fit, criterion: Criterion, engine: Engine, doubting: Engine | None, mixtures: Mapping[str, Mixture]
 ) -> dict[str, dict[str, Any]]:
     """Return what `Solution.baselines` says of each mixture; `best` is the first.
 
-    Regrets are those of the engine that doubts what the law says outside the runs' mixtures, all else of the other.
+    Regrets are those of the engine that doubts what the law says outside the runs' mixtures, all else of the other;
+    without one there are none.
     """
     tokens = [list(mixture.tokens.values()) for mixture in mixtures.values()]
     prediction = fit.predict(np.array(tokens, float), criterion.available or None)
     best_S = engine.by_draw(_shares(mixtures["best"]))
-    draws, lowest = doubting.best_by_draw(_shares(mixtures["best"]))
-    lowest = np.minimum(lowest, doubting.by_draw(_shares(mixtures["best"]))[draws])
+    regret_of = _regrets(doubting, _shares(mixtures["best"])) if doubting else lambda _: {}
     found = {}
     for row, (name, mixture) in enumerate(mixtures.items()):
         weights = _shares(mixture)
         each_S = engine.by_draw(weights)
-        regret = doubting.by_draw(weights)[draws] - lowest
         losses = zip(fit.targets, prediction.mean[row], strict=True)
         found[name] = {
             "weights": dict(mixture.weights),
@@ -229,10 +237,22 @@ def _described(
             "predicted": prediction.of_mixture(row),
             "total_loss": float(sum(criterion.importance[target] * loss for target, loss in losses)),
             "objective_value": engine.expected(weights),
-            "regret": {"mean": float(regret.mean()), "p95": float(np.quantile(regret, 0.95))},
+            "regret": regret_of(weights),
             "probability_better": float(np.mean(best_S < each_S)),
         }
     return found
+
+
+def _regrets(engine: Engine, best_K: np.ndarray) -> Callable[[np.ndarray], dict[str, float]]:
+    """Return what gives the regret of weights: mean and 95th percentile over the draws."""
+    draws, lowest = engine.best_by_draw(best_K)
+    lowest = np.minimum(lowest, engine.by_draw(best_K)[draws])
+
+    def regret_of(weights_K: np.ndarray) -> dict[str, float]:
+        regret = engine.by_draw(weights_K)[draws] - lowest
+        return {"mean": float(regret.mean()), "p95": float(np.quantile(regret, 0.95))}
+
+    return regret_of
 
 
 def _epochs(mixture: Mixture, available: Mapping[str, float]) -> dict[str, float]:

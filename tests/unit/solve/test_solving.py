@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,14 @@ def test_the_regret_is_that_against_the_best_of_each_draw(wishes: dict) -> None:
     regret = total[:, 0] - total.min(axis=1)
     assert solution.expected_regret["mean"] == pytest.approx(regret.mean(), abs=2e-4)
     assert solution.expected_regret["p95"] == pytest.approx(np.quantile(regret, 0.95), abs=5e-4)
+
+
+def test_without_regrets_all_else_is_the_same_and_none_is_shown() -> None:
+    whole = solve_mixture(fit(spread=0.2), 3e6, **PULLED)
+    quick = solve_mixture(fit(spread=0.2), 3e6, regrets=False, **PULLED)
+    baselines = {name: {**known, "regret": {}} for name, known in whole.baselines.items()}
+    assert quick == replace(whole, expected_regret={}, baselines=baselines)
+    assert "expected regret" in str(whole) and "expected regret" not in str(quick)
 
 
 def test_where_nothing_is_gained_the_natural_mixture_is_recommended() -> None:
