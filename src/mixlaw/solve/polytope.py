@@ -132,16 +132,17 @@ class Polytope:
         return self.lower_K if found.x is None else found.x
 
     def _project_on_box(self, weights_K: np.ndarray) -> np.ndarray:
-        """Return the nearest weights by bisection of the shift that they share."""
+        """Return the nearest weights: all are moved by one shift, and clipped; their sum is piecewise linear in it."""
         lower, upper = self.lower_K, self.upper_K
-        low, high = float((lower - weights_K).min()) - 1, float((upper - weights_K).max()) + 1
-        for _ in range(100):
-            shift = (low + high) / 2
-            if np.clip(weights_K + shift, lower, upper).sum() < 1:
-                low = shift
-            else:
-                high = shift
-        result = np.clip(weights_K + high, lower, upper)
+        bends = np.concatenate([lower - weights_K, upper - weights_K])
+        order = np.argsort(bends, kind="stable")
+        bends, slopes = bends[order], np.cumsum(np.where(order < len(lower), 1.0, -1.0))
+        sums = lower.sum() + np.concatenate([[0.0], np.cumsum(slopes[:-1] * np.diff(bends))])
+        after = int(np.searchsorted(sums, 1.0))
+        shift = bends[min(after, len(bends) - 1)]
+        if 0 < after < len(bends):
+            shift = bends[after - 1] + (1 - sums[after - 1]) / slopes[after - 1]
+        result = np.clip(weights_K + shift, lower, upper)
         inside = (result > lower) & (result < upper)
         if inside.any():
             result[inside] += (1 - result.sum()) / inside.sum()
