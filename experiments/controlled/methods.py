@@ -17,9 +17,10 @@ from experiments.controlled.setting import Experiment
 import mixlaw
 from mixlaw.api.merged import trained
 from mixlaw.api.project import Project
+from mixlaw.config.plan import MERGE_SCALE
 from mixlaw.core.errors import DesignError
 from mixlaw.core.mixture import Mixture
-from mixlaw.core.run import RunSpec
+from mixlaw.core.run import EXPERT, Merge, RunSpec
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.tokens import parse_tokens
 from mixlaw.design.affordable import LEAST_RUN_TOKENS, fewest_runs
@@ -203,6 +204,45 @@ def by_search(law: str, part: float = PART, *, few_rows: bool = False) -> Method
     return method
 
 
+def by_merges(percent: int) -> Method:
+    """Return the grid mixture whose merged model has the lowest mean loss: one expert a domain, no run of a mixture.
+
+    As DeMix (arXiv 2602.00747) and MergeMix (arXiv 2601.17858) rank mixtures; the weights of the experts' differences
+    are stretched by mixlaw's usual scale. Evaluations take `EVALUATED` of the limit.
+    """
+
+    def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
+        name, plan = f"merge-{percent}-{budget}-{seed}", {"seed": seed}
+        limit, most_rows = percent / 100 * parse_tokens(budget), experiment.mix["validation"]["rows"]
+        project = experiment.project(f"{name}-settings", budget, plan=plan)
+        row, domains = project.spending.evaluation_tokens / most_rows, list(project.config.domains)
+        mixtures = experiment.grid(domains)
+        count = len(domains) + len(mixtures)
+        rows = int(np.clip(EVALUATED * limit / count / row, FEWEST_ROWS, most_rows))
+        each = round((limit - count * rows * row) / len(domains))
+        if each < SMALLEST_RUN:
+            raise DesignError(f"Experts of {each} tokens have less than a step.", "Allow more.")
+        project = experiment.project(name, budget, plan=plan, train={"eval_rows": rows})
+        inputs = project.trainer_config.inputs
+        experts = [RunSpec(f"expert-{domain}", {domain: each}, seed, inputs, EXPERT) for domain in domains]
+        ids = {domain: expert.id for domain, expert in zip(domains, experts, strict=True)}
+        merges = [
+            RunSpec(
+                f"merge-{mixture}", Mixture(shares, each).tokens, seed, inputs, merge=Merge(ids, shares, MERGE_SCALE)
+            )
+            for mixture, shares in mixtures.items()
+        ]
+        study = Study(experiment.folder / name)
+        study.save_plan([*experts, *merges])
+        run_pending(study, project.trainer_config, workers=experiment.workers)
+        totals = [sum(loss.loss_nats for loss in record.losses.values()) for record in study.records(merges)]
+        weights = list(mixtures.values())[int(np.argmin(totals))]
+        cost = (len(domains) * each + count * rows * row) / parse_tokens(budget)
+        return {"weights": weights, "cost": cost, "runs": len(domains), "evaluations": count, "evaluated_rows": rows}
+
+    return method
+
+
 def by_rule(name: str) -> Method:
     """Return a mixture that needs no runs."""
 
@@ -334,7 +374,7 @@ def method_of(name: str) -> Method:
 
 def has_law(name: str) -> bool:
     """Return whether a method finds its mixture by a law of proxy runs."""
-    return not (name in RULES or name.startswith("all-"))
+    return not (name in RULES or name.startswith(("all-", "merge-")))
 
 
 LIMITED: dict[str, Callable[[int], Method]] = {
@@ -343,6 +383,7 @@ LIMITED: dict[str, Callable[[int], Method]] = {
     "points": lambda percent: by_size(percent, points=True),
     "merged": lambda percent: by_size(percent, merges=True),
     "together": lambda percent: by_size(percent, together=True),
+    "merge": by_merges,
     "regmix": lambda percent: by_search("gbdt", percent / 100, few_rows=True),
 }
 
@@ -364,6 +405,7 @@ METHODS: dict[str, Method] = {
     "sequential": by_design("sequential"),
     "published-20": by_publication(PART),
     "published": by_publication(None),
+    "merge-15": LIMITED["merge"](15),
     "regmix-15": LIMITED["regmix"](15),
     "regmix-20": by_search("gbdt"),
     "exponential-20": by_search("exponential"),

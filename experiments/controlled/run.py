@@ -13,6 +13,7 @@ grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid
 | `together-15`, `together-8` | points, merges and further batches, few held-out rows | `auto` |
 | `sized-15`, `sized-8` | one batch of K + 4 runs, at least 9, few held-out rows | `auto` |
 | `points-15`, `merged-15` | such a batch with points along its runs, with merged models | `auto` |
+| `merge-15` | one expert a domain, merged for every grid mixture; the lowest mean loss (DeMix) | none |
 | `full` | 1 + 4 K space-filling runs around a tenth of a domain's share, whatever they cost | `auto` |
 | `sequential` | `plan: {design: sequential}`, whatever it costs | `auto` |
 | `published-20` | 2 K + 1 runs, each domain times 3 and by 3 (Li 2025, section 4), scaled to 20 % | `transfer` |

@@ -92,6 +92,7 @@ def test_seeds_that_differ_widen_the_interval_of_right_answers():
 def test_domains_alone_the_base_model_and_goals_are_methods_by_their_names(experiment):
     assert method_of("all-b")(experiment, "1k", 0)["weights"] == {"a": 0.0, "b": 1.0}
     assert by_domain("")(experiment, "1k", 0)["weights"] == {} and not has_law("all-b") and has_law("full+guarded")
+    assert not has_law("merge-15") and has_law("merged-15")
     seen = []
     said = {"goals": {"guarded": {"objective": "max"}}}
     from experiments.controlled import methods
