@@ -14,6 +14,7 @@ import pytest
 
 from mixlaw.core.errors import Infeasible
 from mixlaw.fit import Fit
+from mixlaw.fit.alike import beliefs_at
 from mixlaw.laws._shares import FLOOR
 from mixlaw.solve import solve_mixture
 from planted_fits import planted_fit, two_runs
@@ -38,7 +39,8 @@ def planted(seed: int) -> Fit:
 
 def drawn(fit: Fit, target: str) -> Any:
     """Return a target's draws at the budget."""
-    return fit.belief(target).drawn(float(fit.distance(1e6 * BUDGET)))
+    distance = float(fit.distance(1e6 * BUDGET))
+    return beliefs_at(fit, distance)[target].drawn(distance)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mixlaw.core.linear_constraint import LinearConstraint
 from mixlaw.fit import Fit
+from mixlaw.fit.alike import beliefs_at
 from mixlaw.fit.posterior.extrapolation import part_outside
 from mixlaw.solve import solve_mixture
 from planted_fits import names_of, planted_fit, two_runs
@@ -81,7 +82,7 @@ def test_weights_sum_to_one_and_obey_every_constraint(law: str, seed: int, given
         assert sum(factor * solution.weights[d] for d, factor in group.terms.items()) <= group.bound + 1e-9
     for target, percent in given.get("no_worse", {}).items():
         reference = np.array([given["reference"][d] for d in DOMAINS])
-        drawn = fit.belief(target).drawn(float(fit.distance(BUDGET)))
+        drawn = beliefs_at(fit, distance := float(fit.distance(BUDGET)))[target].drawn(distance)
         here, there = (drawn.predict(x[None] * BUDGET / 1e6).mean() for x in (w, reference))
         assert here <= (1 + percent / 100) * there + 1e-9
     assert solution.certificate.kind == "global"
@@ -98,7 +99,8 @@ def test_the_regret_is_what_each_draw_would_save_at_its_own_best_mixture(law: st
     near = np.vstack([0.9 * w + 0.1 * some, 0.7 * w + 0.3 * some])
     distance, mixtures = float(fit.distance(BUDGET)), np.vstack([w, near]) * BUDGET / 1e6
     part = part_outside(w, fit.runs.tokens_RK)
-    losses_SR = np.sum([fit.belief(d).drawn(distance, part).predict(mixtures) for d in DOMAINS], axis=0)
+    beliefs = beliefs_at(fit, distance)
+    losses_SR = np.sum([beliefs[d].drawn(distance, part).predict(mixtures) for d in DOMAINS], axis=0)
     saved = losses_SR[:, 0] - losses_SR.min(axis=1)
     # The best of some thousand mixtures is a little worse than the best of all.
     assert saved.mean() <= solution.expected_regret["mean"] <= 1.3 * saved.mean()

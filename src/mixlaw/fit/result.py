@@ -21,6 +21,7 @@ from mixlaw.core.notebook import Tabular
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.target_units import differences_in
 from mixlaw.fit import stored
+from mixlaw.fit.alike import by_total, of_totals
 from mixlaw.fit.asked import Tokens, asked, available_of
 from mixlaw.fit.base_model import base_losses
 from mixlaw.fit.curve import Belief, Curve
@@ -149,14 +150,17 @@ class Fit(Tabular):
         out."""
         return base_losses(self.runs, self.params)
 
-    def belief(self, target: str, available: Mapping[str, float] | None = None) -> Belief:
+    def belief(
+        self, target: str, available: Mapping[str, float] | None = None, known: Mapping[str, Belief] | None = None
+    ) -> Belief:
         """Return the curves, with their posterior draws, that decisions about a target use.
 
         Args:
             target: its name.
             available: domain -> distinct tokens there are; beyond them tokens repeat, and count as `decay` says.
+            known: target -> belief at a total (`mixlaw.fit.alike`); None: as within the runs.
         """
-        belief = self.targets[target].belief
+        belief = self.targets[target].belief if known is None else known[target]
         if not available or np.isinf(self.decay):
             return belief
         unique_K = np.array([available.get(domain, np.inf) for domain in self.domains], float) / MILLION
@@ -202,21 +206,19 @@ class Fit(Tabular):
         asked_RK = token_array(tokens, self.domains)
         distance_R, outside_R = self.distance(asked_RK.sum(axis=1)), self._outside(asked_RK, beyond_R)
         apart_R = distance_apart(asked_RK, self.runs.tokens_RK)
-        columns = []
+        columns, totals = [], list(by_total(self, asked_RK.sum(axis=1)))
         for j, target in enumerate(self.targets):
-            belief, mean_R = self.belief(target, available), None
-            if at == "point":
-                belief = replace(belief, curves=belief.curves[:1])
-                mean_R = belief.curve.losses(tokens_RK, log_sizes_R)
-            drawn = belief.losses_by_draw(tokens_RK, distance_R, log_sizes_R)
+            beliefs = [(rows, self.belief(target, available, known)) for rows, known in totals]
+            belief, only = beliefs[0][1], 1 if at == "point" else None
+            mean_R = belief.curve.losses(tokens_RK, log_sizes_R) if only else None
+            drawn = of_totals(beliefs, only, tokens_RK, distance_R, log_sizes_R)
             if beyond_R is not None:
                 factor_SR, n = belief.size_factor(beyond_R), len(drawn)
                 drawn = [losses_SR * factor_SR[i::n] for i, losses_SR in enumerate(drawn)]
-            parts = [(curve.scatter, losses_SR) for curve, losses_SR in zip(belief.curves, drawn, strict=True)]
+            parts = [(curve.scatter, part_SR) for curve, part_SR in zip(belief.curves[:only], drawn, strict=True)]
             losses_R = self.runs.losses_RJ[:, j]
-            spread = partial(
-                belief.beyond.spread, outside_R=outside_R, apart_R=apart_R, varied=float(np.nanstd(losses_R))
-            )
+            varied = float(np.nanstd(losses_R))
+            spread = partial(belief.beyond.spread, outside_R=outside_R, apart_R=apart_R, varied=varied)
             columns.append(band(mean_R, parts, losses_R, lean(asked_RK), spread))
         said = (*outside(asked_RK.sum(axis=1), self.runs.totals_R, "A mixture"), *unfollowed(self.laws, self.inside))
         return Prediction.of(columns, tuple(self.targets), interval, said)

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.target_units import is_metric
 from mixlaw.core.tokens import format_tokens
+from mixlaw.fit import alike
 from mixlaw.fit.posterior.extrapolation import SIGMA
 from mixlaw.fit.prediction import CEILING
 from mixlaw.fit.result import Fit
@@ -104,14 +106,18 @@ def explorer_data(
         _budgets(fit, solution, path),
         _mixtures(solution, domains),
     )
-    alike = {tuple(type(curve.law) for curve in fitted.belief.curves) for fitted in fit.targets.values()}
-    if set(laws) <= evaluated() and len(alike) == 1 and not fit.inside:
+    kinds = {tuple(type(curve.law) for curve in fitted.belief.curves) for fitted in fit.targets.values()}
+    if set(laws) <= evaluated() and len(kinds) == 1 and not fit.inside:
         how = {
             "decay": None if np.isinf(fit.decay) else fit.decay,
             "beyond": {
                 "largest": fit.largest_run,
                 "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
                 "floors": [places(curve.law, "floor").tolist() for curve in first.curves],
+            },
+            "alike": {
+                **{"tau": alike.TAU, "step": alike.STEP, "near": alike.NEAR},
+                **{"change": alike.CHANGE, "least": alike.LEAST, "fewest": alike.FEWEST},
             },
         }
         drawn = [_drawn(fit, target) for target in fit.targets]
@@ -149,6 +155,7 @@ def _target(fit: Fit, j: int, name: str, solution: Solution) -> dict[str, Any]:
         "name": name,
         "own": fit.domains.index(name) if name in fit.domains else -1,
         "importance": solution.target_weights.get(name, 1.0),
+        "metric": is_metric(name),
         "ceiling": CEILING * float(np.nanmax(np.abs(column))),
     }
 

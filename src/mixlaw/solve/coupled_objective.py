@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mixlaw.fit.alike import beliefs_at
 from mixlaw.fit.curve import Drawn
 from mixlaw.fit.result import Fit
 from mixlaw.fit.units import MILLION
@@ -43,7 +44,8 @@ class Losses:
     ) -> Losses:
         """Return the losses of a fit's targets; `available` as in `Fit.belief`, `part` as in `Belief.drawn`."""
         distance = float(fit.distance(budget_tokens))
-        drawn = [fit.belief(name, available).drawn(distance, part) for name in targets]
+        known = beliefs_at(fit, distance)
+        drawn = [fit.belief(name, available, known).drawn(distance, part) for name in targets]
         size = min(map(len, drawn), default=0)
         return Losses(tuple(d if len(d) == size else d.take(range(size)) for d in drawn), budget_tokens / MILLION)
 

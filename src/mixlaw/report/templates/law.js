@@ -116,7 +116,11 @@ const mixlaw = (() => {
     const rows = Array.from({ length: counts[i] }, (_, s) => draws[i].map((c) => (Array.isArray(c) ? c[s] : c)));
     /* Every draw's parameters at a distance beyond the largest run: amplitudes move, and with the floors the
        whole loss, each draw by a normal a third of the draws before its own (src/mixlaw/fit/posterior/extrapolation.py). */
-    let near = { distance: 0, rows };
+    let taken = rows, near = { distance: 0, rows };
+    const take = (order) => {
+      taken = order ? order.map((s) => rows[s]) : rows;
+      near = { distance: 0, rows: taken };
+    };
     const rowsAt = (distance) => {
       if (distance !== near.distance) {
         const within = Math.min(distance, tried);
@@ -125,7 +129,7 @@ const mixlaw = (() => {
         const factors = around(normals.map((z) => Math.exp(z * bend)));
         const count = normals.length, before = count - Math.floor(count / 3), drift = whole * Math.sqrt(distance);
         const wholes = around(normals.map((_, s) => Math.exp(normals[(s + before) % count] * drift)));
-        near = { distance, rows: rows.map((theta, s) => {
+        near = { distance, rows: taken.map((theta, s) => {
           const moved = theta.slice();
           const at = i + n * s;
           for (const p of data.beyond.amplitudes[i]) moved[p] *= factors[at] * wholes[at];
@@ -135,7 +139,58 @@ const mixlaw = (() => {
       }
       return near.rows;
     };
-    return { count: counts[i], loss: (s, N, distance) => law(rowsAt(distance)[s], N, own) };
+    return { count: counts[i], own, law, rows, take, loss: (s, N, distance) => law(rowsAt(distance)[s], N, own) };
+  }
+
+  /* Beyond the runs draws are taken again, since domains gain alike: target -> law -> the places of its draws, or null
+     for all as they are (src/mixlaw/fit/alike.py). `members` are the laws of every target. */
+  function gainingAlike(data, members, x) {
+    const { tau, near, change, least, fewest } = data.alike, K = data.domains.length;
+    const orders = members.map((laws) => laws.map(() => null));
+    const total = (data.beyond.largest * Math.exp(x)) / data.unit;
+    const places = members.map((_, j) => j).filter((j) => data.targets[j].own >= 0 && !data.targets[j].metric
+      && sum(members[j].map((one) => one.count)) > 1);
+    if (!(x > 0) || places.length < 2) return orders;
+    const shares = (own, by) => {
+      const parts = Array.from({ length: K }, (_, i) => (i === own ? Math.exp(by) : 1)), whole = sum(parts);
+      return parts.map((part) => part / whole);
+    };
+    const gains = new Map(places.map((j) => [j, members[j].map(({ law, rows, own }) => {
+      const less = shares(own, -change), more = shares(own, change), by = Math.log(more[own] / less[own]);
+      const [low, high] = [less, more].map((row) => row.map((share) => share * total));
+      return rows.map((theta) => (law(theta, low, own) - law(theta, high, own)) / by);
+    })]));
+    const floor = least * quantile(Float64Array.from([...gains.values()].flat(2)).sort(), 0.5);
+    if (!(floor > 0)) return orders;
+    const logs = new Map(places.map((j) => [j, gains.get(j).map((part) => part.map((g) => Math.log(Math.max(g, floor))))]));
+    const told = new Map(places.map((j) => {
+      const all = logs.get(j).flat(), mean = sum(all) / all.length;
+      return [j, { mean, trust: 1 / (sum(all.map((value) => (value - mean) ** 2)) / all.length + tau ** 2) }];
+    }));
+    const reach = 1 - Math.exp(-((x / near) ** 2));
+    for (const j of places) {
+      const others = places.filter((other) => other !== j).map((other) => told.get(other));
+      const known = sum(others.map(({ trust }) => trust));
+      const mean = sum(others.map((other) => other.trust * other.mean)) / known;
+      orders[j] = logs.get(j).map((part) => chosenBy(part.map((value) => value - mean), (tau ** 2 + 1 / known) / reach, fewest));
+    }
+    return orders;
+  }
+
+  /* The places of draws, evenly by their weights under a normal, in ascending order. */
+  function chosenBy(off, variance, fewest) {
+    let weights;
+    for (;; variance *= 2) {
+      const logs = off.map((value) => (-0.5 * value ** 2) / variance), top = Math.max(...logs);
+      const raw = logs.map((value) => Math.exp(value - top)), whole = sum(raw);
+      weights = raw.map((value) => value / whole);
+      if (1 / sum(weights.map((value) => value ** 2)) >= Math.min(fewest, off.length / 2)) break;
+    }
+    let at = 0, sofar = weights[0];
+    return off.map((_, s) => {
+      while (sofar < (s + 0.5) / off.length && at < off.length - 1) sofar += weights[++at];
+      return at;
+    });
   }
 
   /* A law that is not above comes as a table, interpolated between samples (src/mixlaw/report/sampled.py):
@@ -161,10 +216,18 @@ const mixlaw = (() => {
   /* The laws above in their draws, likewise. */
   function computed(data) {
     const unique = data.unique && data.unique.map((tokens) => (tokens === null ? null : tokens / data.unit));
-    const targets = data.targets.map((target) => data.laws.map((_, i) => member(data, target, i)).flatMap((one) =>
+    const members = data.targets.map((target) => data.laws.map((_, i) => member(data, target, i)));
+    const targets = members.map((laws) => laws.flatMap((one) =>
       Array.from({ length: one.count }, (_, s) => (N, distance) => one.loss(s, N, distance))));
+    let at = 0;
     return (tokens, chosen) => {
       const distance = Math.log(Math.max(sum(tokens) / data.beyond.largest, 1));
+      const step = Math.round(distance / data.alike.step);
+      if (step !== at) {
+        const orders = gainingAlike(data, members, step * data.alike.step);
+        members.forEach((laws, j) => laws.forEach((one, i) => one.take(orders[j][i])));
+        at = step;
+      }
       const N = counted(tokens.map((count) => count / data.unit), unique, data.decay);
       return targets.map((members) => chosen(members).map((member) => member(N, distance)));
     };

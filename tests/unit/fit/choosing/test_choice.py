@@ -11,6 +11,7 @@ from law_runs import TRANSFER, UNEVEN, run_table
 from mixlaw.core.errors import NotIdentifiable
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.alike import beliefs_at
 from mixlaw.fit.choosing import choice
 from mixlaw.fit.choosing.choice import Choice, choose, simplest_good
 from mixlaw.fit.choosing.held_out import held_out
@@ -60,7 +61,7 @@ def test_decisions_hedge_where_held_out_mixtures_do_not_tell_the_laws_apart() ->
     # What is promised is what was minimised: the mean over the draws of both.
     assert solution.total_loss == pytest.approx(solution.objective_value, rel=1e-6)
     for j, target in enumerate(fit.targets):
-        mean = fit.belief(target).drawn(distance).predict(asked).mean()
+        mean = beliefs_at(fit, distance)[target].drawn(distance).predict(asked).mean()
         assert fit.predict(1e6 * asked).mean[0, j] == pytest.approx(mean, rel=1e-12)
 
 

@@ -1,0 +1,165 @@
+"""Beyond the runs, domains of one study gain alike from tokens of their own.
+
+What a domain's loss falls by with a larger share of the tokens, its gain, is well known where there are runs. Far
+beyond the largest it is known to within a factor of two or three, for each domain by itself; and weights that are the
+best for such gains give a domain too little whose first steps showed nothing. But measured gains of the domains of one
+collection differ by less than that: their logarithms have a standard deviation of .14 to .39. So they are taken for
+draws of one normal, whose mean the study's own domains tell:
+
+    log G_j ~ N(m, TAU^2)       G_j = -d L_j / d log w_j at equal shares and the total that is asked for
+
+and the posterior draws of target j, which know nothing of the other targets, are drawn again with the probabilities
+
+    p_s ~ exp(-r (log G_js - m_j)^2 / (2 (TAU^2 + v_j)))        r = 1 - exp(-(x / 0.1)^2)
+
+where m_j and v_j are the mean that the other targets tell and its variance, of means weighted by 1 / (var_k + TAU^2),
+and x the distance of the total beyond the largest run in powers of e. Where the runs say what a gain is, draws hardly
+differ and stay as they are. Draws that the others' gains all but exclude are kept where too few would be left: then the
+runs insist.
+
+Metrics have units of their own, and targets that are no domains, or that no equation describes, no gain of their own:
+they stay as they are.
+
+Source: exchangeable parameters, Lindley and Smith 1972, J. R. Stat. Soc. B 34:1-41; the mean of the others as in
+random-effects meta-analysis, DerSimonian and Laird 1986. Differs: the spread is known beforehand, and the prior is put
+on the draws afterwards, by resampling (Smith and Gelfand 1992, Am. Stat. 46:84-88).
+
+Shape letters: R mixtures, J targets, S draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixlaw.core.target_units import is_metric
+from mixlaw.fit.curve import Belief
+from mixlaw.fit.estimating.regressor import RegressorLaw
+from mixlaw.fit.units import MILLION
+from mixlaw.laws.base import Law
+
+if TYPE_CHECKING:
+    from mixlaw.fit.result import Fit
+
+TAU = 0.4
+"""Standard deviation of the log gains of a study's domains. Chosen on: least-squares slopes over the log share in
+public tables, .24 to .30 in RegMix's runs (13 domains, three model sizes), .39 in SlimPajama's (7), .14 in the
+fine-tuning swarm (3): a little above the largest."""
+
+STEP = 0.05
+"""Totals are told apart by this, in powers of e: predictions and solutions of one total use the same draws. No data."""
+
+NEAR = 0.1
+"""Distance beyond the largest run from which this counts in full, in powers of e, as batches of runs do
+(`mixlaw.fit.posterior.extrapolation`). No data."""
+
+CHANGE = 0.2
+"""Change of the log share by which gains are measured. No data."""
+
+LEAST = 0.02
+"""Gains below this part of the median are taken for it: of what is nearly nothing the logarithm would decide. No
+data."""
+
+FEWEST = 30
+"""Independent draws that are left of a target's 200 at least. No data."""
+
+
+def by_total(fit: Fit, totals_R: np.ndarray) -> Iterator[tuple[np.ndarray, dict[str, Belief]]]:
+    """Yield rows of mixtures, and the beliefs of every target at their totals.
+
+    Args:
+        fit: the fit.
+        totals_R: total tokens of the mixtures.
+    """
+    steps_R = np.round(fit.distance(totals_R) / STEP)
+    for step in np.unique(steps_R):
+        yield np.flatnonzero(steps_R == step), beliefs_at(fit, float(step * STEP))
+
+
+def of_totals(
+    beliefs: Sequence[tuple[np.ndarray, Belief]],
+    curves: int | None,
+    tokens_RK: np.ndarray,
+    distance_R: np.ndarray,
+    log_sizes_R: np.ndarray | None,
+) -> list[np.ndarray]:
+    """Return each curve's (S / n, R) losses in the draws of one target, nats: `Belief.losses_by_draw` for each total.
+
+    Args:
+        beliefs: rows of mixtures, and the target's belief at their totals.
+        curves: n, how many of its curves are asked; None for all.
+        tokens_RK: millions of tokens.
+        distance_R: of the totals beyond the largest run, in powers of e.
+        log_sizes_R: logarithms of model sizes, where the runs are of several.
+    """
+    found: list[np.ndarray] = []
+    for rows, belief in beliefs:
+        asked = replace(belief, curves=belief.curves[:curves])
+        parts = asked.losses_by_draw(
+            tokens_RK[rows], distance_R[rows], None if log_sizes_R is None else log_sizes_R[rows]
+        )
+        found = found or [np.empty((len(part), len(tokens_RK))) for part in parts]
+        for whole_SR, part_SR in zip(found, parts, strict=True):
+            whole_SR[:, rows] = part_SR
+    return found
+
+
+def beliefs_at(fit: Fit, distance: float) -> dict[str, Belief]:
+    """Return target -> belief at a total so far beyond the largest run, in powers of e."""
+    beliefs = {name: fitted.belief for name, fitted in fit.targets.items()}
+    x = float(np.round(distance / STEP) * STEP)
+    shared = [name for name in fit.domains if name in beliefs and _has_gain(beliefs[name], name)]
+    if x <= 0 or len(shared) < 2:
+        return beliefs
+    total = fit.largest_run * np.exp(x) / MILLION
+    gains = {name: [_gain_S(fit, *part, total) for part in beliefs[name].drawn().parts] for name in shared}
+    least = LEAST * float(np.median(np.concatenate([np.concatenate(parts) for parts in gains.values()])))
+    if not least > 0:
+        return beliefs
+    logs = {name: [np.log(np.maximum(part, least)) for part in parts] for name, parts in gains.items()}
+    drawn = {name: np.concatenate(parts) for name, parts in logs.items()}
+    trust = {name: 1 / (float(part.var()) + TAU**2) for name, part in drawn.items()}
+    reach = 1 - np.exp(-((x / NEAR) ** 2))
+    for name in shared:
+        others = [other for other in shared if other != name]
+        known = sum(trust[other] for other in others)
+        mean = sum(trust[other] * float(drawn[other].mean()) for other in others) / known
+        width = (TAU**2 + 1 / known) / reach
+        curves = list(beliefs[name].curves)
+        for i, (curve, part) in enumerate(zip(curves, logs[name], strict=True)):
+            rows = np.arange(len(curve.draws_SP))
+            rows[i :: len(curves)] = rows[i :: len(curves)][_chosen(part - mean, width)]
+            curves[i] = curve.take(rows)
+        beliefs[name] = replace(beliefs[name], curves=tuple(curves))
+    return beliefs
+
+
+def _has_gain(belief: Belief, name: str) -> bool:
+    equations = not any(isinstance(curve.law, RegressorLaw) for curve in belief.curves)
+    return equations and not is_metric(name) and all(len(curve.draws_SP) > 1 for curve in belief.curves)
+
+
+def _gain_S(fit: Fit, law: Law, theta_SP: np.ndarray, total: float) -> np.ndarray:
+    """Return (S,) gains of a domain's own target, nats, at equal shares of a total in millions of tokens."""
+    K, own = len(fit.domains), fit.domains.index(law.target)
+    shares_RK = np.ones((2, K))
+    shares_RK[:, own] = np.exp([-CHANGE, CHANGE])
+    shares_RK /= shares_RK.sum(axis=1, keepdims=True)
+    losses_SR = law.predict(theta_SP, total * shares_RK)
+    return (losses_SR[:, 0] - losses_SR[:, 1]) / float(np.log(shares_RK[1, own] / shares_RK[0, own]))
+
+
+def _chosen(off_S: np.ndarray, variance: float) -> np.ndarray:
+    """Return (S,) places of draws, evenly by their weights under a normal of so much variance, in ascending order."""
+    while True:
+        log_S = -0.5 * off_S**2 / variance
+        weights_S = np.exp(log_S - log_S.max())
+        weights_S /= weights_S.sum()
+        if 1 / np.sum(weights_S**2) >= min(FEWEST, len(off_S) / 2):
+            break
+        variance *= 2
+    ends_S = (np.arange(len(off_S)) + 0.5) / len(off_S)
+    return np.minimum(np.searchsorted(np.cumsum(weights_S), ends_S), len(off_S) - 1)
