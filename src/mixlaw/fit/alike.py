@@ -3,8 +3,8 @@
 What a domain's loss falls by with a larger share of the tokens, its gain, is well known where there are runs. Far
 beyond the largest it is known to within a factor of two or three, for each domain by itself; and weights that are the
 best for such gains give a domain too little whose first steps showed nothing. But measured gains of the domains of one
-collection differ by less than that: their logarithms have a standard deviation of .14 to .39. So they are taken for
-draws of one normal, whose mean the study's own domains tell:
+collection differ by less than that: their logarithms have a standard deviation of .14 to .39 in public tables. So they
+are taken for draws of one normal, whose mean the study's own domains tell:
 
     log G_j ~ N(m, TAU^2)       G_j = -d L_j / d log w_j at equal shares and the total that is asked for
 
@@ -45,9 +45,15 @@ if TYPE_CHECKING:
     from mixlaw.fit.result import Fit
 
 TAU = 0.4
-"""Standard deviation of the log gains of a study's domains. Chosen on: least-squares slopes over the log share in
-public tables, .24 to .30 in RegMix's runs (13 domains, three model sizes), .39 in SlimPajama's (7), .14 in the
-fine-tuning swarm (3): a little above the largest."""
+"""Standard deviation of the log gains of a study's domains, before they are seen. Source: least-squares slopes over the
+log share in public tables, .24 to .30 in RegMix's runs (13 domains, three model sizes), .14 in the fine-tuning swarm
+(3), .39 in SlimPajama's (7); the largest."""
+
+WORTH = 4.0
+"""As how many domains that counts. No data."""
+
+ROUNDS = 50
+"""In which the spread settles. No data."""
 
 STEP = 0.05
 """Totals are told apart by this, in powers of e: predictions and solutions of one total use the same draws. No data."""
@@ -120,14 +126,12 @@ def beliefs_at(fit: Fit, distance: float) -> dict[str, Belief]:
     if not least > 0:
         return beliefs
     logs = {name: [np.log(np.maximum(part, least)) for part in parts] for name, parts in gains.items()}
-    drawn = {name: np.concatenate(parts) for name, parts in logs.items()}
-    trust = {name: 1 / (float(part.var()) + TAU**2) for name, part in drawn.items()}
-    reach = 1 - np.exp(-((x / NEAR) ** 2))
-    for name in shared:
-        others = [other for other in shared if other != name]
-        known = sum(trust[other] for other in others)
-        mean = sum(trust[other] * float(drawn[other].mean()) for other in others) / known
-        width = (TAU**2 + 1 / known) / reach
+    mean_J, variance_J = np.array([[part.mean(), part.var()] for part in map(np.concatenate, logs.values())]).T
+    tau2 = _spread(mean_J, variance_J)
+    trust_J, reach = 1 / (variance_J + tau2), 1 - np.exp(-((x / NEAR) ** 2))
+    for j, name in enumerate(shared):
+        others_J = np.where(np.arange(len(shared)) == j, 0.0, trust_J)
+        mean, width = others_J @ mean_J / others_J.sum(), (tau2 + 1 / others_J.sum()) / reach
         curves = list(beliefs[name].curves)
         for i, (curve, part) in enumerate(zip(curves, logs[name], strict=True)):
             rows = np.arange(len(curve.draws_SP))
@@ -135,6 +139,17 @@ def beliefs_at(fit: Fit, distance: float) -> dict[str, Belief]:
             curves[i] = curve.take(rows)
         beliefs[name] = replace(beliefs[name], curves=tuple(curves))
     return beliefs
+
+
+def _spread(mean_J: np.ndarray, variance_J: np.ndarray) -> float:
+    """Return tau^2, the variance of log gains of which means and variances are known."""
+    tau2 = TAU**2
+    for _ in range(ROUNDS):
+        trust_J = 1 / (variance_J + tau2)
+        off_J = tau2 * trust_J * (mean_J - trust_J @ mean_J / trust_J.sum())
+        left_J = tau2 * trust_J * variance_J
+        tau2 = float(WORTH * TAU**2 + np.sum(off_J**2 + left_J)) / (WORTH + len(mean_J))
+    return tau2
 
 
 def _has_gain(belief: Belief, name: str) -> bool:

@@ -116,8 +116,8 @@ def explorer_data(
                 "floors": [places(curve.law, "floor").tolist() for curve in first.curves],
             },
             "alike": {
-                **{"tau": alike.TAU, "step": alike.STEP, "near": alike.NEAR},
-                **{"change": alike.CHANGE, "least": alike.LEAST, "fewest": alike.FEWEST},
+                **{"tau": alike.TAU, "worth": alike.WORTH, "rounds": alike.ROUNDS, "near": alike.NEAR},
+                **{"step": alike.STEP, "change": alike.CHANGE, "least": alike.LEAST, "fewest": alike.FEWEST},
             },
         }
         drawn = [_drawn(fit, target) for target in fit.targets]

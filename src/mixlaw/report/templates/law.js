@@ -145,7 +145,7 @@ const mixlaw = (() => {
   /* Beyond the runs draws are taken again, since domains gain alike: target -> law -> the places of its draws, or null
      for all as they are (src/mixlaw/fit/alike.py). `members` are the laws of every target. */
   function gainingAlike(data, members, x) {
-    const { tau, near, change, least, fewest } = data.alike, K = data.domains.length;
+    const { tau, worth, rounds, near, change, least, fewest } = data.alike, K = data.domains.length;
     const orders = members.map((laws) => laws.map(() => null));
     const total = (data.beyond.largest * Math.exp(x)) / data.unit;
     const places = members.map((_, j) => j).filter((j) => data.targets[j].own >= 0 && !data.targets[j].metric
@@ -165,14 +165,23 @@ const mixlaw = (() => {
     const logs = new Map(places.map((j) => [j, gains.get(j).map((part) => part.map((g) => Math.log(Math.max(g, floor))))]));
     const told = new Map(places.map((j) => {
       const all = logs.get(j).flat(), mean = sum(all) / all.length;
-      return [j, { mean, trust: 1 / (sum(all.map((value) => (value - mean) ** 2)) / all.length + tau ** 2) }];
+      return [j, { mean, variance: sum(all.map((value) => (value - mean) ** 2)) / all.length }];
     }));
+    const each = [...told.values()];
+    let tau2 = tau ** 2;
+    for (let round = 0; round < rounds; round++) {
+      const trust = each.map(({ variance }) => 1 / (variance + tau2));
+      const middle = sum(each.map(({ mean }, j) => trust[j] * mean)) / sum(trust);
+      const squares = each.map(({ mean, variance }, j) => (tau2 * trust[j] * (mean - middle)) ** 2 + tau2 * trust[j] * variance);
+      tau2 = (worth * tau ** 2 + sum(squares)) / (worth + each.length);
+    }
+    for (const one of each) one.trust = 1 / (one.variance + tau2);
     const reach = 1 - Math.exp(-((x / near) ** 2));
     for (const j of places) {
       const others = places.filter((other) => other !== j).map((other) => told.get(other));
       const known = sum(others.map(({ trust }) => trust));
       const mean = sum(others.map((other) => other.trust * other.mean)) / known;
-      orders[j] = logs.get(j).map((part) => chosenBy(part.map((value) => value - mean), (tau ** 2 + 1 / known) / reach, fewest));
+      orders[j] = logs.get(j).map((part) => chosenBy(part.map((value) => value - mean), (tau2 + 1 / known) / reach, fewest));
     }
     return orders;
   }
