@@ -29,7 +29,7 @@ Shape letters: R mixtures, J targets, S draws.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,21 +74,24 @@ FEWEST = 30
 """Independent draws that are left of a target's 200 at least. No data."""
 
 
-def by_total(fit: Fit, totals_R: np.ndarray) -> Iterator[tuple[np.ndarray, dict[str, Belief]]]:
-    """Yield rows of mixtures, and the beliefs of every target at their totals.
+Order = tuple[np.ndarray, ...]
+"""Of each curve of a belief, (S,) places of its draws."""
+
+
+def by_total(fit: Fit, totals_R: np.ndarray) -> list[tuple[np.ndarray, dict[str, Order]]]:
+    """Return rows of mixtures, and what `orders_at` says of their totals.
 
     Args:
         fit: the fit.
         totals_R: total tokens of the mixtures.
     """
     steps_R = np.round(fit.distance(totals_R) / STEP)
-    for step in np.unique(steps_R):
-        yield np.flatnonzero(steps_R == step), beliefs_at(fit, float(step * STEP))
+    return [(np.flatnonzero(steps_R == step), orders_at(fit, float(step * STEP))) for step in np.unique(steps_R)]
 
 
 def of_totals(
-    beliefs: Sequence[tuple[np.ndarray, Belief]],
-    curves: int | None,
+    belief: Belief,
+    orders: Sequence[tuple[np.ndarray, Order | None]],
     tokens_RK: np.ndarray,
     distance_R: np.ndarray,
     log_sizes_R: np.ndarray | None,
@@ -96,50 +99,65 @@ def of_totals(
     """Return each curve's (S / n, R) losses in the draws of one target, nats: `Belief.losses_by_draw` for each total.
 
     Args:
-        beliefs: rows of mixtures, and the target's belief at their totals.
-        curves: n, how many of its curves are asked; None for all.
+        belief: the target's, of n curves.
+        orders: rows of mixtures, and the places of the draws that count at their totals; None for all as they are.
         tokens_RK: millions of tokens.
         distance_R: of the totals beyond the largest run, in powers of e.
         log_sizes_R: logarithms of model sizes, where the runs are of several.
     """
     found: list[np.ndarray] = []
-    for rows, belief in beliefs:
-        asked = replace(belief, curves=belief.curves[:curves])
-        parts = asked.losses_by_draw(
-            tokens_RK[rows], distance_R[rows], None if log_sizes_R is None else log_sizes_R[rows]
-        )
+    for rows, order in orders:
+        sizes_R = None if log_sizes_R is None else log_sizes_R[rows]
+        parts = in_order(belief, order).losses_by_draw(tokens_RK[rows], distance_R[rows], sizes_R)
         found = found or [np.empty((len(part), len(tokens_RK))) for part in parts]
         for whole_SR, part_SR in zip(found, parts, strict=True):
             whole_SR[:, rows] = part_SR
     return found
 
 
-def beliefs_at(fit: Fit, distance: float) -> dict[str, Belief]:
-    """Return target -> belief at a total so far beyond the largest run, in powers of e."""
-    beliefs = {name: fitted.belief for name, fitted in fit.targets.items()}
+def in_order(belief: Belief, order: Order | None) -> Belief:
+    """Return the belief with the draws of each curve at these places; None for all as they are."""
+    if order is None:
+        return belief
+    curves = (curve.take(places) for curve, places in zip(belief.curves, order, strict=True))
+    return replace(belief, curves=tuple(curves))
+
+
+def orders_at(fit: Fit, distance: float) -> dict[str, Order]:
+    """Return target -> the places of the draws that count at a total so far beyond the largest run, in powers of e.
+
+    Targets whose draws count as they are are left out.
+    """
+    beliefs = {name: fit.targets[name].belief for name in fit.domains if name in fit.targets}
+    shared = [name for name, belief in beliefs.items() if _has_gain(belief, name)]
     x = float(np.round(distance / STEP) * STEP)
-    shared = [name for name in fit.domains if name in beliefs and _has_gain(beliefs[name], name)]
     if x <= 0 or len(shared) < 2:
-        return beliefs
+        return {}
     total = fit.largest_run * np.exp(x) / MILLION
-    gains = {name: [_gain_S(fit, *part, total) for part in beliefs[name].drawn().parts] for name in shared}
-    least = LEAST * float(np.median(np.concatenate([np.concatenate(parts) for parts in gains.values()])))
+    gains = [[_gain_S(fit, *part, total) for part in beliefs[name].drawn().parts] for name in shared]
+    least = LEAST * float(np.median(np.concatenate([np.concatenate(parts) for parts in gains])))
     if not least > 0:
-        return beliefs
-    logs = {name: [np.log(np.maximum(part, least)) for part in parts] for name, parts in gains.items()}
-    mean_J, variance_J = np.array([[part.mean(), part.var()] for part in map(np.concatenate, logs.values())]).T
+        return {}
+    logs = [[np.log(np.maximum(part, least)) for part in parts] for parts in gains]
+    mean_J, variance_J = np.array([[part.mean(), part.var()] for part in map(np.concatenate, logs)]).T
     tau2 = _spread(mean_J, variance_J)
     trust_J, reach = 1 / (variance_J + tau2), 1 - np.exp(-((x / NEAR) ** 2))
+    orders = {}
     for j, name in enumerate(shared):
         others_J = np.where(np.arange(len(shared)) == j, 0.0, trust_J)
         mean, width = others_J @ mean_J / others_J.sum(), (tau2 + 1 / others_J.sum()) / reach
-        curves = list(beliefs[name].curves)
-        for i, (curve, part) in enumerate(zip(curves, logs[name], strict=True)):
-            rows = np.arange(len(curve.draws_SP))
-            rows[i :: len(curves)] = rows[i :: len(curves)][_chosen(part - mean, width)]
-            curves[i] = curve.take(rows)
-        beliefs[name] = replace(beliefs[name], curves=tuple(curves))
-    return beliefs
+        curves, order = beliefs[name].curves, []
+        for i, (curve, part) in enumerate(zip(curves, logs[j], strict=True)):
+            order.append(np.arange(len(curve.draws_SP)))
+            order[i][i :: len(curves)] = order[i][i :: len(curves)][_chosen(part - mean, width)]
+        orders[name] = tuple(order)
+    return orders
+
+
+def beliefs_at(fit: Fit, distance: float) -> dict[str, Belief]:
+    """Return target -> belief at a total so far beyond the largest run, in powers of e."""
+    orders = orders_at(fit, distance)
+    return {name: in_order(fitted.belief, orders.get(name)) for name, fitted in fit.targets.items()}
 
 
 def _spread(mean_J: np.ndarray, variance_J: np.ndarray) -> float:

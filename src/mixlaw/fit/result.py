@@ -150,17 +150,14 @@ class Fit(Tabular):
         out."""
         return base_losses(self.runs, self.params)
 
-    def belief(
-        self, target: str, available: Mapping[str, float] | None = None, known: Mapping[str, Belief] | None = None
-    ) -> Belief:
-        """Return the curves, with their posterior draws, that decisions about a target use.
+    def belief(self, target: str, available: Mapping[str, float] | None = None) -> Belief:
+        """Return a target's curves with their posterior draws; beyond the runs not all count (`mixlaw.fit.alike`).
 
         Args:
             target: its name.
             available: domain -> distinct tokens there are; beyond them tokens repeat, and count as `decay` says.
-            known: target -> belief at a total (`mixlaw.fit.alike`); None: as within the runs.
         """
-        belief = self.targets[target].belief if known is None else known[target]
+        belief = self.targets[target].belief
         if not available or np.isinf(self.decay):
             return belief
         unique_K = np.array([available.get(domain, np.inf) for domain in self.domains], float) / MILLION
@@ -206,16 +203,18 @@ class Fit(Tabular):
         asked_RK = token_array(tokens, self.domains)
         distance_R, outside_R = self.distance(asked_RK.sum(axis=1)), self._outside(asked_RK, beyond_R)
         apart_R = distance_apart(asked_RK, self.runs.tokens_RK)
-        columns, totals = [], list(by_total(self, asked_RK.sum(axis=1)))
+        columns, only = [], 1 if at == "point" else None
+        totals = [(np.arange(len(asked_RK)), {})] if only else by_total(self, asked_RK.sum(axis=1))
         for j, target in enumerate(self.targets):
-            beliefs = [(rows, self.belief(target, available, known)) for rows, known in totals]
-            belief, only = beliefs[0][1], 1 if at == "point" else None
+            belief = self.belief(target, available)
+            belief = replace(belief, curves=belief.curves[:only])
             mean_R = belief.curve.losses(tokens_RK, log_sizes_R) if only else None
-            drawn = of_totals(beliefs, only, tokens_RK, distance_R, log_sizes_R)
+            orders = [(rows, known.get(target)) for rows, known in totals]
+            drawn = of_totals(belief, orders, tokens_RK, distance_R, log_sizes_R)
             if beyond_R is not None:
                 factor_SR, n = belief.size_factor(beyond_R), len(drawn)
                 drawn = [losses_SR * factor_SR[i::n] for i, losses_SR in enumerate(drawn)]
-            parts = [(curve.scatter, part_SR) for curve, part_SR in zip(belief.curves[:only], drawn, strict=True)]
+            parts = [(curve.scatter, part_SR) for curve, part_SR in zip(belief.curves, drawn, strict=True)]
             losses_R = self.runs.losses_RJ[:, j]
             varied = float(np.nanstd(losses_R))
             spread = partial(belief.beyond.spread, outside_R=outside_R, apart_R=apart_R, varied=varied)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixlaw.fit.alike import beliefs_at
+from mixlaw.fit.alike import in_order, orders_at
 from mixlaw.fit.curve import Drawn
 from mixlaw.fit.result import Fit
 from mixlaw.fit.units import MILLION
@@ -44,8 +44,9 @@ class Losses:
     ) -> Losses:
         """Return the losses of a fit's targets; `available` as in `Fit.belief`, `part` as in `Belief.drawn`."""
         distance = float(fit.distance(budget_tokens))
-        known = beliefs_at(fit, distance)
-        drawn = [fit.belief(name, available, known).drawn(distance, part) for name in targets]
+        orders = orders_at(fit, distance)
+        beliefs = [in_order(fit.belief(name, available), orders.get(name)) for name in targets]
+        drawn = [belief.drawn(distance, part) for belief in beliefs]
         size = min(map(len, drawn), default=0)
         return Losses(tuple(d if len(d) == size else d.take(range(size)) for d in drawn), budget_tokens / MILLION)
 
