@@ -131,7 +131,7 @@ def orders_at(fit: Fit, distance: float) -> dict[str, Order]:
     beliefs = {name: fit.targets[name].belief for name in fit.domains if name in fit.targets}
     shared = [name for name, belief in beliefs.items() if _has_gain(belief, name)]
     x = float(np.round(distance / STEP) * STEP)
-    if x <= 0 or len(shared) < 2:
+    if x <= 0 or len(shared) < 2 or fit.settled:
         return {}
     total = fit.largest_run * np.exp(x) / MILLION
     gains = [[_gain_S(fit, *part, total) for part in beliefs[name].drawn().parts] for name in shared]
@@ -152,6 +152,19 @@ def orders_at(fit: Fit, distance: float) -> dict[str, Order]:
             order[i][i :: len(curves)] = order[i][i :: len(curves)][_chosen(part - mean, width)]
         orders[name] = tuple(order)
     return orders
+
+
+def at_total(fit: Fit, total: float) -> Fit:
+    """Return the fit whose draws are those of one total, whatever is asked: for slopes and tables over budgets."""
+    beliefs = beliefs_at(fit, float(fit.distance(total)))
+    targets = {name: replace(fitted, belief=beliefs[name]) for name, fitted in fit.targets.items()}
+    return replace(fit, targets=targets, settled=True)
+
+
+def constants() -> dict[str, float]:
+    """Return the numbers above by their names, for the page that does the same."""
+    named = {"tau": TAU, "worth": WORTH, "rounds": ROUNDS, "step": STEP, "near": NEAR}
+    return named | {"change": CHANGE, "least": LEAST, "fewest": FEWEST}
 
 
 def beliefs_at(fit: Fit, distance: float) -> dict[str, Belief]:
