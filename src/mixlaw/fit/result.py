@@ -52,7 +52,7 @@ class Fit(Tabular):
         choice: why this law was chosen, if it was chosen by cross-validation.
         decay: R* of `mixlaw.laws.repetition`; infinite if repeated tokens count like new ones.
         params: model size that predictions are for, if the runs have several sizes; otherwise NaN.
-        base_left_out: targets fitted without the losses of runs without tokens: held-out runs are then predicted better.
+        base_left_out: targets fitted without the losses of runs without tokens: held-out runs are better predicted so.
         settled: whether its draws are those of one total (`mixlaw.fit.alike.at_total`).
     """
 
