@@ -20,6 +20,7 @@ from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.choosing.held_out import compare_laws
 from mixlaw.solve import solve_mixture
 from mixlaw.testing import LAW_CHECKS, REGRESSOR_CHECKS
+from quick_fits import few_folds, points_only, short_draws
 
 __all__ = ["browser"]
 HERE = Path(__file__).parent
@@ -55,7 +56,8 @@ def runs(Worth) -> RunTable:
 
 @pytest.fixture(scope="module")
 def fit(Worth, runs) -> Fit:
-    return fit_law(runs, law=Worth)
+    with few_folds(4):
+        return fit_law(runs, law=Worth)
 
 
 @pytest.mark.parametrize("check", LAW_CHECKS, ids=lambda check: check.__name__)
@@ -94,12 +96,14 @@ def test_it_is_recovered_and_predicts_far_beyond_the_runs(Worth, fit):
 @pytest.mark.parametrize("how", ["class", "instance", "module:Class"])
 def test_it_is_found_by_class_by_instance_and_by_its_place(Worth, runs, fit, how):
     law = {"class": Worth, "instance": Worth(DOMAINS, "chat"), "module:Class": "own_law:Worth"}[how]
-    again = fit_law(runs, law=law)
+    with points_only():
+        again = fit_law(runs, law=law)
     assert again.law == "worth" and again.parameters == fit.parameters
 
 
 def test_it_is_compared_with_the_laws_of_mixlaw_and_so_is_the_regressor(Worth, Nearest, runs):
-    rows = {row.name: row for row in compare_laws(runs, [Worth, Nearest, "transfer"])}
+    with few_folds(4):
+        rows = {row.name: row for row in compare_laws(runs, [Worth, Nearest, "transfer"])}
     assert set(rows) == {"worth", "nearest", "transfer", "mean"}
     # Sources differ, which transfer cannot say.
     assert rows["worth"].mre < 0.5 * rows["transfer"].mre
@@ -134,7 +138,7 @@ def test_a_regressor_of_ones_own_is_fitted_and_stored(Nearest, runs, tmp_path):
     assert np.array_equal(Fit.load(tmp_path / "fit.json", Nearest).predict(runs).mean, fit.predict(runs).mean)
 
 
-def said(*words: object, cwd: Path) -> str:
+def said_by_a_process(*words: object, cwd: Path) -> str:
     """Return what a process of its own prints; it knows the module only by its place."""
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
@@ -144,21 +148,42 @@ def said(*words: object, cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_command_line_fits_solves_compares_and_reports_with_it(runs, tmp_path):
+@pytest.fixture
+def said(Worth, monkeypatch, tmp_path, capsys):
+    """Return a function that calls the command line as if in a new process: the law is known only by its place."""
+    from mixlaw.cli import main
+    from mixlaw.laws import registry
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> dict:
+        monkeypatch.setattr(registry, "_registered", {})
+        capsys.readouterr()
+        with few_folds(2), short_draws():
+            assert main([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return call
+
+
+def test_the_command_line_fits_solves_compares_and_reports_with_it(runs, tmp_path, said):
     runs.to_csv(tmp_path / "runs.csv")
     own = "own_law:Worth"
-    fitted = json.loads(said("fit", "runs.csv", "--law", own, "--out", "fit.json", "--json", cwd=tmp_path))
+    fitted = said("fit", "runs.csv", "--law", own, "--out", "fit.json")
     assert fitted["law"] == "worth" and set(fitted["parameters"]["chat"]) == {"E", "b", *(f"v[{d}]" for d in DOMAINS)}
-    solved = json.loads(said("solve", "fit.json", "--budget", "10M", "--law", own, "--json", cwd=tmp_path))
+    solved = said("solve", "fit.json", "--budget", "10M", "--law", own)
     assert solved["status"] == "optimal" and sum(solved["weights"].values()) == pytest.approx(1)
-    laws = json.loads(said("laws", "runs.csv", "--laws", f"{own},own_regressor:Nearest", "--json", cwd=tmp_path))
+    laws = said("laws", "runs.csv", "--laws", f"{own},own_regressor:Nearest")
     assert [row["name"] for row in laws["laws"]] == ["worth", "nearest", "mean"]
-    tokens = "chat=1M,math=1M,code=1M"
-    predicted = json.loads(said("predict", "fit.json", "--tokens", tokens, "--law", own, "--json", cwd=tmp_path))
-    band = predicted["predicted"]["chat"]
-    assert band["low"] < band["mean_low"] < band["mean"] < band["mean_high"] < band["high"]
-    written = json.loads(said("report", "runs.csv", "--law", own, "--budget", "10M", "--json", cwd=tmp_path))["written"]
+    written = said("report", "runs.csv", "--law", own, "--budget", "10M")["written"]
     assert "worth" in (tmp_path / written["md"]).read_text(encoding="utf-8")
+
+
+def test_a_process_that_knows_only_the_laws_place_predicts_with_it(fit, tmp_path):
+    fit.save(tmp_path / "fit.json")
+    words = ("predict", "fit.json", "--tokens", "chat=1M,math=1M,code=1M", "--law", "own_law:Worth", "--json")
+    band = json.loads(said_by_a_process(*words, cwd=tmp_path))["predicted"]["chat"]
+    assert band["low"] < band["mean_low"] < band["mean"] < band["mean_high"] < band["high"]
 
 
 def test_the_report_shows_it(fit, runs, tmp_path):

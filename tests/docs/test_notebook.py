@@ -1,7 +1,6 @@
 """The notebook runs, prints what it holds but for figures, and the page of the site shows it as it is."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -11,9 +10,9 @@ pytest.importorskip("nbclient")
 import nbformat
 
 from docs.notebook import execute, page
+from notebook_study import NOTEBOOK, STUDY, place_all_but_one
 
-DOCS = Path(__file__).parents[2] / "docs"
-NOTEBOOK = DOCS / "own-data.ipynb"
+DOCS = NOTEBOOK.parent
 _NUMBER = re.compile(r"[-–]?\d[\d.,]*(?:e-?\d+)?")
 
 
@@ -41,8 +40,9 @@ def test_the_notebook_holds_no_place_of_a_machine_and_no_warning():
 @pytest.mark.timeout(900)
 def test_the_notebook_comes_to_the_same_decision_again(tmp_path):
     kept = nbformat.read(NOTEBOOK, as_version=4)
+    trained = place_all_but_one(tmp_path)
     again = execute(NOTEBOOK, tmp_path)  # a cell that fails is an error
     assert shown(again)[0] == shown(kept)[0] and len(shown(again)) == len(shown(kept))
-    assert (tmp_path / "studies" / "mix" / "solution.json").exists()
+    assert (tmp_path / STUDY / "solution.json").exists() and (trained / "record.json").exists()
     table = next(c for c in again.cells if "beyond_interval" in c.source).outputs[0]["data"]["text/plain"]
     assert re.search(r"^sql .* True$", table, re.MULTILINE), table

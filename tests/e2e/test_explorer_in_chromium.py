@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 from chromium import NEEDED, browser, open_file, screenshot, until
+from few_draws import few_draws
+from light_reports import empty_files, without_figures
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit import fit_law
 from mixlaw.report import write_report
@@ -16,6 +19,7 @@ from mixlaw.report.explorer import explorer_fit
 from mixlaw.solve.solving import solve_mixture
 from report_examples import example
 from report_fits import AVAILABLE, planted
+from two_folds import two_folds
 
 __all__ = ["browser"]
 pytestmark = NEEDED
@@ -24,20 +28,32 @@ STUDIES = {
     "three": ("transfer", {}),
     "pairwise": ("pairwise", {"interference": True, "decay": 4.0}),
 }
+ONE_STUDY = pytest.mark.parametrize("material", ["three"], indirect=True)
+"""For what the law has no part in."""
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory):
+    """Return a function from the name of a study to its report, written once."""
+
+    @functools.cache
+    def made(name):
+        law, options = STUDIES[name]
+        fit = planted(law, **options)
+        solution = solve_mixture(fit, 4e6, available=AVAILABLE)
+        study = {"available_tokens": AVAILABLE, "commands": ["mixlaw run mix.yaml"]}
+        logs = {run: [(step + 1, 3.0 - 0.1 * step) for step in range(10)] for run in fit.runs.runs[:3]}
+        about = {"title": "Bot", "study": study, "logs": logs}
+        with empty_files():
+            files = write_report(tmp_path_factory.mktemp("report"), runs=fit.runs, fit=fit, solution=solution, **about)
+        return name, files["html"], explorer_fit(fit, solution), solution
+
+    return made
 
 
 @pytest.fixture(scope="module", params=STUDIES)
-def material(request, tmp_path_factory):
-    law, options = STUDIES[request.param]
-    fit = planted(law, **options)
-    solution = solve_mixture(fit, 4e6, available=AVAILABLE)
-    folder, study = (
-        tmp_path_factory.mktemp("report"),
-        {"available_tokens": AVAILABLE, "commands": ["mixlaw run mix.yaml"]},
-    )
-    logs = {run: [(step + 1, 3.0 - 0.1 * step) for step in range(10)] for run in fit.runs.runs[:3]}
-    files = write_report(folder, runs=fit.runs, fit=fit, solution=solution, title="Bot", study=study, logs=logs)
-    return request.param, files["html"], explorer_fit(fit, solution), solution
+def material(request, materials):
+    return materials(request.param)
 
 
 @pytest.fixture
@@ -142,6 +158,7 @@ def test_buttons_set_the_mixtures_and_say_which_is_chosen(opened, material):
     assert chosen(opened)["budget"] == solution.budget_tokens
 
 
+@ONE_STUDY
 def test_the_keyboard_moves_a_slider_and_a_screen_reader_hears_it(opened, material):
     slider = opened.get_by_role("slider", name="math", exact=True)
     slider.focus()
@@ -154,6 +171,7 @@ def test_the_keyboard_moves_a_slider_and_a_screen_reader_hears_it(opened, materi
     assert opened.locator("#explorer-status").inner_text().startswith("Total loss")
 
 
+@ONE_STUDY
 def test_the_map_shows_the_runs_and_a_press_on_it_chooses(opened, material):
     figure = opened.locator("#explorer .map svg")
     until(opened, "document.querySelectorAll('.map .run').length > 0")
@@ -165,6 +183,7 @@ def test_the_map_shows_the_runs_and_a_press_on_it_chooses(opened, material):
     assert min(chosen(opened)["weights"].values()) > 0.2
 
 
+@ONE_STUDY
 def test_copying_gives_yaml_that_sums_to_one(opened, material):
     slide(opened, "chat", 33.3)
     opened.locator("#explorer").get_by_role("button", name="Copy").click()
@@ -174,8 +193,11 @@ def test_copying_gives_yaml_that_sums_to_one(opened, material):
     assert sum(value["tokens"].values()) == value["budget"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("material", "width", "scheme"),
+    [("three", 1280, "light"), ("three", 390, "dark"), ("pairwise", 1280, "dark"), ("pairwise", 390, "light")],
+    indirect=["material"],
+)
 def test_axe_finds_nothing_serious(browser, material, width, scheme):
     sync_playwright = pytest.importorskip("axe_playwright_python.sync_playwright")
     name, path, _, _ = material
@@ -196,7 +218,8 @@ def test_more_than_three_domains_have_a_map_of_the_two_that_matter_most(browser,
     domains = ["a", "b", "c", "d", "e"]
     runs, fit = example(domains)
     solution = solve_mixture(fit, 2e7)
-    path = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="t")["html"]
+    with without_figures():
+        path = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="t")["html"]
     context, page, wrong = open_file(browser, path)
     until(page, "document.querySelectorAll('.map .mixture').length > 0")
     first = page.get_by_role("combobox", name="First domain of the map")
@@ -209,7 +232,8 @@ def test_more_than_three_domains_have_a_map_of_the_two_that_matter_most(browser,
 
 def test_two_domains_have_a_curve(browser, tmp_path):
     runs, fit = example(["a", "b"])
-    path = write_report(tmp_path, runs=runs, fit=fit, solution=solve_mixture(fit, 2e6), title="t")["html"]
+    with empty_files():
+        path = write_report(tmp_path, runs=runs, fit=fit, solution=solve_mixture(fit, 2e6), title="t")["html"]
     context, page, wrong = open_file(browser, path, 390)
     until(page, "document.querySelectorAll('.map .curve').length > 0")
     screenshot(page, "two-domains-390")
@@ -218,8 +242,9 @@ def test_two_domains_have_a_curve(browser, tmp_path):
 
 
 def test_a_law_without_an_equation_says_that_there_is_no_explorer(browser, tmp_path):
-    fit = fit_law(planted("chinchilla").runs, law="gbdt")
-    path = write_report(tmp_path, runs=fit.runs, fit=fit, solution=None, title="t")["html"]
+    with few_draws(), two_folds(), empty_files():
+        fit = fit_law(planted("chinchilla").runs, law="gbdt")
+        path = write_report(tmp_path, runs=fit.runs, fit=fit, solution=None, title="t")["html"]
     context, page, wrong = open_file(browser, path)
     assert "There is no explorer" in page.locator("#explorer").inner_text()
     assert page.get_by_role("slider").count() == 0 and page.locator("#measured svg[role=img]").count() == 3

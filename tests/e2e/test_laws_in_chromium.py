@@ -1,4 +1,4 @@
-"""The laws of the page's script against the laws of the package: mean and band at a thousand random mixtures."""
+"""The laws of the page's script against the laws of the package: mean and band at 150 random mixtures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from chromium import NEEDED, browser
+from few_draws import few_draws
 from mixlaw.fit.posterior.extrapolation import Beyond
 from mixlaw.report.explorer import evaluated, explorer_data, explorer_fit
 from mixlaw.report.page import TEMPLATES
 from report_fits import AVAILABLE, planted, solution_of
+from two_folds import two_folds
 
 __all__ = ["browser"]
 pytestmark = NEEDED
 
+MIXTURES = 150
 CASES = {
     **{law: {} for law in sorted(evaluated())},
     "pairwise with interference": {"interference": True},
@@ -35,20 +38,20 @@ def page(browser):
 
 
 def difference(page, fit) -> float:
-    """Return the largest relative difference of mean, low and high at a thousand mixtures."""
+    """Return the largest relative difference of mean, low and high at the mixtures."""
     solution = solution_of(fit, {"chat": 0.5, "code": 0.3, "math": 0.2}, 20_000_000)
     data = explorer_data(fit, fit.runs, solution, [], {"available_tokens": AVAILABLE})
     generator = np.random.default_rng(3)
-    weights = generator.dirichlet([0.5, 0.5, 0.5], 1000)
+    weights = generator.dirichlet([0.5, 0.5, 0.5], MIXTURES)
     weights[:20] = np.eye(3)[np.arange(20) % 3]  # all of one domain, none of the others
-    tokens = weights * np.exp(generator.uniform(np.log(1e5), np.log(1e10), (1000, 1)))
+    tokens = weights * np.exp(generator.uniform(np.log(1e5), np.log(1e10), (MIXTURES, 1)))
     code = "([data, tokens]) => { const m = mixlaw.model(JSON.parse(data)); return tokens.map((t) => m.predict(t)); }"
     answers = page.evaluate(code, [json.dumps(data), tokens.tolist()])
     found = np.array([[[a["mean"], a["low"], a["high"]] for a in row] for row in answers])
     available = AVAILABLE if np.isfinite(fit.decay) else None
     expected = explorer_fit(fit, solution).predict(tokens, available)
     expected = np.stack([expected.mean, expected.mean_low, expected.mean_high], axis=-1)
-    assert found.shape == (1000, len(fit.targets), 3)
+    assert found.shape == (MIXTURES, len(fit.targets), 3)
     assert np.ptp(expected[..., 0]) > 0.1 or fit.law == "mean"
     return float(np.max(np.abs(found / expected - 1)))
 
@@ -83,4 +86,5 @@ def test_fits_of_real_runs_agree_too(page, fitted_for_real):
 def fitted_for_real(request):
     from mixlaw.fit import fit_law
 
-    return fit_law(planted("transfer").runs, law=request.param)
+    with few_draws(), two_folds():
+        return fit_law(planted("transfer").runs, law=request.param)

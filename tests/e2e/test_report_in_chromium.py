@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chromium import NEEDED, browser, open_file, screenshot, until
+from light_reports import empty_files
 from mixlaw.report import write_report
 from mixlaw.solve.solving import solve_mixture
 from report_examples import HOSTILE, example
@@ -25,7 +26,9 @@ def report(tmp_path_factory) -> Path:
     solution, path = solve_mixture(fit, 2e7, available=available), [solve_mixture(fit, n) for n in (5e6, 2e7, 8e7)]
     study = {"commands": ["mixlaw run mix.yaml"], "model": HOSTILE, "hashes": {HOSTILE: HOSTILE}}
     folder = tmp_path_factory.mktemp("report")
-    return write_report(folder, runs=runs, fit=fit, solution=solution, title=HOSTILE, study=study, path=path)["html"]
+    with empty_files():
+        files = write_report(folder, runs=runs, fit=fit, solution=solution, title=HOSTILE, study=study, path=path)
+    return files["html"]
 
 
 @pytest.fixture

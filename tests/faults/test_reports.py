@@ -5,17 +5,34 @@ import shutil
 import pytest
 
 import mixlaw
+from light_reports import without_figures
 from mixlaw.api import reported
 from mixlaw.core import checksums
 from mixlaw.core.documents import read_document, write_document
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with without_figures():
+        yield
+
+
+@pytest.fixture(scope="module")
+def reported_study(counted_study, tmp_path_factory):
+    """A copy of the study, and one of that copy with its report, whose commands name the first."""
+    folder = tmp_path_factory.mktemp("reported")
+    copy = shutil.copytree(counted_study.parent, folder / "copy")
+    mixlaw.report(copy / "mix.yaml")
+    return copy, shutil.copytree(copy, folder / "kept")
+
+
 @pytest.fixture
-def config(counted_study, tmp_path, monkeypatch):
-    config = shutil.copytree(counted_study.parent, tmp_path / "copy") / "mix.yaml"
-    mixlaw.report(config)  # the commands in it name the copy
+def config(reported_study, monkeypatch):
+    copy, kept = reported_study
+    shutil.rmtree(copy)
+    shutil.copytree(kept, copy)
     monkeypatch.setattr(checksums, "_known", {})
-    return config
+    return copy / "mix.yaml"
 
 
 def contents(config):

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import mixlaw
+from mixlaw.api import project as of_projects
 from mixlaw.api.project import Project
 from mixlaw.api.sequential import Proposal, tokens_left, within
 from mixlaw.core.errors import DesignError, Infeasible
@@ -26,7 +27,29 @@ def data(tmp_path_factory):
         said = {"role": "assistant", "content": "It is so and so and so on. " * (1 + k)}
         rows = [{"messages": [{"role": "user", "content": f"{name} {i}?"}, said]} for i in range(ROWS)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        read_once(patch)
+        yield folder
+
+
+def read_once(patch):
+    """Read the rows once for every set of domains: for a plan that takes much longer than all else."""
+    prepare, require, kept, checked = of_projects.prepare_domains, of_projects.require_possible, {}, set()
+
+    def prepared(domains, tokenizer, **how):
+        names = tuple(domains)
+        key = (tuple(domain.name for domain in names), *sorted((k, str(v)) for k, v in how.items()))
+        if key not in kept:
+            kept[key] = prepare(names, tokenizer, **how)
+        return kept[key]
+
+    def required(config):
+        if tuple(config.domains) not in checked:
+            require(config)
+        checked.add(tuple(config.domains))
+
+    patch.setattr(of_projects, "prepare_domains", prepared)
+    patch.setattr(of_projects, "require_possible", required)
 
 
 def written(data, K=3, budget="2M", plan=None, eval_rows=None, **solve):

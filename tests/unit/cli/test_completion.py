@@ -3,23 +3,45 @@
 import os
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
+import typer.completion
 
-from mixlaw.cli import completion
+from mixlaw.cli import app, completion
 from mixlaw.laws import names
 
 
-def completed(*words, cwd=None):
-    """Return what bash is offered for the last of the words."""
-    environment = os.environ | {
+def asked(words):
+    """Return the environment in which bash asks for the last of the words."""
+    words = list(map(str, words))
+    return os.environ | {
         "_MIXLAW_COMPLETE": "complete_bash",
-        "COMP_WORDS": " ".join(("mixlaw", *map(str, words))),
+        "COMP_WORDS": " ".join(("mixlaw", *words)),
         "COMP_CWORD": str(len(words)),
     }
-    command = [sys.executable, "-m", "mixlaw"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, cwd=cwd)
-    return done.stdout.split()
+
+
+@pytest.fixture
+def completed(capsys):
+    """Return what bash is offered for the last of the words, by the command line in this process."""
+
+    def offered(*words):
+        capsys.readouterr()
+        typer.completion.completion_init()
+        with mock.patch.dict(os.environ, asked(words)), pytest.raises(SystemExit) as ended:
+            typer.main.get_command(app).main([], prog_name="mixlaw")
+        assert ended.value.code == 0
+        return capsys.readouterr().out.split()
+
+    return offered
+
+
+def test_a_process_of_the_command_line_completes_what_bash_asks_for(fit_json, completed):
+    for words in (("sta",), ("solve", fit_json, "--max", "c")):
+        command = [sys.executable, "-m", "mixlaw"]
+        done = subprocess.run(command, capture_output=True, text=True, env=asked(words), timeout=120)
+        assert done.stdout.split() == completed(*words) != []
 
 
 def test_the_names_of_laws_are_all_there():
@@ -27,7 +49,7 @@ def test_the_names_of_laws_are_all_there():
     assert set(completion.laws("gp,")) == {f"gp,{name}" for name in names() if name != "gp"}
 
 
-def test_verbs_options_and_laws_are_completed(fit_json):
+def test_verbs_options_and_laws_are_completed(fit_json, completed):
     assert {"fit", "solve", "status"} <= set(completed(""))
     assert completed("sta") == ["status"]
     assert "--watch" in completed("status", "--w")
@@ -40,7 +62,7 @@ def test_verbs_options_and_laws_are_completed(fit_json):
     assert completed("compare", "mix.yaml", "--against", "natural,eq") == ["natural,equal", "natural,equal_rows"]
 
 
-def test_the_domains_of_a_fit_are_completed(fit_json):
+def test_the_domains_of_a_fit_are_completed(fit_json, completed):
     assert completed("predict", fit_json, "--tokens", "chat=1M,m") == ["chat=1M,math="]
     assert completed("solve", fit_json, "--max", "c") == ["chat=", "code="]
     assert completed("solve", fit_json.parent, "--max", "c") == ["chat=", "code="]

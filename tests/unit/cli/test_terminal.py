@@ -48,14 +48,17 @@ def in_terminal(*arguments, **more):
     return shown.decode(errors="replace")
 
 
+PREDICT = ("--tokens", "chat=2M,math=1M,code=1M")
+
+
 def test_a_terminal_gets_colours_and_no_color_takes_them_away(fit_json):
-    arguments = ("solve", fit_json, "--budget", "20M")
+    arguments = ("predict", fit_json, *PREDICT)
     assert COLOUR.search(in_terminal(*arguments))
     assert not COLOUR.search(in_terminal(*arguments, NO_COLOR="1"))
 
 
 def test_a_pipe_gets_colours_only_when_forced(fit_json):
-    command = [sys.executable, "-m", "mixlaw", "solve", str(fit_json), "--budget", "20M"]
+    command = [sys.executable, "-m", "mixlaw", "predict", str(fit_json), *PREDICT]
 
     def piped(**more):
         return subprocess.run(command, capture_output=True, text=True, timeout=120, env=PLAIN | more).stdout
@@ -72,7 +75,7 @@ def test_help_has_colours_on_terminals_only(arguments):
 
 
 def test_json_stays_bare_in_a_terminal(fit_json):
-    shown = in_terminal("solve", fit_json, "--budget", "20M", "--json")
+    shown = in_terminal("predict", fit_json, *PREDICT, "--json")
     assert shown.startswith("{") and "\x1b" not in shown
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,18 @@ from law_runs import DOMAINS, TRANSFER, UNEVEN, run_table
 from mixlaw.core.errors import ConfigError, FitError, TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.choosing.held_out import of_targets
 from mixlaw.laws import find, names
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import Transfer
 from mixlaw.solve import solve_mixture
+from quick_fits import few_folds, none_held_out, short_draws
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with few_folds(2), short_draws():
+        yield
 
 
 def test_targets_that_are_no_domains_are_fitted() -> None:
@@ -32,13 +42,14 @@ def test_a_missing_loss_is_no_obstacle() -> None:
     losses = runs.losses_RJ.copy()
     losses[::4, 1] = np.nan
     for law in ("pairwise", "additive", "ridge"):
-        fit = fit_law(RunTable(runs.runs, DOMAINS, DOMAINS, runs.tokens_RK, losses), law=law)
+        with none_held_out():
+            fit = fit_law(RunTable(runs.runs, DOMAINS, DOMAINS, runs.tokens_RK, losses), law=law)
         assert np.isfinite(fit.predict(runs).mean).all()
 
 
 @pytest.mark.parametrize("name", [name for name in names() if find(name).law is None])
 def test_regressors_fit_predict_and_have_no_equation(name: str) -> None:
-    runs = run_table(Transfer, TRANSFER, 40, 0.002)
+    runs = of_targets(run_table(Transfer, TRANSFER, 40, 0.002), [0, 1])
     fit = fit_law(runs, law=name)
     again = Fit.from_json(fit.to_json())
     assert np.array_equal(again.predict(runs).mean, fit.predict(runs).mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,14 @@ from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.checkpoints import EARLY, LEVEL, POINT_EARLY, TAU, Batches, repeats
 from mixlaw.fit.choosing.held_out import folds
 from mixlaw.fit.estimating.pairwise import PairwiseEstimator
+from quick_fits import none_held_out, points_only, short_draws
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with none_held_out(), short_draws():
+        yield
+
 
 TOTALS = np.array([2e6, 4e6, 8e6, 16e6])
 
@@ -28,6 +37,12 @@ def checkpoints(mixtures: int = 10, early: float = 0.3, seed: int = 0) -> RunTab
     return RunTable(names, ("a", "b"), ("a", "b"), tokens, losses, checkpoint_of=of)
 
 
+def at_the_point(runs: RunTable, asked: np.ndarray) -> np.ndarray:
+    """Return the losses of mixtures at the parameters of `pairwise`."""
+    with points_only():
+        return fit_law(runs, law="pairwise").predict(asked, at="point").mean
+
+
 def test_checkpoints_of_one_size_and_amount_are_a_batch_and_early_ones_may_lie_further_off() -> None:
     batches = Batches.of(checkpoints())
     assert batches is not None and batches.member_RB.sum(axis=0).tolist() == [10] * 4
@@ -42,9 +57,8 @@ def test_a_table_of_runs_has_no_batches() -> None:
 def test_a_shock_of_early_checkpoints_does_not_bend_the_law() -> None:
     runs, asked = checkpoints(), np.array([[20e6, 20e6]])
     truth = 1.6 + 0.5 * 20**-0.3
-    of_checkpoints = fit_law(runs, law="pairwise").predict(asked, at="point").mean[0]
     bare = RunTable(runs.runs, runs.domains, runs.targets, runs.tokens_RK, runs.losses_RJ)
-    of_runs = fit_law(bare, law="pairwise").predict(asked, at="point").mean[0]
+    of_checkpoints, of_runs = at_the_point(runs, asked)[0], at_the_point(bare, asked)[0]
     assert np.abs(of_checkpoints - truth).max() < 0.5 * np.abs(of_runs - truth).max()
 
 
@@ -152,9 +166,8 @@ def test_points_at_one_share_of_their_runs_are_a_batch_whatever_the_totals() -> 
 
 def test_a_shock_of_points_moves_the_law_of_ended_runs_little() -> None:
     asked, truth = np.array([[20e6, 20e6]]), 1.6 + 0.5 * 20**-0.3
-    shocked = fit_law(points(16, early=0.1), law="pairwise").predict(asked, at="point").mean[0]
-    bare = replace(points(16, early=0.1), checkpoint_of=(), fidelity=())
-    of_runs = fit_law(bare, law="pairwise").predict(asked, at="point").mean[0]
+    shocked = at_the_point(points(16, early=0.1), asked)[0]
+    of_runs = at_the_point(replace(points(16, early=0.1), checkpoint_of=(), fidelity=()), asked)[0]
     assert np.abs(shocked - truth).max() < 0.5 * np.abs(of_runs - truth).max()
 
 
@@ -163,9 +176,7 @@ def test_points_without_a_shock_of_their_run_tell_more_than_its_end_alone() -> N
     for seed in range(4):
         runs = points(9, seed=seed)
         truth = 1.6 + 0.5 * (asked / 1e6) ** -0.3
-        with_points, without = (
-            fit_law(r, law="pairwise").predict(asked, at="point").mean for r in (runs, runs.take(~runs.point_R))
-        )
+        with_points, without = (at_the_point(r, asked) for r in (runs, runs.take(~runs.point_R)))
         errors.append([np.abs(with_points - truth).mean(), np.abs(without - truth).mean()])
     assert np.mean(errors, axis=0)[0] < 0.8 * np.mean(errors, axis=0)[1]
 
@@ -200,7 +211,7 @@ def test_checkpoints_of_runs_of_unlike_lengths_do_not_bend_the_law(lengths: list
     of = tuple(f"m{m}" for m in range(16) for _ in range(3))
     names = tuple(f"{name}-{i}" for i, name in enumerate(of))
     noisy = losses + 0.003 * rng.standard_normal(losses.shape)
-    fit = fit_law(RunTable(names, ("a", "b"), ("a", "b"), tokens, noisy, checkpoint_of=of), law="pairwise")
+    runs = RunTable(names, ("a", "b"), ("a", "b"), tokens, noisy, checkpoint_of=of)
     ended = shares == 1.0
-    off = fit.predict(tokens[ended], at="point").mean - truth[ended]
+    off = at_the_point(runs, tokens[ended]) - truth[ended]
     assert np.sqrt((off**2).mean()) < 0.006

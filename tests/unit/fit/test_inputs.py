@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 import mixlaw
-from few_draws import few_draws
 from mixlaw.api.numbers import load_runs
 from mixlaw.core.errors import DataError, TooFewRuns
 from mixlaw.core.runtable import RunTable
+from quick_fits import few_folds, points_only
 
 Columns = dict[str, list[Any]]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_fits() -> Iterator[None]:
-    with few_draws():
+    with few_folds(4), points_only():
         yield
 
 

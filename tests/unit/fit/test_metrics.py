@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,15 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit import fit_law
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.solve import solve_mixture
+from quick_fits import none_held_out, short_draws
 
 DOMAINS = ("a", "b")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with none_held_out(), short_draws():
+        yield
 
 
 def runs_with_accuracy(scale: float = 1.0) -> RunTable:

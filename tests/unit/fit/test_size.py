@@ -14,6 +14,7 @@ from mixlaw.fit.choosing.held_out import compare_laws
 from mixlaw.fit.posterior.extrapolation import SIZE_SIGMA
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
+from quick_fits import few_folds, points_only, short_draws
 
 DOMAINS = ("a", "b", "c")
 THETA = np.array([[0.5, 0.1, 0.7, 0.2, 0.9], [0.7, 0.05, 0.8, 0.3, 1.1], [0.4, 0.1, 0.6, 0.15, 0.6]])
@@ -37,8 +38,13 @@ def runs_of_sizes(sizes: np.ndarray, seed: int = 0, noise: float = 0.001) -> Run
 SIZES = np.tile([0.1e9, 0.5e9, 1e9], 10)
 
 
-def test_the_exponent_is_recovered_and_another_size_predicted() -> None:
-    fit = fit_law(runs_of_sizes(SIZES))
+@pytest.fixture(scope="module")
+def fit() -> Fit:
+    with few_folds(2), short_draws():
+        return fit_law(runs_of_sizes(SIZES))
+
+
+def test_the_exponent_is_recovered_and_another_size_predicted(fit: Fit) -> None:
     assert fit.law == "pairwise"
     assert fit.params == 1e9
     found = np.array([fit.targets[d].parameters["gamma"] for d in DOMAINS])
@@ -49,8 +55,7 @@ def test_the_exponent_is_recovered_and_another_size_predicted() -> None:
     assert same == pytest.approx(fit.predict(big).mean, abs=1e-9)
 
 
-def test_the_band_widens_with_the_factor_beyond_the_largest_size_and_the_fit_says_it() -> None:
-    fit = fit_law(runs_of_sizes(SIZES))
+def test_the_band_widens_with_the_factor_beyond_the_largest_size_and_the_fit_says_it(fit: Fit) -> None:
     width = {}
     for params in (1e9, 4e9, 16e9):
         asked = fit.at_size(params).predict({"a": 1e6, "b": 1e6, "c": 1e6})
@@ -67,7 +72,8 @@ def test_the_band_widens_with_the_factor_beyond_the_largest_size_and_the_fit_say
 def test_floors_that_fall_with_size_are_recovered() -> None:
     runs = runs_of_sizes(SIZES)
     falling = THETA[:, 4] * ((SIZES / 1e9)[:, None] ** -0.08 - 1)
-    fit = fit_law(replace(runs, losses_RJ=runs.losses_RJ + falling))
+    with points_only():
+        fit = fit_law(replace(runs, losses_RJ=runs.losses_RJ + falling))
     big = runs_of_sizes(np.full(8, 4e9), seed=1)
     truth = big.losses_RJ + THETA[:, 4] * (4**-0.08 - 1)
     assert [fit.targets[d].parameters["gamma_E"] for d in DOMAINS] == pytest.approx([0.08] * 3, abs=0.05)
@@ -75,16 +81,14 @@ def test_floors_that_fall_with_size_are_recovered() -> None:
     assert np.abs(fit.predict(big, at="point").mean - truth).mean() < 0.015
 
 
-def test_the_mixture_for_another_size_can_differ_and_is_solved() -> None:
-    fit = fit_law(runs_of_sizes(SIZES))
+def test_the_mixture_for_another_size_can_differ_and_is_solved(fit: Fit) -> None:
     small, large = (solve_mixture(f, 30e6) for f in (fit.at_size(0.1e9), fit))
     assert sum(small.weights.values()) == pytest.approx(1)
     assert small.total_loss > large.total_loss
 
 
-def test_the_file_keeps_the_sizes(tmp_path) -> None:
+def test_the_file_keeps_the_sizes(tmp_path, fit: Fit) -> None:
     runs = runs_of_sizes(SIZES)
-    fit = fit_law(runs)
     fit.save(tmp_path / "fit.json")
     assert np.array_equal(Fit.load(tmp_path / "fit.json").predict(runs).mean, fit.predict(runs).mean)
 
@@ -99,9 +103,10 @@ def test_laws_of_one_size_refuse() -> None:
     assert rows["pairwise"].mre < 0.3 * rows["mean"].mre
 
 
-def test_asking_for_another_size_without_runs_of_it() -> None:
-    fit = fit_law(runs_of_sizes(np.full(16, 1e9)), law="pairwise")
+def test_asking_for_another_size_without_runs_of_it(fit: Fit) -> None:
+    with points_only():
+        of_one_size = fit_law(runs_of_sizes(np.full(16, 1e9)), law="pairwise")
     with pytest.raises(FitError, match="one model size"):
-        fit.at_size(7e9)
+        of_one_size.at_size(7e9)
     with pytest.raises(DataError, match="-1"):
-        fit_law(runs_of_sizes(SIZES)).at_size(-1)
+        fit.at_size(-1)

@@ -8,21 +8,22 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from few_draws import few_draws
 from law_runs import TRANSFER, UNEVEN, run_table
 from mixlaw.core.errors import DataError
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.choosing.held_out import of_targets
 from mixlaw.laws import names, register, registry
 from mixlaw.laws.chinchilla import Chinchilla
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import Transfer
+from quick_fits import few_folds, none_held_out, short_draws
 
 FAR = 1e6 * np.array([[10.0, 2.0, 3.0], [0.5, 0.5, 0.5]])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_fits() -> Iterator[None]:
-    with few_draws():
+    with few_folds(2), short_draws():
         yield
 
 
@@ -42,11 +43,15 @@ def assert_same(again: Fit, fit: Fit) -> None:
 def test_every_law_comes_back_as_it_was(name: str) -> None:
     if name == "gbdt":
         pytest.importorskip("lightgbm")
-    assert_same(through_json(fit := fit_law(run_table(Pairwise, UNEVEN, 20, 0.004), law=name)), fit)
+    runs = of_targets(run_table(Pairwise, UNEVEN, 20, 0.004), [0, 1])
+    with none_held_out():
+        fit = fit_law(runs, law=name)
+    assert_same(through_json(fit), fit)
 
 
 def test_a_fit_that_rests_on_two_laws_comes_back_with_both() -> None:
-    fit = fit_law(run_table(Transfer, TRANSFER, 14, 0.02))
+    with few_folds(10):
+        fit = fit_law(run_table(Transfer, TRANSFER, 14, 0.02))
     assert fit.alternative
     again = through_json(fit)
     assert again.alternative == fit.alternative
@@ -113,4 +118,5 @@ def test_distinct_tokens_and_sizes_come_back(small: dict) -> None:
 
 @pytest.fixture(scope="module")
 def small() -> dict:
-    return fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="transfer").to_json()
+    with none_held_out():
+        return fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="transfer").to_json()

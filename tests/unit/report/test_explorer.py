@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from few_draws import few_draws
+from light_reports import without_figures
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.laws import find
 from mixlaw.report import write_report
@@ -16,6 +18,20 @@ from mixlaw.report.page import script_json
 from mixlaw.solve.solving import solve_mixture
 from report_examples import HOSTILE, example
 from report_fits import AVAILABLE, planted, solution_of
+from two_folds import two_folds
+
+
+@pytest.fixture
+def bare():
+    with without_figures():
+        yield
+
+
+@pytest.fixture
+def quick(bare):
+    """Fits and reports of which only the words and the weights are read."""
+    with few_draws(), two_folds():
+        yield
 
 
 def test_the_page_holds_every_draw_of_a_small_fit_and_few_of_a_large_one(material):
@@ -82,6 +98,7 @@ def test_interference_shows_as_harm():
     assert matrix_table(matrix).rows[2][2].tone.startswith("hurt")
 
 
+@pytest.mark.usefixtures("bare")
 def test_gains_count_repeats_as_the_solution_does(tmp_path):
     fit = planted("pairwise", decay=2.0)
     solution = solve_mixture(fit, 2e7, available=AVAILABLE)
@@ -103,6 +120,7 @@ def test_pictures_and_logs_lie_beside_the_text(tmp_path, material):
     assert "Note." in text and json.loads(files["json"].read_text())["answer_notes"][0] == "Note."
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_bare_run_table_is_fitted_solved_and_the_budget_said(tmp_path, material):
     from mixlaw.api.files import report
 
@@ -111,11 +129,12 @@ def test_a_bare_run_table_is_fitted_solved_and_the_budget_said(tmp_path, materia
     files = report(tmp_path / "runs.csv")
     assert files["html"] == tmp_path / "runs-report" / "report.html"
     assert "No budget was given: the weights are for 3.3M tokens" in files["md"].read_text()
-    again = report(tmp_path / "runs.csv", tmp_path / "other", "20M")
+    again = report(tmp_path / "runs.csv", tmp_path / "other", "20M", law="transfer")
     value = json.loads(again["json"].read_text())
     assert value["solution"]["budget"] == 20_000_000 and "No budget" not in again["md"].read_text()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_run_table_is_reported_with_the_law_and_the_procedure_that_are_named(tmp_path, material):
     from mixlaw.api.files import report
 

@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from light_reports import empty_files, without_figures
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.report import write_report
+from mixlaw.report.budgets import solution_path
 from mixlaw.report.document import json_ready
 from mixlaw.report.markdown import escaped
 from mixlaw.report.page import script_json
@@ -18,6 +20,18 @@ from mixlaw.solve.solving import solve_mixture
 from report_examples import HOSTILE, example
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+@pytest.fixture
+def empty():
+    with empty_files():
+        yield
+
+
+@pytest.fixture
+def bare():
+    with without_figures():
+        yield
 
 
 class Reader(HTMLParser):
@@ -44,6 +58,7 @@ def read(path):
     return reader
 
 
+@pytest.mark.usefixtures("bare")
 def test_three_files_say_the_same_answer(tmp_path, material):
     runs, fit, solution = material
     study = {"model": "tiny", "wall_s": 252, "commands": ["mixlaw run mix.yaml"], "versions": {"mixlaw": "0.1.0"}}
@@ -58,6 +73,7 @@ def test_three_files_say_the_same_answer(tmp_path, material):
     assert {"status", "name", "finding", "next_step"} == set(value["health"][0])
 
 
+@pytest.mark.usefixtures("empty")
 def test_the_page_is_well_formed_and_loads_nothing(tmp_path, material):
     runs, fit, solution = material
     reader = read(write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="Bot", study=None)["html"])
@@ -88,6 +104,7 @@ def test_hostile_names_stay_text_in_page_script_and_markdown(tmp_path):
     assert len(re.findall(r"(?<!\\)\|", header)) == len(re.findall(r"(?<!\\)\|", row))
 
 
+@pytest.mark.usefixtures("bare")
 def test_the_data_in_the_page_is_the_data_beside_it(tmp_path):
     runs, fit = example([HOSTILE, "</script>"])
     files = write_report(tmp_path, runs=runs, fit=fit, solution=None, title="x\u2028y", study=None)
@@ -96,11 +113,14 @@ def test_the_data_in_the_page_is_the_data_beside_it(tmp_path):
     assert beside.pop("sha256") and inside and json.loads(inside[1]) == beside
 
 
+@pytest.mark.usefixtures("empty")
 def test_a_page_of_many_runs_and_domains_stays_under_five_megabytes(tmp_path):
     runs, fit = example([f"a domain with a long name {i}" for i in range(40)])
     many = runs.take(np.tile(np.arange(len(runs)), 6))
     many = replace(many, runs=tuple(f"run-{i}" for i in range(len(many))))
-    files = write_report(tmp_path, runs=many, fit=fit, solution=solve_mixture(fit, 2e7), title="t", study=None)
+    solution = solve_mixture(fit, 2e7)
+    path = [replace(solution, budget_tokens=n * 10_000_000) for n in (1, 2, 4, 8, 16, 32, 64)]
+    files = write_report(tmp_path, runs=many, fit=fit, solution=solution, title="t", study=None, path=path)
     assert files["html"].stat().st_size < 5_000_000
     text = files["html"].read_text()
     assert f"{len(many)} runs. The table has 250 of them" in text
@@ -136,6 +156,7 @@ def test_a_report_without_solution_study_or_cross_validation_still_says_what_is_
     read(files["html"])
 
 
+@pytest.mark.usefixtures("bare")
 def test_the_path_is_solved_under_the_bounds_of_the_study(tmp_path):
     runs, fit = example(["a", "b", "c"])
     solution = solve_mixture(fit, 5e6, min={"b": 0.5})
@@ -144,8 +165,7 @@ def test_the_path_is_solved_under_the_bounds_of_the_study(tmp_path):
     path = json.loads(files["json"].read_text())["path"]
     assert len(path) == 7 and all(step["weights"]["b"] >= 0.5 - 1e-6 for step in path)
     other = {"config": {"solve": {"min": {"b": 0.9}}}}
-    files = write_report(tmp_path, runs=runs, fit=fit, solution=solution, title="t", study=other)
-    assert json.loads(files["json"].read_text())["path"] == []
+    assert solution_path(fit, solution, other) == []
 
 
 def test_runs_of_other_domains_are_refused_and_nothing_is_written(tmp_path, material):
@@ -164,6 +184,7 @@ def test_a_missing_jinja_is_one_clear_error_before_anything_is_written(tmp_path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("empty")
 def test_the_same_report_twice_is_the_same_to_the_byte(tmp_path, material):
     runs, fit, solution = material
     once, again = (
@@ -172,6 +193,7 @@ def test_the_same_report_twice_is_the_same_to_the_byte(tmp_path, material):
     assert all(once[kind].read_bytes() == again[kind].read_bytes() for kind in once)
 
 
+@pytest.mark.usefixtures("empty")
 def test_points_lead_to_rows_and_rows_to_the_folders_of_their_runs(tmp_path, material):
     runs, fit, solution = material
     study = {"run_folders": {"run-0": "../runs/run-0-1234/"}}
@@ -194,6 +216,7 @@ def test_the_mean_perplexity_is_that_of_the_exponentials(material):
     assert [row[0].text for row in rows] == [*fit.targets, "mean"]
 
 
+@pytest.mark.usefixtures("bare")
 def test_the_next_run_is_said_with_its_cost_and_its_worth(tmp_path, material):
     from mixlaw.api.next_run import next_run_of
 

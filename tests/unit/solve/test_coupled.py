@@ -21,7 +21,7 @@ from mixlaw.solve.coupled_objective import CoupledObjective, Losses
 from mixlaw.solve.polytope import Polytope
 from mixlaw.solve.separable import SeparableLosses
 from planted_fits import planted_fit, two_runs
-from two_folds import two_folds
+from quick_fits import draws_kept, none_held_out, short_draws
 
 DOMAINS = ("a", "b", "c")
 
@@ -114,7 +114,7 @@ def test_every_law_with_weights_in_it_is_solved(law: str) -> None:
     theta = np.array([0.9, 0.05, 0.6, 0.2, 0.8, 0.2, 0.05, 0.0, 0.0, 0.0, 0.0])
     losses = np.column_stack([Pairwise(DOMAINS, d).predict(theta, tokens) for d in DOMAINS])
     runs = RunTable(tuple(f"r{i}" for i in range(16)), DOMAINS, DOMAINS, tokens * 1e6, losses)
-    with two_folds():
+    with none_held_out(), short_draws(), draws_kept(40):
         fit = fit_law(runs, law=law)
     solution = solve_mixture(fit, 3e6)
     sample = np.random.default_rng(0).dirichlet(np.ones(3), 500)

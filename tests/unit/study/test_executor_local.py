@@ -11,6 +11,21 @@ from mixlaw.study import executor_local
 from mixlaw.study.executor_local import run_pending, visible_gpus
 from mixlaw.study.store import Study
 from tiny_training import make_specs
+from waiting_trainer import waiting
+
+
+@pytest.fixture(scope="module")
+def waiting_config(tiny_config):
+    return waiting(tiny_config)
+
+
+@pytest.fixture
+def waits(tmp_path, waiting_config):
+    """A study whose trainer waits instead of training, for what does not depend on how runs are trained."""
+    specs = make_specs(waiting_config)
+    study = Study(tmp_path / "waits")
+    study.save_plan(specs)
+    return study, specs
 
 
 def test_two_workers_train_what_is_missing_and_report_it(planned, tiny_config):
@@ -34,15 +49,8 @@ def test_two_workers_train_what_is_missing_and_report_it(planned, tiny_config):
 
 
 def test_a_run_that_diverges_fails_with_its_reason_and_the_others_go_on(tmp_path, tiny_config):
-    hot = dataclasses.replace(
-        tiny_config.train,
-        learning_rate=1000.0,
-        weight_decay=900.0,
-        max_grad_norm=0.0,
-        lr_scheduler_type="constant",
-        warmup_ratio=0.0,
-    )
-    config = type(tiny_config).of(tiny_config.model, hot, tiny_config.train_rows, tiny_config.validation_rows)
+    hot = dataclasses.replace(tiny_config.train, learning_rate=1000.0)
+    config = waiting(dataclasses.replace(tiny_config, train=hot))
     study = Study(tmp_path / "study")
     study.save_plan(make_specs(config, (40, 1500)))
     events = []
@@ -53,8 +61,8 @@ def test_a_run_that_diverges_fails_with_its_reason_and_the_others_go_on(tmp_path
     assert run_pending(study, config, on_event=lambda event: pytest.fail(event.kind)) == statuses
 
 
-def test_a_worker_that_is_killed_twice_fails_its_run_and_the_others_are_trained(planned, tiny_config):
-    study, specs = planned
+def test_a_worker_that_is_killed_twice_fails_its_run_and_the_others_are_trained(waits, waiting_config):
+    study, specs = waits
     events = []
 
     def kill_the_longest(event):
@@ -63,10 +71,10 @@ def test_a_worker_that_is_killed_twice_fails_its_run_and_the_others_are_trained(
             os.kill(study.owner(specs[1]), signal.SIGKILL)
 
     # Long enough to be killed in the middle.
-    long = make_specs(tiny_config, (400, 200_000))
+    long = make_specs(waiting_config, (400, 200_000))
     study.save_plan(long)
     specs = long
-    statuses = run_pending(study, tiny_config, workers=1, on_event=kill_the_longest)
+    statuses = run_pending(study, waiting_config, workers=1, on_event=kill_the_longest)
     assert [status.state for status in statuses] == ["done", "failed"]
     assert "SIGKILL" in statuses[1].reason and "crashed twice" in statuses[1].reason
     assert [event.kind for event in events].count("retry") == 1
@@ -76,11 +84,11 @@ def test_a_worker_that_is_killed_twice_fails_its_run_and_the_others_are_trained(
     assert study.status(long)[1].state == "pending"
 
 
-def test_a_model_that_cannot_be_loaded_is_one_error_and_no_failed_runs(planned, tiny_config, tmp_path):
-    study, specs = planned
+def test_a_model_that_cannot_be_loaded_is_one_error_and_no_failed_runs(waits, waiting_config, tmp_path):
+    study, specs = waits
     (tmp_path / "empty").mkdir()
     broken = dataclasses.replace(
-        tiny_config, model=dataclasses.replace(tiny_config.model, name_or_path=str(tmp_path / "empty"))
+        waiting_config, model=dataclasses.replace(waiting_config.model, name_or_path=str(tmp_path / "empty"))
     )
     with pytest.raises(ConfigError, match="cannot be loaded"):
         run_pending(study, broken, workers=2)
@@ -94,9 +102,9 @@ def test_specs_planned_with_other_settings_are_refused(planned, tiny_config):
         run_pending(study, dataclasses.replace(tiny_config, inputs=inputs), workers=1)
 
 
-def test_an_interrupt_stops_the_workers_and_frees_their_runs(planned, tiny_config):
-    study, _ = planned
-    specs = make_specs(tiny_config, (400_000, 500_000))
+def test_an_interrupt_stops_the_workers_and_frees_their_runs(waits, waiting_config):
+    study, _ = waits
+    specs = make_specs(waiting_config, (400_000, 500_000))
     study.save_plan(specs)
     pids = []
 
@@ -107,7 +115,7 @@ def test_an_interrupt_stops_the_workers_and_frees_their_runs(planned, tiny_confi
 
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        run_pending(study, tiny_config, workers=2, on_event=interrupt)
+        run_pending(study, waiting_config, workers=2, on_event=interrupt)
     assert pids and [status.state for status in study.status(specs)] == ["pending", "pending"]
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -121,9 +129,9 @@ def test_a_run_outside_the_plan_is_refused(planned, tiny_config):
         run_pending(study, tiny_config, specs=make_specs(tiny_config, (123,)))
 
 
-def test_only_the_named_runs_are_trained(planned, tiny_config):
-    study, specs = planned
-    assert [s.state for s in run_pending(study, tiny_config, workers=1, specs=specs[:1])] == ["done"]
+def test_only_the_named_runs_are_trained(waits, waiting_config):
+    study, specs = waits
+    assert [s.state for s in run_pending(study, waiting_config, workers=1, specs=specs[:1])] == ["done"]
     assert [s.state for s in study.status()] == ["done", "pending"]
 
 

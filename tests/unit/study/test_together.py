@@ -15,6 +15,7 @@ from mixlaw.study.store import Study
 from mixlaw.study.together import MOST, Asked, at_once, sentence
 from mixlaw.train.trainer_config import TrainerConfig
 from tiny_training import make_specs
+from waiting_trainer import waiting
 
 pytest.importorskip("peft")
 COUNTS = (500, 800, 1100, 1400)
@@ -27,13 +28,22 @@ def lora(tiny_config):
     return TrainerConfig.of(c.model, c.train, c.train_rows, c.validation_rows, options=options)
 
 
+@pytest.fixture(scope="module")
+def waiting_config(tiny_config):
+    return waiting(tiny_config)
+
+
+def planned(folder, config, counts=COUNTS):
+    """Return a study of the base model and a run for each count."""
+    study = Study(folder)
+    base = dataclasses.replace(make_specs(config, (0,))[0], name="base", role="base", tokens={})
+    study.save_plan([base, *make_specs(config, counts)])
+    return study
+
+
 @pytest.fixture
 def study(lora, tmp_path):
-    study = Study(tmp_path / "study")
-    base = make_specs(lora, (0,))[0]
-    base = dataclasses.replace(base, name="base", role="base", tokens={})
-    study.save_plan([base, *make_specs(lora, COUNTS)])
-    return study
+    return planned(tmp_path / "study", lora)
 
 
 def timing(study, spec):
@@ -65,7 +75,8 @@ def test_every_run_has_its_own_record_log_and_part_of_the_time(study, lora):
     assert not (study.folder / "together.json").exists()  # nothing had to be measured
 
 
-def test_after_a_crash_runs_train_one_by_one(study, lora):
+def test_after_a_crash_runs_train_one_by_one(tmp_path, waiting_config):
+    study = planned(tmp_path / "study", waiting_config, (10_000, 11_000, 12_000, 13_000))  # a second each
     events = []
 
     def kill_once(event):
@@ -74,7 +85,7 @@ def test_after_a_crash_runs_train_one_by_one(study, lora):
             lease = next(study.runs_folder.glob("*/lease.json"))
             os.kill(read_document(lease, "lease")["pid"], signal.SIGKILL)
 
-    statuses = run_pending(study, lora, 1, kill_once, together=4)
+    statuses = run_pending(study, waiting_config, 1, kill_once, together=4)
     assert [status.state for status in statuses] == ["done"] * 5
     assert sorted(event.run for event in events if event.kind == "retry") == [
         spec.name for spec in sorted(study.load_plan()[1:], key=lambda spec: spec.name)
@@ -124,15 +135,18 @@ def test_workers_share_the_runs_and_a_number_needs_no_measurement(study):
     assert MOST >= 16
 
 
-def test_a_worker_measures_where_it_is_asked_to(study, lora):
-    statuses = run_pending(study, lora, 1)  # one at once, unless something else is said
+def test_a_worker_measures_where_it_is_asked_to(tmp_path, waiting_config):
+    study = planned(tmp_path / "study", waiting_config)
+    statuses = run_pending(study, waiting_config, 1)  # one at once, unless something else is said
     assert {status.state for status in statuses} == {"done"}
     assert not (study.folder / "together.json").exists()
     for folder in study.runs_folder.iterdir():
         (folder / "record.json").unlink()
-    statuses = run_pending(study, lora, 1, together=None)
+    events = []
+    statuses = run_pending(study, waiting_config, 1, events.append, together=None)
     assert {status.state for status in statuses} == {"done"}
     assert (study.folder / "together.json").exists()
+    assert max(len(event.running) for event in events) == 2  # which it has measured to be the fastest
 
 
 def test_an_error_that_is_no_runs_own_fails_the_rest_for_now(study, lora, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,14 @@ from mixlaw.fit.choosing.base_model import base_left_out
 from mixlaw.fit.choosing.bootstrap import bootstrap_ratios
 from mixlaw.laws import find
 from mixlaw.laws.pairwise import Pairwise
+from quick_fits import few_folds, none_held_out, short_draws
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with none_held_out(), short_draws():
+        yield
+
 
 SIZES = np.r_[0.0, 20.0 * 2.0 ** np.arange(8)]
 LAW = Pairwise(("task",), "task")
@@ -93,7 +102,9 @@ def test_auto_says_that_the_law_it_took_knows_no_base_model() -> None:
     tokens[0] = 0.0
     losses = 1 + 2 * (20 + tokens[:, ::-1] * 0.001 + tokens * 0.01) ** -0.3
     runs = RunTable(tuple(f"r{i}" for i in range(14)), ("a", "b"), ("a", "b"), tokens, losses)
-    fit = fit_law(replace(runs, losses_RJ=losses + 0.01 * np.random.default_rng(2).standard_normal(losses.shape)))
+    runs = replace(runs, losses_RJ=losses + 0.01 * np.random.default_rng(2).standard_normal(losses.shape))
+    with few_folds(3):
+        fit = fit_law(runs)
     if fit.law == "transfer":
         assert "says nothing of the base model" in fit.choice or "are not fitted" in fit.choice
     assert not any("without tokens" in text for text in fit.warnings)

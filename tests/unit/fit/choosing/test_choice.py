@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,13 @@ from mixlaw.fit.choosing.table import LawRow
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.transfer import Transfer
 from mixlaw.solve import solve_mixture
+from quick_fits import draws_kept, none_held_out, points_only, short_draws
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits() -> Iterator[None]:
+    with short_draws(), draws_kept(40):
+        yield
 
 
 def test_auto_keeps_the_simple_law_where_it_is_true() -> None:
@@ -50,11 +58,13 @@ def test_decisions_hedge_where_held_out_mixtures_do_not_tell_the_laws_apart() ->
     asked, belief, distance = np.array([[20.0, 10.0, 20.0]]), fit.belief("a"), float(fit.distance(50e6))
     assert [curve.law.name for curve in belief.curves] == [fit.law, fit.alternative]
     both = belief.drawn(distance)
-    assert len(both) == 200
+    assert len(both) == 40
     for i, curve in enumerate(belief.curves):
-        alone = replace(belief, curves=(curve,)).drawn(distance).predict(asked)[i::2]
-        np.testing.assert_allclose(both.predict(asked)[100 * i : 100 * (i + 1)], alone, rtol=1e-12)
-    weights = [solve_mixture(fit_law(runs, law=law), 50e6).weights["a"] for law in (fit.law, fit.alternative)]
+        drawn = replace(belief, curves=(curve,)).drawn(distance).predict(asked)[i::2]
+        np.testing.assert_allclose(both.predict(asked)[20 * i : 20 * (i + 1)], drawn, rtol=1e-12)
+    with none_held_out():
+        alone = [fit_law(runs, law=law) for law in (fit.law, fit.alternative)]
+    weights = [solve_mixture(one, 50e6).weights["a"] for one in alone]
     solution = solve_mixture(fit, 50e6)
     assert min(weights) - 1e-3 <= solution.weights["a"] <= max(weights) + 1e-3
     assert solve_mixture(Fit.from_json(fit.to_json()), 50e6).weights == solution.weights
@@ -66,8 +76,9 @@ def test_decisions_hedge_where_held_out_mixtures_do_not_tell_the_laws_apart() ->
 
 
 def test_a_law_that_is_asked_for_or_clearly_better_decides_alone() -> None:
-    assert fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="transfer").alternative == ""
-    assert fit_law(run_table(Pairwise, UNEVEN, 40, 0.001)).alternative == ""
+    with points_only():
+        assert fit_law(run_table(Transfer, TRANSFER, 16, 0.002), law="transfer").alternative == ""
+        assert fit_law(run_table(Pairwise, UNEVEN, 40, 0.001)).alternative == ""
 
 
 RUNS = run_table(Transfer, TRANSFER, 12, 0.002)
