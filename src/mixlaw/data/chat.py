@@ -233,7 +233,7 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
     try:
         tokenizer = (transformers.PreTrainedTokenizerFast if plain else transformers.AutoTokenizer).from_pretrained(
             str(Path(name_or_path).expanduser()) if local else name_or_path,
-            revision=revision,
+            revision=revision or "main",
             local_files_only=local,
             trust_remote_code=False,  # unset, a model with code of its own asks a question on the terminal
         )
