@@ -20,6 +20,7 @@ from mixlaw.design.knowledge import Knowledge
 from mixlaw.design.sequential import amounts, most_runs, sequential_tokens
 from mixlaw.design.spending import Spending
 from mixlaw.fit import Fit
+from mixlaw.fit.alike import at_total
 from mixlaw.fit.estimating.inside import equation
 from mixlaw.solve import Solution
 
@@ -219,7 +220,7 @@ def budget_slope(fit: Fit, solution: Solution) -> float:
     """Return by how many nats the total loss falls for a budget e times as large, at the recommended weights."""
     tokens = np.array([[solution.weights[domain] * solution.budget_tokens for domain in fit.domains]], float)
     around = np.exp([[-_LOG_STEP], [_LOG_STEP]]) * tokens
-    mean_2J = fit.predict(around).mean
+    mean_2J = at_total(fit, solution.budget_tokens).predict(around).mean
     importance = np.array([solution.target_weights.get(target, 0.0) for target in fit.targets])
     return max(float((mean_2J[0] - mean_2J[1]) @ importance) / (2 * _LOG_STEP), 1e-9)
 

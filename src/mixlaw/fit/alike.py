@@ -6,23 +6,24 @@ best for such gains give a domain too little whose first steps showed nothing. B
 collection differ by less than that: their logarithms have a standard deviation of .14 to .39 in public tables. So they
 are taken for draws of one normal, whose mean the study's own domains tell:
 
-    log G_j ~ N(m, TAU^2)       G_j = -d L_j / d log w_j at equal shares and the total that is asked for
+    log G_j ~ N(m, tau^2)       G_j = -d L_j / d log w_j at equal shares and the total that is asked for
 
 and the posterior draws of target j, which know nothing of the other targets, are drawn again with the probabilities
 
-    p_s ~ exp(-r (log G_js - m_j)^2 / (2 (TAU^2 + v_j)))        r = 1 - exp(-(x / 0.1)^2)
+    p_s ~ exp(-r (log G_js - m_j)^2 / (2 (tau^2 + v_j)))        r = 1 - exp(-(x / 0.1)^2)
 
-where m_j and v_j are the mean that the other targets tell and its variance, of means weighted by 1 / (var_k + TAU^2),
-and x the distance of the total beyond the largest run in powers of e. Where the runs say what a gain is, draws hardly
+where m_j and v_j are the mean that the other targets tell and its variance, of means weighted by 1 / (var_k + tau^2),
+x the distance of the total beyond the largest run in powers of e, and tau the spread that the domains show, begun at
+TAU as if WORTH domains had shown it. Where the runs say what a gain is, draws hardly
 differ and stay as they are. Draws that the others' gains all but exclude are kept where too few would be left: then the
 runs insist.
 
-Metrics have units of their own, and targets that are no domains, or that no equation describes, no gain of their own:
-they stay as they are.
+Metrics have units of their own, and targets that are no domains, or that no equation describes, or whose loss is no
+number out there, no gain of their own: they stay as they are.
 
 Source: exchangeable parameters, Lindley and Smith 1972, J. R. Stat. Soc. B 34:1-41; the mean of the others as in
-random-effects meta-analysis, DerSimonian and Laird 1986. Differs: the spread is known beforehand, and the prior is put
-on the draws afterwards, by resampling (Smith and Gelfand 1992, Am. Stat. 46:84-88).
+random-effects meta-analysis, DerSimonian and Laird 1986. Differs: the spread has a prior, and all is put on the draws
+afterwards, by resampling (Smith and Gelfand 1992, Am. Stat. 46:84-88).
 
 Shape letters: R mixtures, J targets, S draws.
 """
@@ -128,13 +129,17 @@ def orders_at(fit: Fit, distance: float) -> dict[str, Order]:
 
     Targets whose draws count as they are are left out.
     """
-    beliefs = {name: fit.targets[name].belief for name in fit.domains if name in fit.targets}
-    shared = [name for name, belief in beliefs.items() if _has_gain(belief, name)]
     x = float(np.round(distance / STEP) * STEP)
-    if x <= 0 or len(shared) < 2:
+    if x <= 0 or fit.settled:
         return {}
+    beliefs = {name: fit.targets[name].belief for name in fit.domains if name in fit.targets}
+    beliefs = {name: belief for name, belief in beliefs.items() if _has_gain(belief, name)}
     total = fit.largest_run * np.exp(x) / MILLION
-    gains = [[_gain_S(fit, *part, total) for part in beliefs[name].drawn().parts] for name in shared]
+    known = {name: [_gain_S(fit, *p, total) for p in belief.drawn().parts] for name, belief in beliefs.items()}
+    shared = [name for name, parts in known.items() if all(np.isfinite(part).all() for part in parts)]
+    if len(shared) < 2:
+        return {}
+    gains = [known[name] for name in shared]
     least = LEAST * float(np.median(np.concatenate([np.concatenate(parts) for parts in gains])))
     if not least > 0:
         return {}
@@ -152,6 +157,19 @@ def orders_at(fit: Fit, distance: float) -> dict[str, Order]:
             order[i][i :: len(curves)] = order[i][i :: len(curves)][_chosen(part - mean, width)]
         orders[name] = tuple(order)
     return orders
+
+
+def at_total(fit: Fit, total: float) -> Fit:
+    """Return the fit whose draws are those of one total, whatever is asked: for slopes and tables over budgets."""
+    beliefs = beliefs_at(fit, float(fit.distance(total)))
+    targets = {name: replace(fitted, belief=beliefs[name]) for name, fitted in fit.targets.items()}
+    return replace(fit, targets=targets, settled=True)
+
+
+def constants() -> dict[str, float]:
+    """Return the numbers above by their names, for the page that does the same."""
+    named = {"tau": TAU, "worth": WORTH, "rounds": ROUNDS, "step": STEP, "near": NEAR}
+    return named | {"change": CHANGE, "least": LEAST, "fewest": FEWEST}
 
 
 def beliefs_at(fit: Fit, distance: float) -> dict[str, Belief]:
@@ -183,7 +201,9 @@ def _gain_S(fit: Fit, law: Law, theta_SP: np.ndarray, total: float) -> np.ndarra
     shares_RK[:, own] = np.exp([-CHANGE, CHANGE])
     shares_RK /= shares_RK.sum(axis=1, keepdims=True)
     losses_SR = law.predict(theta_SP, total * shares_RK)
-    return (losses_SR[:, 0] - losses_SR[:, 1]) / float(np.log(shares_RK[1, own] / shares_RK[0, own]))
+    with np.errstate(invalid="ignore"):  # such a target is left out
+        fall_S = losses_SR[:, 0] - losses_SR[:, 1]
+    return fall_S / float(np.log(shares_RK[1, own] / shares_RK[0, own]))
 
 
 def _chosen(off_S: np.ndarray, variance: float) -> np.ndarray:

@@ -52,8 +52,8 @@ class Fit(Tabular):
         choice: why this law was chosen, if it was chosen by cross-validation.
         decay: R* of `mixlaw.laws.repetition`; infinite if repeated tokens count like new ones.
         params: model size that predictions are for, if the runs have several sizes; otherwise NaN.
-        base_left_out: targets whose losses of runs without tokens were not fitted, since held-out runs are then
-            predicted better.
+        base_left_out: targets fitted without the losses of runs without tokens: held-out runs are better predicted so.
+        settled: whether its draws are those of one total (`mixlaw.fit.alike.at_total`).
     """
 
     law: str
@@ -66,6 +66,7 @@ class Fit(Tabular):
     decay: float = float("inf")
     params: float = float("nan")
     base_left_out: tuple[str, ...] = ()
+    settled: bool = False
 
     def __len__(self) -> int:
         return len(self.runs)

@@ -16,7 +16,7 @@ import numpy as np
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.target_units import is_metric
 from mixlaw.core.tokens import format_tokens
-from mixlaw.fit import alike
+from mixlaw.fit.alike import at_total, constants
 from mixlaw.fit.posterior.extrapolation import SIGMA
 from mixlaw.fit.prediction import CEILING
 from mixlaw.fit.result import Fit
@@ -115,15 +115,13 @@ def explorer_data(
                 "amplitudes": [places(curve.law, "amplitude").tolist() for curve in first.curves],
                 "floors": [places(curve.law, "floor").tolist() for curve in first.curves],
             },
-            "alike": {
-                **{"tau": alike.TAU, "worth": alike.WORTH, "rounds": alike.ROUNDS, "near": alike.NEAR},
-                **{"step": alike.STEP, "change": alike.CHANGE, "least": alike.LEAST, "fewest": alike.FEWEST},
-            },
+            "alike": constants(),
         }
         drawn = [_drawn(fit, target) for target in fit.targets]
     else:
         known = available if np.isfinite(fit.decay) else None
-        how = {"table": sample_law(fit, [m["weights"] for m in mixtures], budgets, known).data()}
+        settled = at_total(fit, solution.budget_tokens)
+        how = {"table": sample_law(settled, [m["weights"] for m in mixtures], budgets, known).data()}
         drawn = [{} for _ in fit.targets]
     return {
         "laws": laws,

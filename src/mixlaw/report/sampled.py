@@ -88,7 +88,7 @@ def sample_law(
     """Return the table of a fit.
 
     Args:
-        fit: of the domains that the page has, with the draws that it may hold.
+        fit: of the domains that the page has, with the draws that it may hold, those of one total (`at_total`).
         mixtures: weights that the page names, in the order of the fit's domains: samples lie on them.
         budgets: lowest and highest of the page.
         available: domain -> distinct tokens, where repeated ones count less.

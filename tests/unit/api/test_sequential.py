@@ -14,6 +14,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.design import Wishes, design_runs
 from mixlaw.design.spending import Spending
 from mixlaw.fit import fit_law
+from mixlaw.fit.alike import at_total
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.solve import solve_mixture
 from mixlaw.study.store import Study
@@ -140,5 +141,6 @@ def test_batches_end_at_the_limit_and_where_nothing_is_left_to_gain(noisy) -> No
 def test_the_slope_is_that_of_the_fitted_law(noisy) -> None:
     fit, solution = noisy
     at = {d: share * 20e6 for d, share in solution.weights.items()}
-    low, high = (fit.predict({d: f * n for d, n in at.items()}).mean.sum() for f in (np.exp(-0.05), np.exp(0.05)))
+    law = at_total(fit, 20e6)  # of one belief; what is believed changes with the total, too
+    low, high = (law.predict({d: f * n for d, n in at.items()}).mean.sum() for f in (np.exp(-0.05), np.exp(0.05)))
     assert budget_slope(fit, solution) == pytest.approx((low - high) / 0.1, rel=0.01)

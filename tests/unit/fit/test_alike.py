@@ -11,6 +11,7 @@ import pytest
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit
 from mixlaw.fit.alike import FEWEST, beliefs_at
+from mixlaw.laws.base import Law
 from mixlaw.solve import solve_mixture
 from planted_fits import planted_fit
 
@@ -107,10 +108,19 @@ def test_laws_without_a_gain_and_regressors_stay() -> None:
 
 
 class _Flat:
-    """A law whose loss no tokens lower."""
+    """A law whose loss is the same whatever the tokens."""
 
-    def __init__(self, law) -> None:
-        self.target, self.parameters = law.target, law.parameters
+    def __init__(self, law: Law, value: float = 1.0) -> None:
+        self.target, self.parameters, self.value = law.target, law.parameters, value
 
     def predict(self, theta: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
-        return np.ones((len(theta), len(tokens_RK)))
+        return np.full((len(theta), len(tokens_RK)), self.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_law_without_a_number_far_out_leaves_its_target_and_the_others_alone(value: float) -> None:
+    fitted = fit((0.3, 1.0, 1.0, 1.0, 1.0), WIDE)
+    broken = replace(fitted.targets["e"], belief=fitted.targets["e"].belief.with_laws(lambda law: _Flat(law, value)))
+    beliefs = beliefs_at(replace(fitted, targets={**fitted.targets, "e": broken}), FAR)
+    assert beliefs["e"] is broken.belief
+    assert beliefs["a"] is not fitted.targets["a"].belief and np.isfinite(beliefs["a"].curve.draws_SP).all()

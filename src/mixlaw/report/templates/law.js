@@ -148,19 +148,21 @@ const mixlaw = (() => {
     const { tau, worth, rounds, near, change, least, fewest } = data.alike, K = data.domains.length;
     const orders = members.map((laws) => laws.map(() => null));
     const total = (data.beyond.largest * Math.exp(x)) / data.unit;
-    const places = members.map((_, j) => j).filter((j) => data.targets[j].own >= 0 && !data.targets[j].metric
+    if (!(x > 0)) return orders;
+    const own = members.map((_, j) => j).filter((j) => data.targets[j].own >= 0 && !data.targets[j].metric
       && sum(members[j].map((one) => one.count)) > 1);
-    if (!(x > 0) || places.length < 2) return orders;
     const shares = (own, by) => {
       const parts = Array.from({ length: K }, (_, i) => (i === own ? Math.exp(by) : 1)), whole = sum(parts);
       return parts.map((part) => part / whole);
     };
-    const gains = new Map(places.map((j) => [j, members[j].map(({ law, rows, own }) => {
+    const gains = new Map(own.map((j) => [j, members[j].map(({ law, rows, own }) => {
       const less = shares(own, -change), more = shares(own, change), by = Math.log(more[own] / less[own]);
       const [low, high] = [less, more].map((row) => row.map((share) => share * total));
       return rows.map((theta) => (law(theta, low, own) - law(theta, high, own)) / by);
     })]));
-    const floor = least * quantile(Float64Array.from([...gains.values()].flat(2)).sort(), 0.5);
+    const places = own.filter((j) => gains.get(j).flat().every(Number.isFinite));
+    if (places.length < 2) return orders;
+    const floor = least * quantile(Float64Array.from(places.flatMap((j) => gains.get(j).flat())).sort(), 0.5);
     if (!(floor > 0)) return orders;
     const logs = new Map(places.map((j) => [j, gains.get(j).map((part) => part.map((g) => Math.log(Math.max(g, floor))))]));
     const told = new Map(places.map((j) => {
