@@ -22,6 +22,7 @@ from mixlaw.core.tokens import parse_tokens
 from mixlaw.fit import Fit, Prediction, fit_law
 from mixlaw.fit.choosing.held_out import compare_laws, folds
 from mixlaw.fit.choosing.table import LawTable
+from mixlaw.fit.fitting import require_losses
 from mixlaw.fit.metrics import with_metrics
 from mixlaw.fit.studies import aligned
 from mixlaw.solve import Solution, SolveWishes, solve_mixture
@@ -96,24 +97,33 @@ def fit(
     return result
 
 
-def laws(runs: Any, names: Sequence[Any] | None = None, plot: str | Path | None = None) -> LawTable:
+def laws(
+    runs: Any,
+    names: Sequence[Any] | None = None,
+    plot: str | Path | None = None,
+    *,
+    metrics: Mapping[str, str] | None = None,
+) -> LawTable:
     """Return every law's errors on held-out mixtures of the same runs, best first; see `mixlaw.fit.choosing`.
 
     Args:
         runs: whatever `load_runs` takes.
         names: laws and regressors, by name, class or instance; None for all.
         plot: a folder for one SVG figure per law, predicted against measured; None for no figures.
+        metrics: as in `fit`.
 
     Raises:
         ConfigError: no such law.
-        DataError: fewer than two different mixtures.
+        DataError: no losses, or fewer than two different mixtures.
+        NotIdentifiable: a target has one loss in all runs.
     """
     from mixlaw.laws import find
     from mixlaw.laws import names as all_names
 
     if names is not None and not names:
         raise ConfigError("No laws were named.", f"Choose from: {', '.join(all_names())}.")
-    table = load_runs(runs)
+    table = with_metrics(load_runs(runs), metrics or {})
+    require_losses(table)
     if not folds(table):
         raise DataError("All runs have the same mixture, so none can be held out.", "Add runs with other mixtures.")
     rows = compare_laws(aligned(table, find("pairwise")), names)

@@ -13,7 +13,7 @@ from mixlaw.cli import options as opt
 from mixlaw.cli.answers import config_of, mixture_facts, show_answer
 from mixlaw.cli.figures import fit_details, fit_facts, laws_facts, predicted_facts, solution_details
 from mixlaw.cli.output import here, note, print_json, table
-from mixlaw.core.target_units import losses_in
+from mixlaw.core.target_units import METRIC, differences_in, losses_in
 from mixlaw.core.tokens import format_tokens
 
 
@@ -23,12 +23,7 @@ def fit(
     procedure: opt.Procedure = "joint",
     seed: Annotated[int, typer.Option(help="Seed of the posterior draws.")] = 0,
     repetition: opt.Repetition = "auto",
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="name=higher or name=lower: also fit the column metric:<name>, where higher (lower) is better."
-        ),
-    ] = None,
+    metric: opt.Metric = None,
     bootstrap: Annotated[
         int,
         typer.Option(
@@ -96,6 +91,7 @@ def laws(
             autocompletion=completion.laws,
         ),
     ] = None,
+    metric: opt.Metric = None,
     plot: Annotated[
         Path | None, typer.Option(help="Folder for SVG figures of predicted against measured losses.")
     ] = None,
@@ -107,26 +103,38 @@ def laws(
     Examples:
         mixlaw laws runs.csv
         mixlaw laws studies/mix --laws transfer,pairwise,gbdt --plot figures
+        mixlaw laws runs.csv --metric accuracy=higher
     """
     from mixlaw.api.numbers import laws as compare
     from mixlaw.api.numbers import load_runs
 
     chosen = None if names is None else [name.strip() for name in names.split(",") if name.strip()]
     given = load_runs(runs)
-    rows = compare(given, chosen, plot)
+    metrics = opt.pairs(metric, "--metric", str)
+    rows = compare(given, chosen, plot, metrics=metrics)
     if as_json:
         print_json({"laws": [row.to_json() for row in rows]})
         return
     _say(given)
-    best = next((row.name for row in rows if row.mre == row.mre), "auto")
+    best = next((row.name for row in rows if row.mre == row.mre and row.name != "mean"), "auto")
+    unit = differences_in([*given.targets, *(METRIC + name for name in metrics)])
+    also = "".join(f" --metric {shlex.quote(f'{name}={better}')}" for name, better in metrics.items())
     show_answer(
         laws_facts(rows),
-        f"mixlaw fit {here(*runs)} --law {best} --out fit.json",
+        f"mixlaw fit {here(*runs)} --law {best}{also} --out fit.json",
         written={"figures": plot} if plot else {},
         verbose=verbose,
         details=lambda: table(
             "Laws on held-out mixtures, best first",
-            ["law", "error %", "rank correlation", "r2", "bias, nats", "seconds", "note"],
+            [
+                "law",
+                "error %",
+                "rank correlation",
+                "r2",
+                f"bias, {unit}",
+                "seconds",
+                "note",
+            ],
             [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
         ),
     )

@@ -52,6 +52,10 @@ Procedure = Annotated[
         autocompletion=completion.one_of("joint", "own_curve", "published"),
     ),
 ]
+Metric = Annotated[
+    list[str] | None,
+    typer.Option(help="name=higher or name=lower: also fit the column metric:<name>, where higher (lower) is better."),
+]
 Repetition = Annotated[
     str,
     typer.Option(

@@ -14,6 +14,7 @@ from mixlaw.cli.output import here, note, print_json, table, warn
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.notebook import shown
 from mixlaw.core.plurals import plural
+from mixlaw.core.target_units import differences_in, losses_in
 from mixlaw.core.tokens import format_tokens
 from mixlaw.evaluate.confirmation import SOLUTION
 
@@ -96,7 +97,7 @@ def _limit(limit: dict[str, Any]) -> str:
     if measured is None:
         return "its limit is not judged, since what it compares with was not trained"
     if reference is None:
-        return f"the measured loss is {measured:+.1f} % from its limit in nats"
+        return f"the measured loss is {measured:+.1f} % from its limit in {differences_in([limit['target']])}"
     there = "before training" if reference == "base" else f"with {named(reference)} weights"
     return f"the measured loss is {measured:+.1f} % from that {there}, where at most {percent:+g} % was asked"
 
@@ -118,7 +119,7 @@ def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
         f"{named(name)} {_signed(mixtures[name]['minus_solution'])}"
         for name in sorted((n for n in ranked if n != SOLUTION), key=lambda n: n not in others)
     ]
-    return [*facts, ("sure", fitting(gaps, "nats above it: "))]
+    return [*facts, ("sure", fitting(gaps, f"{differences_in(result['targets'])} above it: "))]
 
 
 def _is_sure(change: dict[str, Any]) -> bool:
@@ -137,7 +138,7 @@ def _show_comparison(result: dict[str, Any]) -> None:
         rows.append([name, *losses, _interval(entry["total"]), worse, perplexity, f"{entry['predicted_total']:.3f}"])
     seeds = plural(max(entry["seeds"] for entry in mixtures.values()), "seed")
     table(
-        f"Validation loss at {format_tokens(result['budget_tokens'])} tokens, nats per supervised token, {seeds}",
+        f"Validation loss at {format_tokens(result['budget_tokens'])} tokens, {losses_in(targets)}, {seeds}",
         ["mixture", *targets, "total (90 %)", "minus solution (90 %)", "mean perplexity", "predicted"],
         rows,
     )
@@ -149,7 +150,7 @@ def _show_comparison(result: dict[str, Any]) -> None:
     gap = result["gap_to_best"]
     own = ", ".join(f"{t} {value:.2f} %" for t, value in gap["own_best_perplexity_percent"].items())
     note(
-        f"best here: {result['best']}; the solution is {gap['total_nats']['mean']:.4f} nats "
+        f"best here: {result['best']}; the solution is {gap['total_nats']['mean']:.4f} {differences_in(targets)} "
         f"({gap['total_percent']:.2f} %) above it, {gap['mean_perplexity_percent']:.2f} % above the lowest mean "
         f"perplexity; above each domain's own best perplexity: {own}"
     )
@@ -212,14 +213,15 @@ def final(
         [target, loss["loss_nats"], predicted.get(target, {}).get("mean", float("nan"))]
         for target, loss in result.facts["losses"].items()
     ]
+    unit = losses_in(result.facts["losses"])
     if not result.new:
         note("the model already exists; nothing was trained")
     show_answer(
-        [("losses", "measured, in nats per supervised token (predicted)"), *packed("", losses, 2)],
+        [("losses", f"measured, in {unit} (predicted)"), *packed("", losses, 2)],
         f"mixlaw eval {here(config)}",
         written={"model": result.folder},
         verbose=verbose,
-        details=lambda: table("Validation loss, nats per supervised token", ["target", "measured", "predicted"], rows),
+        details=lambda: table(f"Validation loss, {unit}", ["target", "measured", "predicted"], rows),
     )
 
 

@@ -30,6 +30,10 @@ from mixlaw.data.word_table import WordTable
 _ANY = 1 << 40
 """More tokens than a conversation has."""
 
+_SETTINGS = "tokenizer_config.json"
+_PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Two names of one class of transformers, which reads a tokenizer.json."""
+
 _COMPARED = 64
 """Texts of a process for which the table of words is held against the tokenizer."""
 
@@ -219,16 +223,17 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
         MissingExtra: transformers is not installed.
     """
     try:
-        from transformers import AutoTokenizer
+        import transformers
     except ImportError:
         raise MissingExtra("transformers", "train", "Tokenising") from None
     local = Path(name_or_path).expanduser().is_dir()
     if not local and (name_or_path.startswith(("/", "./", "../", "~")) or name_or_path.count("/") > 1):
         raise DataError(f"model.name_or_path: no such folder: {name_or_path}.", "Check the path.")
+    plain = local and _is_plain(Path(name_or_path).expanduser())
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
+        tokenizer = (transformers.PreTrainedTokenizerFast if plain else transformers.AutoTokenizer).from_pretrained(
             str(Path(name_or_path).expanduser()) if local else name_or_path,
-            revision=revision,
+            revision=revision or "main",
             local_files_only=local,
             trust_remote_code=False,  # unset, a model with code of its own asks a question on the terminal
         )
@@ -242,3 +247,16 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
     if isinstance(template, str):  # of several named ones one is taken, or none
         require_harmless(template, name_or_path)
     return ChatTokenizer(tokenizer, name_or_path)
+
+
+def _is_plain(folder: Path) -> bool:
+    """Whether a model folder surely has the class of tokenizers that need no code of their model's.
+
+    `AutoTokenizer` comes to the same class, but imports torch on its way: most of the time of a short command.
+    """
+    try:
+        settings, model = (json.loads((folder / name).read_bytes()) for name in (_SETTINGS, "config.json"))
+        named, kind, own_code = settings.get("tokenizer_class"), model.get("model_type"), settings.get("auto_map")
+    except (OSError, ValueError, AttributeError):  # told by the one that loads it
+        return False
+    return named in _PLAIN and kind == "llama" and not own_code and (folder / "tokenizer.json").is_file()

@@ -130,7 +130,7 @@ def orders_at(fit: Fit, distance: float) -> dict[str, Order]:
     Targets whose draws count as they are are left out.
     """
     x = float(np.round(distance / STEP) * STEP)
-    if x <= 0 or fit.settled:
+    if x <= 0 or fit.settled or len(fit.domains) < 2:
         return {}
     beliefs = {name: fit.targets[name].belief for name in fit.domains if name in fit.targets}
     beliefs = {name: belief for name, belief in beliefs.items() if _has_gain(belief, name)}

@@ -75,7 +75,7 @@ def fit_law(
     """
     asked = _asked(law, procedure)
     runs, merged = split(runs)
-    _require_losses(runs)
+    require_losses(runs)
     runs = aligned(runs, find("pairwise") if asked is None or asked.law is None else asked)
     parts: list[Part] = []
     decay, fresh, notes, left = float("inf"), runs, ["", ""], ()
@@ -135,7 +135,8 @@ def _asked(law: Any, procedure: str) -> LawKind | None:
     return kind
 
 
-def _require_losses(runs: RunTable) -> None:
+def require_losses(runs: RunTable) -> None:
+    """Raise where there is no target, or one whose losses show nothing: DataError or NotIdentifiable."""
     if not runs.targets:
         metrics = ", ".join(runs.metrics) or "none"
         raise DataError(

@@ -133,7 +133,7 @@ def model_card(
         "|---|---:|---:|",
         *(f"| {escaped(name)} | {n:,} | {percent(n / total, 2)} |" for name, n in tokens.items()),
         "",
-        "Validation loss, nats per supervised token"
+        f"Validation loss, {losses_in(losses)}"
         + (f", and what the law `{law}` predicted (90 % interval of a run)" if predicted else "")
         + ":",
         "",

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -217,6 +219,26 @@ def test_a_model_that_brings_code_of_its_own_is_refused_without_a_question(tmp_p
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
     with pytest.raises(DataError, match="cannot be loaded"):
         load_tokenizer(str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize("named", ["TokenizersBackend", "PreTrainedTokenizerFast", "LlamaTokenizer", None])
+def test_a_tokenizer_that_needs_no_model_is_the_one_that_transformers_chooses(tmp_path, named):
+    from transformers import AutoTokenizer
+
+    shutil.copytree(TINY_BASE, tmp_path / "model")
+    config = tmp_path / "model" / "tokenizer_config.json"
+    settings = json.loads(config.read_text()) | {"tokenizer_class": named}
+    config.write_text(json.dumps({key: value for key, value in settings.items() if value is not None}))
+    chosen = AutoTokenizer.from_pretrained(tmp_path / "model")
+    ours = load_tokenizer(str(tmp_path / "model"))
+    assert type(ours.tokenizer) is type(chosen)
+    assert ours.fingerprint == ChatTokenizer(chosen, "").fingerprint
+
+
+def test_the_bundled_tokenizer_is_loaded_without_torch():
+    code = f"import sys; from mixlaw.data.chat import load_tokenizer; load_tokenizer({str(TINY_BASE)!r})"
+    done = subprocess.run([sys.executable, "-c", code + "; assert 'torch' not in sys.modules"], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_a_template_that_closes_every_chat_it_is_given_still_shows_all_turns(make_tokenizer):

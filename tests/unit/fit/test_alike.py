@@ -124,3 +124,11 @@ def test_a_law_without_a_number_far_out_leaves_its_target_and_the_others_alone(v
     beliefs = beliefs_at(replace(fitted, targets={**fitted.targets, "e": broken}), FAR)
     assert beliefs["e"] is broken.belief
     assert beliefs["a"] is not fitted.targets["a"].belief and np.isfinite(beliefs["a"].curve.draws_SP).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_domain_alone_has_none_to_be_drawn_to() -> None:
+    runs = RunTable(("x", "y"), ("a",), ("a",), np.array([[1e6], [2e6]]), np.array([[2.0], [1.9]]))
+    point = np.full(3, 0.4)
+    fitted = planted_fit("chinchilla", runs, {"a": point}, {"a": np.tile(point, (DRAWS, 1))})
+    assert np.isfinite(fitted.predict({"a": 50e6}).mean).all()

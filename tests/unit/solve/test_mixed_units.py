@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixlaw.cli import main
 from mixlaw.cli.answers import who
 from mixlaw.cli.figures import fit_facts, predicted_facts
 from mixlaw.core.runtable import RunTable
@@ -69,6 +70,16 @@ def test_every_text_names_the_unit_of_what_it_shows(targets: tuple[str, ...], lo
     assert f"Expected, {differences}" in [name for name, _ in regret_table(solution).columns]
     columns = [name for name, _ in runs_table(fitted.runs, fitted).columns]
     assert [c for c in columns if c.endswith("nats")] == [f"{t}, nats" for t in targets if t in NAMES]
+
+
+def test_laws_of_metrics_lean_by_no_nats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"r{i},{1e6 + 1e5 * i},{2e6 - 1e5 * i},{0.4 + 0.01 * i}\n" for i in range(6))
+    (tmp_path / "runs.csv").write_text("run,tokens:a,tokens:b,metric:exam\n" + rows)
+    asked = ["laws", str(tmp_path / "runs.csv"), "--laws", "mean", "--verbose"]
+    assert main(asked) == 1 and "no losses (metrics: exam)" in capsys.readouterr().err
+    assert main([*asked, "--metric", "exam=higher"]) == 0
+    shown = capsys.readouterr().out
+    assert "units of the metric" in re.sub(r"\s+", " ", shown) and "nats" not in shown
 
 
 def test_a_metric_has_no_perplexity_and_no_nats() -> None:

@@ -22,6 +22,10 @@ interference. No data."""
 _REPEATED = 1.02
 """Epochs beyond which a run counts as repeating: sampling whole rows overshoots by less. No data."""
 
+_TELLING, _CHANGED = 3, 0.05
+"""A decay is looked for where it can be seen: so many runs at least in which the strongest one takes more than this
+part of some domain's tokens, which is from 1.4 epochs. No data."""
+
 
 def counted(runs: RunTable, decay: float) -> RunTable:
     """Return the runs with their tokens counted in fresh ones."""
@@ -36,8 +40,8 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
     Args:
         runs: with `unique_RK`, or no run repeats anything.
         law: whose errors on held-out mixtures decide.
-        wish: a number, `off`, or `auto`: fitted where runs repeat, and kept where it lowers the error by more than
-            half a standard error of the paired differences.
+        wish: a number, `off`, or `auto`: fitted where enough runs repeat enough to tell, and kept where it lowers the
+            error by more than half a standard error of the paired differences.
 
     Raises:
         ConfigError: a wish that is none of these.
@@ -57,6 +61,10 @@ def find_decay(runs: RunTable, law: LawKind, wish: float | str) -> tuple[float, 
         return float(wish), ""
     if wish == "off" or not _repeats(runs):
         return float("inf"), ""
+    if _telling(runs) < _TELLING:
+        return float("inf"), (
+            f"Repeated tokens count like new ones: fewer than {_TELLING} runs repeat enough of a domain to tell."
+        )
     plain = relative_errors(runs, law)
     found = {decay: relative_errors(counted(runs, decay), law) for decay in DECAYS}
     best = min(DECAYS, key=lambda decay: _mean(by_run(found[decay], plain)))
@@ -80,3 +88,9 @@ def _repeats(runs: RunTable) -> bool:
         return False
     some = (runs.tokens_RK > 0) & (runs.unique_RK > 0)
     return bool((runs.tokens_RK[some] > _REPEATED * runs.unique_RK[some]).any())
+
+
+def _telling(runs: RunTable) -> int:
+    """Return how many runs have a domain whose tokens count visibly less by the strongest decay that is tried."""
+    worth_RK = counted(runs, min(DECAYS)).tokens_RK
+    return int((worth_RK < (1 - _CHANGED) * runs.tokens_RK).any(axis=1).sum())

@@ -105,13 +105,21 @@ def estimate(problem: Problem, starts: int = 4, near: Optimum | None = None) -> 
 def _least_squares(problem: Problem, start_P: np.ndarray, noise: float, weights_R: np.ndarray):
     root = np.sqrt(weights_R) / noise
 
+    at: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+
+    def both(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return losses and derivatives; SciPy asks for a point's residuals first and then for its Jacobian."""
+        key = z.tobytes()
+        if key not in at:
+            at.clear()
+            at[key] = problem.losses_and_jacobian(z)
+        return at[key]
+
     def residuals(z: np.ndarray) -> np.ndarray:
-        losses, _ = problem.losses_and_jacobian(z)
-        return np.concatenate([root * (losses - problem.losses_R), problem.prior_residuals(z)[0]])
+        return np.concatenate([root * (both(z)[0] - problem.losses_R), problem.prior_residuals(z)[0]])
 
     def jacobian(z: np.ndarray) -> np.ndarray:
-        _, by_z = problem.losses_and_jacobian(z)
-        return np.vstack([root[:, None] * by_z, problem.prior_residuals(z)[1]])
+        return np.vstack([root[:, None] * both(z)[1], problem.prior_residuals(z)[1]])
 
     free = problem.upper > problem.lower
     lower, upper = problem.lower[free], problem.upper[free]

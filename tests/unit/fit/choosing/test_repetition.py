@@ -10,6 +10,7 @@ import pytest
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from mixlaw.fit.choosing import repetition
 from mixlaw.fit.choosing.held_out import by_run
 from mixlaw.fit.choosing.repetition import find_decay
 from mixlaw.laws import find
@@ -95,6 +96,19 @@ def test_errors_are_weighed_by_the_plain_ones_of_their_target() -> None:
     assert np.isnan(by_run(plain, plain)[3])
     halved = plain * [0.5, 1.0]
     assert by_run(halved, plain)[:3] == pytest.approx([0.375, 1.125, 1.0])
+
+
+@pytest.mark.parametrize(("repeating", "looked"), [(2, False), (3, True)])
+def test_a_decay_is_looked_for_where_three_runs_repeat(
+    repeating: int, looked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, asked = runs_that_repeat(2.0), []
+    unique = runs.tokens_RK.copy()
+    unique[:repeating, 1] /= 4
+    monkeypatch.setattr(repetition, "relative_errors", lambda runs, law: asked.append(law) or np.ones((24, 3)))
+    decay, sentence = find_decay(replace(runs, unique_RK=unique), find("transfer"), "auto")
+    assert np.isinf(decay) and bool(asked) == looked
+    assert ("to tell" in sentence) != looked
 
 
 def test_where_repeats_are_as_good_as_fresh_tokens_nothing_changes() -> None:

@@ -88,9 +88,12 @@ def test_interference_pays_from_half_a_standard_error_on(
     assert pairwise._gain(runs.take(np.arange(7)), without, with_) == 0
 
 
-@pytest.mark.parametrize(("epochs", "asked"), [(1.01, False), (1.03, True)])
-def test_runs_repeat_from_two_percent_beyond_an_epoch_on(
-    epochs: float, asked: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("epochs", "said", "asked"),
+    [(1.01, "", False), (1.03, "to tell", False), (1.38, "to tell", False), (1.42, "show nothing else", True)],
+)
+def test_repeats_are_spoken_of_from_two_percent_on_and_judged_where_a_twentieth_is_at_stake(
+    epochs: float, said: str, asked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called = []
 
@@ -99,7 +102,8 @@ def test_runs_repeat_from_two_percent_beyond_an_epoch_on(
         return row(law.name, 0)
 
     monkeypatch.setattr("mixlaw.fit.choosing.held_out.held_out", held_out)
-    repetition.find_decay(table(TOKENS / epochs), find("transfer"), "auto")
+    decay, sentence = repetition.find_decay(table(TOKENS / epochs), find("transfer"), "auto")
+    assert np.isinf(decay) and said in sentence and bool(sentence) == bool(said)
     assert bool(called) is asked
 
 
