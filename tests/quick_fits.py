@@ -12,14 +12,22 @@ from functools import partial
 import numpy as np
 import pytest
 
-from few_draws import few_draws
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import judging
 from mixlaw.fit.choosing import beyond, held_out
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.estimating import pairwise, transfer
-from mixlaw.fit.posterior import hamiltonian
+from mixlaw.fit.posterior import around, hamiltonian
 from mixlaw.laws import LawKind
+
+
+@contextmanager
+def few_draws() -> Iterator[None]:
+    """End the sampling of a fit long before its draws have settled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(around, "_MOST_SWEEPS", 100)
+        patch.setattr(hamiltonian, "_MOST", 48)
+        yield
 
 
 @contextmanager

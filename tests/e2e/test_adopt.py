@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,23 @@ import mixlaw
 from mixlaw.cli import main
 from mixlaw.core.errors import DataError
 from mixlaw.trackers.run_lists import RunList
-from small_demo import write_small_demo
+from quick_study import short_fits, trained_here, write_quick_demo
 
 DOMAINS = ("instruction", "math", "code")
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that was planned, and nothing more."""
+    config = write_quick_demo(tmp_path_factory.mktemp("planned"))
+    config.write_text(config.read_text(encoding="utf-8") + "\nfit: {law: transfer}\n", encoding="utf-8")
+    mixlaw.plan(config)
+    return config.parent
+
+
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
-    return write_small_demo(tmp_path / "demo")
+def config(planned: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(planned, tmp_path / "demo") / "mix.yaml"
 
 
 def results(config: Path) -> list[dict[str, object]]:
@@ -58,7 +68,8 @@ def test_a_trackers_export_becomes_the_studys_records(config: Path, tmp_path: Pa
     )
     assert {status.state for status in statuses} == {"done"}
     assert "1 runs adopted; 12 were already done." in said
-    result = mixlaw.run(config)
+    with trained_here(), short_fits():
+        result = mixlaw.run(config)
     assert len(result.fit) == 13
     runs = mixlaw.load_runs(config)
     assert runs.losses_RJ[0, 0] == pytest.approx(rows[0]["eval/instruction_loss"], rel=1e-12)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import mixlaw
+from mixlaw.api.project import Project
 from mixlaw.api.sweep import run, train
 from mixlaw.core.errors import ConfigError, MixlawError
+from mixlaw.study.store import Study
 from mixlaw.train.program import require_startable
-from small_demo import write_small_demo
+from quick_study import short_fits, train_here, trained_here, write_quick_demo
 
 PROGRAM = """
 import collections, json, math, sys
@@ -37,7 +39,7 @@ json.dump({"losses": losses, "steps": 1}, open(spec["result"], "w"))
 
 
 def study(folder: Path, program: str, command: str | None = None, more: str = "") -> Path:
-    config = write_small_demo(folder / "demo")
+    config = write_quick_demo(folder / "demo")
     (folder / "demo" / "train.py").write_text(program, encoding="utf-8")
     text = config.read_text(encoding="utf-8")
     command = command or f"{sys.executable} train.py {{spec}}"
@@ -48,7 +50,9 @@ def study(folder: Path, program: str, command: str | None = None, more: str = ""
 
 def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
     config = study(tmp_path, PROGRAM)
-    result = run(config)
+    config.write_text(config.read_text(encoding="utf-8") + "\nfit: {law: transfer}\n", encoding="utf-8")
+    with short_fits():
+        result = run(config, workers=1)
     assert {status.state for status in result.statuses} == {"done"} and len(result.statuses) == 13
     assert set(result.solution.weights) == {"instruction", "math", "code"}
     folders = sorted((config.parent / "study" / "runs").iterdir())
@@ -60,7 +64,8 @@ def test_a_program_of_ones_own_trains_the_whole_study(tmp_path: Path) -> None:
         assert spec["train"]["learning_rate"] == 1e-3 and set(spec["validation_files"]) == set(record["losses"])
     before = {folder: (folder / "record.json").read_bytes() for folder in folders}
     (config.parent / "train.py").write_text("raise SystemExit(1)", encoding="utf-8")
-    assert run(config).solution.weights == result.solution.weights
+    with short_fits():
+        assert run(config).solution.weights == result.solution.weights
     assert {folder: (folder / "record.json").read_bytes() for folder in folders} == before
 
 
@@ -77,17 +82,37 @@ json.dump({"metrics": metrics}, open(spec["result"], "w"))
 
 def test_a_program_may_report_scores_and_no_losses(tmp_path: Path) -> None:
     config = study(tmp_path, SCORES)
-    with pytest.raises(MixlawError, match=r"no losses \(metrics: length, win_rate\).*--metric"):
+    with trained_here(), pytest.raises(MixlawError, match=r"no losses \(metrics: length, win_rate\).*--metric"):
         run(config)
     wishes = "fit: {metrics: {win_rate: higher}}\nsolve:\n  target_weight: {'metric:win_rate': 1}\n"
     text = re.sub(r"(?m)^(fit|solve):.*\n(  .*\n)*", "", config.read_text(encoding="utf-8"))
     config.write_text(text + "\n" + wishes + "  objective: weighted\n", encoding="utf-8")
-    result = run(config)
+    with short_fits():
+        result = run(config)
     assert set(result.fit.targets) == {"metric:win_rate"}
     assert max(result.solution.weights, key=lambda name: result.solution.weights[name]) == "math"
     table = mixlaw.load_runs(config.parent / "study")
     assert table.targets == () and set(table.metrics) == {"win_rate", "length"}
     assert set(table.errors) == {"win_rate"} and table.errors["win_rate"][0] == 0.01
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A study whose program each test writes anew."""
+    project = Project.open(study(tmp_path_factory.mktemp("planned"), PROGRAM))
+    mixlaw.plan(project)
+    return project
+
+
+def test_a_sweep_whose_programs_fail_ends_and_goes_on_when_it_is_asked_to(planned: Project) -> None:
+    program = planned.study.folder.parent / "train.py"
+    program.write_text("print('no GPU'); raise SystemExit(3)", encoding="utf-8")
+    statuses = train(planned, workers=1)
+    assert {status.state for status in statuses} == {"failed"} and len(statuses) == 13
+    assert all("exit status 3; its last words: no GPU" in status.reason for status in statuses)
+    program.write_text(PROGRAM, encoding="utf-8")
+    assert {status.state for status in train(planned, workers=2)} == {"failed"}
+    assert {status.state for status in train(planned, workers=2, retry_failed=True)} == {"done"}
 
 
 @pytest.mark.parametrize(
@@ -112,16 +137,20 @@ def test_a_program_may_report_scores_and_no_losses(tmp_path: Path) -> None:
         ("import json, os, sys; os.mkdir(json.load(open(sys.argv[1]))['result'])", ["malformed", "is a folder"]),
     ],
 )
-def test_a_program_that_fails_fails_its_run_with_one_sentence(tmp_path: Path, program: str, said: list[str]) -> None:
-    config = study(tmp_path, program)
-    text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("  seed: 0", "  seed: 0\n  runs: 5"), encoding="utf-8")
-    statuses = train(config, workers=1)
-    assert {status.state for status in statuses} == {"failed"}
+def test_a_program_that_fails_fails_its_run_with_one_sentence(
+    planned: Project, tmp_path: Path, program: str, said: list[str]
+) -> None:
+    own, first = Study(tmp_path / "study"), planned.planned[0][0]
+    own.save_plan([first])
+    written = planned.study.folder.parent / "train.py"
+    written.write_text(program, encoding="utf-8")
+    (status,) = train_here(own, planned.trainer_config)
+    assert status.state == "failed"
     for fragment in said:
-        assert fragment in statuses[0].reason
-    (config.parent / "train.py").write_text(PROGRAM, encoding="utf-8")
-    assert {status.state for status in train(config, workers=2, retry_failed=True)} == {"done"}
+        assert fragment in status.reason
+    written.write_text(PROGRAM, encoding="utf-8")
+    (status,) = train_here(own, planned.trainer_config, retry_failed=True)
+    assert status.state == "done"
 
 
 @pytest.mark.parametrize(

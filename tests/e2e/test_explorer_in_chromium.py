@@ -10,16 +10,15 @@ import pytest
 import yaml
 
 from chromium import NEEDED, browser, open_file, screenshot, until
-from few_draws import few_draws
 from light_reports import empty_files, without_figures
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit import fit_law
 from mixlaw.report import write_report
 from mixlaw.report.explorer import explorer_fit
 from mixlaw.solve.solving import solve_mixture
+from quick_fits import few_draws, few_folds
 from report_examples import example
 from report_fits import AVAILABLE, planted
-from two_folds import two_folds
 
 __all__ = ["browser"]
 pytestmark = NEEDED
@@ -242,7 +241,7 @@ def test_two_domains_have_a_curve(browser, tmp_path):
 
 
 def test_a_law_without_an_equation_says_that_there_is_no_explorer(browser, tmp_path):
-    with few_draws(), two_folds(), empty_files():
+    with few_draws(), few_folds(2), empty_files():
         fit = fit_law(planted("chinchilla").runs, law="gbdt")
         path = write_report(tmp_path, runs=fit.runs, fit=fit, solution=None, title="t")["html"]
     context, page, wrong = open_file(browser, path)

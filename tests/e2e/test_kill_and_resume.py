@@ -20,7 +20,7 @@ from mixlaw.study.executor_local import run_pending
 from mixlaw.study.store import Study
 
 study = Study(sys.argv[1])
-run_pending(study, study.load_trainer(), workers=2)
+run_pending(study, study.load_trainer(), workers=int(sys.argv[2]), threads=1)
 """
 
 
@@ -28,10 +28,10 @@ run_pending(study, study.load_trainer(), workers=2)
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     config = make_config(folder, rows=600)
-    specs = make_specs(config, (30_000, 31_000, 2_000))
+    specs = make_specs(config, (15_000, 16_000, 2_000))
     study = Study(folder / "study")
     study.save_plan(specs)
-    assert [status.state for status in run_pending(study, config, workers=2)] == ["done"] * 3
+    assert [status.state for status in run_pending(study, config, workers=1, threads=1)] == ["done"] * 3
     return study, specs, config
 
 
@@ -39,9 +39,11 @@ def record_bytes(study, specs):
     return {spec.name: (study.run_folder(spec) / "record.json").read_bytes() for spec in specs}
 
 
-def start_driver(study):
+def start_driver(study, workers):
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen([sys.executable, "-c", DRIVER, str(study.folder)], start_new_session=True, env=env)
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(study.folder), str(workers)], start_new_session=True, env=env
+    )
 
 
 def wait_for_training(study, specs, steps):
@@ -74,17 +76,17 @@ def test_a_sweep_killed_in_the_middle_ends_with_the_same_records_bit_for_bit(und
     study.save_plan(specs)
     study.save_trainer(config)
 
-    # First round: driver and workers die in the same instant.
-    driver = start_driver(study)
-    wait_for_training(study, specs, steps=20)
+    # First round: driver and worker die in the same instant.
+    driver = start_driver(study, workers=1)
+    wait_for_training(study, specs, steps=10)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     assert len(study.records()) < len(specs)
     assert any((study.run_folder(spec) / "metrics.jsonl").exists() for spec in specs)
 
     # Second round: only the driver dies, and takes its workers with it.
-    driver = start_driver(study)
-    owners = wait_for_training(study, specs, steps=40)
+    driver = start_driver(study, workers=2)
+    owners = wait_for_training(study, specs, steps=20)
     assert owners and all(alive(pid) for pid in owners)
     driver.kill()
     driver.wait()
@@ -98,7 +100,7 @@ def test_a_sweep_killed_in_the_middle_ends_with_the_same_records_bit_for_bit(und
     damaged = study.run_folder(specs[2])
     damaged.mkdir(exist_ok=True)
     (damaged / "record.json").write_text('{"spec": {"name"')
-    statuses = run_pending(study, config, workers=2)
+    statuses = run_pending(study, config, workers=1, threads=1)
     assert [status.state for status in statuses] == ["done"] * 3
     assert record_bytes(study, specs) == record_bytes(reference, specs)
     assert not list(study.runs_folder.glob("*/lease.json")) and not list(study.runs_folder.rglob("*.tmp"))
@@ -110,9 +112,9 @@ def test_two_drivers_on_one_study_share_the_runs_and_end_with_the_same_records(u
     study.save_plan(specs)
     study.save_trainer(config)
     shutil.copytree(reference.run_folder(specs[0]), study.run_folder(specs[0]))
-    other = start_driver(study)
+    other = start_driver(study, workers=1)
     events = []
-    statuses = run_pending(study, config, workers=1, on_event=events.append)
+    statuses = run_pending(study, config, workers=1, threads=1, on_event=events.append)
     assert other.wait(60) == 0
     assert [status.state for status in statuses] == ["done"] * 3
     assert record_bytes(study, specs) == record_bytes(reference, specs)

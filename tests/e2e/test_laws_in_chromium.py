@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from chromium import NEEDED, browser
-from few_draws import few_draws
 from mixlaw.fit.posterior.extrapolation import Beyond
 from mixlaw.report.explorer import evaluated, explorer_data, explorer_fit
 from mixlaw.report.page import TEMPLATES
+from quick_fits import few_draws, few_folds
 from report_fits import AVAILABLE, planted, solution_of
-from two_folds import two_folds
 
 __all__ = ["browser"]
 pytestmark = NEEDED
@@ -86,5 +85,5 @@ def test_fits_of_real_runs_agree_too(page, fitted_for_real):
 def fitted_for_real(request):
     from mixlaw.fit import fit_law
 
-    with few_draws(), two_folds():
+    with few_draws(), few_folds(2):
         return fit_law(planted("transfer").runs, law=request.param)

@@ -8,20 +8,19 @@ import mixlaw
 from mixlaw.api.project import Project
 from mixlaw.api.sweep import spent
 from mixlaw.design import spending
-from small_demo import write_small_demo
-from two_folds import two_folds
+from quick_study import short_fits, trained_here, write_quick_demo
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    config = write_small_demo(tmp_path_factory.mktemp("points"))
+    config = write_quick_demo(tmp_path_factory.mktemp("points"))
     text = config.read_text(encoding="utf-8")
     config.write_text(
         text.replace("plan:\n", "plan:\n  points: [0.5]\n", 1) + "\nfit: {law: transfer}\n", encoding="utf-8"
     )
-    with two_folds(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spending, "LEAST_POINT_TOKENS", 2_000)
-        return config, mixlaw.run(config, workers=2), Project.open(config).study.load_plan()
+    with trained_here(), short_fits(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spending, "LEAST_POINT_TOKENS", 700)
+        return config, mixlaw.run(config), Project.open(config).study.load_plan()
 
 
 def test_every_point_is_a_row_that_shares_its_run_and_the_fit_uses_it(study):
@@ -54,7 +53,7 @@ def test_verify_reads_and_trains_them_again(study):
 
 def test_nothing_is_trained_again_and_without_points_all_is(study, monkeypatch):
     config = study[0]
-    monkeypatch.setattr(spending, "LEAST_POINT_TOKENS", 2_000)
+    monkeypatch.setattr(spending, "LEAST_POINT_TOKENS", 700)
     assert all(status.state == "done" for status in mixlaw.plan(config).statuses)
     text = config.read_text(encoding="utf-8")
     try:

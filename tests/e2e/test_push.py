@@ -12,16 +12,16 @@ from mixlaw.api.project import Project
 from mixlaw.api.push import forget_places, paths_in, push, write_study
 from mixlaw.cli import main
 from mixlaw.core.errors import ConfigError, HubError, StudyError
-from small_demo import write_small_demo
-from two_folds import two_folds
+from quick_study import short_fits, trained_here, write_quick_demo
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    config = write_small_demo(tmp_path_factory.mktemp("push"))
+    config = write_quick_demo(tmp_path_factory.mktemp("push"))
     config.write_text(config.read_text(encoding="utf-8") + "\nfit: {law: transfer}\n", encoding="utf-8")
-    with two_folds():
-        mixlaw.run(config)
+    with short_fits():
+        with trained_here():
+            mixlaw.run(config)
         yield config
 
 

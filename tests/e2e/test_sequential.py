@@ -5,11 +5,12 @@ from pathlib import Path
 
 from mixlaw.api.sweep import plan, run, spent
 from mixlaw.design import affordable
+from quick_study import short_fits, trained_here, write_quick_demo
 from small_demo import write_small_demo
 
 
 def test_batches_follow_the_fit_and_a_second_run_trains_nothing(tmp_path: Path) -> None:
-    config = write_small_demo(tmp_path / "demo")
+    config = write_quick_demo(tmp_path / "demo")
     text = config.read_text(encoding="utf-8")
     start = text.index("  design: ")
     end = text.index("\n", start)
@@ -20,14 +21,15 @@ def test_batches_follow_the_fit_and_a_second_run_trains_nothing(tmp_path: Path) 
     assert first.regret_nats[-1] < first.regret_nats[0]
 
     said: list[str] = []
-    # One worker: to start a second, in every batch, takes longer than the runs.
-    result = run(config, workers=1, note=said.append)
+    with trained_here(), short_fits():
+        result = run(config, note=said.append)
     assert [status.state for status in result.statuses] == ["done"] * 10
     assert [status.name for status in result.statuses][7:] == ["next-1", "next-2", "base-model"]
     assert any("next batch: 2" in line for line in said) and any("No more runs are allowed" in line for line in said)
 
     trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")}
-    again = run(config)
+    with short_fits():
+        again = run(config)
     assert again.solution.weights == result.solution.weights
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("record.json")} == trained
 
@@ -42,7 +44,8 @@ def test_the_default_design_trains_batches_within_its_limit_and_says_what_they_c
     wished = "  design: auto\n  max_cost: 150%\n  seed: 0"
     config.write_text(f"{text[:start]}{wished}{text[end:]}\nfit: {{law: transfer}}\n", encoding="utf-8")
     said: list[str] = []
-    result = run(config, workers=1, note=said.append)
+    with trained_here(), short_fits():
+        result = run(config, note=said.append)
     cost = spent(config)
     assert cost is not None and cost.left.share == 0 and 0.9 < cost.done.share < 1.5
     assert len(result.statuses) >= 9 and all(status.state == "done" for status in result.statuses)

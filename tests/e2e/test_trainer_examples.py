@@ -11,8 +11,7 @@ import yaml
 
 from mixlaw.api.project import Project
 from mixlaw.config import load_config
-from mixlaw.study.executor_local import run_pending
-from small_demo import write_small_demo
+from quick_study import train_here, write_quick_demo
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "docs" / "schemas"
@@ -50,7 +49,7 @@ def study(folder: Path, tool: str, monkeypatch: pytest.MonkeyPatch, last: str = 
     stand_in.chmod(0o755)
     paths = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
     monkeypatch.setenv("PATH", os.pathsep.join(paths))
-    config = write_small_demo(folder / "demo")
+    config = write_quick_demo(folder / "demo")
     tree = yaml.safe_load(config.read_text(encoding="utf-8"))
     example = yaml.safe_load((EXAMPLES / tool / "mix.yaml").read_text(encoding="utf-8"))
     tree |= {
@@ -66,7 +65,7 @@ def train_first(project: Project):
     specs, _ = project.design
     project.write_inputs()
     project.study.save_plan(specs)
-    (status,) = run_pending(project.study, project.trainer_config, workers=1, specs=specs[:1])
+    (status,) = train_here(project.study, project.trainer_config, specs[:1])
     return status, project.study.run_folder(specs[0]), project.study.record(specs[0])
 
 

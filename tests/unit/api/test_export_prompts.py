@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from few_draws import few_draws
 from mixlaw.api.export_prompts import PROMPT_TOOLS, export_prompts
 from mixlaw.api.verify import verify
 from mixlaw.cli import main
 from mixlaw.core.errors import ConfigError, DataError
-from two_folds import two_folds
+from quick_fits import few_draws, few_folds
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -131,7 +130,7 @@ def test_from_rewards_to_files_on_the_command_line(tmp_path, capsys):
     (tmp_path / "rewards.csv").write_text("\n".join(table) + "\n")
     fit, solution = str(tmp_path / "fit.json"), str(tmp_path / "solution.json")
     wishes = ["--metric", "win_rate=higher", "--metric", "safety=higher:5"]
-    with few_draws(), two_folds():
+    with few_draws(), few_folds(2):
         assert main(["fit", str(tmp_path / "rewards.csv"), *wishes, "--out", fit]) == 0
     chosen = ["--target-weight", "metric:win_rate=1", "--no-worse", "metric:safety=5"]
     assert main(["solve", fit, "--budget", "6000", *chosen, "--out", solution]) == 0

@@ -10,10 +10,9 @@ import sys
 import pytest
 
 import mixlaw.cli as cli
-from few_draws import few_draws
 from mixlaw.api.files import example_config
 from mixlaw.study.status import RunStatus
-from two_folds import two_folds
+from quick_fits import few_draws, few_folds
 
 VERBS = (
     *("init", "check", "run", "demo", "plan", "train", "status", "adopt"),
@@ -60,7 +59,7 @@ def test_usage_errors_exit_with_2_and_one_line(mixlaw, arguments):
 
 
 def test_fit_prints_the_promised_keys(mixlaw, runs_csv):
-    with few_draws(), two_folds():
+    with few_draws(), few_folds(2):
         result = mixlaw("fit", runs_csv, "--json")
     value = result.json
     assert result.code == 0 and result.stderr == ""
@@ -100,7 +99,7 @@ def test_predict_prints_the_promised_keys(mixlaw, fit_json):
 
 def test_a_study_ends_with_what_was_written_and_the_next_command(mixlaw, runs_csv, tmp_path):
     out = tmp_path / "fit.json"
-    with few_draws(), two_folds():
+    with few_draws(), few_folds(2):
         result = mixlaw("fit", runs_csv, "--out", out)
     assert f"wrote    {out}" in result.stdout
     assert f"next     mixlaw solve {out}" in result.stdout

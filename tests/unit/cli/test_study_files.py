@@ -7,19 +7,18 @@ from pathlib import Path
 import pytest
 
 import mixlaw as package
-from few_draws import few_draws
 from light_reports import without_figures
 from mixlaw.api.project import Project
 from mixlaw.core.documents import KINDS, read_document
 from mixlaw.core.errors import MixlawError, RunFailed
 from mixlaw.core.run import RunRecord, TargetLoss
-from two_folds import two_folds
+from quick_fits import few_draws, few_folds
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
     """Fits and reports of which nothing but their files is read."""
-    with few_draws(), two_folds(), without_figures():
+    with few_draws(), few_folds(2), without_figures():
         yield
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from few_draws import few_draws
 from light_reports import without_figures
 from mixlaw.fit.estimating.regressor import RegressorLaw
 from mixlaw.laws import find
@@ -16,9 +15,9 @@ from mixlaw.report.explorer import explorer_data, explorer_fit, why_not
 from mixlaw.report.matrix import matrix_table, transfer_matrix
 from mixlaw.report.page import script_json
 from mixlaw.solve.solving import solve_mixture
+from quick_fits import few_draws, few_folds
 from report_examples import HOSTILE, example
 from report_fits import AVAILABLE, planted, solution_of
-from two_folds import two_folds
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def bare():
 @pytest.fixture
 def quick(bare):
     """Fits and reports of which only the words and the weights are read."""
-    with few_draws(), two_folds():
+    with few_draws(), few_folds(2):
         yield
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from few_draws import few_draws
 from mixlaw.core.errors import TooFewRuns
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
@@ -15,6 +14,7 @@ from mixlaw.fit.choosing.held_out import compare_laws
 from mixlaw.fit.choosing.odd import odd_runs
 from mixlaw.fit.magnitude import least, magnitudes
 from planted_runs import transfer_runs
+from quick_fits import few_draws
 
 
 def fitted(runs: RunTable, law: str = "auto") -> Fit:
