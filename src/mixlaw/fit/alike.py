@@ -124,6 +124,21 @@ def in_order(belief: Belief, order: Order | None) -> Belief:
     return replace(belief, curves=tuple(curves))
 
 
+def half_as_they_were(order: Order) -> Order:
+    """Return places of which half, evenly among the others, are those of the draws as they were.
+
+    That domains gain alike is taken for likely, not seen: what is promised has to hold without it, too.
+    """
+    found = []
+    for i, places in enumerate(order):
+        counted = np.arange(i, len(places), len(order))  # of each curve, as they are drawn
+        # By the golden ratio, so that evenly spaced draws are half and half, whatever their number.
+        own = counted[np.arange(len(counted)) * (5**0.5 - 1) / 2 % 1 < 0.5]
+        found.append(places.copy())
+        found[i][own] = own
+    return tuple(found)
+
+
 def orders_at(fit: Fit, distance: float) -> dict[str, Order]:
     """Return target -> the places of the draws that count at a total so far beyond the largest run, in powers of e.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mixlaw.fit.alike import in_order, orders_at
+from mixlaw.fit.alike import half_as_they_were, in_order, orders_at
 from mixlaw.fit.curve import Drawn
 from mixlaw.fit.result import Fit
 from mixlaw.fit.units import MILLION
@@ -40,13 +40,24 @@ class Losses:
         targets: list[str],
         budget_tokens: float,
         available: Mapping[str, float] | None = None,
-        part: float = 0.0,
+        doubt: float | None = None,
     ) -> Losses:
-        """Return the losses of a fit's targets; `available` as in `Fit.belief`, `part` as in `Belief.drawn`."""
+        """Return the losses of a fit's targets.
+
+        Args:
+            fit: a fitted law.
+            targets: their names.
+            budget_tokens: N.
+            available: as in `Fit.belief`.
+            doubt: for regrets, the part of a mixture that lies outside what runs can be mixed to (`Belief.drawn`);
+                half of the draws are then as they were before domains were taken to gain alike.
+        """
         distance = float(fit.distance(budget_tokens))
         orders = orders_at(fit, distance)
+        if doubt is not None:
+            orders = {name: half_as_they_were(order) for name, order in orders.items()}
         beliefs = [in_order(fit.belief(name, available), orders.get(name)) for name in targets]
-        drawn = [belief.drawn(distance, part) for belief in beliefs]
+        drawn = [belief.drawn(distance, doubt or 0.0) for belief in beliefs]
         size = min(map(len, drawn), default=0)
         return Losses(tuple(d if len(d) == size else d.take(range(size)) for d in drawn), budget_tokens / MILLION)
 

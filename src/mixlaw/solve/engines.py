@@ -54,7 +54,9 @@ class Engine(Protocol):
         ...
 
 
-def engine_for(fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, part: float = 0.0) -> Engine:
+def engine_for(
+    fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, doubt: float | None = None
+) -> Engine:
     """Return the exact engine where the problem is separable, else the one that searches.
 
     Args:
@@ -62,12 +64,13 @@ def engine_for(fit: Fit, criterion: Criterion, budget_tokens: float, polytope: P
         criterion: what is minimised.
         budget_tokens: N.
         polytope: of the weights.
-        part: how much of a mixture lies outside what runs can be mixed to, for regrets seen from it (`Belief.drawn`).
+        doubt: for regrets, how much of the mixture that they are seen from lies outside what runs can be mixed to
+            (`Losses.of`).
     """
-    losses = Losses.of(fit, list(fit.targets), budget_tokens, criterion.available, part)
+    losses = Losses.of(fit, list(fit.targets), budget_tokens, criterion.available, doubt)
     if polytope.box and criterion.ceilings is None and not criterion.worst and _separable(fit, losses):
         return Exact(fit, criterion, losses, polytope)
-    return Coupled(fit, criterion, budget_tokens, polytope, part)
+    return Coupled(fit, criterion, budget_tokens, polytope, doubt)
 
 
 def _separable(fit: Fit, losses: Losses) -> bool:
@@ -144,12 +147,12 @@ class Coupled:
     """Any law under any constraints: every loss may depend on every weight."""
 
     def __init__(
-        self, fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, part: float = 0.0
+        self, fit: Fit, criterion: Criterion, budget_tokens: float, polytope: Polytope, doubt: float | None = None
     ) -> None:
         names = [name for name in fit.targets if criterion.importance.get(name, 0.0) > 0]
         self.polytope = polytope
         self.objective = CoupledObjective(
-            Losses.of(fit, names, budget_tokens, criterion.available, part),
+            Losses.of(fit, names, budget_tokens, criterion.available, doubt),
             np.array([criterion.importance[name] for name in names]),
             criterion.worst,
             criterion.prior,

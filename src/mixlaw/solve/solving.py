@@ -4,9 +4,10 @@
     subject to         sum_i w_i = 1,  lower <= w <= upper,  A w <= b,  E_theta[ L_m ] <= c_m
 
 The expectation runs over the posterior draws of the law's parameters: a domain whose curve is uncertain is not bet on.
-The regret runs over the same draws. Where the best mixture lies outside what the runs can be mixed to, each target's
-gains are moved by a factor of their own first (`mixlaw.fit.posterior.extrapolation`): best weights, certificate,
-predictions and probabilities are those of the law as it was fitted.
+The regret runs over the same draws, but doubts what the runs cannot show: beyond the largest run half of the draws are
+those before domains were taken to gain alike (`mixlaw.fit.alike`), and where the best mixture lies outside what the
+runs can be mixed to, each target's gains are moved by a factor of their own (`mixlaw.fit.posterior.extrapolation`).
+Best weights, certificate, predictions and probabilities do without these doubts.
 With a law whose losses depend on one weight each, such as `transfer`, a weighted objective and bounds only, the problem
 is separable and convex and is solved exactly (`mixlaw.solve.allocation`); everything else is solved by
 `mixlaw.solve.coupled`, with a certificate of its own.
@@ -176,7 +177,9 @@ def _solution(
     part = part_outside(_shares(mixtures["best"]), fit.runs.tokens_RK)
     doubting = None
     if regrets:
-        doubting = judge if part == 0 else engine_for(fit, criterion, mixtures["best"].budget_tokens, polytope, part)
+        budget = mixtures["best"].budget_tokens
+        sure = part == 0 and not float(fit.distance(budget)) > 0
+        doubting = judge if sure else engine_for(fit, criterion, budget, polytope, doubt=part)
     described = _described(fit, criterion, judge, doubting, mixtures)
     best, mixture = described.pop("best"), mixtures["best"]
     weights = _shares(mixture)

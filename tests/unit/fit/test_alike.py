@@ -10,9 +10,10 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit
-from mixlaw.fit.alike import FEWEST, beliefs_at
+from mixlaw.fit.alike import FEWEST, beliefs_at, half_as_they_were, in_order, orders_at
 from mixlaw.laws.base import Law
 from mixlaw.solve import solve_mixture
+from mixlaw.solve.coupled_objective import Losses
 from planted_fits import planted_fit
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -124,6 +125,22 @@ def test_a_law_without_a_number_far_out_leaves_its_target_and_the_others_alone(v
     beliefs = beliefs_at(replace(fitted, targets={**fitted.targets, "e": broken}), FAR)
     assert beliefs["e"] is broken.belief
     assert beliefs["a"] is not fitted.targets["a"].belief and np.isfinite(beliefs["a"].curve.draws_SP).all()
+
+
+def test_regrets_rest_half_on_draws_as_they_were_and_what_is_decided_does_not() -> None:
+    fitted = fit((0.3, 1.0, 1.0, 1.0, 1.0), WIDE)
+    budget = fitted.largest_run * np.exp(FAR)
+    (order,) = orders_at(fitted, FAR)["a"]
+    (half,) = half_as_they_were((order,))
+    stayed, moved = half == np.arange(DRAWS), half == order
+    assert np.all(stayed | moved)
+    for step in (1, 2, 5, 10):  # whatever evenly spaced draws are looked at
+        told = (order != np.arange(DRAWS))[::step]
+        assert 0.4 <= np.mean(stayed[::step][told]) <= 0.6
+    decided, doubted = (Losses.of(fitted, ["a"], budget, doubt=doubt) for doubt in (None, 0.0))
+    for losses, places in ((decided, order), (doubted, half)):
+        drawn = in_order(fitted.targets["a"].belief, (places,)).drawn(float(fitted.distance(budget)))
+        np.testing.assert_array_equal(losses.drawn[0].parts[0][1], drawn.parts[0][1])
 
 
 @pytest.mark.filterwarnings("error")
