@@ -203,17 +203,10 @@ def final(
     if as_json:
         print_json({"folder": str(result.folder), "new": result.new, **result.facts, "warnings": project.warnings})
         return
-    predicted = result.facts["predicted"]
-    nothing = {"mean": float("nan")}
-    losses = [
-        f"{named(target)} {loss['loss_nats']:.3f} ({shown(float(predicted.get(target, nothing)['mean']))})"
-        for target, loss in result.facts["losses"].items()
-    ]
-    rows = [
-        [target, loss["loss_nats"], predicted.get(target, {}).get("mean", float("nan"))]
-        for target, loss in result.facts["losses"].items()
-    ]
-    unit = losses_in(result.facts["losses"])
+    measured, predicted = result.facts["losses"], result.facts["predicted"]
+    unit, means = losses_in(measured), {target: float(band["mean"]) for target, band in predicted.items()}
+    rows = [[target, loss["loss_nats"], means.get(target, float("nan"))] for target, loss in measured.items()]
+    losses = [f"{named(target)} {loss:.3f} ({shown(mean)})" for target, loss, mean in rows]
     if not result.new:
         note("the model already exists; nothing was trained")
     show_answer(

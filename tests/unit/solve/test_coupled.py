@@ -90,7 +90,7 @@ def test_a_solution_says_what_its_certificate_proves_and_nothing_beats_it() -> N
     # What each draw's own best mixture would save, found among many near by; the runs are all of the equal mixture.
     part = part_outside(weights, fit.runs.tokens_RK)
     assert 0 < part == pytest.approx(np.abs(weights - 1 / 3).sum() / 2)
-    objective = replace(objective, losses=Losses.of(fit, list(DOMAINS), 3e6, part=part))
+    objective = replace(objective, losses=Losses.of(fit, list(DOMAINS), 3e6, doubt=part))
     each = objective.by_draw(0.9 * weights + 0.1 * sample)
     saved = objective.by_draw(weights[None])[:, 0] - each.min(axis=1)
     assert solution.expected_regret["mean"] == pytest.approx(saved.mean(), rel=0.1)
