@@ -56,6 +56,7 @@ CHOSEN_ON = {
     "prior of beta in `pairwise`, its rounds": "bench/laws, all held-out mixtures of RegMix at 32 and 64 runs",
     "drift .05": "the fine-tuning swarm's mixtures at 180k and 360k tokens",
     "gains .7": "tuning worlds of kind `different`, seeds 0 to 11",
+    "gains drawn towards each other, spread .6 at the start": "tuning worlds of all kinds, seeds 0 to 2",
 }
 
 
