@@ -126,15 +126,7 @@ def laws(
         verbose=verbose,
         details=lambda: table(
             "Laws on held-out mixtures, best first",
-            [
-                "law",
-                "error %",
-                "rank correlation",
-                "r2",
-                f"bias, {unit}",
-                "seconds",
-                "note",
-            ],
+            ["law", "error %", "rank correlation", "r2", f"bias, {unit}", "seconds", "note"],
             [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
         ),
     )

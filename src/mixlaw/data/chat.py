@@ -30,7 +30,6 @@ from mixlaw.data.word_table import WordTable
 _ANY = 1 << 40
 """More tokens than a conversation has."""
 
-_SETTINGS = "tokenizer_config.json"
 _PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Two names of one class of transformers, which reads a tokenizer.json."""
 
@@ -255,7 +254,9 @@ def _is_plain(folder: Path) -> bool:
     `AutoTokenizer` comes to the same class, but imports torch on its way: most of the time of a short command.
     """
     try:
-        settings, model = (json.loads((folder / name).read_bytes()) for name in (_SETTINGS, "config.json"))
+        settings, model = (
+            json.loads((folder / name).read_bytes()) for name in ("tokenizer_config.json", "config.json")
+        )
         named, kind, own_code = settings.get("tokenizer_class"), model.get("model_type"), settings.get("auto_map")
     except (OSError, ValueError, AttributeError):  # told by the one that loads it
         return False
