@@ -6,6 +6,7 @@ Writes beside controlled.yaml, or into a folder with the name of another YAML, g
 grow run by run, and results.json with the gaps. Begun again, it does what is missing: runs in these tables are not
 trained again, also where FOLDER is new (leave the tables out to do all anew). A run of the grid is named
 grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid: it compares each law with its mixture.
+The step `check` trains the last run of each table once more at each budget, and says whether it comes out the same.
 
 | method | proxy runs, cost as a share of the final run's FLOPs with evaluations | law |
 |---|---|---|
@@ -38,6 +39,7 @@ from typing import Any
 
 import numpy as np
 from experiments.controlled.against import write_against
+from experiments.controlled.check import check
 from experiments.controlled.downstream import ask
 from experiments.controlled.methods import METHODS, method_of
 from experiments.controlled.setting import Experiment, experiment_of
@@ -72,6 +74,7 @@ def main() -> None:
         "confirm": confirm,
         "questions": partial(ask, folder=wishes.questions),
         "against": write_against,
+        "check": check,
     }
     for step in wishes.steps or experiment.said.get("steps", ["grid", "methods", "tables"]):
         steps[step](experiment, budgets)
