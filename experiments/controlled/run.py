@@ -17,8 +17,9 @@ The step `check` trains the last run of each table once more at each budget, and
 | `merge-15` | one expert a domain, merged for every grid mixture; the lowest mean loss (DeMix) | none |
 | `full` | 1 + 4 K space-filling runs around a tenth of a domain's share, whatever they cost | `auto` |
 | `sequential` | `plan: {design: sequential}`, whatever it costs | `auto` |
-| `published-20` | 2 K + 1 runs, each domain times 3 and by 3 (Li 2025, section 4), scaled to 20 % | `transfer` |
-| `published` | the same at 1/12 of the budget a domain, whatever it costs | `transfer` |
+| `published-20` | 2 K + 1 runs, each domain times 3 and by 3 (Li 2025, section 4), for 20 % | `transfer`, two steps |
+| `published` | the same at 1/12 of the budget a domain, whatever it costs | `transfer`, the paper's two steps |
+| `published_alone`, `published_joint` | the same runs | `transfer`, each curve alone; all runs at once |
 | `regmix-15`, `regmix-20` | Dirichlet shares, runs of one size; LightGBM, best 100 of 20,000 (Liu 2025) | `gbdt` |
 | `exponential-20` | the runs of `regmix-20` (Ye 2025, data mixing laws) | `exponential` |
 | `equal`, `natural`, `unimax`, `temperature_0.5` | none | none |
