@@ -132,12 +132,15 @@ def test_runs_of_the_table_are_not_trained_again_unless_their_mixture_has_change
     project = SimpleNamespace(config=SimpleNamespace(domains=dict.fromkeys(DOMAINS)), trainer_config=settings)
     monkeypatch.setattr(training, "run_pending", trained)
     monkeypatch.setattr(training.Study, "records", lambda self, specs: records)
-    even = {"a": 0.5, "b": 0.5}
-    train(experiment, "methods", project, [(name, even, "4k", seed) for name in GRID for seed in (0, 1)])
-    assert asked == ["grid-1@4k#1", "grid-2@4k#0", "grid-2@4k#1", "grid-3@4k#1"]
-    table = RunTable.from_csv(path)
-    assert len(table) == 6 and table.losses_RJ[table.runs.index("grid-2@4k#0")].tolist() == [9.0, 9.0]
-    assert table.losses_RJ[table.runs.index("grid-1@4k#0")].tolist() == list(GRID["grid-1"])
+    even, other = {"a": 0.5, "b": 0.5}, {"a": 0.6, "b": 0.4}
+    mixtures = {"grid-1": even, "grid-2": other, "grid-3": even, "grid-4": even}
+    train(experiment, "methods", project, [(name, mixtures[name], "4k", seed) for name in mixtures for seed in (0, 1)])
+    assert asked == ["grid-1@4k#1", "grid-2@4k#0", "grid-2@4k#1"]
+    found = rows_of(path)
+    assert len(found) == 8 and found["grid-2@4k#0"].tolist() == [9.0, 9.0]
+    # Mixtures alike share a run, also one that the table had.
+    assert found["grid-3@4k#1"].tolist() == [9.0, 9.0]
+    assert found["grid-1@4k#0"].tolist() == found["grid-4@4k#0"].tolist() == list(GRID["grid-1"])
 
 
 def test_the_last_run_of_each_table_and_budget_is_trained_once_more_and_compared(
