@@ -73,8 +73,13 @@ def by_design(design: str) -> Method:
     return method
 
 
-def by_publication(part: float | None) -> Method:
-    """Return the published design and law; its cost is PART, or what a part of the budget a domain comes to."""
+def by_publication(part: float | None, procedure: str = "published") -> Method:
+    """Return the published design and law.
+
+    Args:
+        part: what its runs may cost, of the final run; None for the published part of the budget a domain.
+        procedure: how its law is fitted to them: the paper's two steps, or another of mixlaw's. The runs are the same.
+    """
 
     def method(experiment: Experiment, budget: str, seed: int) -> dict[str, Any]:
         name = f"published-{'full' if part is None else round(100 * part)}-{budget}-{seed}"
@@ -88,8 +93,8 @@ def by_publication(part: float | None) -> Method:
             base *= left / amounts
             if base < SMALLEST:
                 raise DesignError(f"Runs of {base:.0f} tokens a domain are too small.", "Allow more.")
-        plan = plan | {"base_tokens": round(base)}
-        return answered(experiment, budget, experiment.project(name, budget, plan=plan, fit={"law": "transfer"}))
+        plan, fit = plan | {"base_tokens": round(base)}, {"law": "transfer", "procedure": procedure}
+        return answered(experiment, budget, experiment.project(name, budget, plan=plan, fit=fit))
 
     return method
 
@@ -405,6 +410,8 @@ METHODS: dict[str, Method] = {
     "sequential": by_design("sequential"),
     "published-20": by_publication(PART),
     "published": by_publication(None),
+    "published_alone": by_publication(None, "own_curve"),
+    "published_joint": by_publication(None, "joint"),
     "merge-15": LIMITED["merge"](15),
     "regmix-15": LIMITED["regmix"](15),
     "regmix-20": by_search("gbdt"),

@@ -6,6 +6,7 @@ Writes beside controlled.yaml, or into a folder with the name of another YAML, g
 grow run by run, and results.json with the gaps. Begun again, it does what is missing: runs in these tables are not
 trained again, also where FOLDER is new (leave the tables out to do all anew). A run of the grid is named
 grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid: it compares each law with its mixture.
+The step `check` trains the last run of each table once more at each budget, and says whether it comes out the same.
 
 | method | proxy runs, cost as a share of the final run's FLOPs with evaluations | law |
 |---|---|---|
@@ -16,8 +17,9 @@ grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid
 | `merge-15` | one expert a domain, merged for every grid mixture; the lowest mean loss (DeMix) | none |
 | `full` | 1 + 4 K space-filling runs around a tenth of a domain's share, whatever they cost | `auto` |
 | `sequential` | `plan: {design: sequential}`, whatever it costs | `auto` |
-| `published-20` | 2 K + 1 runs, each domain times 3 and by 3 (Li 2025, section 4), scaled to 20 % | `transfer` |
-| `published` | the same at 1/12 of the budget a domain, whatever it costs | `transfer` |
+| `published-20` | 2 K + 1 runs, each domain times 3 and by 3 (Li 2025, section 4), for 20 % | `transfer`, two steps |
+| `published` | the same at 1/12 of the budget a domain, whatever it costs | `transfer`, the paper's two steps |
+| `published_alone`, `published_joint` | the same runs | `transfer`, each curve alone; all runs at once |
 | `regmix-15`, `regmix-20` | Dirichlet shares, runs of one size; LightGBM, best 100 of 20,000 (Liu 2025) | `gbdt` |
 | `exponential-20` | the runs of `regmix-20` (Ye 2025, data mixing laws) | `exponential` |
 | `equal`, `natural`, `unimax`, `temperature_0.5` | none | none |
@@ -38,6 +40,7 @@ from typing import Any
 
 import numpy as np
 from experiments.controlled.against import write_against
+from experiments.controlled.check import check
 from experiments.controlled.downstream import ask
 from experiments.controlled.methods import METHODS, method_of
 from experiments.controlled.setting import Experiment, experiment_of
@@ -72,6 +75,7 @@ def main() -> None:
         "confirm": confirm,
         "questions": partial(ask, folder=wishes.questions),
         "against": write_against,
+        "check": check,
     }
     for step in wishes.steps or experiment.said.get("steps", ["grid", "methods", "tables"]):
         steps[step](experiment, budgets)

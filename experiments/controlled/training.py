@@ -6,7 +6,7 @@ A run is named MIXTURE@BUDGET#SEED. A mixture without weights is the base model,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,8 @@ def train(
 ) -> None:
     """Train mixtures in order; the table is written after each that is done, and what it has is not trained again.
 
+    Methods that recommend the same weights share a run, whose row is written for each of them.
+
     Args:
         experiment: the experiment.
         table: name of the table, and of the folder of its runs.
@@ -83,7 +85,8 @@ def train(
         there = spec.name in kept and is_of(kept[spec.name], spec)
         return there and (not spec.keep_model or spec.name in judged or study.model_folder(spec) is not None)
 
-    specs = [spec for spec in specs if not is_done(spec)]
+    same = {} if keep else twins(specs, is_done)
+    specs = [spec for spec in specs if not is_done(spec) and spec.name not in same]
     study.save_plan(specs)
     for spec in specs:
         if spec.keep_model:
@@ -92,6 +95,8 @@ def train(
     def write() -> None:
         if records := study.records(specs):
             kept.update({row["run"]: row for row in RunTable.from_records(records, domains, domains).to_rows()})
+        kept.update({run: {**kept[twin], "run": run} for run, twin in same.items() if twin in kept})
+        if kept:
             rows = list(kept.values())
             load_runs({name: [row[name] for row in rows] for name in rows[0]}).to_csv(path)
 
@@ -105,6 +110,22 @@ def train(
             on_event=lambda e: e.kind == "finished" and (write(), print(e.run, flush=True)),
         )
     write()
+
+
+def twins(specs: Sequence[RunSpec], is_done: Callable[[RunSpec], bool]) -> dict[str, str]:
+    """Return the runs that need no training of their own: name -> a run that is the same but for its name.
+
+    Args:
+        specs: all runs.
+        is_done: whether a run is in the table; it is no twin itself, and the first choice of those that are.
+    """
+    found: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for spec in sorted(specs, key=is_done, reverse=True):
+        name = first.setdefault(spec.id, spec.name)
+        if name != spec.name and not is_done(spec):
+            found[spec.name] = name
+    return found
 
 
 def is_of(row: Mapping[str, Any], spec: RunSpec) -> bool:

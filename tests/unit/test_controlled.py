@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from experiments.controlled import training
+from experiments.controlled import check, training
 from experiments.controlled.methods import METHODS, method_of
 from experiments.controlled.run import confirm, write_tables
 from experiments.controlled.setting import Experiment
 from experiments.controlled.training import train
 
-from mixlaw.core.run import RunRecord, TargetLoss
+from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
 from mixlaw.core.runtable import RunTable
 
 BUDGETS, SEEDS, DOMAINS = ["1k", "4k"], [0, 1, 2], ("a", "b")
@@ -132,9 +132,53 @@ def test_runs_of_the_table_are_not_trained_again_unless_their_mixture_has_change
     project = SimpleNamespace(config=SimpleNamespace(domains=dict.fromkeys(DOMAINS)), trainer_config=settings)
     monkeypatch.setattr(training, "run_pending", trained)
     monkeypatch.setattr(training.Study, "records", lambda self, specs: records)
-    even = {"a": 0.5, "b": 0.5}
-    train(experiment, "methods", project, [(name, even, "4k", seed) for name in GRID for seed in (0, 1)])
-    assert asked == ["grid-1@4k#1", "grid-2@4k#0", "grid-2@4k#1", "grid-3@4k#1"]
-    table = RunTable.from_csv(path)
-    assert len(table) == 6 and table.losses_RJ[table.runs.index("grid-2@4k#0")].tolist() == [9.0, 9.0]
-    assert table.losses_RJ[table.runs.index("grid-1@4k#0")].tolist() == list(GRID["grid-1"])
+    even, other = {"a": 0.5, "b": 0.5}, {"a": 0.6, "b": 0.4}
+    mixtures = {"grid-1": even, "grid-2": other, "grid-3": even, "grid-4": even}
+    train(experiment, "methods", project, [(name, mixtures[name], "4k", seed) for name in mixtures for seed in (0, 1)])
+    assert asked == ["grid-1@4k#1", "grid-2@4k#0", "grid-2@4k#1"]
+    found = rows_of(path)
+    assert len(found) == 8 and found["grid-2@4k#0"].tolist() == [9.0, 9.0]
+    # Mixtures alike share a run, also one that the table had.
+    assert found["grid-3@4k#1"].tolist() == [9.0, 9.0]
+    assert found["grid-1@4k#0"].tolist() == found["grid-4@4k#0"].tolist() == list(GRID["grid-1"])
+
+
+def test_the_last_run_of_each_table_and_budget_is_trained_once_more_and_compared(
+    experiment, tmp_path, monkeypatch
+) -> None:
+    grid = {name: {"a": 0.25, "b": 0.75} for name in GRID}
+    object.__setattr__(experiment, "grid", lambda domains: grid)
+    known = {key: {**found, "weights": {"a": 0.5, "b": 0.5}} for key, found in methods_of(tmp_path).items()}
+    (tmp_path / "methods.json").write_text(json.dumps(known))
+    asked: list[RunSpec] = []
+    off = {"grid-3@1k#2": 0.0, "equal@1k#2": 0.25}
+
+    def records(self, specs):
+        there = {**rows_of(tmp_path / "grid.csv"), **rows_of(tmp_path / "methods.csv")}
+        for spec in specs:
+            losses = {
+                name: TargetLoss(x + off[spec.name], 1) for name, x in zip(DOMAINS, there[spec.name], strict=True)
+            }
+            yield RunRecord(spec, spec.tokens, spec.tokens, spec.tokens, losses, 1, 1)
+
+    settings = SimpleNamespace(inputs={})
+    project = SimpleNamespace(config=SimpleNamespace(domains=dict.fromkeys(DOMAINS)), trainer_config=settings)
+    object.__setattr__(experiment, "project", lambda name, budget: project)
+    monkeypatch.setattr(check, "run_pending", lambda *args, specs, **more: asked.extend(specs))
+    monkeypatch.setattr(check.Study, "records", lambda self, specs: list(records(self, specs)))
+    check.check(experiment, ["1k"])
+    assert [(spec.name, spec.tokens) for spec in asked] == [
+        ("grid-3@1k#2", {"a": 250, "b": 750}),
+        ("equal@1k#2", {"a": 500, "b": 500}),
+    ]
+    found = json.loads((tmp_path / "check.json").read_text())
+    assert found == {"runs": pytest.approx(off), "largest": pytest.approx(0.25)}
+
+
+def methods_of(folder) -> dict:
+    return json.loads((folder / "methods.json").read_text())
+
+
+def rows_of(path) -> dict:
+    found = RunTable.from_csv(path)
+    return dict(zip(found.runs, found.losses_RJ, strict=True))
