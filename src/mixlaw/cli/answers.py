@@ -28,6 +28,9 @@ LINES, COLUMNS = 5, 80
 _NAME = 18
 """Characters of a name in a line with others; a longer one is cut in its middle."""
 
+_LARGEST_CHANGE = math.log(1000)
+"""Nats: a perplexity that changes a thousandfold and more is not shown in per cent."""
+
 _COST = "cost"
 """The label of the fact that is left out first where the lines are too many."""
 
@@ -198,6 +201,8 @@ def _change(target: str, nats: float, unsure: bool, unit: str | None) -> str:
     """Return `code -1.6 % (-0.016 nats)`, or without the nats; a metric, which is no loss in nats, has its change."""
     if is_metric(target):
         return f"{named(target)} {nats:+.3g}{' (unsure)' if unsure else ''}"
+    if nats > _LARGEST_CHANGE:
+        return f"{named(target)} {nats:+.3g} nats"
     percent = 100 * math.expm1(nats)
     text = f"{named(target)} {percent:+.{1 if abs(percent) >= 1 else 2}f} %"
     if unsure:

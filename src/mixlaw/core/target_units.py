@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 METRIC = "metric:"
 """How the names of targets begin that are metrics, not losses (`mixlaw.fit.metrics`)."""
+LARGEST_LOSS = 700.0
+"""Nats, above which a perplexity is no number that can be shown or even held. No data: exp(709.8) is a float's end."""
+
+
+def perplexity_of(loss: float) -> float:
+    """Return exp(loss in nats); NaN where there is no loss, or one above `LARGEST_LOSS`."""
+    return math.exp(loss) if loss <= LARGEST_LOSS else math.nan
 
 
 def is_metric(target: str) -> bool:

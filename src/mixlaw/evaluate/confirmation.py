@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.target_units import is_metric, perplexity_of
+
 _LEVEL = 0.9
 SOLUTION = "solution"
 
@@ -46,12 +48,13 @@ def summarise(
     """
     g_J = np.array([weights.get(target, 0.0) for target in targets])
     totals = {name: values @ g_J for name, values in losses.items()}
-    perplexities = {name: np.exp(values).mean(axis=1) for name, values in losses.items()}
+    perplexities = {name: _mean_perplexities(values, targets) for name, values in losses.items()}
     total_noise = math.sqrt(sum((weights.get(t, 0.0) * (noise or {}).get(t, math.nan)) ** 2 for t in targets))
     mixtures = {}
     for name, values in losses.items():
         by_target = {
-            t: mean_interval(values[:, j]) | {"perplexity": math.exp(values[:, j].mean())}
+            t: mean_interval(values[:, j])
+            | {"perplexity": math.nan if is_metric(t) else perplexity_of(values[:, j].mean())}
             for j, t in enumerate(targets)
         }
         mixtures[name] = {
@@ -70,6 +73,13 @@ def summarise(
     return {"mixtures": mixtures, "best": best, "gap_to_best": _gap(best, totals, perplexities, losses, targets)}
 
 
+def _mean_perplexities(losses_SJ: np.ndarray, targets: Sequence[str]) -> np.ndarray:
+    """Return each seed's mean perplexity over the targets that are no metrics; NaN where there is none to be shown."""
+    places = [j for j, target in enumerate(targets) if not is_metric(target)]
+    means = [np.mean([perplexity_of(row[j]) for j in places]) if places else math.nan for row in losses_SJ]
+    return np.array(means, float)
+
+
 def _gap(
     best: str,
     totals: Mapping[str, np.ndarray],
@@ -80,15 +90,16 @@ def _gap(
     """Return how far the solution is above the best mixture, and target by target above each target's own best."""
     nats = difference(totals, SOLUTION, best)
     lowest = min(values.mean() for values in perplexities.values())
-    own = [
-        math.exp(losses[SOLUTION][:, j].mean() - min(values[:, j].mean() for values in losses.values())) - 1
-        for j in range(len(targets))
-    ]
+    own = {
+        t: perplexity_of(losses[SOLUTION][:, j].mean() - min(values[:, j].mean() for values in losses.values())) - 1
+        for j, t in enumerate(targets)
+        if not is_metric(t)
+    }
     return {
         "total_nats": nats,
         "total_percent": 100 * nats["mean"] / float(totals[best].mean()),
         "mean_perplexity_percent": 100 * (float(perplexities[SOLUTION].mean()) / float(lowest) - 1),
-        "own_best_perplexity_percent": {t: 100 * gap for t, gap in zip(targets, own, strict=True)},
+        "own_best_perplexity_percent": {t: 100 * gap for t, gap in own.items()},
     }
 
 

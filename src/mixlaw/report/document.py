@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from mixlaw.core.documents import KINDS
 from mixlaw.core.files import json_ready
 from mixlaw.core.runtable import RunTable
-from mixlaw.core.target_units import is_metric
+from mixlaw.core.target_units import is_metric, perplexity_of
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import answer, cost
 from mixlaw.report.comparison import base_level, intervals, target_changes, total_changes
@@ -65,11 +64,8 @@ def build_document(
 
 def _solution(solution: Solution) -> dict[str, Any]:
     value = solution.to_json()
-    for predicted in [value["predicted"], *(b["predicted"] for b in value["baselines"].values())]:
-        if any(p["mean"] > 700 for p in predicted.values()):
-            return value
     value["perplexity"] = {
-        t: {k: math.exp(v) for k, v in p.items()} for t, p in value["predicted"].items() if not is_metric(t)
+        t: {k: perplexity_of(v) for k, v in p.items()} for t, p in value["predicted"].items() if not is_metric(t)
     }
     return value
 

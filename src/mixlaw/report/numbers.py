@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from mixlaw.core.target_units import perplexity_of
+
 MISSING = "–"
 """What stands for a number that does not exist."""
 
@@ -20,9 +22,7 @@ def nats(value: float | None, digits: int = 4) -> str:
 
 def perplexity(loss_nats: float | None) -> str:
     """Return exp(loss) in four significant digits."""
-    if loss_nats is None or not math.isfinite(loss_nats) or loss_nats > 700:
-        return MISSING
-    return significant(math.exp(loss_nats), 4)
+    return significant(math.nan if loss_nats is None else perplexity_of(loss_nats), 4)
 
 
 def percent(share: float | None, digits: int = 1, sign: bool = False) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.runtable import RunTable
-from mixlaw.core.target_units import differences_in, is_metric, losses_in
+from mixlaw.core.target_units import differences_in, is_metric, losses_in, perplexity_of
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit, TargetFit
 from mixlaw.report.comparison import Change, intervals, target_changes, total_changes
@@ -22,10 +22,6 @@ from mixlaw.solve.solution import Solution
 _SHOWN_ABOVE = (
     "wall_s", "train_wall_s", "model", "budget_tokens", "proxy_tokens", "runs_done", "runs_failed",
 )  # fmt: skip
-
-
-_LARGEST_LOSS = 700.0
-"""Nats: beyond it the perplexity is no number of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +134,9 @@ def mean_perplexity(losses: Mapping[str, float], weights: Mapping[str, float]) -
     """Return the mean over targets of exp(loss), weighted by g_j; NaN where it is not a number that can be shown."""
     shares = {target: weights.get(target, 1.0) for target in losses}
     used = {target: g for target, g in shares.items() if g > 0}
-    if not used or any(not losses[target] <= _LARGEST_LOSS for target in used):
-        return math.nan
-    return sum(g * math.exp(losses[target]) for target, g in used.items()) / sum(used.values())
+    return (
+        sum(g * perplexity_of(losses[target]) for target, g in used.items()) / sum(used.values()) if used else math.nan
+    )
 
 
 def _mixtures(solution: Solution) -> dict[str, Mapping[str, Mapping[str, float]]]:

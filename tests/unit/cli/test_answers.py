@@ -91,6 +91,7 @@ def test_who_gains_and_who_loses_is_told_by_the_sign():
     assert facts["gains"] == "perplexity vs natural: math -9.5 % (-0.1 nats), chat -0.10 % (unsure)"
     assert facts["loses"] == "metric:mmlu +0.4, code +2.0 % (+0.02)"
     assert dict(who({"math": -0.1}, set(), "equal"))["loses"] == "none"
+    assert dict(who({"math": 900.0}, set(), "equal"))["loses"] == "perplexity vs equal: math +900 nats"
 
 
 @pytest.mark.parametrize("written", [{}, {"fit": "fit.json"}])

@@ -114,3 +114,14 @@ def test_limits_are_judged_by_what_was_trained():
 def test_a_limit_that_nothing_judges_is_said(reference):
     losses = {"solution": {"a": 1.0, "b": 2.1}, "equal": {"a": 1.2, "b": 2.0}}
     assert list(judged(losses, {}, {}, {"b": 6.0}, reference).values()) == [(None, None)]
+
+
+def test_metrics_and_losses_beyond_any_number_have_no_perplexity():
+    rows = losses(solution=[1.0, 5000.0], equal=[1.1, 6000.0])
+    mixed = summarise(rows, ["a", "metric:speed"], {"a": 1, "metric:speed": 1})
+    assert mixed["mixtures"]["equal"]["mean_perplexity"]["mean"] == pytest.approx(math.exp(1.1), rel=0.1)
+    assert math.isnan(mixed["mixtures"]["equal"]["losses"]["metric:speed"]["perplexity"])
+    assert list(mixed["gap_to_best"]["own_best_perplexity_percent"]) == ["a"]
+    lost = summarise(rows, ["a", "b"], {"a": 1, "b": 1})
+    assert math.isnan(lost["mixtures"]["equal"]["mean_perplexity"]["mean"])
+    assert lost["mixtures"]["equal"]["losses"]["b"]["perplexity"] is not None

@@ -217,6 +217,15 @@ def test_the_mean_perplexity_is_that_of_the_exponentials(material):
 
 
 @pytest.mark.usefixtures("bare")
+def test_a_law_whose_predictions_are_no_numbers_to_show_is_reported_all_the_same(tmp_path, material):
+    runs, fit, solution = material
+    lost = {target: {**found, "mean": 2.5, "high": 9000.0} for target, found in solution.predicted.items()}
+    files = write_report(tmp_path, runs=runs, fit=fit, solution=replace(solution, predicted=lost), title="t", study={})
+    shown = json.loads(files["json"].read_text())["solution"]["perplexity"]
+    assert all(one["mean"] == pytest.approx(np.exp(2.5)) and one["high"] is None for one in shown.values())
+
+
+@pytest.mark.usefixtures("bare")
 def test_the_next_run_is_said_with_its_cost_and_its_worth(tmp_path, material):
     from mixlaw.api.next_run import next_run_of
 
