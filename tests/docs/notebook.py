@@ -19,11 +19,10 @@ import nbformat
 MADE = "<!-- Made by tests/docs/notebook.py out of {name}. -->\n"
 
 
-def execute(path: Path, folder: Path) -> Any:
-    """Return the notebook with the outputs of a run in a folder; a cell that fails is an error."""
+def execute(notebook: Any, folder: Path) -> Any:
+    """Return a notebook with the outputs of a run in a folder; a cell that fails is an error."""
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
     place = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
     for cell in notebook.cells:
@@ -73,7 +72,7 @@ def main() -> None:
 
     path = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        notebook = execute(path, Path(folder))
+        notebook = execute(nbformat.read(path, as_version=4), Path(folder))
     nbformat.write(notebook, path)
     text, pictures = page(notebook, path.name)
     path.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -12,6 +12,8 @@ import pytest
 
 from mixlaw.study.executor_local import run_pending
 from mixlaw.study.store import Study
+from paced_trainer import PACE, paced
+from quick_study import train_here
 from tiny_training import make_config, make_specs
 
 DRIVER = """
@@ -27,11 +29,11 @@ run_pending(study, study.load_trainer(), workers=int(sys.argv[2]), threads=1)
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    config = make_config(folder, rows=600)
-    specs = make_specs(config, (30_000, 31_000, 2_000))
+    config = paced(make_config(folder))
+    specs = make_specs(config, (2_000, 2_100, 400))
     study = Study(folder / "study")
     study.save_plan(specs)
-    assert [status.state for status in run_pending(study, config, workers=1, threads=1)] == ["done"] * 3
+    assert [status.state for status in train_here(study, config)] == ["done"] * 3
     return study, specs, config
 
 
@@ -39,8 +41,9 @@ def record_bytes(study, specs):
     return {spec.name: (study.run_folder(spec) / "record.json").read_bytes() for spec in specs}
 
 
-def start_driver(study, workers):
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+def start_driver(study, workers, pace):
+    """Start a driver whose workers train at a pace (see `PACE`)."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), PACE: pace}
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(study.folder), str(workers)], start_new_session=True, env=env
     )
@@ -77,16 +80,16 @@ def test_a_sweep_killed_in_the_middle_ends_with_the_same_records_bit_for_bit(und
     study.save_trainer(config)
 
     # First round: driver and worker die in the same instant.
-    driver = start_driver(study, workers=1)
-    wait_for_training(study, specs, steps=10)
+    driver = start_driver(study, workers=1, pace="5:1")
+    wait_for_training(study, specs, steps=5)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     assert len(study.records()) < len(specs)
     assert any((study.run_folder(spec) / "metrics.jsonl").exists() for spec in specs)
 
     # Second round: only the driver dies, and takes its workers with it.
-    driver = start_driver(study, workers=2)
-    owners = wait_for_training(study, specs, steps=20)
+    driver = start_driver(study, workers=2, pace="10:1")
+    owners = wait_for_training(study, specs, steps=10)
     assert owners and all(alive(pid) for pid in owners)
     driver.kill()
     driver.wait()
@@ -106,13 +109,14 @@ def test_a_sweep_killed_in_the_middle_ends_with_the_same_records_bit_for_bit(und
     assert not list(study.runs_folder.glob("*/lease.json")) and not list(study.runs_folder.rglob("*.tmp"))
 
 
-def test_two_drivers_on_one_study_share_the_runs_and_end_with_the_same_records(undisturbed, tmp_path):
+def test_two_drivers_on_one_study_share_the_runs_and_end_with_the_same_records(undisturbed, tmp_path, monkeypatch):
     reference, specs, config = undisturbed
     study = Study(tmp_path / "study")
     study.save_plan(specs)
     study.save_trainer(config)
     shutil.copytree(reference.run_folder(specs[0]), study.run_folder(specs[0]))
-    other = start_driver(study, workers=1)
+    monkeypatch.setenv(PACE, "0:0.1")
+    other = start_driver(study, workers=1, pace="0:0.1")
     events = []
     statuses = run_pending(study, config, workers=1, threads=1, on_event=events.append)
     assert other.wait(60) == 0

@@ -70,7 +70,7 @@ def test_bands_cover_the_planted_losses_and_intervals_new_runs_about_nine_times_
         world, runs = published_runs(seed, 0.002)
         rng = np.random.default_rng([7, seed])
         other = np.exp(rng.uniform(np.log(0.3e6), np.log(3e6), (12, 3)))
-        with few_folds(5):
+        with few_folds(2):
             fit = mixlaw.fit(runs, law="transfer")
         band, truth = fit.predict(other), world.truth(other)
         measured = truth + 0.002 * rng.standard_normal(truth.shape)

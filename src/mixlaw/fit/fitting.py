@@ -20,7 +20,7 @@ from mixlaw.fit.choosing.repetition import counted, find_decay
 from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated, trained
 from mixlaw.fit.estimating.own_curve import own_curve_rows
-from mixlaw.fit.estimating.published import fit_published
+from mixlaw.fit.estimating.published import PUBLISHED_OWN, fit_published
 from mixlaw.fit.estimating.transfer import TransferEstimator
 from mixlaw.fit.fidelity import Evidence, evidence, split
 from mixlaw.fit.judging import belief_of, judged_targets, of_parts
@@ -230,7 +230,11 @@ def _published(runs: RunTable) -> Sequence[Estimated]:
     (target,), losses_R = runs.targets, runs.losses_RJ[:, 0]
     own_R = runs.tokens_RK[:, runs.domains.index(target)] / MILLION
     others = float(np.median(np.maximum(runs.totals_R / MILLION - own_R, 0)))
-    C, k, alpha, beta, E = theta_P = fit_published(own_R, others, losses_R)
+    # Its fixed starts suit runs of the published size, so amounts are told in a unit in which these have that size.
+    scale = PUBLISHED_OWN / float(np.median(own_R))
+    C, k, alpha, beta, E = fit_published(scale * own_R, scale * others, losses_R)
+    C, k = C * scale**-beta, k * scale ** (alpha - 1)
+    theta_P = np.array([C, k, alpha, beta, E])
     predicted = C * (own_R + k * others**alpha) ** -beta + E
     degrees = max(len(own_R) - 4, 1)
     scatter = Scatter(float(np.sqrt(((predicted - losses_R) ** 2).sum() / degrees)))

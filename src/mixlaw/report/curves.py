@@ -118,8 +118,21 @@ def parity_figure(
         style: colour class.
         links: run -> the anchor of its row in the page.
     """
+    return parity_figures(fit, runs, {target: style}, links)[0]
+
+
+def parity_figures(
+    fit: Fit, runs: RunTable, styles: Mapping[str, str], links: Mapping[str, str] | None = None
+) -> list[Figure]:
+    """Return the `parity_figure` of each target in its colour class; the runs are predicted once for all of them."""
+    predicted = dict(zip(fit.targets, fit.predict(runs, at="point").mean.T, strict=True))
+    return [_parity(fit, runs, target, predicted[target], style, links or {}) for target, style in styles.items()]
+
+
+def _parity(
+    fit: Fit, runs: RunTable, target: str, predicted: np.ndarray, style: str, links: Mapping[str, str]
+) -> Figure:
     losses, unit = runs.losses_RJ[:, runs.targets.index(target)], differences_in([target])
-    predicted = fit.predict(runs, at="point").mean[:, list(fit.targets).index(target)]
     there = np.isfinite(losses) & ((runs.totals_R > 0) | (target not in fit.base_left_out))
     used = set(fit.runs.runs)
 
@@ -130,7 +143,7 @@ def parity_figure(
             run = runs.runs[r]
             tip = f"{run}: predicted {nats(predicted[r])}, measured {nats(losses[r])}"
             looks = mark("full" if run in used else "hollow", style)
-            point(axes, predicted[r], losses[r], looks, tip, (links or {}).get(run, ""))
+            point(axes, predicted[r], losses[r], looks, tip, links.get(run, ""))
         axes.set(xlim=ends, ylim=ends, xlabel=f"predicted loss, {unit}", ylabel=f"measured loss, {unit}")
         _few_ticks(axes.xaxis)
         _few_ticks(axes.yaxis)

@@ -8,7 +8,7 @@ from typing import Any
 from mixlaw.core.errors import DataError
 from mixlaw.fit.result import Fit
 from mixlaw.report.budgets import solution_path
-from mixlaw.report.curves import budget_figure, curve_figure, parity_figure, path_figure
+from mixlaw.report.curves import budget_figure, curve_figure, parity_figures, path_figure
 from mixlaw.report.drawing import slide
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
 from mixlaw.report.palette import series_of
@@ -76,7 +76,7 @@ def plot_measured(fit: Fit, targets: Sequence[str] | None = None) -> Any:
         MissingExtra: Matplotlib is not installed.
     """
     names, series = _chosen(fit, targets, list(fit.targets)), series_of(fit.domains)
-    return slide([parity_figure(fit, fit.runs, name, series.get(name, "series-0")) for name in names])
+    return slide(parity_figures(fit, fit.runs, {name: series.get(name, "series-0") for name in names}))
 
 
 def plot_budgets(fit: Fit, solution: Solution) -> Any:

@@ -12,7 +12,7 @@ from mixlaw.core.target_units import is_metric
 from mixlaw.core.tokens import format_tokens
 from mixlaw.fit.result import Fit
 from mixlaw.report.answer import loss_name
-from mixlaw.report.curves import budget_figure, curve_figure, parity_figure, path_figure
+from mixlaw.report.curves import budget_figure, curve_figure, parity_figures, path_figure
 from mixlaw.report.figures import changes_figure, marginal_figure, weights_figure
 from mixlaw.report.health import Check
 from mixlaw.report.logs import Log, losses_along, run_logs
@@ -202,7 +202,7 @@ def _parity(fit: Fit, runs: RunTable, series: Mapping[str, str], links: Mapping[
         "measured",
         "Predicted against measured",
         "Each point is a run that was used in the fit. The errors beside the names are those on held-out runs.",
-        [parity_figure(fit, runs, target, series.get(target, "series-0"), links) for target in fit.targets],
+        parity_figures(fit, runs, {target: series.get(target, "series-0") for target in fit.targets}, links),
         short="Fit",
         notes=[
             "'held out' is the mean relative error on held-out runs; 'mean' that of predicting the mean of the other "

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixlaw.core.collecting import no_collecting
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.train.registry import DEFAULT, address_of, find_trainer
@@ -97,14 +98,10 @@ class TrainerConfig:
         train_rows = {name: TokenRows.open(folder) for name, folder in self.train_rows.items()}
         validation_rows = {name: TokenRows.open(folder) for name, folder in self.validation_rows.items()}
         kind = self.trainer_class
-        return kind(
-            self.model,
-            self.train,
-            train_rows,
-            validation_rows,
-            options=_options(kind, self.options),
-            folder=self.folder,
-        )
+        options = _options(kind, self.options)
+        parts = (self.model, self.train, train_rows, validation_rows)
+        with no_collecting():
+            return kind(*parts, options=options, folder=self.folder)
 
     def to_json(self, relative_to: Path) -> dict[str, Any]:
         """Return the JSON form; folders inside `relative_to` become relative, so that the study can be moved."""

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from light_reports import empty_files, without_figures
+from light_reports import alike_figures, empty_files, without_figures
 from mixlaw.core.errors import DataError, MissingExtra
 from mixlaw.report import write_report
 from mixlaw.report.budgets import solution_path
@@ -113,7 +113,13 @@ def test_the_data_in_the_page_is_the_data_beside_it(tmp_path):
     assert beside.pop("sha256") and inside and json.loads(inside[1]) == beside
 
 
-@pytest.mark.usefixtures("empty")
+@pytest.fixture
+def alike():
+    with alike_figures():
+        yield
+
+
+@pytest.mark.usefixtures("alike")
 def test_a_page_of_many_runs_and_domains_stays_under_five_megabytes(tmp_path):
     runs, fit = example([f"a domain with a long name {i}" for i in range(40)])
     many = runs.take(np.tile(np.arange(len(runs)), 6))

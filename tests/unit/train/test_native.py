@@ -86,30 +86,32 @@ def test_a_run_is_the_same_to_the_bit_whatever_the_process_did_before(trainer, t
     assert trainer.run(first, folder=tmp_path).to_json() == once
 
 
-@pytest.mark.parametrize(("bf16", "max_length"), [(True, 512), (False, 48)])
-def test_a_run_is_the_same_to_the_bit_in_other_processes_with_one_or_two_threads(
-    tiny_config, tmp_path, bf16, max_length
-):
-    train = dataclasses.replace(SETTINGS, bf16=bf16, max_length=max_length)
-    config = dataclasses.replace(tiny_config, train=train)
-    (spec,) = make_specs(tiny_config, (3000,))
-    (tmp_path / "trainer.json").write_text(json.dumps(config.to_json(tmp_path)))
-    (tmp_path / "spec.json").write_text(json.dumps(spec.to_json()))
+def test_a_run_is_the_same_to_the_bit_in_other_processes_with_one_or_two_threads(tiny_config, tmp_path):
+    folders = [tmp_path / "bf16", tmp_path / "float32"]
+    for folder, bf16, max_length in zip(folders, (True, False), (512, 48), strict=True):
+        train = dataclasses.replace(SETTINGS, bf16=bf16, max_length=max_length)
+        config = dataclasses.replace(tiny_config, train=train)
+        (spec,) = make_specs(config, (1500,))
+        folder.mkdir()
+        (folder / "trainer.json").write_text(json.dumps(config.to_json(folder)))
+        (folder / "spec.json").write_text(json.dumps(spec.to_json()))
     script = (
-        "import json, sys, pathlib; from mixlaw.core.run import RunRecord, RunSpec;"
-        "from mixlaw.train.trainer_config import TrainerConfig; here = pathlib.Path(sys.argv[1]);"
-        "config = TrainerConfig.from_json(json.loads((here / 'trainer.json').read_text()), here);"
-        "spec = RunSpec.from_json(json.loads((here / 'spec.json').read_text()));"
-        "print(json.dumps(config.build().run(spec, folder=here).to_json()))"
+        "import json, sys, pathlib; from mixlaw.core.run import RunSpec;"
+        "from mixlaw.train.trainer_config import TrainerConfig; heres = [pathlib.Path(p) for p in sys.argv[1:]];"
+        "read = lambda here, name: json.loads((here / name).read_text());"
+        "config = lambda here: TrainerConfig.from_json(read(here, 'trainer.json'), here);"
+        "spec = lambda here: RunSpec.from_json(read(here, 'spec.json'));"
+        "records = [config(here).build().run(spec(here), folder=here) for here in heres];"
+        "print(json.dumps([record.to_json() for record in records]))"
     )
     outputs = []
     for threads in ("1", "2"):
         env = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run(
-            [sys.executable, "-c", script, tmp_path], env=env, capture_output=True, text=True, check=True
+            [sys.executable, "-c", script, *folders], env=env, capture_output=True, text=True, check=True
         )
-        outputs.append(done.stdout.strip().splitlines()[-1])
-    assert outputs[0] == outputs[1]
+        outputs.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    assert outputs[0] == outputs[1] and len(outputs[0]) == 2
 
 
 def test_the_order_of_domains_in_the_spec_changes_nothing(trainer, tiny_config, tmp_path):

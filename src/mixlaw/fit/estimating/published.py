@@ -26,6 +26,8 @@ import numpy as np
 
 from mixlaw.core.errors import FitError
 
+PUBLISHED_OWN = 0.66
+"""A domain's tokens in the paper's base run, millions; the fixed starts suit it. Source: Li 2025, section 5.1."""
 DELTA = 0.001
 """Where Huber's function bends. Source: Li 2025, section 4."""
 

@@ -59,6 +59,17 @@ def test_fits_of_single_curves_have_no_draws_and_say_what_they_leave_open(proced
         assert found.curve.scatter.sd_nats < 0.01
 
 
+def test_the_two_steps_do_the_same_for_runs_of_any_size() -> None:
+    # The fixed starts suit the published sizes; runs of a twentieth had a law by which all mixtures are alike.
+    runs = perturbation()
+    small = RunTable(runs.runs, runs.domains, runs.targets, runs.tokens_RK / 20, runs.losses_RJ)
+    asked = np.array([[3e6, 1e6, 0.5e6]])
+    there, here = (fit_law(one, "transfer", "published") for one in (runs, small))
+    expected = there.predict(asked, at="point").mean
+    assert here.predict(asked / 20, at="point").mean == pytest.approx(expected, rel=1e-6)
+    assert expected.std() > 0.01
+
+
 def test_the_published_scatter_is_over_the_runs_less_four_parameters() -> None:
     runs = perturbation()
     runs.losses_RJ[:, 0] += 0.02 * np.where(np.arange(13) % 2, 1, -1)
