@@ -18,6 +18,7 @@ from pathlib import Path
 ADDRESS = "127.0.0.1:6399"
 UNSHARE = ["unshare", "-U", "-r", "-n", "-m", "-p", "--mount-proc", "--fork", "--kill-child"]
 _MARK = "MIXLAW_TEST_NODE"
+_TRIES = 3  # Ray gives a node 30 seconds to start, which a busy machine may not have
 _STORE = 80 * 2**20  # Ray's least
 _MEMORY = 1500 * 2**20  # Ray sees the host's memory, not the limit of a container
 
@@ -94,7 +95,9 @@ class Cluster:
             command = ["unshare", "--mount", "sh", "-c", script, str(self.hidden), *command]
         environment = os.environ | {_MARK: name, "TMPDIR": str(scratch), "RAY_DISABLE_IMPORT_WARNING": "1"}
         began = time.monotonic()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd="/")
-        if done.returncode != 0:
-            raise RuntimeError(f"{name} did not start after {time.monotonic() - began:.0f} s: {done.stderr[-2000:]}")
-        return name
+        for _ in range(_TRIES):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd="/")
+            if done.returncode == 0:
+                return name
+            self.kill(name)
+        raise RuntimeError(f"{name} did not start after {time.monotonic() - began:.0f} s: {done.stderr[-2000:]}")

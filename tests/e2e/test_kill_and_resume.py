@@ -26,6 +26,12 @@ run_pending(study, study.load_trainer(), workers=int(sys.argv[2]), threads=1)
 """
 
 
+@pytest.fixture(autouse=True)
+def known_to_workers(monkeypatch):
+    """Let workers import the paced trainer."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -43,7 +49,7 @@ def record_bytes(study, specs):
 
 def start_driver(study, workers, pace):
     """Start a driver whose workers train at a pace (see `PACE`)."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), PACE: pace}
+    env = os.environ | {PACE: pace}
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(study.folder), str(workers)], start_new_session=True, env=env
     )

@@ -127,6 +127,8 @@ def _is_sure(change: dict[str, Any]) -> bool:
 
 
 def _show_comparison(result: dict[str, Any]) -> None:
+    from mixlaw.report.numbers import decimals
+
     targets, mixtures = result["targets"], result["mixtures"]
     ranked = sorted(mixtures, key=lambda name: mixtures[name]["total"]["mean"])
     rows = []
@@ -134,7 +136,7 @@ def _show_comparison(result: dict[str, Any]) -> None:
         entry = mixtures[name]
         losses = [f"{entry['losses'][t]['mean']:.3f}" for t in targets]
         worse = _signed(entry["minus_solution"]) if "minus_solution" in entry else "–"
-        perplexity = _decimals(entry["mean_perplexity"]["mean"])
+        perplexity = decimals(entry["mean_perplexity"]["mean"])
         rows.append([name, *losses, _interval(entry["total"]), worse, perplexity, f"{entry['predicted_total']:.3f}"])
     seeds = plural(max(entry["seeds"] for entry in mixtures.values()), "seed")
     table(
@@ -148,24 +150,13 @@ def _show_comparison(result: dict[str, Any]) -> None:
         if limit["kept"] is not False:
             note(f"{limit['target']}: {_limit(limit)}")
     gap = result["gap_to_best"]
-    own = ", ".join(f"{t} {_decimals(value)} %" for t, value in gap["own_best_perplexity_percent"].items())
+    own = ", ".join(f"{t} {decimals(value)} %" for t, value in gap["own_best_perplexity_percent"].items())
+    lowest = decimals(gap["mean_perplexity_percent"])
+    rest = f", {lowest} % above the lowest mean perplexity; above each domain's own best perplexity: {own}"
     note(
         f"best here: {result['best']}; the solution is {gap['total_nats']['mean']:.4f} {differences_in(targets)} "
-        f"({gap['total_percent']:.2f} %) above it"
-        + (
-            f", {_decimals(gap['mean_perplexity_percent'])} % above the lowest mean perplexity; above each domain's "
-            f"own best perplexity: {own}"
-            if own
-            else ""
-        )
+        f"({gap['total_percent']:.2f} %) above it{rest if own else ''}"
     )
-
-
-def _decimals(value: float | None) -> str:
-    """Return two decimals, or three digits where these would be long; a dash where there is no value."""
-    from mixlaw.report.numbers import significant
-
-    return f"{value:.2f}" if value is not None and abs(value) < 1e5 else significant(value)
 
 
 def _interval(value: dict[str, Any]) -> str:

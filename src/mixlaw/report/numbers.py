@@ -25,6 +25,11 @@ def perplexity(loss_nats: float | None) -> str:
     return significant(math.nan if loss_nats is None else perplexity_of(loss_nats), 4)
 
 
+def decimals(value: float | None) -> str:
+    """Return two decimals, or three digits where these would be long."""
+    return f"{value:.2f}" if value is not None and abs(value) < 1e5 else significant(value)
+
+
 def percent(share: float | None, digits: int = 1, sign: bool = False) -> str:
     """Return a share as a percentage; a small but positive one is never shown as 0."""
     if share is None or not math.isfinite(share):
