@@ -5,7 +5,8 @@
 PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-# Nothing is compiled before it is imported: most of what lies in these packages never is.
+# Packages are compiled afterwards, by all cores; pip does it with one. A file that is no Python 3 may stay as it is.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 # The stamps lie in .venv and carry its place: a deleted, moved or half-made environment is set up again.
@@ -101,9 +102,11 @@ venv:
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing mixlaw[train,report] into .venv (the first time some minutes)"
 	@$(PIP) -e ".[train,report]"
+	@$(COMPILE)
 	@touch $@
 
 $(INSTALLED_TEST): pyproject.toml constraints.txt
 	@echo "installing mixlaw[train,report,docs,test] into .venv (the first time some minutes)"
 	@$(PIP) -e ".[train,report,docs,test]"
+	@$(COMPILE)
 	@touch $(INSTALLED) $@
