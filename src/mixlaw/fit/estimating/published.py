@@ -27,7 +27,7 @@ import numpy as np
 from mixlaw.core.errors import FitError
 
 PUBLISHED_OWN = 0.66
-"""A domain's tokens in the paper's base run, millions; the fixed starts suit it. Source: Li 2025, section 5.1."""
+"""A domain's tokens in the paper's base run, millions: what the fixed starts suit. Source: its published runs."""
 DELTA = 0.001
 """Where Huber's function bends. Source: Li 2025, section 4."""
 
