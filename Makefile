@@ -20,7 +20,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Workers train with one thread each; tests share the cores the same way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint format docs report pictures recordings site installed installed-test venv
+.PHONY: help demo test tests lint style types format docs report pictures recordings site installed installed-test venv
 
 help:
 	@echo "make demo    set up .venv and run the whole job on bundled data and check its answer by training: minutes on two cores"
@@ -36,17 +36,26 @@ demo: installed
 	@$(BIN)/python -m mixlaw compare mixlaw-demo/mix.yaml --seeds 3 --against natural,equal --verbose
 	@echo "The report: $(CURDIR)/mixlaw-demo/study/report/report.html"
 
+# What takes a second comes first. Types are checked by one process and the site is built by another while tests run;
+# that one of them has failed stands at the end.
+test: installed-test
+	@$(MAKE) --no-print-directory style
+	@$(MAKE) --no-print-directory --jobs=3 types site tests
+
 # One worker runs all tests of a file, which share what its fixtures have trained. Files begin in the order of their
 # folders: docs and e2e hold the long ones, and the many short ones of unit even out when the workers end. Otherwise
 # files with many tests would begin, and a file of few long tests could end alone.
 # A worker more than there are cores: many tests wait for a process, a cluster or a browser.
-test: installed-test
-	@$(MAKE) --no-print-directory --jobs=2 lint site
+tests: installed-test
 	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile --no-loadscope-reorder --durations=40
 
-lint: installed-test
+lint: style types
+
+style: installed-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+
+types: installed-test
 	$(BIN)/python -m pyright
 
 format: installed-test
