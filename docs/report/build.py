@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from pictures import KINDS, PICTURES, write_pictures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-KINDS = {"same": "domains alike", "mild": "less alike", "different": "of different kinds"}
-"""Kinds of planted worlds, as pages call them."""
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\([^)]*\)")
 STYLE = """
 @page { size: A4; margin: 17mm 18mm }
@@ -51,7 +50,7 @@ def pages() -> dict[Path, str]:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, from our own files
     )
-    templates.globals |= {"data": data, "rows": rows, "kinds": KINDS, "n": number, "signed": signed}
+    templates.globals |= {"data": data, "rows": rows, "kinds": KINDS, "drawn": drawn, "n": number, "signed": signed}
     made = {where(name): templates.get_template(name).render() for name in loader.list_templates()}
     return {path: re.sub(r" +$", "", text, flags=re.MULTILINE) for path, text in made.items()}
 
@@ -78,6 +77,13 @@ def rows(path: str) -> dict[str, dict[str, Any]]:
         }
 
 
+def drawn(name: str, words: str) -> str:
+    """Return the line that shows a picture of the experiments; nothing where there is nothing to draw yet."""
+    there = any(Path(one.path).stem == name and one.there for one in PICTURES)
+    place = "experiments/" if name == "insights" else ""  # its page lies a folder above
+    return f"![{words}]({place}{name}.png)" if there else ""
+
+
 def number(value: float | None, places: int = 2) -> str:
     """Return a number with so many decimal places; a dash where there is none."""
     return "-" if value is None else f"{value:,.{places}f}".replace("-", "−")
@@ -86,41 +92,6 @@ def number(value: float | None, places: int = 2) -> str:
 def signed(value: float, places: int = 2) -> str:
     """Return a number with its sign."""
     return f"{value:+.{places}f}".replace("-", "−")
-
-
-def draw(path: Path) -> None:
-    """Draw what the fit is worth, and how laws learn from runs, as a PNG."""
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 2.9), layout="constrained")
-    before, now = (data(f"bench/planted/{name}.json")["cells"] for name in ("before", "reporting"))
-    methods = {
-        "each curve alone": (before, "own-curve"),
-        "the paper's two steps": (before, "published"),
-        "all runs together": (before, "joint"),
-        "mixlaw": (now, "default"),
-        "equal weights": (now, "equal"),
-    }
-    for place, (label, (cells, method)) in enumerate(methods.items()):
-        height = [cells[f"kind {kind}"][method]["regret_percent"] for kind in KINDS]
-        left.bar([x + 0.16 * (place - 2) for x in range(3)], height, 0.15, label=label)
-    left.set(xticks=range(3), xticklabels=KINDS.values(), yscale="log", ylabel="mean regret, % of the loss")
-    left.set_title("Decisions on planted worlds", fontsize=9)
-    left.legend(fontsize=6.5, ncols=2, loc="upper left")
-    left.set_ylim(0.05, 12)
-    old, new = (data(f"bench/laws/{name}.json")["regmix"] for name in ("before", "reporting"))
-    for law, cells in {"pairwise": new, "gbdt": old, "gp": old, "transfer": old, "exponential": old}.items():
-        sizes = [int(size) for size in cells[law]]
-        errors = [found["mre_percent"] for found in cells[law].values()]
-        right.plot(sizes, errors, marker="o", markersize=3, label=law)
-    right.set(xscale="log", yscale="log", xlabel="runs", ylabel="held-out error, %")
-    right.set(xticks=[32, 64, 128, 256, 512], xticklabels=[32, 64, 128, 256, 512])
-    right.minorticks_off()
-    right.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
-    right.set_title("RegMix's runs, 17 domains", fontsize=9)
-    right.legend(fontsize=6.5, ncols=3, loc="upper right")
-    right.set_ylim(0.8, 20)
-    figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def title(text: str) -> str:
@@ -159,7 +130,7 @@ def main() -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     if wishes.pdf:
-        draw(HERE / "laws.png")
+        write_pictures()
         write_pdf(made[HERE / "report.md"], HERE / "report.pdf")
 
 

@@ -23,7 +23,8 @@ CONTROLLED = {
 
 
 @pytest.fixture
-def build():
+def build(monkeypatch):
+    monkeypatch.syspath_prepend(REPORT)
     found = importlib.util.spec_from_file_location("build_report", REPORT / "build.py")
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
@@ -47,6 +48,12 @@ def test_the_pdf_is_of_this_text_and_short(build):
     assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= MOST_PAGES
     assert len(printed) < MOST_BYTES
     assert b"file://" not in printed
+
+
+def test_pictures_are_of_the_committed_results(build):
+    for picture in build.PICTURES:
+        if picture.there:
+            assert picture.stamp.encode() in (ROOT / picture.path).read_bytes(), f"{picture.path}: run `make report`"
 
 
 @pytest.mark.parametrize("results", [None, {"grid_runs": {}, "methods": {}}])
@@ -155,3 +162,26 @@ def test_insights_are_shown_when_there(build, monkeypatch):
     ):
         assert row in page, row
     tables_are_whole("insights", page)
+
+
+def test_a_real_models_mixtures_are_shown_when_there(build, monkeypatch):
+    there, rows_there, folder = build.data, build.rows, "experiments/controlled/smollm2_grid"
+    figures = {"mixtures": 3, "rank_correlation": 0.5, "error": 0.02, "covered": 0.9}
+    key = "sized-90@160k#0"
+    results = {
+        f"{folder}/confirmed.json": {key: {"cost": 0.9, "seconds": 60, "all": figures}},
+        f"{folder}/methods.json": {key: {"weights": {"a": 0.25, "b": 0.75}}},
+    }
+    losses = {
+        f"{folder}/methods.csv": {key: {"loss:a": 1.0, "loss:b": 2.0}, "equal@160k#0": {"loss:a": 1.5, "loss:b": 1.0}},
+        f"{folder}/grid.csv": {"grid-0@160k#0": {"loss:a": 4.0, "loss:b": 2.0, "tokens:a": 7.0}},
+    }
+    monkeypatch.setattr(build, "data", lambda path: results.get(path) or there(path))
+    monkeypatch.setattr(build, "rows", lambda path: losses.get(path) or rows_there(path))
+    page = next(text for path, text in build.pages().items() if path.name == "real_model.md")
+    lowest_first = (
+        "| equal | 1.500 | 1.000 | 1.250 |\n| solution | 1.000 | 2.000 | 1.500 |\n| grid-0 | 4.000 | 2.000 | 3.000 |"
+    )
+    assert lowest_first in page and "rank correlation of 0.50" in page
+    assert "`sized-90`: 90 % of the final run; weights of a, b: 25 / 75 %" in page
+    tables_are_whole("real_model", page)
