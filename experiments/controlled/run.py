@@ -35,6 +35,7 @@ import json
 import time
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,9 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
 
     The grid's best at a seed is the mixture with the lowest mean loss of the other seeds, judged at this one; so is the
     best of each domain. Gaps are of perplexities, the overall one exp of the mean of the domains' losses; the regret is
-    of that mean itself. Figures of the grid are at the budget, which lies beyond a method's runs; those `inside` are of
-    grid mixtures of any budget, where each domain's tokens lie within the runs'.
+    of that mean itself. `over_budgets` is of all seeds at all budgets together, where a method has been trained at all
+    of these that have a grid. Figures of the grid are at the budget, which lies beyond a method's runs; those `inside`
+    are of grid mixtures of any budget, where each domain's tokens lie within the runs'.
     """
     measured = losses_of(experiment.results / "grid.csv")
     methods = losses_of(experiment.results / "methods.csv")
@@ -155,6 +157,7 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
     mixtures = list(experiment.grid(list(experiment.mix["domains"])))
     counts = {budget: {seed: len(runs) for seed, runs in measured.get(budget, {}).items()} for budget in budgets}
     out: dict[str, Any] = {}
+    every: dict[str, dict[str, list[dict[str, float]]]] = {name: {} for name in experiment.methods}
     for budget in budgets:
         table = measured.get(budget, {})
         seeds = [seed for seed in experiment.seeds if len(table.get(seed, {})) == len(mixtures)]
@@ -173,10 +176,13 @@ def write_tables(experiment: Experiment, budgets: list[str]) -> None:
                     }
                     cells.append(one | foretold(found, budget, seed, measured))
             if cells:
+                every[name][budget] = cells
                 out[budget][name] = summary(cells)
                 print(budget, name, out[budget][name], flush=True)
-    path = experiment.results / "results.json"
-    path.write_text(json.dumps({"grid_runs": counts, "methods": out}, indent=1) + "\n", encoding="utf-8")
+    there = [budget for budget in budgets if out[budget]]
+    over = {name: summary([*chain(*found.values())]) for name, found in every.items() if there and list(found) == there}
+    results = {"grid_runs": counts, "methods": out, "over_budgets": {"budgets": there, "methods": over}}
+    (experiment.results / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def confirm(experiment: Experiment, budgets: list[str]) -> None:

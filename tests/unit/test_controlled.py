@@ -76,6 +76,20 @@ def test_the_tables_have_cost_regret_and_what_the_laws_foretold_for_every_budget
     assert found["4k"]["full"]["cells"] == 2
 
 
+def test_the_mean_over_budgets_is_of_all_seeds_of_the_methods_that_were_trained_at_all(experiment, tmp_path) -> None:
+    methods = RunTable.from_csv(tmp_path / "methods.csv")
+    kept = [run for run in methods.runs if not run.startswith("equal@4k")]
+    table({run: tuple(methods.losses_RJ[methods.runs.index(run)]) for run in kept}).to_csv(tmp_path / "methods.csv")
+    write_tables(experiment, BUDGETS)
+    found = json.loads((tmp_path / "results.json").read_text())
+    over = found["over_budgets"]
+    assert over["budgets"] == BUDGETS and list(over["methods"]) == ["full"]
+    cells = [found["methods"][budget]["full"]["cells"] for budget in BUDGETS]
+    gaps = [found["methods"][budget]["full"]["regret_percent"][0] for budget in BUDGETS]
+    assert over["methods"]["full"]["cells"] == sum(cells) == 5
+    assert over["methods"]["full"]["regret_percent"][0] == pytest.approx(np.average(gaps, weights=cells), abs=1e-3)
+
+
 def test_the_best_of_the_grid_is_chosen_on_other_seeds(experiment, tmp_path) -> None:
     grid = RunTable.from_csv(tmp_path / "grid.csv")
     losses = grid.losses_RJ.copy()
