@@ -24,8 +24,10 @@ CONTROLLED = "experiments/controlled"
 KINDS = {"same": "domains alike", "mild": "less alike", "different": "of different kinds"}
 """Kinds of planted worlds, as pages call them."""
 COLOURS = [colour for name, colour in colours().items() if name.startswith("series-") and name[-1].isdigit()]
-SMALL = 7
-"""Points of text in a picture."""
+WIDE = 7.2
+"""Inches of a picture; a page of the documentation shows it at about this size."""
+SMALL = 7.5
+"""Points of its text."""
 
 
 class Picture(NamedTuple):
@@ -119,24 +121,23 @@ def controlled() -> Figure:
     table, results = RunTable.from_csv(ROOT / CONTROLLED / "grid.csv"), data(f"{CONTROLLED}/results.json")
     known = data(f"{CONTROLLED}/methods.json")
     budgets = [budget for budget, runs in results["grid_runs"].items() if runs and min(runs.values()) > 20]
-    widths = [*[1.0] * len(budgets), 0.85]
-    figure, places = plt.subplots(
-        1, len(widths), figsize=(8.6, 2.9), layout="constrained", width_ratios=widths, squeeze=False
-    )
-    for place, budget in zip(places[0], budgets, strict=False):
+    figure = plt.figure(figsize=(WIDE, 5.2), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1.15, 1])
+    places = above.subplots(1, len(budgets), squeeze=False)[0]
+    for place, budget in zip(places, budgets, strict=True):
         _simplex(place, table, budget)
         for i, (name, mark) in enumerate(MARKS.items()):
             weights = [found["weights"] for key, found in known.items() if key.startswith(f"{name}@{budget}#")]
             if weights:
                 mean = np.mean([[one[domain] for domain in table.domains] for one in weights], axis=0)
-                place.plot(*_corner(mean), mark, color=COLOURS[i], mec="white", mew=0.6, ms=6, label=METHODS[name])
-        place.set_title(f"{budget}: mean loss, nats", pad=16)
-    handles, labels = places[0][len(budgets) - 1].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=6, loc="outside lower left", ncols=len(labels), columnspacing=1)
-    last, budget = places[0][-1], budgets[-1]
+                place.plot(*_corner(mean), mark, color=COLOURS[i], mec="white", mew=0.6, ms=7, label=METHODS[name])
+        place.set_title(f"{budget} tokens: mean loss, nats", pad=16)
+    handles, labels = places[-1].get_legend_handles_labels()
+    above.legend(handles, labels, loc="outside lower center", ncols=4, columnspacing=1.2)
+    budget, last = budgets[-1], below.subplots()
     found = {label: results["methods"][budget].get(name) for name, label in METHODS.items()}
     _dots(last, {label: one["regret_percent"] for label, one in found.items() if one})
-    last.set(xlim=(-0.6, 4), title=budget, xlabel="above the grid's best, % (95 %)")
+    last.set(xlim=(-0.6, 4), xlabel=f"{budget} tokens: mean loss above the grid's best, % (95 %)")
     return figure
 
 
@@ -187,7 +188,7 @@ def real_model() -> Figure:
         name for name in ("smollm2_grid", "smollm2_grid_full") if (ROOT / CONTROLLED / name / "confirmed.json").exists()
     ]
     figure, places = plt.subplots(
-        len(there), 4, figsize=(8.6, 2.3 * len(there) + 0.2), layout="constrained", squeeze=False
+        len(there), 4, figsize=(WIDE, 2.1 * len(there) + 0.2), layout="constrained", squeeze=False
     )
     for row, name in zip(places, there, strict=True):
         folder = f"{CONTROLLED}/{name}"
@@ -236,10 +237,10 @@ def reweighting() -> Figure:
     paths = {name: f"{CONTROLLED}/{name}/against.json" for name in COLLECTIONS}
     found = {name: data(path) for name, path in paths.items() if (ROOT / path).exists()}
     figure, places = plt.subplots(
-        1, 2 * len(found), figsize=(8.6, 2.9), layout="constrained", width_ratios=[1.0, 1.2] * len(found), squeeze=False
+        len(found), 2, figsize=(WIDE, 2.7 * len(found)), layout="constrained", width_ratios=[1.0, 1.2], squeeze=False
     )
-    for i, (name, it) in enumerate(found.items()):
-        (budget, of), means, domains = next(iter(it.items())), *places[0][2 * i : 2 * i + 2]
+    for (means, domains), (name, it) in zip(places, found.items(), strict=True):
+        budget, of = next(iter(it.items()))
         gains = {method: others for method, others in of["gains"].items() if not method.startswith("regmix")}
         _dots(
             means,
@@ -250,7 +251,7 @@ def reweighting() -> Figure:
                 if gain["mean"]["low"] is not None
             },
         )
-        means.set_title(f"{COLLECTIONS[name]}, {budget}:\nmean loss, nats (90 %)", fontsize=8)
+        means.set_title(f"{COLLECTIONS[name]}, {budget}: mean loss, nats (90 %)", fontsize=8)
         method, others = next(iter(gains.items()))
         for j, (other, gain) in enumerate(others.items()):
             mean = {domain: one["mean"] for domain, one in gain["by_domain"].items()}
@@ -259,7 +260,7 @@ def reweighting() -> Figure:
         domains.axvline(0, color=colours()["axis"], lw=0.8)
         domains.invert_yaxis()
         domains.spines[["top", "right"]].set_visible(False)
-        domains.set_title(f"by domain, minus {method}", fontsize=8)
+        domains.set_title(f"by domain, minus {method}, nats", fontsize=8)
         domains.legend(fontsize=6)
     return figure
 
@@ -269,7 +270,7 @@ def specialised() -> Figure:
     it = data(f"{CONTROLLED}/specialised/against.json")
     table = RunTable.from_csv(ROOT / CONTROLLED / "specialised" / "methods.csv")
     losses = dict(zip(table.runs, table.losses_RJ[:, table.targets.index("medical")], strict=True))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.6, 2.3), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDE, 2.3), layout="constrained")
     labels = []
     for budget, found in it.items():
         for name, one in found["mixtures"].items():
@@ -284,7 +285,7 @@ def specialised() -> Figure:
             labels.append(f"{budget}: {name}")
     for place, title in (
         (left, "loss on medicine, nats; each seed"),
-        (right, "worst domain against the base model, % of the loss"),
+        (right, "worst domain against the base model, %"),
     ):
         place.set_yticks(range(len(labels)), labels)
         place.invert_yaxis()
@@ -296,26 +297,29 @@ def specialised() -> Figure:
 def insights() -> Figure:
     """Draw who helps whom among eleven domains, what repetition is worth, and the best weights over the budget."""
     it = data("experiments/insights/insights.json")
-    figure, (helps, repeats, weights) = plt.subplots(
-        1, 3, figsize=(8.6, 2.9), layout="constrained", width_ratios=[1.25, 1, 1]
+    figure, place = plt.subplot_mosaic(
+        [["helps", "repeats"], ["helps", "weights"]],
+        figsize=(WIDE, 4.4),
+        layout="constrained",
+        width_ratios=[1.25, 1],
+        height_ratios=[1, 1.6],
     )
+    helps, repeats, weights = place["helps"], place["repeats"], place["weights"]
     help_ = it["helps"]["bundled"]["help"]
     names = list(help_)
     value_KK = np.array([[help_[target][source] for source in names] for target in names])
     drawn = helps.imshow(value_KK, cmap="RdBu", vmin=-2, vmax=2)
     helps.set_xticks(range(len(names)), names, rotation=90)
     helps.set_yticks(range(len(names)), names)
-    helps.set(title="Lower loss of a row by a column's data", xlabel="trained on", ylabel="target")
-    figure.colorbar(drawn, ax=helps, shrink=0.8, label="nats below the base model")
+    helps.set(xlabel="trained on", ylabel="target")
+    figure.colorbar(drawn, ax=helps, location="top", shrink=0.8, label="how far a target's loss falls by it, nats")
     for colour, (name, of) in zip(COLOURS, it["repeats"].items(), strict=False):
         passes = [1, *map(int, of)]
         repeats.plot(passes, [100, *(100 * one["worth"] for one in of.values())], "o-", color=colour, ms=3, label=name)
-    repeats.set(
-        xscale="log", title="A repeated token is worth", xlabel="passes", ylabel="% of a fresh one, mean over all"
-    )
+    repeats.set(xscale="log", title="What a repeated token is worth", xlabel="passes", ylabel="% of a fresh one")
     repeats.set_xticks(passes, passes)
     repeats.minorticks_off()
-    repeats.legend()
+    repeats.legend(loc="lower left", labelspacing=0.2)
     solved = it["weights"]["budgets"]
     last = list(solved.values())[-1]
     shown = sorted(last, key=lambda name: -last[name])[: len(COLOURS) - 1]
@@ -324,8 +328,8 @@ def insights() -> Figure:
         colour = COLOURS[shown.index(name)] if name in shown else colours()["axis"]
         height = 100 * last[name]
         weights.plot(range(len(solved)), [100 * one[name] for one in solved.values()], "o-", color=colour, ms=3)
-        ends.append(max(height, ends[-1] + 1.5) if ends else height)  # names must not lie on each other
-        weights.text(len(solved) - 0.9, ends[-1], name, color=colour, va="center", fontsize=6)
+        ends.append(max(height, ends[-1] + 2.1) if ends else height)  # names must not lie on each other
+        weights.text(len(solved) - 0.9, ends[-1], name, color=colour, va="center", fontsize=6.5)
     weights.set_xticks(range(len(solved)), list(solved))
     weights.set(title="Best weights of eleven domains", xlabel="budget, tokens", ylabel="%", xlim=(-0.2, len(solved)))
     weights.spines[["top", "right"]].set_visible(False)
