@@ -171,6 +171,12 @@ def _simplex(place: Axes, table: RunTable, budget: str) -> None:
     place.set_aspect("equal")
 
 
+def _ends(of: Mapping[str, float | None]) -> list[float]:
+    """Return mean, low and high of a difference; the mean thrice where one seed has no interval."""
+    mean = of["mean"] or 0.0
+    return [mean, *(mean if (end := of[key]) is None else end for key in ("low", "high"))]
+
+
 def _dots(place: Axes, rows: Mapping[str, Sequence[float]]) -> None:
     """Draw mean, low and high of each row as a point with a line, the first on top."""
     for y, (mean, low, high) in enumerate(rows.values()):
@@ -245,10 +251,9 @@ def reweighting() -> Figure:
         _dots(
             means,
             {
-                f"{other} − {method}": [gain["mean"][key] for key in ("mean", "low", "high")]
+                f"{other} − {method}": _ends(gain["mean"])
                 for method, others in gains.items()
                 for other, gain in others.items()
-                if gain["mean"]["low"] is not None
             },
         )
         means.set_title(f"{COLLECTIONS[name]}, {budget}: mean loss, nats (90 %)", fontsize=8)
