@@ -31,7 +31,7 @@ SMALL = 7.5
 
 
 class Picture(NamedTuple):
-    """Where a picture lies, the files that it shows, and what draws it from these."""
+    """Where a picture lies, the files that it shows, the first of which it cannot do without, and what draws it."""
 
     path: str
     sources: Sequence[str]
@@ -40,7 +40,7 @@ class Picture(NamedTuple):
     @property
     def there(self) -> bool:
         """Whether there is something to draw."""
-        return any((ROOT / source).exists() for source in self.sources)
+        return (ROOT / self.sources[0]).exists()
 
     @property
     def stamp(self) -> str:
