@@ -127,7 +127,8 @@ def controlled() -> Figure:
     for place, budget in zip(places, budgets, strict=True):
         _simplex(place, table, budget)
         for i, (name, mark) in enumerate(MARKS.items()):
-            weights = [found["weights"] for key, found in known.items() if key.startswith(f"{name}@{budget}#")]
+            there = [found for key, found in known.items() if key.startswith(f"{name}@{budget}#")]
+            weights = [found["weights"] for found in there if "error" not in found]
             if weights:
                 mean = np.mean([[one[domain] for domain in table.domains] for one in weights], axis=0)
                 place.plot(*_corner(mean), mark, color=COLOURS[i], mec="white", mew=0.6, ms=7, label=METHODS[name])
