@@ -16,7 +16,12 @@ def recipe(training: Training) -> Recipe:
     splits: list[str] = []
     if training.by_reference:
         require(
-            "open-instruct", training.sources, formats=("messages",), suffixes=(".jsonl", ".parquet"), renames=False
+            "open-instruct",
+            training.sources,
+            formats=("messages",),
+            suffixes=(".jsonl", ".parquet"),
+            renames=False,
+            told=("split",),
         )
         for source in training.sources:
             places = source.files or (str(source.dataset["path"]),)
@@ -30,6 +35,7 @@ def recipe(training: Training) -> Recipe:
     words = {
         "model_name_or_path": _place(training.model),
         "tokenizer_name_or_path": _place(training.model),
+        **({"model_revision": training.revision} if training.revision else {}),
         "dataset_mixer_list": " ".join(map(_place, mixer)),
         "dataset_mixer_list_splits": " ".join(splits),
         "max_seq_length": train["max_length"],
