@@ -16,8 +16,9 @@ from typing import Any
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
+from mixlaw.data.contents import loaded, text_of, unzipped, whole_text
 from mixlaw.data.conversations import Conversation, Messages, learnt
-from mixlaw.data.turns import ROLE_KEYS, Reader, loaded, text_of, unzipped, whole_text
+from mixlaw.data.turns import ROLE_KEYS, Reader
 
 _COLUMNS = {
     "messages": ("messages",),
@@ -253,7 +254,7 @@ def _objects(value: Any, what: str, place: str) -> list[Any]:
 
 def _template_kwargs(value: Any, place: str) -> dict[str, Any] | None:
     """Return variables for the chat template; refuse those that are no variables but arguments of the tokenizer."""
-    value = loaded(value, "chat_template_kwargs", place)
+    value = loaded(value, "chat_template_kwargs", place, "an object")
     if value is None:
         return None
     if not isinstance(value, Mapping):

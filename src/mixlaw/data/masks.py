@@ -12,7 +12,6 @@ With `{% generation %}` markers a turn is what they hold of that, and the token 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 from mixlaw.core.errors import DataError
 from mixlaw.data.conversations import Conversation, learnt
 from mixlaw.data.frame import Frame
-from mixlaw.data.marks import MARKS, WAYS, Turn, leaves, located, looked_up, with_marks
+from mixlaw.data.marks import MARKS, Turn, leaves, located, looked_up, ways, with_marks
 from mixlaw.data.template import Dialect, Template, written
 from mixlaw.data.tokenised import Rendered, Span
 
@@ -69,14 +68,14 @@ class Masks:
         """Return what is found of each turn."""
         base = next((base for base, mark in MARKS.items() if mark.search(text) is None), None)
         if base is not None:
-            for (way, inset), everyone in itertools.product(WAYS, (True, False)):
-                messages, marks = with_marks(conversation.messages, way, everyone, base)
+            for way in ways(conversation.messages):
+                messages, marks = with_marks(conversation.messages, way, base)
                 if not marks:
                     break
                 with contextlib.suppress(Exception):  # a template that does not take the marks
                     marked, _ = self.template.render(conversation._replace(messages=messages), dialect)
                     if MARKS[base].sub("", marked) == text:
-                        return located(conversation.messages, marked, marks, inset, base)
+                        return located(conversation.messages, marked, marks, way.inset, base)
         return looked_up(conversation.messages, text, self.frame.opening[1])
 
     def _require(self, conversation: Conversation, turns: Sequence[Turn], text: str, place: str) -> None:
@@ -152,13 +151,14 @@ class Masks:
         for i, (turn, message) in enumerate(zip(turns, conversation.messages, strict=True)):
             if message["role"] != "assistant":
                 continue
-            places = [t.some for j, t in enumerate(turns) if j != i and t.some is not None]
+            # At the same place as an empty turn before this one nothing of another turn begins.
+            places = [(t.some, j > i) for j, t in enumerate(turns) if j != i and t.some is not None]
             for group in turn.groups(others) or [[]]:
                 if not group:  # an empty answer comes behind what was written of the turns before it
                     before = [place for t in turns[:i] for part in t.parts for place in part if place is not None]
                     at = max(at, *before) if before else at
                 own = max((place for part in group for place in part if place is not None), default=at)
-                until = min((place for place in places if place >= own), default=len(text))
+                until = min((place for place, later in places if place + later > own), default=len(text))
                 first, last = self._bounds(text, group, blocks, at, until)
                 at = max(at, last)
                 if first < last:

@@ -55,7 +55,7 @@ def test_no_part_of_what_closes_a_result_is_learnt_with_the_answer_behind_it(mak
 
 
 def test_all_tokens_that_end_a_turn_are_learnt_and_not_the_opening_of_the_next(make_tokenizer):
-    special = [f"<|{name}|>" for name in "turn bot say /say action /action over user tool".split()]
+    special = [f"<|{name}|>" for name in ["turn", "bot", "say", "/say", "action", "/action", "over", "user", "tool"]]
     for turns in ([USER, CALLS, RESULT, SAY], [USER, SAY, USER, SAY], [USER, CALLS]):
         found = supervised(make_tokenizer, ALWAYS_OPENED, turns, special)
         answers = {"zoslo": "<|action|>look", "zanswer": "<|say|>zanswer<|/say|><|over|>"}
@@ -83,3 +83,24 @@ def test_rows_with_tools_name_the_template_that_is_for_them(make_tokenizer):
         assert "'tool_use'" in refused.value.hint
     with pytest.raises(DataError, match="does not write the tools"):
         chat.render(Conversation.of([USER, SAY], TOOLS, {"any": 1}), "row")
+
+
+# As Gemma 4's: contents are stripped, and the text of a turn that calls stands behind the results.
+TEXT_BEHIND_RESULTS = (
+    "{% for m in messages %}{% if m.role == 'tool' %}{% elif m.role == 'assistant' %}<|bot|>"
+    "{% for c in m.tool_calls or [] %}<|call|>{{ c.function.name }}{{ c.function.arguments | tojson }}<|/call|>"
+    "{% endfor %}{% if m.tool_calls %}{% for r in messages[loop.index:] if r.role == 'tool' %}"
+    "<|out|>{{ r.content }}<|/out|>{% endfor %}{% endif %}{{ (m.content or '') | trim }}<|over|>"
+    "{% else %}<|{{ m.role }}|>{{ m.content | trim }}<|over|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|bot|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("result", ["zresult", " zresult\n", "", " "])
+@pytest.mark.parametrize("user", ["zuser", " zuser", "zuser\n", ""])
+def test_results_between_the_parts_of_a_turn_are_not_learnt_whatever_is_around_contents(make_tokenizer, user, result):
+    special = [f"<|{name}|>" for name in ["bot", "call", "/call", "out", "/out", "over", "user"]]
+    calls = {**CALLS, "content": "ztext"}
+    turns = [{**USER, "content": user}, calls, {**RESULT, "content": result}, SAY]
+    found = supervised(make_tokenizer, TEXT_BEHIND_RESULTS, turns, special)
+    assert found == ['<|call|>look{"city": "zoslo"}<|/call|>', "ztext<|over|>", "zanswer<|over|>"]
