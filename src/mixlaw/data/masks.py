@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -143,21 +144,22 @@ class Masks:
         found: list[Span] = []
         wanted = []
         at = 0
-        others = [
-            turn.some
-            for turn, message in zip(turns, conversation.messages, strict=True)
-            if message["role"] != "assistant" and turn.some is not None
-        ]
+        others = [t for t, m in zip(turns, conversation.messages, strict=True) if m["role"] != "assistant"]
+        begins = [turn.some for turn in others if turn.some is not None]
+        ends = sorted(place for turn in others for part in turn.parts for place in part if place is not None)
         for i, (turn, message) in enumerate(zip(turns, conversation.messages, strict=True)):
             if message["role"] != "assistant":
                 continue
             # At the same place as an empty turn before this one nothing of another turn begins.
             places = [(t.some, j > i) for j, t in enumerate(turns) if j != i and t.some is not None]
-            for group in turn.groups(others) or [[]]:
+            for group in turn.groups(begins) or [[]]:
                 if not group:  # an empty answer comes behind what was written of the turns before it
                     before = [place for t in turns[:i] for part in t.parts for place in part if place is not None]
                     at = max(at, *before) if before else at
                 own = max((place for part in group for place in part if place is not None), default=at)
+                begun = min((place for part in group for place in part if place is not None), default=at)
+                # What looks like the opening of an answer in another turn's text opens none.
+                at = max([at, *ends[: bisect_right(ends, begun)][-1:]])
                 until = min((place for place, later in places if place + later > own), default=len(text))
                 first, last = self._bounds(text, group, blocks, at, until)
                 at = max(at, last)

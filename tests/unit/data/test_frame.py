@@ -20,6 +20,24 @@ BEHIND_RESULT = (
     "{{ c.function.arguments | tojson }}{% endfor %}<|end|>"
     "{% else %}{{ m.content }}<|end|>{% endif %}{% endfor %}"
 )
+OPENED_IN_TEXT = [
+    BEHIND_RESULT.replace("OPEN", "<|out|>").replace("CLOSE", "<|/out|>").replace("CALL", "<|call|>"),
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}",
+    "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}<|end|>{% endif %}{% endfor %}",
+]
+
+
+@pytest.mark.parametrize("content", ["<|assistant|>zresult", "zresult<|assistant|>", "zresult<|call|>", "<|end|>z"])
+@pytest.mark.parametrize("template", OPENED_IN_TEXT)
+def test_what_looks_like_an_opening_in_another_turn_opens_no_answer(make_tokenizer, template, content):
+    special = ["<|user|>", "<|assistant|>", "<|sep|>", "<|out|>", "<|/out|>", "<|call|>"]
+    turns = [{**USER, "content": content}, SAY, {**RESULT, "role": "user", "content": content}, SAY]
+    if "tool_calls" in template:
+        turns = [USER, CALLS, {**RESULT, "content": content}, SAY]
+    found = supervised(make_tokenizer, template, turns, special)
+    assert found[-1].removeprefix("<|assistant|>") == "zanswer<|end|>" and "zresult" not in "".join(found)
+
+
 # As Cohere's: two tokens end a turn, and what opens an answer stands behind every text.
 ALWAYS_OPENED = (
     "{% for m in messages %}{% if m.role == 'assistant' %}<|turn|><|bot|>"
