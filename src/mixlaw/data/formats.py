@@ -221,6 +221,12 @@ def _part(row: _Row, part: Any, role: str, place: str) -> Messages:
     if isinstance(part, Mapping) or (isinstance(part, list) and any(map(_is_turn, part))):
         return row.turns(part, place)
     if isinstance(part, list):
+        if len(part) > 1 and all(isinstance(text, str) for text in part):
+            name = "prompt" if role == "user" else "completion"
+            raise DataError(
+                f"{place}: '{row.columns.get(name, name)}' is a list of {len(part)} texts.",
+                "Write one text; several answers to a prompt, or the rows of a table, are rows of their own.",
+            )
         return [row.reader.message({"role": role, "content": part}, place, 1)]
     return [{"role": role, "content": text_of(part, place)}]
 

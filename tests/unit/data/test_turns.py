@@ -241,3 +241,9 @@ def test_what_must_be_an_object_is_not_asked_for_as_a_list(values):
     with pytest.raises(DataError) as refused:
         turns(values)
     assert refused.value.hint == "Write it as an object, or as the JSON of one."
+
+
+def test_several_answers_in_one_row_are_not_joined():
+    for values in ({"prompt": "q", "completion": ["a", "b"]}, {"prompt": ["q", "r"], "completion": ["a", "b"]}):
+        assert "is a list of 2 texts" in fails(values)
+    assert turns({"prompt": ["q"], "completion": [{"type": "text", "text": "a"}]}) == [ASK, SAY]
