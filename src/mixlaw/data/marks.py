@@ -45,8 +45,14 @@ def _within(text: str, first: str, last: str) -> str:
     return f"{text[: at + 1]}{first}{inner[1:-1]}{last}{text[at + len(inner) - 1 :]}"
 
 
-_ANSWERS: tuple[tuple[Marks, int], ...] = ((_whole, 0), (_around, 0), (_behind, 0), (_within, 1))
-_OTHERS = (_whole, _around, None)
+_TRIED: tuple[tuple[Marks, Marks | None], ...] = (
+    *((_whole, _whole), (_whole, _around), (_around, _around), (_around, _whole), (_whole, None), (_around, None)),
+    *((_behind, _whole), (_behind, _around), (_behind, None), (_within, _whole), (_within, _around), (_within, None)),
+)
+"""How marks are set in the texts of answers and of other turns, in the order in which that is tried.
+
+A template that strips contents takes the third, one that strips only those of other turns the second.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,8 @@ def ways(messages: Messages) -> list[Way]:
     """Return the ways to set marks in some messages, in the order in which to try them."""
     empty = any(message["role"] != "assistant" and not message["content"].strip() for message in messages)
     return [
-        Way(answers, inset, others, filled)
-        for answers, inset in _ANSWERS
-        for others in _OTHERS
+        Way(answers, int(answers is _within), others, filled)
+        for answers, others in _TRIED
         for filled in ((True, False) if empty and others else (False,))
     ]
 
