@@ -142,7 +142,7 @@ def check_model(name_or_path: str) -> ModelCheck:
         check_template(chat.tokenizer)
     except AssertionError as error:
         warnings.append(f"Something is wrong with this template: {error}.")
-    return ModelCheck(template_cases(chat.tokenizer, name_or_path), chat.masks.stops, warnings)
+    return ModelCheck(template_cases(chat.tokenizer, name_or_path), chat.masks.frame.stops, warnings)
 
 
 def _not_carried(project: Project) -> list[str]:

@@ -171,6 +171,11 @@ def _batch_rows(batch: Any, chosen: np.ndarray | None, file: Path, start: int, r
         raise DataError(
             f"{file}, row {rows_before + start + i + 1}: a text is not UTF-8 ({error.reason}).", "Save it as UTF-8."
         ) from None
+    except _Twice as error:
+        first, last = (rows_before + start + i + 1 for i in (kept[0], kept[-1]))
+        raise DataError(
+            f"{file}, rows {first} to {last}: one has a map with the key {error.args[0]!r} twice.", "Keep one of them."
+        ) from None
     for i, values in zip(kept, rows, strict=True):
         yield start + i, rows_before + start + i + 1, values
 
@@ -225,6 +230,8 @@ def _values(array: Any) -> list[Any]:
     kind = array.type
     if len(array) == 0:
         return []
+    if pa.types.is_nested(kind) and _has_map(kind):
+        return [without_nulls(_with_objects(value, kind)) for value in array.to_pylist()]
     if array.null_count == 0 and pa.types.is_struct(kind):
         names = [field.name for field in kind]
         if not names or len(set(names)) < len(names):
@@ -237,3 +244,30 @@ def _values(array: Any) -> list[Any]:
         inner = _values(array.values.slice(ends[0], ends[-1] - ends[0]))
         return [inner[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
     return without_nulls(array.to_pylist()) if pa.types.is_nested(kind) else array.to_pylist()
+
+
+class _Twice(ValueError):
+    """A key that a map has twice."""
+
+
+def _has_map(kind: Any) -> bool:
+    import pyarrow as pa
+
+    inner = [kind.field(i).type for i in range(kind.num_fields)] if pa.types.is_nested(kind) else []
+    return pa.types.is_map(kind) or any(map(_has_map, inner))
+
+
+def _with_objects(value: Any, kind: Any) -> Any:
+    """Return a value with an object for each map of its type, which Arrow gives as a list of pairs."""
+    import pyarrow as pa
+
+    if value is None or not pa.types.is_nested(kind):
+        return value
+    if pa.types.is_map(kind):
+        found = {key: _with_objects(inner, kind.item_type) for key, inner in value}
+        if len(found) < len(value):
+            raise _Twice(next(key for key, _ in value if sum(key == other for other, _ in value) > 1))
+        return found
+    if pa.types.is_struct(kind):
+        return {name: _with_objects(inner, kind.field(name).type) for name, inner in value.items()}
+    return [_with_objects(inner, kind.value_type) for inner in value] if isinstance(value, list) else value

@@ -148,10 +148,15 @@ class ChatTokenizer:
     def warnings(self) -> list[str]:
         """What is wrong with the template for training, as sentences."""
         found = []
-        if not self.masks.learns_to_stop:
+        if not self.masks.frame.learns_to_stop:
             found.append(
                 f"The chat template of '{self.name}' ends answers without a token, so the model learns no stop "
                 "token and would not stop after its answer. Use a template that ends the assistant's turn."
+            )
+        if header := self.masks.frame.header.strip():
+            found.append(
+                f"The chat template of '{self.name}' opens no answer when it is asked for one (add_generation_prompt): "
+                f"the model must write {header!r} itself, and learns it. Use a template that opens the answer."
             )
         if self.template.moment is not None:
             found.append(

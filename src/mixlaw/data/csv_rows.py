@@ -94,6 +94,11 @@ def _records(
     except csv.Error as error:
         if "field limit" in str(error):
             raise too_long(f"{file}, line {start}") from None
+        if "new-line" in str(error):
+            raise DataError(
+                f"{file}, line {start}: a carriage return alone ends a line, or is in a cell without quotation marks.",
+                "Save the file with line feeds as line ends, and put a cell that has a line break in quotation marks.",
+            ) from None
         raise DataError(
             f"{file}, line {start}: not valid CSV ({error}).",
             'Write a quotation mark inside a cell as two (""), and put the cell in quotation marks.',

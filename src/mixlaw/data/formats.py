@@ -16,8 +16,9 @@ from typing import Any
 
 from mixlaw.core.domain import Domain
 from mixlaw.core.errors import DataError
+from mixlaw.data.contents import loaded, text_of, unzipped, whole_text
 from mixlaw.data.conversations import Conversation, Messages, learnt
-from mixlaw.data.turns import ROLE_KEYS, Reader, loaded, text_of, unzipped, whole_text
+from mixlaw.data.turns import ROLE_KEYS, Reader
 
 _COLUMNS = {
     "messages": ("messages",),
@@ -220,6 +221,12 @@ def _part(row: _Row, part: Any, role: str, place: str) -> Messages:
     if isinstance(part, Mapping) or (isinstance(part, list) and any(map(_is_turn, part))):
         return row.turns(part, place)
     if isinstance(part, list):
+        if len(part) > 1 and all(isinstance(text, str) for text in part):
+            name = "prompt" if role == "user" else "completion"
+            raise DataError(
+                f"{place}: '{row.columns.get(name, name)}' is a list of {len(part)} texts.",
+                "Write one text; several answers to a prompt, or the rows of a table, are rows of their own.",
+            )
         return [row.reader.message({"role": role, "content": part}, place, 1)]
     return [{"role": role, "content": text_of(part, place)}]
 
@@ -253,7 +260,7 @@ def _objects(value: Any, what: str, place: str) -> list[Any]:
 
 def _template_kwargs(value: Any, place: str) -> dict[str, Any] | None:
     """Return variables for the chat template; refuse those that are no variables but arguments of the tokenizer."""
-    value = loaded(value, "chat_template_kwargs", place)
+    value = loaded(value, "chat_template_kwargs", place, "an object")
     if value is None:
         return None
     if not isinstance(value, Mapping):

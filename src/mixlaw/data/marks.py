@@ -45,8 +45,41 @@ def _within(text: str, first: str, last: str) -> str:
     return f"{text[: at + 1]}{first}{inner[1:-1]}{last}{text[at + len(inner) - 1 :]}"
 
 
-WAYS: tuple[tuple[Marks, int], ...] = ((_whole, 0), (_around, 0), (_behind, 0), (_within, 1))
-"""Ways to set marks, and how many characters inside of the text they stand."""
+_TRIED: tuple[tuple[Marks, Marks | None], ...] = (
+    *((_whole, _whole), (_whole, _around), (_around, _around), (_around, _whole), (_whole, None), (_around, None)),
+    *((_behind, _whole), (_behind, _around), (_behind, None), (_within, _whole), (_within, _around), (_within, None)),
+)
+"""How marks are set in the texts of answers and of other turns, in the order in which that is tried.
+
+A template that strips contents takes the third, one that strips only those of other turns the second.
+"""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to set marks.
+
+    Attributes:
+        answers: how in the texts of answers.
+        inset: how many characters inside of these they stand.
+        others: how in the texts of the other turns, None for not at all.
+        empty: whether in those of them too that are empty: some templates write nothing of these.
+    """
+
+    answers: Marks
+    inset: int
+    others: Marks | None
+    empty: bool
+
+
+def ways(messages: Messages) -> list[Way]:
+    """Return the ways to set marks in some messages, in the order in which to try them."""
+    empty = any(message["role"] != "assistant" and not message["content"].strip() for message in messages)
+    return [
+        Way(answers, int(answers is _within), others, filled)
+        for answers, others in _TRIED
+        for filled in ((True, False) if empty and others else (False,))
+    ]
 
 
 @dataclass
@@ -108,18 +141,16 @@ def leaves(value: Any) -> Iterator[str]:
             yield from leaves(inner)
 
 
-def with_marks(
-    messages: Messages, way: Marks, everyone: bool, base: int
-) -> tuple[Messages, list[tuple[int, str, str, str]]]:
-    """Return the messages with marks in the texts of answers, or of `everyone`; and each (turn, what, first, last)."""
+def with_marks(messages: Messages, way: Way, base: int) -> tuple[Messages, list[tuple[int, str, str, str]]]:
+    """Return the messages with marks in their texts, and each (turn, what, first, last)."""
     marked: list[tuple[int, str, str, str]] = []
 
-    def put(i: int, what: str, text: str) -> str:
-        if not text.strip():
+    def put(i: int, what: str, text: str, how: Marks = way.answers, empty: bool = False) -> str:
+        if not empty and not text.strip():
             return text
         first, last = (chr(base + 2 * len(marked) + n) for n in (0, 1))
         marked.append((i, what, first, last))
-        return way(text, first, last)
+        return how(text, first, last)
 
     def putleaves(i: int, value: Any) -> Any:
         if isinstance(value, str):
@@ -130,8 +161,8 @@ def with_marks(
 
     found = []
     for i, message in enumerate(messages):
-        if everyone and message["role"] != "assistant":
-            message = {**message, "content": put(i, "content", message["content"])}
+        if way.others and message["role"] != "assistant":
+            message = {**message, "content": put(i, "content", message["content"], way.others, way.empty)}
         if message["role"] == "assistant":
             message = dict(message)
             for key, what in (("reasoning_content", "reasoning"), ("content", "content")):
@@ -163,7 +194,8 @@ def located(
     for i, what, first, last in marked:
         begin, end = places.get(first), places.get(last)
         if begin is not None or end is not None:
-            turns[i].add(None if begin is None else begin - inset, None if end is None else end + inset)
+            inside = inset if messages[i]["role"] == "assistant" else 0
+            turns[i].add(None if begin is None else begin - inside, None if end is None else end + inside)
         elif what != "arguments":
             turns[i].missing.append(what)
     return turns

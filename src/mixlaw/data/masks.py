@@ -12,26 +12,18 @@ With `{% generation %}` markers a turn is what they hold of that, and the token 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 from mixlaw.core.errors import DataError
-from mixlaw.data.conversations import Conversation, Messages, learnt
-from mixlaw.data.marks import MARKS, WAYS, Turn, leaves, located, looked_up, with_marks
+from mixlaw.data.conversations import Conversation, learnt
+from mixlaw.data.frame import Frame
+from mixlaw.data.marks import MARKS, Turn, leaves, located, looked_up, ways, with_marks
 from mixlaw.data.template import Dialect, Template, written
 from mixlaw.data.tokenised import Rendered, Span
 
-_USER, _ANSWER, _NEXT = "probe user", "probe answer", "probe next"
-_ASKED = {"role": "user", "content": _USER}
-_SAID = {"role": "assistant", "content": _ANSWER}
-_MORE = {"role": "user", "content": _NEXT}
-_THINKS = re.compile(r"[<\[](?:think|thinking|thought|reason|reasoning)[>\]]", re.IGNORECASE)
-"""What opens reasoning. It is the assistant's own text also where a template already opens it for the model, as in the
-training templates of TRL: a model that is asked without that text must write it.
-"""
 _REMEDIES = {
     "content": "Delete that row, or use a template that writes it (many write no text beside a tool call).",
     "reasoning": "Use a template that does, write it into the content as <think>...</think>, or ignore it with "
@@ -53,6 +45,7 @@ class Masks:
         self.template, self.name = template, name
         words = sorted({*special} - {""}, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, words)) or r"(?!)")
+        self.frame = Frame(template, self._special)
 
     def render(self, conversation: Conversation, place: str) -> Rendered:
         """Return the text of a conversation, and the spans of its answers that carry loss.
@@ -76,15 +69,15 @@ class Masks:
         """Return what is found of each turn."""
         base = next((base for base, mark in MARKS.items() if mark.search(text) is None), None)
         if base is not None:
-            for (way, inset), everyone in itertools.product(WAYS, (True, False)):
-                messages, marks = with_marks(conversation.messages, way, everyone, base)
+            for way in ways(conversation.messages):
+                messages, marks = with_marks(conversation.messages, way, base)
                 if not marks:
                     break
                 with contextlib.suppress(Exception):  # a template that does not take the marks
                     marked, _ = self.template.render(conversation._replace(messages=messages), dialect)
                     if MARKS[base].sub("", marked) == text:
-                        return located(conversation.messages, marked, marks, inset, base)
-        return looked_up(conversation.messages, text, self.opening[1])
+                        return located(conversation.messages, marked, marks, way.inset, base)
+        return looked_up(conversation.messages, text, self.frame.opening[1])
 
     def _require(self, conversation: Conversation, turns: Sequence[Turn], text: str, place: str) -> None:
         """Refuse a conversation of which the template leaves out a part."""
@@ -95,14 +88,15 @@ class Masks:
                 for what in turns[i].missing:
                     if what == "reasoning" and self.template.shows_reasoning and i < last:
                         continue  # of earlier turns many leave it out, as they do when the model answers
-                    raise DataError(f"{where} the {what} of turn {i + 1}.", _REMEDIES[what])
+                    hint = self._named(_REMEDIES[what]) if what == "tool calls" else _REMEDIES[what]
+                    raise DataError(f"{where} the {what} of turn {i + 1}.", hint)
                 if i == last and hides_reasoning(message, text):
                     raise DataError(
                         f"{where} the reasoning in the content of turn {i + 1}.", "Use a template that does."
                     )
                 for leaf in leaves([call["function"]["arguments"] for call in message.get("tool_calls", ())]):
                     if leaf.strip() and not written(text, leaf):
-                        raise DataError(f"{where} an argument of turn {i + 1}.", _REMEDIES["tool calls"])
+                        raise DataError(f"{where} an argument of turn {i + 1}.", self._named(_REMEDIES["tool calls"]))
             elif (message["content"] or "").strip() and (
                 turns[i].missing or not (turns[i].parts or written(text, message["content"]))
             ):
@@ -119,8 +113,16 @@ class Masks:
         if without == text:
             raise DataError(
                 f"{place}: the chat template of '{self.name}' does not write the tools of the row.",
-                "Use a template with tools, or ignore them with ignore: [tools].",
+                self._named("Use a template with tools, or ignore them with ignore: [tools]."),
             )
+
+    def _named(self, hint: str) -> str:
+        """Return a remedy for rows with tools, and that the tokenizer has another template for these."""
+        if not self.template.other_for_tools:
+            return hint
+        return (
+            f"{hint} The tokenizer has one, 'tool_use': set tokenizer.chat_template to it, and save it with the model."
+        )
 
     def _require_written(self, conversation: Conversation, i: int, where: str) -> None:
         """Refuse a turn that is not in the text; one that the template writes in another form is no such turn."""
@@ -142,21 +144,23 @@ class Masks:
         found: list[Span] = []
         wanted = []
         at = 0
-        others = [
-            turn.some
-            for turn, message in zip(turns, conversation.messages, strict=True)
-            if message["role"] != "assistant" and turn.some is not None
-        ]
+        others = [t for t, m in zip(turns, conversation.messages, strict=True) if m["role"] != "assistant"]
+        begins = [turn.some for turn in others if turn.some is not None]
+        ends = sorted(place for turn in others for part in turn.parts for place in part if place is not None)
         for i, (turn, message) in enumerate(zip(turns, conversation.messages, strict=True)):
             if message["role"] != "assistant":
                 continue
-            places = [t.some for j, t in enumerate(turns) if j != i and t.some is not None]
-            for group in turn.groups(others) or [[]]:
+            # At the same place as an empty turn before this one nothing of another turn begins.
+            places = [(t.some, j > i) for j, t in enumerate(turns) if j != i and t.some is not None]
+            for group in turn.groups(begins) or [[]]:
                 if not group:  # an empty answer comes behind what was written of the turns before it
                     before = [place for t in turns[:i] for part in t.parts for place in part if place is not None]
                     at = max(at, *before) if before else at
                 own = max((place for part in group for place in part if place is not None), default=at)
-                until = min((place for place in places if place >= own), default=len(text))
+                begun = min((place for part in group for place in part if place is not None), default=at)
+                # What looks like the opening of an answer in another turn's text opens none.
+                at = max([at, *ends[: bisect_right(ends, begun)][-1:]])
+                until = min((place for place, later in places if place + later > own), default=len(text))
                 first, last = self._bounds(text, group, blocks, at, until)
                 at = max(at, last)
                 if first < last:
@@ -176,7 +180,7 @@ class Masks:
         self, text: str, parts: Sequence[tuple[int | None, int | None]], blocks: Sequence[Span], at: int, until: int
     ) -> Span:
         """Return where an answer of some texts begins and ends, after `at` and before `until`."""
-        opening, core = self.opening
+        opening, core = self.frame.opening
         if not parts:  # an empty answer: there is only how it begins and ends
             place = text.find(core, at, until) if core else -1
             if place < 0:
@@ -190,12 +194,12 @@ class Masks:
                 whole = text.startswith(opening, place) and place + len(opening) <= first
                 first = place + len(opening if whole else core)
             else:
-                first -= max((_shared_end(text[at:first], lead) for lead in self._leads), default=0)
+                first -= self.frame.lead_in(text[at:first])
         return first, self._end(text, last, until)
 
     def _end(self, text: str, last: int, until: int) -> int:
         """Return the place behind the token, or else the text, that ends a turn whose own text ends at `last`."""
-        tokens, closings = self.ends
+        tokens, closings = self.frame.ends
         for ends in (tokens, closings):
             places = [(text.find(end, last, until), end) for end in ends]
             if places := [(place, end) for place, end in places if place >= 0]:
@@ -203,7 +207,7 @@ class Masks:
                 return place + len(end)
         special = self._special.search(text, last, until)
         adjacent = special is not None and not text[last : special.start()].strip()
-        if special is not None and adjacent and not self.opening[0].lstrip().startswith(special.group()):
+        if special is not None and adjacent and not self.frame.opening[0].lstrip().startswith(special.group()):
             return special.end()
         return last + len(text[last:].rstrip()) if until == len(text) else last
 
@@ -213,121 +217,8 @@ class Masks:
         parts = [(a, b) for a, b in parts if a < b]
         for n, (a, b) in enumerate(parts, 1):
             rest = text[b : span[1]].strip()
-            ended = rest in self.ends[0] + self.ends[1] or self._special.fullmatch(rest) is not None
+            ended = rest in self.frame.ends[0] + self.frame.ends[1] or self._special.fullmatch(rest) is not None
             yield (a, span[1]) if n == len(parts) and ended else (a, b)
-
-    @cached_property
-    def opening(self) -> tuple[str, str]:
-        """What the template writes before the model answers, and the part of it that every answer in a text has."""
-        before, after = self._said([_ASKED]), self._said([_ASKED], prompt=True)
-        opening = after[len(before) :] if before is not None and after is not None and after.startswith(before) else ""
-        if not opening and after is not None:
-            opening = after.rpartition(_USER)[2].lstrip()
-        if thinks := _THINKS.search(opening):
-            opening = opening[: thinks.start()]
-        core = opening
-        for turns in ([_ASKED, _SAID], [_ASKED, _SAID, _MORE, _SAID]):
-            said = self._said(turns)
-            if said is None or _ANSWER not in said:
-                continue
-            head = said[: said.index(_ANSWER)].rpartition(_USER)[2]
-            shared = next((core[:n] for n in range(len(core), 0, -1) if core[:n] in head), "")
-            core = shared if shared == core else re.sub(r"<[^<>]*$", "", shared)  # no half of a tag
-        return opening, core
-
-    @cached_property
-    def ends(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What ends an answer: special tokens, and texts that a template writes where it has no such token."""
-        tokens: list[str] = []
-        closings: list[str] = []
-        for kind, (head, tail) in self._tails.items():
-            if any(end in tail for end in (*tokens, *closings)):
-                continue
-            # What also stands before the text of a call opens or quotes it, and a token that touches the first at the
-            # end of a text belongs to it.
-            marks = [mark for mark in self._special.finditer(tail) if "call" not in kind or mark.group() not in head]
-            if marks:
-                run = itertools.takewhile(lambda pair: pair[0].end() == pair[1].start(), itertools.pairwise(marks))
-                last = [marks[0], *(second for _, second in run)][-1 if kind == "answer at the end" else 0]
-                tokens.append(tail[marks[0].start() : last.end()])
-            elif "at the end" in kind and tail.strip():
-                closings.append(tail.strip())
-        return tuple(tokens), tuple(closings)
-
-    @cached_property
-    def stops(self) -> tuple[str, ...]:
-        """The tokens with which a model that learnt from these masks ends its answers and calls."""
-        found = {}
-        for kind, (_, tail) in self._tails.items():
-            places = [(tail.find(end), end) for end in self.ends[0] if end in tail]
-            if places:
-                found[kind] = list(self._special.finditer(min(places)[1]))[-1].group()
-        if "answer at the end" in found:
-            found.pop("answer", None)
-        return tuple(dict.fromkeys(found.values()))
-
-    @cached_property
-    def _leads(self) -> tuple[str, ...]:
-        """What the template writes between the opening of an answer and its reasoning, its content or its call."""
-        name = _ANSWER.replace(" ", "")
-        found = []
-        for word, turn in (
-            (_ANSWER, _SAID),
-            (_NEXT, {**_SAID, "reasoning_content": _NEXT}),
-            (name, _calling(name, {})),
-        ):
-            head, own, _ = (self._said([_ASKED, turn]) or "").partition(_USER)[2].partition(word)
-            _, core = self.opening
-            if own and core in head:
-                found.append(head.rpartition(core)[2] if core else head)
-        return tuple(found)
-
-    @property
-    def learns_to_stop(self) -> bool:
-        """Whether a single answer ends with a token or text that says so."""
-        _, tail = self._tails.get("answer at the end", ("", ""))
-        return not self._tails or any(end in tail for ends in self.ends for end in ends)
-
-    @cached_property
-    def _tails(self) -> dict[str, tuple[str, str]]:
-        """Kind of turn -> what the template writes before and behind its last own text, up to the next turn's text."""
-        calls = _calling("look", {"k": _ANSWER})
-        result = {"role": "tool", "content": _NEXT, "name": "look", "tool_call_id": "call00000"}
-        found = {}
-        for kind, turns in (
-            ("answer at the end", [_SAID]),
-            ("answer", [_SAID, _MORE, _SAID]),
-            ("call", [calls, result, _SAID]),
-            ("call at the end", [calls]),
-        ):
-            said = (self._said([_ASKED, *turns]) or "").partition(_USER)[2].partition(_NEXT)[0]
-            head, own, tail = said.rpartition(_ANSWER)
-            if own:
-                found[kind] = (head, tail)
-        return found
-
-    def _said(self, messages: Messages, prompt: bool = False) -> str | None:
-        """Return what the template writes of messages of ours, None where it refuses them."""
-        plain = all(len(message) == 2 for message in messages)
-        dialect = self.template.plain_dialect if plain else self.template.dialect
-        try:
-            return self.template.write(self.template.spoken(messages, dialect), prompt=prompt)[0]
-        except Exception:  # whatever its author chose
-            return None
-
-
-def _shared_end(text: str, lead: str) -> int:
-    """Return how many characters at the end of a text are those at the end of another."""
-    n = 0
-    while n < min(len(text), len(lead)) and text[-1 - n] == lead[-1 - n]:
-        n += 1
-    return n
-
-
-def _calling(name: str, arguments: dict[str, str]) -> dict[str, Any]:
-    """Return a turn of ours that calls a function."""
-    call = {"id": "call00000", "type": "function", "function": {"name": name, "arguments": arguments}}
-    return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
 def hides_reasoning(message: dict[str, Any], text: str) -> bool:

@@ -44,7 +44,7 @@ class Dialect:
 
 
 class Template:
-    """The chat template of a tokenizer.
+    """The chat template of a tokenizer: of several named ones the default, also for rows with tools.
 
     Args:
         tokenizer: of transformers, with a chat template.
@@ -53,6 +53,8 @@ class Template:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.text: str = tokenizer.get_chat_template()
+        named = tokenizer.chat_template if isinstance(tokenizer.chat_template, Mapping) else {}
+        self.other_for_tools = named.get("tool_use", self.text) != self.text
         self.marked = re.search(r"\{%-?\s*generation\s*-?%\}", self.text) is not None
 
     def render(self, conversation: Conversation, dialect: Dialect | None = None) -> Rendered:
@@ -73,7 +75,12 @@ class Template:
         if self.marked and not prompt:
             return self._slow(messages, tools, kwargs or {})
         text = self.tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=prompt, **(kwargs or {})
+            messages,
+            tools=tools,
+            chat_template=self.text,
+            tokenize=False,
+            add_generation_prompt=prompt,
+            **(kwargs or {}),
         )
         return text, []
 
@@ -147,7 +154,9 @@ class Template:
             dialect = Dialect(text_arguments, empty, parts)
             with contextlib.suppress(Exception):
                 # By the public function, which leaves out nulls: a dialect that it cannot speak helps no trainer.
-                text = self.tokenizer.apply_chat_template(self.spoken(turns, dialect), tools=[_TOOL], tokenize=False)
+                text = self.tokenizer.apply_chat_template(
+                    self.spoken(turns, dialect), tools=[_TOOL], chat_template=self.text, tokenize=False
+                )
                 said = text.rpartition("probe user")[2] or text
                 # Text that was made JSON once more has its quotes escaped; a dict that was made text, single ones.
                 if "probe_name" in said and "probe_key" in said and '\\"probe_key' not in said:

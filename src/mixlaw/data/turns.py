@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixlaw.core.errors import DataError
+from mixlaw.data.contents import is_text, loaded, parted, parts_text, shown, text_of, unzipped, whole_text
 from mixlaw.data.json_text import DECODER, JsonProblem
 
 ROLES = {
@@ -42,7 +43,6 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 _WEIGHTS = ("weight", "train", "loss")
 KEYS = {*ROLE_KEYS, *CONTENT_KEYS, *_REASONING, *_WEIGHTS, "tool_calls", "function_call", "tool_call_id", "name"}
 """Of turns, by their standard names."""
-_TEXT_PARTS = ("text", "input_text", "output_text")
 _REFUSED = ("train_detail", "image", "images", "video", "videos", "audio", "audios")
 _OF_TEMPLATES = ("channel", "recipient", "content_type", "prefix", "tool_plan", "citations", "documents", "tools")
 """Keys of turns that some chat templates read: refused where this one does."""
@@ -85,21 +85,22 @@ class Reader:
         if self._simple and type(turn) is dict and len(turn) == 2:
             role, content = turn.get("role"), turn.get("content")
             known = _PLAIN.get(role) if type(role) is str else None
-            if known is not None and type(content) is str and (content.isascii() or _is_text(content)):
+            if known is not None and type(content) is str and (content.isascii() or is_text(content)):
                 return {"role": known, "content": content}
         return self._message(turn, f"{place}, turn {number}")
 
     def _message(self, turn: Any, place: str) -> dict[str, Any]:
         if not isinstance(turn, Mapping):
             raise DataError(f"{place}: not an object.", "A turn is an object with a role and a content.")
+        whole = turn
         turn = {
             self._renamed.get(key, key): value
-            for key, value in turn.items()
+            for key, value in whole.items()
             if value is not None and key not in self.ignored
         }
         role = self._role(turn, place)
         content = next((turn[key] for key in CONTENT_KEYS if key in turn), None)
-        thoughts = [_parts_text(turn[key], place) for key in _REASONING if turn.get(key)]
+        thoughts = [parts_text(turn[key], place) for key in _REASONING if turn.get(key)]
         if isinstance(content, list):
             content, more = parted(content, place)
             thoughts += ["\n".join(more)] if more else []
@@ -110,9 +111,15 @@ class Reader:
         message: dict[str, Any] = {"role": role}
         if content is None and not (role == "assistant" and (calls or thoughts)):
             if not any(key in turn for key in CONTENT_KEYS):
+                if null := [key for key in whole if self._renamed.get(key, key) in CONTENT_KEYS]:
+                    raise DataError(
+                        f"{place}: the {null[0]} of a turn of role '{role}' is null.",
+                        "Only an answer that reasons or calls tools may have none: write a text, or delete that row.",
+                    )
                 raise DataError(
                     f"{place}: no content; its keys are {', '.join(map(repr, turn))}.",
-                    f"A turn has {', '.join(CONTENT_KEYS)}, or name its key with columns: {{content: <name>}}.",
+                    f"A turn has {', '.join(CONTENT_KEYS)} that is not null, or name its key with columns: "
+                    "{content: <name>}.",
                 )
             content = ""
         message["content"] = content if content is None else text_of(content, place)
@@ -149,7 +156,7 @@ class Reader:
             if found is not None:
                 return found
         raise DataError(
-            f"{place}: the role is {_shown(role)}.",
+            f"{place}: the role is {shown(role)}.",
             f"Known roles: {', '.join(sorted(ROLES))}. Map another one with roles: {{<role in the file>: tool}}.",
         )
 
@@ -159,7 +166,7 @@ class Reader:
         for key, value in found.items():
             if not isinstance(value, (bool, int, float)) or value not in (0, 1):
                 raise DataError(
-                    f"{place}: {key} is {_shown(value)}.",
+                    f"{place}: {key} is {shown(value)}.",
                     "A turn counts fully in the loss, or not at all: write 0 or 1, or true or false.",
                 )
         flags = {int(value) for value in found.values()}
@@ -185,91 +192,6 @@ class Reader:
             self.unused[f"messages[].{key}"] += 1
 
 
-def parted(content: list[Any], place: str) -> tuple[str, list[str]]:
-    """Return the text of a content in parts, and its thoughts.
-
-    Raises:
-        DataError: a part of another type.
-    """
-    texts, thoughts = [], []
-    for part in content:
-        kind = part.get("type", "text" if "text" in part else None) if isinstance(part, Mapping) else None
-        if isinstance(part, str):
-            texts.append(part)
-        elif kind in _TEXT_PARTS and isinstance(part.get("text", ""), (str, type(None))):
-            texts.append(part.get("text") or "")
-        elif kind in ("thinking", "reasoning") and not any(texts):
-            inner = part.get(kind, part.get("text"))
-            thoughts.append(parted(inner, place)[0] if isinstance(inner, list) else text_of(inner, place))
-        else:
-            raise DataError(
-                f"{place}: the content has a part of type {_shown(kind or type(part).__name__)}.",
-                "mixlaw passes on only parts of type text; delete that row, or write the part as text.",
-            )
-    return "".join(texts), thoughts
-
-
-def text_of(content: Any, place: str) -> str:
-    """Return a text; raise DataError for what is none, and for half a surrogate pair."""
-    if not isinstance(content, str):
-        raise DataError(
-            f"{place}: the content is {type(content).__name__}, not text.",
-            "A content is text, or a list of text parts; correct or delete that row.",
-        )
-    try:
-        content.encode()
-    except UnicodeEncodeError as error:  # JSON can escape one half of a surrogate pair; no file can hold it
-        raise DataError(
-            f"{place}: character {error.start + 1} of the content is half a surrogate pair, which is not a character.",
-            "Correct or delete that row.",
-        ) from None
-    return content
-
-
-def _is_text(content: str) -> bool:
-    try:
-        content.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _parts_text(thought: Any, place: str) -> str:
-    """Return reasoning that is text, or a list of text parts."""
-    return parted(thought, place)[0] if isinstance(thought, list) else text_of(thought, place)
-
-
-def whole_text(value: Any, place: str) -> Any:
-    """Return a value that holds text anywhere; raise DataError where a text of it is none (see `text_of`)."""
-    try:
-        text_of(json.dumps(value, ensure_ascii=False, allow_nan=False), place)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{place}: a call or its tools hold a value that JSON cannot express ({error}).",
-            "Correct or delete that row.",
-        ) from None
-    return value
-
-
-def loaded(value: Any, what: str, place: str) -> Any:
-    """Return what a column means that may hold JSON as text.
-
-    Raises:
-        DataError: a text that is no JSON.
-    """
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return None
-    try:
-        return DECODER.decode(value.strip())
-    except JsonProblem as error:
-        raise DataError(
-            f"{place}: {what} is text that is not valid JSON ({getattr(error, 'msg', error)}).",
-            "Write it as a list, or as the JSON of one.",
-        ) from None
-
-
 def _thought(thoughts: list[Any], role: str, place: str) -> str:
     if role != "assistant":
         raise DataError(
@@ -290,14 +212,14 @@ def _calls(turn: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
         raise DataError(f"{place}: tool_calls is {type(calls).__name__}, not a list.", "Correct or delete that row.")
     found = [_call(call, place) for call in calls]
     if turn.get("function_call"):
-        call = _call(loaded(turn["function_call"], "function_call", place), place)
+        call = _call(loaded(turn["function_call"], "function_call", place, "an object"), place)
         found += [] if any(other["function"] == call["function"] for other in found) else [call]
     return found
 
 
 def _calls_in(content: Any, place: str) -> list[dict[str, Any]]:
     """Return the calls of a turn whose content is their JSON."""
-    calls = loaded(content, "the call", place)
+    calls = loaded(content, "the call", place, "an object")
     if not calls:
         raise DataError(f"{place}: a turn that calls a function, without a call.", "Correct or delete that row.")
     return [_call(call, place) for call in (calls if isinstance(calls, list) else [calls])]
@@ -305,7 +227,7 @@ def _calls_in(content: Any, place: str) -> list[dict[str, Any]]:
 
 def _call(call: Any, place: str) -> dict[str, Any]:
     function = call.get("function", call) if isinstance(call, Mapping) else None
-    function = loaded(function, "the function of a call", place) if isinstance(function, str) else function
+    function = loaded(function, "the function of a call", place, "an object") if isinstance(function, str) else function
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise DataError(f"{place}: a tool call without the name of a function.", "Correct or delete that row.")
     keys = ("arguments", "parameters", "input")
@@ -326,21 +248,3 @@ def _call(call: Any, place: str) -> dict[str, Any]:
     found |= {"type": call.get("type") or "function"}
     found["function"] = {"name": function["name"], "arguments": {} if arguments is None else arguments}
     return whole_text(found, place)
-
-
-def unzipped(lists: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
-    """Return the objects of a dict of lists of equal length; raise DataError for another one."""
-    there = {key: value for key, value in lists.items() if value is not None}
-    if not there or any(not isinstance(value, list) for value in there.values()):
-        raise DataError(
-            f"{place}: the turns are an object, not a list.", "Write a list of turns; correct or delete that row."
-        )
-    if len({len(value) for value in there.values()}) != 1:
-        sizes = ", ".join(f"{key} has {len(value)}" for key, value in there.items())
-        raise DataError(f"{place}: lists of different lengths: {sizes}.", "Correct or delete that row.")
-    return [dict(zip(there, row, strict=True)) for row in zip(*there.values(), strict=True)]
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -76,7 +76,7 @@ def another_end(chat: ChatTokenizer, revision: str | None = None) -> list[str]:
     """
     from transformers import GenerationConfig
 
-    stops, tokenizer = chat.masks.stops, chat.tokenizer
+    stops, tokenizer = chat.masks.frame.stops, chat.tokenizer
     folder = Path(chat.name).expanduser()
     try:
         own = GenerationConfig.from_pretrained(
@@ -100,7 +100,7 @@ def _stop_as_learnt(tokenizer: Any, folder: Path) -> None:
     """Write into a saved model, and set in its tokenizer, the tokens that end an answer by the chat template."""
     if not getattr(tokenizer, "chat_template", None):
         return
-    stops = ChatTokenizer(tokenizer, "model").masks.stops
+    stops = ChatTokenizer(tokenizer, "model").masks.frame.stops
     learnt = [tokenizer.convert_tokens_to_ids(stop) for stop in stops]
     path = folder / "generation_config.json"
     settings = read_json(path) if path.exists() else {}

@@ -92,3 +92,28 @@ def test_a_missing_number_belongs_to_no_domain(tmp_path):
     path = write(tmp_path / "b.parquet", pa.table({"n": [1.5, float("nan"), None, 1.5]}))
     census = take_census(Domain("c", str(path)), "n")
     assert census.rows == {"1.5": 2} and census.without == 2
+
+
+MAP = pa.map_(pa.string(), pa.string())
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_maps_are_objects_wherever_they_stand_in_a_row(tmp_path, name):
+    kind = pa.list_(pa.struct([("name", pa.string()), ("parameters", MAP), ("more", pa.map_(pa.string(), MAP))]))
+    tools = [
+        {"name": "f", "parameters": [("type", "object")], "more": [("a", [("b", "c")]), ("d", [])]},
+        {"name": "g", "parameters": [], "more": None},
+    ]
+    table = pa.table({"tools": pa.array([tools, None], kind), "kwargs": pa.array([[("a", None)], None], MAP)})
+    first, second = [row.values for row in read_rows(Domain("d", "x"), [write(tmp_path / name, table)])]
+    assert first["tools"] == [
+        {"name": "f", "parameters": {"type": "object"}, "more": {"a": {"b": "c"}, "d": {}}},
+        {"name": "g", "parameters": {}},
+    ]
+    assert first["kwargs"] == {} and second == {"tools": None, "kwargs": None}
+
+
+def test_a_key_that_a_map_has_twice_is_one_error(tmp_path):
+    table = pa.table({"tools": pa.array([[("a", "b")], [("a", "b"), ("a", "c")]], MAP)})
+    with pytest.raises(DataError, match="rows 1 to 2: one has a map with the key 'a' twice"):
+        list(read_rows(Domain("d", "x"), [write(tmp_path / "a.parquet", table)]))

@@ -130,7 +130,7 @@ def test_a_column_inside_another_and_a_key_of_turns_are_not_said_to_be_missing()
         ({"messages": [{"content": "x"}]}, "turn 1: the role is None"),
         ({"messages": [{"role": 5, "content": "x"}]}, "turn 1: the role is 5"),
         ({"messages": [{"role": "user", "content": 5}]}, "turn 1: the content is int"),
-        ({"messages": [{"role": "user", "content": None}]}, "turn 1: no content"),
+        ({"messages": [{"role": "user", "content": None}]}, "turn 1: the content of a turn of role 'user' is null"),
         ({"messages": [{"role": "user"}]}, "turn 1: no content"),
         ({"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]}, "a part of type 'image'"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "a part of type 'text'"),

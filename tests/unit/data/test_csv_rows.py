@@ -54,6 +54,7 @@ def test_a_file_of_a_header_alone_and_an_empty_one_have_no_rows(tmp_path):
         ("a,b\n1,2\n1\n", "line 3: 1 cells, the header has 2"),
         ("a,b\n1,2,3\n", "line 2: 3 cells, the header has 2"),
         ("a,b,a\n1,2,3\n", "line 1: the header has the column 'a' twice"),
+        ("a,b\r1,2\r3,4\r", "line 1: a carriage return alone ends a line"),
         ('a,b\n"x" y,2\n', "line 2: not valid CSV"),
         ('a,b\n1,2\n"x,2\n3,4\n', "line 3: not valid CSV"),
         (b"a,b\n1,2\n1,\xe4\n", "line 3: not UTF-8"),

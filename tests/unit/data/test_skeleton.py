@@ -2,7 +2,7 @@
 
 import jinja2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlaw.data.chat import ChatTokenizer
@@ -62,6 +62,7 @@ def with_template(tokenizer, template):
 
 
 @pytest.mark.parametrize("kind", PLAIN)
+@settings(deadline=None)
 @given(turns=st.lists(st.tuples(st.sampled_from(ROLES), TEXTS), min_size=1, max_size=5))
 def test_texts_and_spans_are_the_templates(marked, kind, turns):
     tokenizer = with_template(marked, PLAIN[kind])

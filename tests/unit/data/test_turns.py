@@ -220,3 +220,30 @@ def test_a_call_without_one_and_arguments_of_the_tokenizer_are_refused():
         {"messages": [ASK, SAY], "chat_template_kwargs": {"continue_final_message": True}}
     )
     assert "not a list of objects" in fails({"messages": [ASK, SAY], "functions": 5})
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
+def test_a_content_that_is_null_is_said_to_be_so(role):
+    turn = {"role": role, "content": None}
+    with pytest.raises(DataError, match=f"turn 2: the content of a turn of role '{role}' is null") as refused:
+        turns({"messages": [ASK, turn, SAY]})
+    assert "columns" not in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"messages": [ASK, SAY], "chat_template_kwargs": "thinking"},
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "function_call", "value": "sum(1)"}]},
+    ],
+)
+def test_what_must_be_an_object_is_not_asked_for_as_a_list(values):
+    with pytest.raises(DataError) as refused:
+        turns(values)
+    assert refused.value.hint == "Write it as an object, or as the JSON of one."
+
+
+def test_several_answers_in_one_row_are_not_joined():
+    for values in ({"prompt": "q", "completion": ["a", "b"]}, {"prompt": ["q", "r"], "completion": ["a", "b"]}):
+        assert "is a list of 2 texts" in fails(values)
+    assert turns({"prompt": ["q"], "completion": [{"type": "text", "text": "a"}]}) == [ASK, SAY]

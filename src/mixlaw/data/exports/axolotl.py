@@ -71,6 +71,8 @@ def _datasets(training: Training) -> list[dict[str, Any]]:
         training.sources,
         formats=("messages", "sharegpt"),
         suffixes=(".jsonl", ".jsonl.gz", ".json.gz", ".parquet"),
+        told=("subset", "split", "revision"),
+        sliced=True,
     )
     return [
         {

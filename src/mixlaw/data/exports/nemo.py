@@ -36,6 +36,7 @@ def _automodel(training: Training) -> Recipe:
         "model": {
             "_target_": "nemo_automodel.NeMoAutoModelForCausalLM.from_pretrained",
             "pretrained_model_name_or_path": training.model,
+            **({"revision": training.revision} if training.revision else {}),
         },
         "dataset": {
             "_target_": "nemo_automodel.components.datasets.llm.chat_dataset.ChatDataset",

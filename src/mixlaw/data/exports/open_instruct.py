@@ -12,24 +12,12 @@ from mixlaw.data.exports.recipe import HELD_OUT, ONE_EPOCH, Recipe, Training, dr
 
 def recipe(training: Training) -> Recipe:
     """Return finetune.sh."""
-    mixer: list[str] = []
-    splits: list[str] = []
-    if training.by_reference:
-        require(
-            "open-instruct", training.sources, formats=("messages",), suffixes=(".jsonl", ".parquet"), renames=False
-        )
-        for source in training.sources:
-            places = source.files or (str(source.dataset["path"]),)
-            for place in places:
-                mixer += [place, str(max(1, round(source.wanted_rows / len(places))))]
-                splits.append(source.dataset.get("split") or "train")
-    else:
-        mixer = [word for file in training.files for word in (file, "1.0")]
-        splits = ["train"] * len(training.files)
+    mixer, splits = _data(training)
     train = training.train
     words = {
         "model_name_or_path": _place(training.model),
         "tokenizer_name_or_path": _place(training.model),
+        **({"model_revision": training.revision} if training.revision else {}),
         "dataset_mixer_list": " ".join(map(_place, mixer)),
         "dataset_mixer_list_splits": " ".join(splits),
         "max_seq_length": train["max_length"],
@@ -69,6 +57,30 @@ def recipe(training: Training) -> Recipe:
         drift(training.sources, replacement=False) if training.by_reference else {},
         notes,
     )
+
+
+def _data(training: Training) -> tuple[list[str], list[str]]:
+    """Return the words of `dataset_mixer_list`, and the split of each dataset or file."""
+    mixer: list[str] = []
+    splits: list[str] = []
+    if training.by_reference:
+        require(
+            "open-instruct",
+            training.sources,
+            formats=("messages",),
+            suffixes=(".jsonl", ".parquet"),
+            renames=False,
+            told=("split",),
+        )
+        for source in training.sources:
+            places = source.files or (str(source.dataset["path"]),)
+            for place in places:
+                mixer += [place, str(max(1, round(source.wanted_rows / len(places))))]
+                splits.append(source.dataset.get("split") or "train")
+    else:
+        mixer = [word for file in training.files for word in (file, "1.0")]
+        splits = ["train"] * len(training.files)
+    return mixer, splits
 
 
 def _place(word: str) -> str:

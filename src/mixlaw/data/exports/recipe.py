@@ -9,6 +9,7 @@ standard deviations and the rounding to whole rows; it takes the order of the so
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -191,6 +192,8 @@ def require(
     formats: Sequence[str],
     suffixes: Sequence[str],
     renames: bool = True,
+    told: Sequence[str] = ("subset", "split"),
+    sliced: bool = False,
 ) -> None:
     """Refuse sources that a tool cannot read.
 
@@ -200,6 +203,8 @@ def require(
         formats: of rows that it reads.
         suffixes: of local files that it reads.
         renames: whether it reads a column, keys and roles of other names than messages, role, content and the usual.
+        told: which of a dataset's subset, split and revision it is told.
+        sliced: whether it is told a part of a split.
 
     Raises:
         ConfigError: a source is of another kind.
@@ -216,6 +221,14 @@ def require(
         if not renames and (other := [f"'{role}'" for role, here in source.roles.items() if role != here]):
             raise ConfigError(
                 f"'{source.name}' has turns of role {', '.join(other)}, which {tool} cannot read.", remedy
+            )
+        if lost := [key for key, value in source.dataset.items() if value and key not in ("path", *told)]:
+            raise ConfigError(
+                f"'{source.name}' is of the {lost[0]} '{source.dataset[lost[0]]}', which {tool} cannot be told.", remedy
+            )
+        if sliced and re.fullmatch(r"[\w.-]+", split := source.dataset.get("split") or "train") is None:
+            raise ConfigError(
+                f"'{source.name}' is the split '{split}', of which {tool} cannot be told how many rows to take.", remedy
             )
         if wrong := [file for file in source.files if not file.endswith(tuple(suffixes))]:
             raise ConfigError(f"'{source.name}': {tool} reads {' or '.join(suffixes)} files, not {wrong[0]}.", remedy)

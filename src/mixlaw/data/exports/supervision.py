@@ -84,7 +84,7 @@ def thinking_keys(chat: ChatTokenizer) -> tuple[str, ...]:
 def eot_tokens(chat: ChatTokenizer) -> list[str]:
     """Return the tokens that end an answer, for Axolotl's `eot_tokens`; the tokenizer's own where there are none."""
     vocabulary = chat.tokenizer.get_vocab()
-    found = [token for token in dict.fromkeys(chat.masks.ends[0]) if token in vocabulary]
+    found = [token for token in dict.fromkeys(chat.masks.frame.ends[0]) if token in vocabulary]
     return found or [token for token in [chat.tokenizer.eos_token] if token]
 
 

@@ -76,6 +76,7 @@ def _datasets(training: Training) -> list[dict[str, Any]]:
         formats=("messages",),
         suffixes=(".jsonl", ".jsonl.gz", ".json.gz", ".parquet"),
         renames=False,
+        sliced=True,
     )
     return [
         {**_reference(source), "split": f"{source.dataset.get('split') or 'train'}[:{rows}]", "columns": ["messages"]}

@@ -46,6 +46,37 @@ def test_by_reference_the_drift_is_stated_and_held_out_rows_are_named(tool):
     assert "/data/math.jsonl" in "".join(recipe.files.values())
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+def test_the_revision_of_the_model_is_said(tool):
+    recipe = export_recipe(tool, replace(FILES, revision="abc123"))
+    assert re.search("revision[a-z_]*[: ]+abc123", "".join(recipe.files.values()))
+
+
+DATASET = {"path": "org/data", "subset": None, "split": "train", "revision": None}
+
+
+@pytest.mark.parametrize(
+    ("part", "takes"),
+    [
+        ({}, {"trl", "axolotl", "llamafactory", "open-instruct"}),
+        ({"subset": "main"}, {"trl", "axolotl", "llamafactory"}),
+        ({"revision": "abc123"}, {"axolotl"}),
+        ({"split": "train+test"}, {"llamafactory", "open-instruct"}),
+        ({"split": "train[:50%]"}, {"llamafactory", "open-instruct"}),
+    ],
+)
+def test_a_dataset_of_which_a_tool_would_read_another_part_is_refused(part, takes):
+    training = by_reference(source(files=(), dataset=DATASET | part))
+    for tool in TOOLS:
+        if tool in takes:
+            told = "".join(export_recipe(tool, training).files.values())
+            assert all(value in told for value in part.values())
+        else:
+            with pytest.raises(ConfigError, match=r"cannot be told|local files only") as refused:
+                export_recipe(tool, training)
+            assert "by-reference" in refused.value.hint or tool == "nemo"
+
+
 def test_axolotl_cuts_long_conversations_as_they_were_counted():
     config = yaml.safe_load(export_recipe("axolotl", by_reference()).files["axolotl.yaml"])
     assert config["excess_length_strategy"] == "truncate"
