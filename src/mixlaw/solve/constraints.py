@@ -142,9 +142,9 @@ class Constraints:
             return 0.0
         # As the budget grows, domains pass from their share cap to their supply cap in the order of supply / maximum.
         # The caps' sum is the least over all splits, so each split bounds N from above and the right one attains it.
-        order = np.argsort(supplies / np.maximum(held, 1e-300))
-        room = 1 - (held.sum() - np.cumsum(held[order]))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):  # a domain that may have nothing comes last
+            order = np.argsort(supplies / np.maximum(held, 1e-300))
+            room = 1 - (held.sum() - np.cumsum(held[order]))
             return float(np.where(room > 0, np.cumsum(supplies[order]) / np.maximum(room, 1e-300), np.inf).min())
 
     def _why(self, domain: str, budget_tokens: float) -> str:

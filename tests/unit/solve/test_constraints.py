@@ -80,6 +80,13 @@ def test_the_largest_budget_that_can_be_met_is_said_and_can(supplies: dict, shar
     assert ("raise max_epochs" in error.hint) is not bool(shares)
 
 
+def test_a_domain_that_may_have_nothing_does_not_overflow(recwarn: pytest.WarningsRecorder) -> None:
+    bounds = Constraints({}, {"a": 0.0}, {"a": 2e9, "b": 1e3, "c": 1e3}, 1.0)
+    with pytest.raises(Infeasible, match="Lower the budget to 2k"):
+        bounds.bounds(("a", "b", "c"), 20e6)
+    assert not [str(warning.message) for warning in recwarn]
+
+
 def test_the_epochs_that_would_do_are_said_rounded_up() -> None:
     error = said(available={"a": 1e6, "b": 1e6, "c": 1e6}, max_epochs=2.0)
     assert "or raise max_epochs to 3.4." in error.hint
