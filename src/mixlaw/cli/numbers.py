@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from mixlaw.cli import options as opt
 from mixlaw.cli.answers import config_of, mixture_facts, show_answer
 from mixlaw.cli.figures import fit_details, fit_facts, laws_facts, predicted_facts, solution_details
 from mixlaw.cli.output import here, note, print_json, table
+from mixlaw.core.commands import written
 from mixlaw.core.target_units import METRIC, differences_in, losses_in
 from mixlaw.core.tokens import format_tokens
 
@@ -118,7 +118,7 @@ def laws(
     _say(given)
     best = next((row.name for row in rows if row.mre == row.mre and row.name != "mean"), "auto")
     unit = differences_in([*given.targets, *(METRIC + name for name in metrics)])
-    also = "".join(f" --metric {shlex.quote(f'{name}={better}')}" for name, better in metrics.items())
+    also = "".join(f" --metric {written({name: better})}" for name, better in metrics.items())
     show_answer(
         laws_facts(rows),
         f"mixlaw fit {here(*runs)} --law {best}{also} --out fit.json",
@@ -207,17 +207,12 @@ def _after_solve(solution: Any, source: Path) -> str:
     their losses."""
     config, budget = config_of(source), format_tokens(solution.budget_tokens)
     if not config:
-        tokens = ",".join(f"{_quoted(name)}={count}" for name, count in solution.tokens.items())
-        return f"mixlaw predict {here(source)} --tokens {tokens}"
+        return f"mixlaw predict {here(source)} --tokens {written(solution.tokens)}"
     shares = {name: round(weight, 4) for name, weight in solution.weights.items()}
     largest = max(shares, key=lambda name: shares[name])
     shares[largest] += 1 - sum(shares.values())  # they must sum to 1
-    text = ",".join(f"{_quoted(name)}={share:.4g}" for name, share in shares.items())
+    text = written({name: f"{share:.4g}" for name, share in shares.items()})
     return f"mixlaw mix {here(config)} --budget {budget} --weights {text}"
-
-
-def _quoted(name: str) -> str:
-    return shlex.quote(name)
 
 
 def _mixture(texts: list[str] | None, option: str, *more: str) -> str | dict[str, float] | None:
@@ -261,9 +256,10 @@ def predict(
     _say(fitted.runs)
     left_out = [name for name in fitted.domains if name not in mixture]
     said = [f"--tokens does not name {', '.join(left_out)}: predicted for 0 tokens of it."] if left_out else []
+    total = sum(mixture.values())
     show_answer(
         predicted_facts(predicted),
-        f"mixlaw solve {here(fit_file)} --budget {format_tokens(sum(mixture.values()))}",
+        f"mixlaw solve {here(fit_file)} --budget {format_tokens(total)}" if total else "",
         warnings=[*said, *found.warnings],
         verbose=verbose,
         details=lambda: table(

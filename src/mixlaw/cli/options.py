@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mixlaw.cli import completion
+from mixlaw.core.commands import parts
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.percents import parse_percent, parse_share
 from mixlaw.core.tokens import parse_tokens
@@ -148,17 +149,19 @@ KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep each run's
 
 
 def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """Return {name: value} from `name=value` texts, each option given once or with commas.
+    """Return {name: value} from `name=value` texts, each option given once or with commas; see `parts`.
 
     Raises:
         ConfigError: no `=`, a name given twice, or a value that cannot be read.
     """
     found: dict[str, Any] = {}
     for text in values or []:
-        for part in text.split(","):
-            name, sign, value = part.strip().rpartition("=")
-            if not sign or not name:
-                raise ConfigError(f"{option} is {part!r}; it must be name=value.", f"For example: {option} math=0.4")
+        for name, value, part in parts(text):
+            if not name:
+                quotes = f""". Put a name that has commas in quotes: {option} "'a, b'=0.4\"""" if "," in text else ""
+                raise ConfigError(
+                    f"{option} is {part!r}; it must be name=value.", f"For example: {option} math=0.4{quotes}"
+                )
             if name in found:
                 raise ConfigError(f"{option} names '{name}' twice.", "Give it once.")
             found[name] = read(value)
