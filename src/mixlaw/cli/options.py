@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -197,3 +198,18 @@ def tokens(option: str) -> Callable[[str], int]:
         return 0 if text.strip() in ("0", "0.0") else parse_tokens(text, option)
 
     return read
+
+
+def again(**given: Any) -> str:
+    """Return options as they are repeated in a command that is copied, after a space; what was not given is left out.
+
+    Args:
+        given: name of an option, with `_` for `-` -> its value, a list of values, or None.
+    """
+    words = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value is not None
+    ]
+    return "".join(f" {word}" for word in words)

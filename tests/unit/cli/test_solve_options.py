@@ -173,3 +173,27 @@ def test_names_with_commas_are_written_in_quotes_and_the_next_command_does_so(mi
 def test_no_budget_of_zero_follows_a_prediction_for_no_tokens(mixlaw, fit_json):
     result = mixlaw("predict", fit_json, "--tokens", "chat=0,math=0,code=0")
     assert result.code == 0 and "--budget" not in result.stdout
+
+
+def after(result):
+    """The words of the command that is said to come next."""
+    assert result.code == 0, result.stderr
+    text = " ".join(line.strip() for line in result.stdout.splitlines()).replace("\\ ", "")
+    return shlex.split(text[text.rindex("mixlaw ") :])[1:]
+
+
+def test_the_next_command_says_again_what_was_asked_of_the_fit(mixlaw, runs_csv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_curve_law.py").write_text(
+        "from mixlaw.laws.chinchilla import Chinchilla\nclass Own(Chinchilla):\n    name = 'own_total'\n"
+    )
+    own = ("--law", "own_curve_law:Own")
+    first = after(mixlaw("fit", runs_csv, *own, "--repetition", "off", "--seed", "3"))
+    assert first[-2:] == ["--out", "fit.json"] and {"off", "3"} <= set(first)
+    second = after(mixlaw(*first))
+    assert second[0] == "solve" and second[-2:] == list(own)
+    third = after(mixlaw(*second))
+    assert third[0] == "predict" and third[-2:] == list(own)
+    assert after(mixlaw(*third))[-2:] == list(own)
+    compared = after(mixlaw("laws", runs_csv, "--laws", "own_curve_law:Own,chinchilla"))
+    assert compared[:1] == ["fit"] and compared[2:4] in (list(own), ["--law", "chinchilla"])
