@@ -114,6 +114,17 @@ def test_shares_that_sum_to_too_little_or_too_much_are_named_with_their_sum() ->
     assert "epochs" not in by_share.message
 
 
+def test_bounds_that_miss_by_little_are_said_in_digits_that_show_it() -> None:
+    third = dict.fromkeys("abc", 0.3333333)
+    for wishes, words in (
+        ({"maximum": third}, "sum to at most 0.9999999; they must sum to 1"),
+        ({"minimum": {**third, "a": 0.3333336}}, "sum to 1.0000002; shares sum to 1"),
+        ({"minimum": {"a": 0.3000001}, "maximum": {"a": 0.3}}, "at least 0.3000001, but can have at most 0.3 at"),
+    ):
+        with pytest.raises(Infeasible, match=words):
+            Constraints(**wishes).bounds(("a", "b", "c"), 20e6)
+
+
 def test_many_domains_are_not_all_listed() -> None:
     names = tuple(f"d{i}" for i in range(12))
     with pytest.raises(Infeasible, match=r"'d0', .*'d6' and 5 more") as error:
