@@ -16,6 +16,7 @@ from mixlaw.api.points import points_of
 from mixlaw.api.project import Note, Project
 from mixlaw.config import ModelNode
 from mixlaw.core.checksums import FILES, checksums, damage
+from mixlaw.core.commands import written
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.files import write_text
@@ -158,7 +159,7 @@ def _facts(project: Project, wanted: Wanted, record: RunRecord) -> dict[str, Any
 
 
 def _card(project: Project, wanted: Wanted, record: RunRecord) -> str:
-    weights = ",".join(f"{name}={share!r}" for name, share in wanted.mixture.weights.items())
+    weights = written({name: repr(share) for name, share in wanted.mixture.weights.items()})
     return model_card(
         project.config.model_copy(update={"model": _model(project)}),
         record.tokens,

@@ -16,6 +16,7 @@ from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.runtable import RunTable
+from mixlaw.core.table_checks import check_arrays
 from mixlaw.core.table_columns import are_records
 from mixlaw.core.table_files import JSON, LINES, PARQUET, TEXT, begins_with, file_columns, is_json_table
 from mixlaw.core.tokens import parse_tokens
@@ -59,6 +60,7 @@ def load_runs(source: Any) -> RunTable:
         tables = [load_runs(one) for one in source]
         return tables[0] if len(tables) == 1 else pooled(source, tables)
     if isinstance(source, RunTable):
+        check_arrays(source)
         return source
     if not isinstance(source, (str, Path)):
         return RunTable.from_columns(source, _GIVEN)

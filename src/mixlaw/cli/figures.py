@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mixlaw.cli.answers import Fact, fitting, named, packed, runs_cost
@@ -73,8 +74,10 @@ def _regret(regret: Any) -> str:
 
 
 def fit_facts(fit: Any, ratios: dict[str, float] | None) -> list[Fact]:
-    errors = [f"{named(name)} {100 * target.cv_mre:.2g} %" for name, target in fit.targets.items()]
-    means = [100 * target.cv_mre_mean for target in fit.targets.values()]
+    held_out = {name: target for name, target in fit.targets.items() if math.isfinite(target.cv_mre)}
+    errors = [f"{named(name)} {100 * target.cv_mre:.2g} %" for name, target in held_out.items()]
+    means = [100 * target.cv_mre_mean for target in held_out.values()]
+    mean = f"the runs' mean errs by {_span(means)} %; " if means else ""
     # Runs scatter by another amount in each unit: those of losses are shown, and of metrics where there are no others.
     alike = [name for name in fit.targets if not is_metric(name)] or list(fit.targets)
     noise = [fit.targets[name].noise_nats for name in alike]
@@ -83,8 +86,8 @@ def fit_facts(fit: Any, ratios: dict[str, float] | None) -> list[Fact]:
     how = f"fitted to {plural(len(fit), 'run')} ({fit.procedure.replace('_', ' ')})"
     facts = [
         ("law", fitting([f"{fit.law} {how}", *odd])),
-        ("error", fitting(errors, "held out: ")),
-        ("sure", f"the runs' mean errs by {_span(means)} %; runs scatter by {_span(noise)} {differences_in(alike)}"),
+        ("error", fitting(errors, "held out: ") if errors else "not known: no runs could be held out"),
+        ("sure", f"{mean}runs scatter by {_span(noise)} {differences_in(alike)}"),
     ]
     if ratios is not None:
         shown = [f"{named(name)} {ratio:.2f}" for name, ratio in ratios.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from mixlaw.cli import options as opt
 from mixlaw.cli.answers import config_of, mixture_facts, show_answer
 from mixlaw.cli.figures import fit_details, fit_facts, laws_facts, predicted_facts, solution_details
 from mixlaw.cli.output import here, note, print_json, table
+from mixlaw.core.commands import written
 from mixlaw.core.target_units import METRIC, differences_in, losses_in
 from mixlaw.core.tokens import format_tokens
 
@@ -57,9 +57,18 @@ def fit(
         print_json(result.summary() | ({} if ratios is None else {"bootstrap": ratios}))
         return
     _say(result.runs)
+    own = law if ":" in law else None  # a file never names a module
+    usual = {
+        "law": (law, "auto"),
+        "procedure": (procedure, "joint"),
+        "seed": (seed, 0),
+        "repetition": (repetition, "auto"),
+    }
+    more = opt.again(**{name: value for name, (value, default) in usual.items() if value != default}, metric=metric)
+    following = f"mixlaw fit {here(*runs)}{more} --out fit.json"
     show_answer(
         fit_facts(result, ratios),
-        f"mixlaw solve {here(out)} --budget 20M" if out else f"mixlaw fit {here(*runs)} --out fit.json",
+        f"mixlaw solve {here(out)} --budget 20M{opt.again(law=own)}" if out else following,
         written={"fit": out} if out else {},
         warnings=result.warnings,
         verbose=verbose,
@@ -118,10 +127,10 @@ def laws(
     _say(given)
     best = next((row.name for row in rows if row.mre == row.mre and row.name != "mean"), "auto")
     unit = differences_in([*given.targets, *(METRIC + name for name in metrics)])
-    also = "".join(f" --metric {shlex.quote(f'{name}={better}')}" for name, better in metrics.items())
+    also = opt.again(law=_as_given(best, chosen), metric=metric)
     show_answer(
         laws_facts(rows),
-        f"mixlaw fit {here(*runs)} --law {best}{also} --out fit.json",
+        f"mixlaw fit {here(*runs)}{also} --out fit.json",
         written={"figures": plot} if plot else {},
         verbose=verbose,
         details=lambda: table(
@@ -130,6 +139,13 @@ def laws(
             [[r.name, 100 * r.mre, r.spearman, r.r2, r.bias, r.seconds, r.note] for r in rows],
         ),
     )
+
+
+def _as_given(name: str, laws: list[str] | None) -> str:
+    """Return a law as it was asked for: `module:Class` where it is the user's own."""
+    from mixlaw.laws import find
+
+    return next((law for law in laws or [] if ":" in law and find(law).name == name), name)
 
 
 def solve(
@@ -194,7 +210,7 @@ def solve(
     _say(fitted.runs)
     show_answer(
         mixture_facts(fitted, solution),
-        _after_solve(solution, fit_file),
+        _after_solve(solution, fit_file, opt.again(params=params, law=law)),
         written={"solution": out} if out else {},
         warnings=solution.warnings,
         verbose=verbose,
@@ -202,22 +218,17 @@ def solve(
     )
 
 
-def _after_solve(solution: Any, source: Path) -> str:
+def _after_solve(solution: Any, source: Path, more: str) -> str:
     """Return the command that writes training files with these weights, or where no mix.yaml is known, that predicts
-    their losses."""
+    their losses; `more` are options about the fit."""
     config, budget = config_of(source), format_tokens(solution.budget_tokens)
     if not config:
-        tokens = ",".join(f"{_quoted(name)}={count}" for name, count in solution.tokens.items())
-        return f"mixlaw predict {here(source)} --tokens {tokens}"
+        return f"mixlaw predict {here(source)} --tokens {written(solution.tokens)}{more}"
     shares = {name: round(weight, 4) for name, weight in solution.weights.items()}
     largest = max(shares, key=lambda name: shares[name])
     shares[largest] += 1 - sum(shares.values())  # they must sum to 1
-    text = ",".join(f"{_quoted(name)}={share:.4g}" for name, share in shares.items())
+    text = written({name: f"{share:.4g}" for name, share in shares.items()})
     return f"mixlaw mix {here(config)} --budget {budget} --weights {text}"
-
-
-def _quoted(name: str) -> str:
-    return shlex.quote(name)
 
 
 def _mixture(texts: list[str] | None, option: str, *more: str) -> str | dict[str, float] | None:
@@ -261,9 +272,10 @@ def predict(
     _say(fitted.runs)
     left_out = [name for name in fitted.domains if name not in mixture]
     said = [f"--tokens does not name {', '.join(left_out)}: predicted for 0 tokens of it."] if left_out else []
+    total, more = sum(mixture.values()), opt.again(params=params, law=law)
     show_answer(
         predicted_facts(predicted),
-        f"mixlaw solve {here(fit_file)} --budget {format_tokens(sum(mixture.values()))}",
+        f"mixlaw solve {here(fit_file)} --budget {format_tokens(total)}{more}" if total else "",
         warnings=[*said, *found.warnings],
         verbose=verbose,
         details=lambda: table(

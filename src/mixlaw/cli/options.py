@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mixlaw.cli import completion
+from mixlaw.core.commands import parts
 from mixlaw.core.errors import ConfigError
 from mixlaw.core.percents import parse_percent, parse_share
 from mixlaw.core.tokens import parse_tokens
@@ -148,17 +150,19 @@ KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep each run's
 
 
 def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
-    """Return {name: value} from `name=value` texts, each option given once or with commas.
+    """Return {name: value} from `name=value` texts, each option given once or with commas; see `parts`.
 
     Raises:
         ConfigError: no `=`, a name given twice, or a value that cannot be read.
     """
     found: dict[str, Any] = {}
     for text in values or []:
-        for part in text.split(","):
-            name, sign, value = part.strip().rpartition("=")
-            if not sign or not name:
-                raise ConfigError(f"{option} is {part!r}; it must be name=value.", f"For example: {option} math=0.4")
+        for name, value, part in parts(text):
+            if not name:
+                quotes = f""". Put a name that has commas in quotes: {option} "'a, b'=0.4\"""" if "," in text else ""
+                raise ConfigError(
+                    f"{option} is {part!r}; it must be name=value.", f"For example: {option} math=0.4{quotes}"
+                )
             if name in found:
                 raise ConfigError(f"{option} names '{name}' twice.", "Give it once.")
             found[name] = read(value)
@@ -194,3 +198,18 @@ def tokens(option: str) -> Callable[[str], int]:
         return 0 if text.strip() in ("0", "0.0") else parse_tokens(text, option)
 
     return read
+
+
+def again(**given: Any) -> str:
+    """Return options as they are repeated in a command that is copied, after a space; what was not given is left out.
+
+    Args:
+        given: name of an option, with `_` for `-` -> its value, a list of values, or None.
+    """
+    words = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value is not None
+    ]
+    return "".join(f" {word}" for word in words)

@@ -34,9 +34,11 @@ def csv_columns(path: str | Path) -> tuple[dict[str, list[str]], list[int]]:
         raise DataError(f"{path} is not a CSV text file: {error}.", "Save it as CSV in UTF-8.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.", "Check the path.") from None
-    if not lines:
+    first = next((i for i, row in enumerate(lines) if any(cell.strip() for cell in row)), None)
+    if first is None:
         raise DataError(f"{path} is empty.", "A run table has a header line and one line per run.")
-    header, body = [name.strip() for name in lines[0]], [(i, row) for i, row in enumerate(lines[1:], 2) if any(row)]
+    header = [name.strip() for name in lines[first]]
+    body = [(i, row) for i, row in enumerate(lines[first + 1 :], first + 2) if any(row)]
     for number, row in body:
         if len(row) != len(header):
             raise DataError(
@@ -63,7 +65,7 @@ def _split(text: str) -> list[list[str]]:
             if delimiter == _DELIMITERS[-1] and not found:
                 raise
             continue
-        cells = len(rows[0]) if rows else 0
+        cells = len(next((row for row in rows if any(row)), []))
         alike = cells > 1 and all(len(row) == cells for row in rows if any(row))
         found.append(((alike, cells), rows))
     return max(found, key=lambda one: one[0])[1]  # the comma where several fit as well

@@ -76,7 +76,7 @@ def cell_number(value: Any, lower: float, rule: str, empty: bool, source: str, p
             return math.nan
         raise DataError(f"{source}, {place}, column '{column}': the cell is empty; {rule}.", "Fill it in.")
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, (bool, np.bool_)) else float(value)  # True is no token
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (math.isfinite(number) and lower <= number <= _MOST):
@@ -110,3 +110,45 @@ def check_rows(runs: list[str], tokens_RK: np.ndarray, source: str, place: Calla
             f"{source}: no run has any tokens.",
             "Add runs that were trained; only the row of the base model may have zero tokens.",
         )
+
+
+def check_arrays(table: Any) -> None:
+    """Raise DataError where a `RunTable` that a program made has names twice, or arrays that no file could have.
+
+    Args:
+        table: the table. Losses of several studies may be below 0 where a shift has been taken off them.
+    """
+    R, K, J = len(table.runs), len(table.domains), len(table.targets)
+    for what, names in (("domain", table.domains), ("target", table.targets)):
+        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise DataError(f"The run table has the {what} '{twice[0]}' twice.", "Rename or delete one of them.")
+    low = -math.inf if table.shifts else 0.0
+    for name, shape, lower, empty in (
+        ("tokens_RK", (R, K), 0.0, False),
+        ("losses_RJ", (R, J), low, True),
+        ("counts_RJ", (R, J), 0.0, False),
+        ("unique_RK", (R, K), 0.0, False),
+        ("params_R", (R,), 1.0, False),
+    ):
+        values = getattr(table, name)
+        if values is None and name not in ("tokens_RK", "losses_RJ"):
+            continue
+        if not isinstance(values, np.ndarray) or values.shape != shape:
+            found = f"an array of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+            raise DataError(
+                f"The run table's {name} is {found}; it must be an array of shape {shape}, with a row for each of the "
+                f"{R} runs.",
+                "Correct it, or give load_runs a dict with one list per column.",
+            )
+        bad = ~((values >= lower) & (values <= _MOST)) & ~(empty & np.isnan(values))
+        if bad.any():
+            place = tuple(np.argwhere(bad)[0].tolist())
+            missing = ", or NaN where it was not measured" if empty else ""
+            least = f" from {lower:g}" if math.isfinite(lower) else ""
+            raise DataError(
+                f"The run table's {name} has {values[place]} for run '{table.runs[place[0]]}'; it must be a finite "
+                f"number{least}{missing}.",
+                "Correct the value, or leave out that run.",
+            )
+    if not R:
+        raise DataError("The run table has no runs.", "Give at least one.")

@@ -45,11 +45,17 @@ def parts_of(targets: Mapping[str, TargetFit], runs: RunTable) -> dict[str, Any]
 
 
 def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
-    """Return the fields of a `Fit`; raise DataError where a key is missing or of the wrong kind, or the law unknown."""
+    """Return the fields of a `Fit`; raise DataError where a key is missing or of the wrong kind, or the law unknown.
+
+    ConfigError where the law that is given cannot be found.
+    """
     if not isinstance(value, Mapping):
         raise DataError("Not a fit file: it holds no keys.", "Write it with `mixlaw fit`.")
+    given = None if law is None else find(law)
+    if given is not None:
+        _require_law_of(value, given)
     try:
-        kind = find(law if law is not None else value["law"])
+        kind = given or find(value["law"])
         runs, decay = _runs(value), float("inf") if value["repetition"] is None else float(value["repetition"])
         left = _base_left_out(value, runs.targets)
         fitted_runs = without_base(counted(runs, decay), left)
@@ -72,6 +78,19 @@ def fields_from(value: Mapping[str, Any], law: Any = None) -> dict[str, Any]:
         ) from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(f"Not a fit file: {type(error).__name__} {error}.", "Write it with `mixlaw fit`.") from None
+
+
+def _require_law_of(value: Mapping[str, Any], given: LawKind) -> None:
+    """Raise DataError where the law that was given is another than the file's, and the file's is known here."""
+    try:
+        own = find(str(value["law"]))
+    except (ConfigError, KeyError):
+        return
+    if given.name != own.name and (given.law, given.regressor) != (own.law, own.regressor):
+        raise DataError(
+            f"The fit file has law '{own.name}', not '{given.name}'.",
+            f"Leave out --law, or fit the runs with '{given.name}'.",
+        )
 
 
 def _base_left_out(value: Mapping[str, Any], targets: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ They hold no date and no place of this machine, so that the same mixture has the
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from mixlaw.config import Config
+from mixlaw.core.commands import written
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.target_units import is_metric, losses_in
 from mixlaw.report.markdown import escaped
@@ -91,8 +91,7 @@ def mixture_card(
 
 def mix_command(manifest: Mapping[str, Any], config: str = "mix.yaml") -> str:
     """Return the command that writes a mixture again."""
-    weights = ",".join(f"{name}={entry['requested_share']!r}" for name, entry in manifest["domains"].items())
-    weights = f"'{weights}'" if re.search(r"[^\w.=,+-]", weights) else weights
+    weights = written({name: repr(entry["requested_share"]) for name, entry in manifest["domains"].items()})
     files = manifest["files"]
     shape = " --format parquet" if files[0]["name"].endswith(".parquet") else ""
     shape += f" --shards {len(files)}" if len(files) > 1 else ""

@@ -72,10 +72,10 @@ class Constraints:
         crossed = [d for d, low, high in zip(domains, lower, upper, strict=True) if low > high + _SLACK]
         if crossed:
             name = crossed[0]
-            low, high = self.minimum[name], upper[domains.index(name)]
+            low, high = _told_apart(self.minimum[name], upper[domains.index(name)])
             raise Infeasible(
-                f"No mixture meets the bounds: '{name}' must have a share of at least {low:.4g}, but can have at "
-                f"most {high:.4g} at {format_tokens(budget_tokens)} tokens{self._why(name, budget_tokens)}.",
+                f"No mixture meets the bounds: '{name}' must have a share of at least {low}, but can have at "
+                f"most {high} at {format_tokens(budget_tokens)} tokens{self._why(name, budget_tokens)}.",
                 "Lower its minimum, or raise its maximum or its supply.",
                 tuple(crossed),
             )
@@ -142,9 +142,9 @@ class Constraints:
             return 0.0
         # As the budget grows, domains pass from their share cap to their supply cap in the order of supply / maximum.
         # The caps' sum is the least over all splits, so each split bounds N from above and the right one attains it.
-        order = np.argsort(supplies / np.maximum(held, 1e-300))
-        room = 1 - (held.sum() - np.cumsum(held[order]))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):  # a domain that may have nothing comes last
+            order = np.argsort(supplies / np.maximum(held, 1e-300))
+            room = 1 - (held.sum() - np.cumsum(held[order]))
             return float(np.where(room > 0, np.cumsum(supplies[order]) / np.maximum(room, 1e-300), np.inf).min())
 
     def _why(self, domain: str, budget_tokens: float) -> str:
@@ -176,9 +176,9 @@ class Constraints:
     @staticmethod
     def _floors_too_high(domains: tuple[str, ...], lower: np.ndarray) -> Infeasible:
         binding = [domain for domain, low in zip(domains, lower, strict=True) if low > 0]
+        total = _told_apart(float(lower.sum()), 1.0)[0]
         return Infeasible(
-            f"No mixture meets the floors: the smallest shares of {_listed(binding)} sum to {lower.sum():.4g}; "
-            "shares sum to 1.",
+            f"No mixture meets the floors: the smallest shares of {_listed(binding)} sum to {total}; shares sum to 1.",
             "Lower some of them.",
             tuple(binding),
         )
@@ -207,7 +207,7 @@ class Constraints:
             )
         return Infeasible(
             f"No mixture meets the caps: with the largest shares of {_listed(by_maximum)}, all shares sum to at most "
-            f"{total:.4g}; they must sum to 1.",
+            f"{_told_apart(total, 1.0)[0]}; they must sum to 1.",
             "Raise some of them.",
             tuple(by_maximum),
         )
@@ -217,6 +217,12 @@ def _stacked(limits: list[Limit]) -> tuple[np.ndarray, np.ndarray]:
     if not limits:
         return np.zeros((0, 0)), np.zeros(0)
     return np.stack([limit.row_K for limit in limits]), np.array([limit.value for limit in limits])
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Return two shares in four digits, or in as many as show that they differ."""
+    found = next((d for d in range(4, 17) if f"{one:.{d}g}" != f"{other:.{d}g}"), 4)
+    return f"{one:.{found}g}", f"{other:.{found}g}"
 
 
 def _listed(names: list[str]) -> str:

@@ -137,3 +137,11 @@ def test_the_answer_says_what_the_tables_say(fit_json):
     for target, p in solution.predicted.items():
         change = p["mean"] - solution.baselines["natural"]["predicted"][target]["mean"]
         assert target in facts["gains" if change < 0 else "loses"]
+
+
+def test_where_no_runs_could_be_held_out_no_error_of_them_is_said(mixlaw, tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("run,tokens:a,loss:a\nx,200000,1.9\ny,600000,1.7\nz,2000000,1.55\n")
+    result = mixlaw("fit", path, "--law", "transfer")
+    assert result.code == 0 and "nan" not in result.stdout, result.stdout
+    assert "not known: no runs could be held out" in result.stdout

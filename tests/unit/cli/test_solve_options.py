@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -140,3 +142,58 @@ def test_mix_yaml_names_the_path_of_each_bad_wish(solve, words):
     with pytest.raises(ConfigError) as error:
         parse_config({**TREE, "solve": solve})
     assert words in str(error.value)
+
+
+@pytest.fixture
+def odd_names(fit_json, tmp_path):
+    """The fit with names that have commas, signs, quotes and spaces."""
+    from mixlaw.fit import Fit
+
+    text = json.dumps(Fit.load(fit_json).to_json())
+    for plain, odd in (("chat", "chat, long"), ("math", "x=y"), ("code", "it's")):
+        text = text.replace(f'"{plain}"', f'"{odd}"')
+    Fit.from_json(json.loads(text)).save(tmp_path / "odd.json")
+    return tmp_path / "odd.json"
+
+
+def test_names_with_commas_are_written_in_quotes_and_the_next_command_does_so(mixlaw, odd_names):
+    options = ("--max", "'chat, long'=0.2,x=y=0.5", "--min", "it's=0.3", "--no-worse", '"chat, long"=50')
+    weights = solved(mixlaw, odd_names, *options)["weights"]
+    assert weights["chat, long"] <= 0.2 + 1e-9 and weights["it's"] >= 0.3 - 1e-9
+    said = mixlaw("solve", odd_names, "--budget", "20M", "--verbose", *options)
+    following = shlex.split(next(line for line in said.stdout.splitlines() if "mixlaw predict" in line))
+    predicted = mixlaw(*following[following.index("predict") :], "--json")
+    assert predicted.code == 0, predicted.stdout
+    assert predicted.json["predicted"].keys() == {"chat, long", "x=y", "it's"}
+    assert not predicted.json["warnings"] or "does not name" not in str(predicted.json["warnings"])
+    refused = mixlaw("solve", odd_names, "--budget", "20M", "--max", "chat, long=0.2")
+    assert refused.code == 1 and "Put a name that has commas in quotes" in refused.stderr
+
+
+def test_no_budget_of_zero_follows_a_prediction_for_no_tokens(mixlaw, fit_json):
+    result = mixlaw("predict", fit_json, "--tokens", "chat=0,math=0,code=0")
+    assert result.code == 0 and "--budget" not in result.stdout
+
+
+def after(result):
+    """The words of the command that is said to come next."""
+    assert result.code == 0, result.stderr
+    text = " ".join(line.strip() for line in result.stdout.splitlines()).replace("\\ ", "")
+    return shlex.split(text[text.rindex("mixlaw ") :])[1:]
+
+
+def test_the_next_command_says_again_what_was_asked_of_the_fit(mixlaw, runs_csv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_curve_law.py").write_text(
+        "from mixlaw.laws.chinchilla import Chinchilla\nclass Own(Chinchilla):\n    name = 'own_total'\n"
+    )
+    own = ("--law", "own_curve_law:Own")
+    first = after(mixlaw("fit", runs_csv, *own, "--repetition", "off", "--seed", "3"))
+    assert first[-2:] == ["--out", "fit.json"] and {"off", "3"} <= set(first)
+    second = after(mixlaw(*first))
+    assert second[0] == "solve" and second[-2:] == list(own)
+    third = after(mixlaw(*second))
+    assert third[0] == "predict" and third[-2:] == list(own)
+    assert after(mixlaw(*third))[-2:] == list(own)
+    compared = after(mixlaw("laws", runs_csv, "--laws", "own_curve_law:Own,chinchilla"))
+    assert compared[:1] == ["fit"] and compared[2:4] in (list(own), ["--law", "chinchilla"])

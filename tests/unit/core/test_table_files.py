@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from mixlaw.api import numbers
 from mixlaw.api.numbers import load_fit, load_runs
 from mixlaw.core.errors import DataError
+from mixlaw.core.runtable import RunTable
 from planted_fits import planted_fit, two_runs
 from table_formats import Columns, rows_of, text_of, written
 
@@ -106,3 +108,37 @@ def test_a_loss_that_is_no_number_is_told_apart_from_one_that_was_not_measured(v
     with pytest.raises(DataError, match=f"'{value}'; a loss is a finite number") as caught:
         load_runs(written(tmp_path, "runs.csv", READ["runs.csv"].replace("2.55", value)))
     assert caught.value.hint.startswith("Leave the cell empty if it was not measured, or delete that run")
+
+
+def test_empty_lines_before_the_header_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    path.write_text("\n , \n\nrun;tokens:a;loss:a\nx;5;1.5\ny;7;oops\n".replace(" , ", ""))
+    with pytest.raises(DataError, match="line 6, column 'loss:a': 'oops'"):
+        load_runs(path)
+    path.write_text("\n\n")
+    with pytest.raises(DataError, match="is empty"):
+        load_runs(path)
+
+
+def test_true_is_no_number_of_tokens() -> None:
+    with pytest.raises(DataError, match="row 1, column 'tokens:a': True; a token count"):
+        load_runs({"run": ["x"], "tokens:a": [True], "loss:a": [1.5]})
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"tokens_RK": np.array([[1.0, 2.0], [np.nan, 2.0]])}, "tokens_RK has nan for run 'y'"),
+        ({"tokens_RK": np.array([[1.0, 2.0], [-3.0, 2.0]])}, "tokens_RK has -3.0 for run 'y'"),
+        ({"tokens_RK": [[1.0, 2.0], [3.0, 2.0]]}, "tokens_RK is list; it must be an array of shape"),
+        ({"losses_RJ": np.ones((1, 1))}, r"losses_RJ is an array of shape \(1, 1\); it must be"),
+        ({"losses_RJ": np.array([[1.0], [np.inf]])}, "losses_RJ has inf for run 'y'"),
+        ({"losses_RJ": np.array([[-1.0], [2.0]])}, "losses_RJ has -1.0 for run 'x'"),
+        ({"domains": ("a", "a")}, "has the domain 'a' twice"),
+    ],
+)
+def test_a_table_made_by_a_program_is_held_to_the_same_rules(part: dict[str, Any], words: str) -> None:
+    sound = RunTable(("x", "y"), ("a", "b"), ("a",), np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([[1.5], [np.nan]]))
+    assert load_runs(sound) is sound
+    with pytest.raises(DataError, match=words):
+        load_runs(replace(sound, **part))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from law_runs import TRANSFER, UNEVEN, run_table
-from mixlaw.core.errors import DataError
+from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.choosing.held_out import of_targets
 from mixlaw.laws import names, register, registry
@@ -74,6 +74,15 @@ def test_a_law_that_is_not_known_is_named_with_the_remedy(monkeypatch: pytest.Mo
     assert Fit.from_json(value, Own).law == "own"
     register(Own)
     assert Fit.from_json(value).parameters == Fit.from_json(value, Own).parameters
+
+
+def test_a_law_that_is_not_the_files_or_not_there_is_said_to_be_so() -> None:
+    value = fit_law(run_table(Transfer, TRANSFER, 12, 0.01), law=Chinchilla).to_json()
+    with pytest.raises(DataError, match="has law 'chinchilla', not 'rectified'"):
+        Fit.from_json(value, "rectified")
+    with pytest.raises(ConfigError, match="no_such_module:Law cannot be imported"):
+        Fit.from_json(value, "no_such_module:Law")
+    assert Fit.from_json(value, "chinchilla").law == "chinchilla"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,13 @@ def test_the_largest_budget_that_can_be_met_is_said_and_can(supplies: dict, shar
     assert ("raise max_epochs" in error.hint) is not bool(shares)
 
 
+def test_a_domain_that_may_have_nothing_does_not_overflow(recwarn: pytest.WarningsRecorder) -> None:
+    bounds = Constraints({}, {"a": 0.0}, {"a": 2e9, "b": 1e3, "c": 1e3}, 1.0)
+    with pytest.raises(Infeasible, match="Lower the budget to 2k"):
+        bounds.bounds(("a", "b", "c"), 20e6)
+    assert not [str(warning.message) for warning in recwarn]
+
+
 def test_the_epochs_that_would_do_are_said_rounded_up() -> None:
     error = said(available={"a": 1e6, "b": 1e6, "c": 1e6}, max_epochs=2.0)
     assert "or raise max_epochs to 3.4." in error.hint
@@ -105,6 +112,17 @@ def test_shares_that_sum_to_too_little_or_too_much_are_named_with_their_sum() ->
     assert "(1M available, at most 2 epochs)" in crossed.message
     by_share = said(minimum={"a": 0.5}, maximum={"a": 0.2}, available={"a": 1e7}, max_epochs=2.0)
     assert "epochs" not in by_share.message
+
+
+def test_bounds_that_miss_by_little_are_said_in_digits_that_show_it() -> None:
+    third = dict.fromkeys("abc", 0.3333333)
+    for wishes, words in (
+        ({"maximum": third}, "sum to at most 0.9999999; they must sum to 1"),
+        ({"minimum": {**third, "a": 0.3333336}}, "sum to 1.0000002; shares sum to 1"),
+        ({"minimum": {"a": 0.3000001}, "maximum": {"a": 0.3}}, "at least 0.3000001, but can have at most 0.3 at"),
+    ):
+        with pytest.raises(Infeasible, match=words):
+            Constraints(**wishes).bounds(("a", "b", "c"), 20e6)
 
 
 def test_many_domains_are_not_all_listed() -> None:

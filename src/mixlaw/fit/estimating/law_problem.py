@@ -20,6 +20,7 @@ from mixlaw.fit.curve import Curve, Scatter
 from mixlaw.fit.estimating.estimator import Estimated, predicted_by_refitting, require_different
 from mixlaw.fit.estimating.information import Information, information
 from mixlaw.fit.estimating.robust import estimate
+from mixlaw.fit.estimating.sound import made, require_finite, require_sound
 from mixlaw.fit.free_line import FreeLine, derivatives, free_columns, predicted
 from mixlaw.fit.posterior.around import Around, draw
 from mixlaw.fit.units import MILLION, typical_total
@@ -146,13 +147,12 @@ class LawEstimator:
 
     def fit(self, runs: RunTable, seed: int = 0, draws: int = 200) -> list[Estimated]:
         """See `Estimator.fit`."""
-        assert self.kind.law is not None
         for target in runs.targets:
             require_different(runs, target, self.kind.name)
         tokens_RK = runs.tokens_RK / MILLION
         unit = typical_total(tokens_RK)
         problems = [
-            LawProblem.of(self.kind.law(runs.domains, target), tokens_RK / unit, runs, j)
+            LawProblem.of(made(self.kind, runs.domains, target), tokens_RK / unit, runs, j)
             for j, target in enumerate(runs.targets)
         ]
         return [_fit_one(problem, unit, seed, draws) for problem in problems]
@@ -173,6 +173,8 @@ def _fit_one(problem: LawProblem, unit: float, seed: int, draws: int) -> Estimat
             "parameters without a prior.",
             f"Add at least {unheld - distinct} more, or choose a simpler law.",
         )
+    require_sound(law, problem.tokens_RK, problem.losses_R, _STARTS)
+    require_finite(law, problem.losses(problem.starts(_STARTS)))
     best = estimate(problem, starts=_STARTS)
     lower, upper = problem.lower, problem.upper
     near = 1e-7 * np.minimum(upper - lower, 1.0)

@@ -159,8 +159,8 @@ class Around:
         inside = np.all((z_SP >= self.lower_P) & (z_SP <= self.upper_P), axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
             squares = (self.precision_R * (self.losses(z_SP) - self.losses_R) ** 2).sum(axis=1)
-        far = z_SP - self.mean_P
-        prior = ((far @ self.precision_PP) * far).sum(axis=1)
+            far = z_SP - self.mean_P
+            prior = ((far @ self.precision_PP) * far).sum(axis=1)
         # The noise's size is known to within `degrees` of freedom: integrated out, the likelihood is a Student t.
         each = self.degrees / len(self.losses_R)
         density = -0.5 * prior - 0.5 * (self.degrees + NOISE_SHAPE) * np.log(NOISE_SHAPE + squares * each)

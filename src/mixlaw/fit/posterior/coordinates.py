@@ -53,7 +53,8 @@ class RidgeCoordinates:
         at_small, at_large = self._powers(x_SP)
         fall = x_SP[:, self.log_c] - x_SP[:, self.floor]
         z = x_SP.copy()
-        with np.errstate(divide="ignore", invalid="ignore"):  # powers beyond the largest number: no part of the volume
+        # Powers and amplitudes beyond the largest number: no part of the volume.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             c = np.maximum(fall, 1e-300) / np.maximum(at_small - at_large, 1e-300)
             z[:, self.log_c] = np.log(c)
             z[:, self.floor] = x_SP[:, self.log_c] - c * at_small

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +49,12 @@ def around() -> Around:
         3.0,
         RidgeCoordinates.of(D, log_c=0, log_beta=1, floor=2),
     )
+
+
+def test_a_point_beyond_the_largest_number_is_impossible_without_a_warning(around: Around) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isneginf(around.log_density(np.array([[1.5, 8.0, 1.0]]))).all()
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,14 @@ def test_there_and_back() -> None:
     assert np.isfinite(log_volume).all()
 
 
+def test_losses_in_the_billions_do_not_overflow_with_a_warning() -> None:
+    ridge = RidgeCoordinates.of(np.array([0.1, 0.5, 1.0, 4.0]), 0, 1, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        z, log_volume = ridge.curve(np.array([[2e9, -50.0, 1e9]]))
+    assert np.isposinf(z[0, 0]) and np.isfinite(log_volume).all()
+
+
 def test_the_jacobian_and_the_volume_are_those_of_the_map() -> None:
     ridge = RidgeCoordinates.of(np.array([0.1, 0.5, 1.0, 4.0]), 0, 1, 2)
     z = np.array([-0.5, -1.5, 0.9])
