@@ -88,6 +88,8 @@ def test_a_trackers_export_becomes_the_studys_records(config: Path, tmp_path: Pa
         ({"eval/math_loss": "nan"}, "a loss is a finite number"),
         ({"eval/math_loss": ""}, "a loss is a finite number"),
         ({"eval/math_loss": "-1"}, "a loss is a finite number"),
+        ({"eval/math_loss": "20000"}, "a token has at most 10000"),
+        ({"tokens:math": "1e12"}, "were planned"),
     ],
 )
 def test_a_bad_row_is_one_error_and_nothing_is_adopted(
