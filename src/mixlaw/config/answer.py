@@ -23,13 +23,24 @@ def _known_law(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _known_directions(value: dict[str, str]) -> dict[str, str]:
+    for name, direction in value.items():
+        from mixlaw.fit.metrics import direction_of
+
+        try:
+            direction_of(name, direction)
+        except ConfigError as error:
+            raise ValueError(f"{error.message} {error.hint}") from None
+    return value
+
+
 class FitNode(Node):
     """Which law, and how it is fitted."""
 
     law: Annotated[str, AfterValidator(_known_law)] = "auto"
     procedure: Literal["joint", "own_curve", "published"] = "joint"
     repetition: Literal["auto", "off"] | Annotated[float, Field(gt=0)] = "auto"
-    metrics: dict[str, str] = Field(default_factory=dict)
+    metrics: Annotated[dict[str, str], AfterValidator(_known_directions)] = Field(default_factory=dict)
 
 
 class SolveNode(Node):

@@ -71,7 +71,7 @@ def _worth(errors_R: np.ndarray | None) -> np.ndarray:
 
 def _as_loss(name: str, values_R: np.ndarray, better: str) -> np.ndarray:
     known = values_R[np.isfinite(values_R)]
-    direction, best = _direction(name, better)
+    direction, best = direction_of(name, better)
     if direction == "lower":
         if (known < best).any():
             raise DataError(
@@ -96,7 +96,7 @@ def _as_loss(name: str, values_R: np.ndarray, better: str) -> np.ndarray:
     return best - values_R
 
 
-def _direction(name: str, better: str) -> tuple[str, float]:
+def direction_of(name: str, better: str) -> tuple[str, float]:
     """Return `higher` or `lower`, and the best possible value; NaN where it is not said."""
     direction, colon, text = better.partition(":")
     try:
