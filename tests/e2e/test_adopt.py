@@ -97,7 +97,9 @@ def test_a_bad_row_is_one_error_and_nothing_is_adopted(
 ) -> None:
     rows = results(config)
     change = {key: str(rows[3]["Name"]) if value == "fill-01" else value for key, value in change.items()}
-    table = write(tmp_path / "export.csv", [*rows[:5], {**rows[5], **change}])
+    table = write(
+        tmp_path / "export.csv", [{**dict.fromkeys(change, ""), **row} for row in (*rows[:5], {**rows[5], **change})]
+    )
     with pytest.raises(DataError, match=f"line 7.*{said}"):
         mixlaw.adopt(config, table, run_column="Name", losses=LOSSES)
     assert not list((config.parent / "study" / "runs").glob("*/record.json"))

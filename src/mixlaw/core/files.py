@@ -31,6 +31,14 @@ def expanded(path: str | Path) -> Path:
         ) from None
 
 
+def require_other_file(out: str | Path, *read: Any) -> None:
+    """Raise ConfigError where a file to be written is one of those that are read; what is no path is passed over."""
+    for given in read:
+        there = isinstance(given, (str, Path)) and os.path.isfile(given) and os.path.exists(out)
+        if there and os.path.samefile(given, out):
+            raise ConfigError(f"{out} is read here, so it cannot be written.", "Give another name with --out.")
+
+
 @contextlib.contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary neighbour of `path` and move it into place when the block ends without an error.

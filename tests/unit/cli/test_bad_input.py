@@ -329,3 +329,14 @@ def test_columns_that_no_fit_reads_are_said_once(mixlaw, tmp_path):
     result = mixlaw("laws", path, "--laws", "mean")
     assert (result.code, result.stderr.count("Columns that no fit reads: comment, git_sha.")) == (0, 1)
     assert "Columns" not in mixlaw("laws", path, "--laws", "mean", "--json").stderr
+
+
+@pytest.mark.parametrize("verb", [("fit",), ("solve", "--budget", "3M")])
+def test_what_is_read_is_not_written_over(mixlaw, runs_csv, fit_json, tmp_path, verb):
+    source = tmp_path / "given"
+    source = source.with_suffix(".csv" if verb[0] == "fit" else ".json")
+    source.write_bytes((runs_csv if verb[0] == "fit" else fit_json).read_bytes())
+    before = source.read_bytes()
+    (tmp_path / "link").symlink_to(source)
+    assert_one_error(mixlaw(*verb, source, "--out", tmp_path / "link"), "is read here", "--out")
+    assert source.read_bytes() == before
