@@ -37,6 +37,8 @@ _PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
 _TOKENIZER_FILES = ("token", "vocab", "merges", "spiece", "spm")
 """What names of a tokenizer's files have in them."""
 
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
 _COMPARED = 64
 """Texts of a process for which the table of words is held against the tokenizer."""
 
@@ -241,20 +243,30 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
             trust_remote_code=False,  # unset, a model with code of its own asks a question on the terminal
         )
     except Exception as error:  # OSError, ValueError, network errors of several libraries
-        if local and not any(part in f.name for f in expanded(name_or_path).iterdir() for part in _TOKENIZER_FILES):
+        if local and not _has_tokenizer(expanded(name_or_path)):
             raise DataError(
                 f"The folder {name_or_path} holds no tokenizer, such as tokenizer.json.",
                 "Name the folder of a model that was saved with its tokenizer.",
             ) from None
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        remedy = "Check the model's name_or_path, its revision and the network."
         raise DataError(
-            f"The tokenizer of '{name_or_path}' cannot be loaded: {reason}",
-            "Check the model's name_or_path, its revision and the network.",
+            f"The tokenizer of '{name_or_path}' cannot be loaded: {reason.rstrip(' .:')}.",
+            "Copy the model's files into its folder again." if local else remedy,
         ) from None
     template = getattr(tokenizer, "chat_template", None)
     if isinstance(template, str):  # of several named ones one is taken, or none
         require_harmless(template, name_or_path)
     return ChatTokenizer(tokenizer, name_or_path)
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has a tokenizer's file that says its tokens, and not only its settings."""
+    return any(
+        part in file.name and file.name not in _TOKENIZER_SETTINGS
+        for file in folder.iterdir()
+        for part in _TOKENIZER_FILES
+    )
 
 
 def _is_plain(folder: Path) -> bool:
