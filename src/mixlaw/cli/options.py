@@ -147,6 +147,18 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed 
 KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep each run's model on disk, for `mixlaw eval`.")]
 
 
+_VALUES = {
+    **dict.fromkeys(("--tokens", "--available"), "math=2M"),
+    **{"--floor": "math=0.72", "--no-worse": "math=1%", "--target-weight": "math=2", "--metric": "accuracy=higher"},
+    **{"--loss": "math=eval/math_loss", "--data": "gsm8k=gsm8k.jsonl", "--source": "math=prompts.jsonl"},
+}
+"""Option -> a pair that it takes, where it is no share."""
+
+
+def _example(option: str) -> str:
+    return f"For example: {option} {_VALUES.get(option, 'math=0.4')}"
+
+
 def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
     """Return {name: value} from `name=value` texts, each option given once or with commas.
 
@@ -158,7 +170,7 @@ def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> 
         for part in text.split(","):
             name, sign, value = part.strip().rpartition("=")
             if not sign or not name:
-                raise ConfigError(f"{option} is {part!r}; it must be name=value.", f"For example: {option} math=0.4")
+                raise ConfigError(f"{option} is {part!r}; it must be name=value.", _example(option))
             if name in found:
                 raise ConfigError(f"{option} names '{name}' twice.", "Give it once.")
             found[name] = read(value)
@@ -172,7 +184,7 @@ def number(option: str) -> Callable[[str], float]:
         try:
             return float(text)
         except ValueError:
-            raise ConfigError(f"{option}: {text!r} is not a number.", f"For example: {option} math=0.4") from None
+            raise ConfigError(f"{option}: {text!r} is not a number.", _example(option)) from None
 
     return read
 

@@ -221,6 +221,20 @@ def test_a_malformed_pair_is_refused_with_an_example(mixlaw, fit_json, text):
     assert_one_error(mixlaw("solve", fit_json, "--budget", "20M", "--max", text), "--max")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "example"),
+    [
+        (("predict", "--tokens", "math"), "--tokens math=2M"),
+        (("solve", "--budget", "20M", "--available", "math"), "--available math=2M"),
+        (("solve", "--budget", "20M", "--no-worse", "math"), "--no-worse math=1%"),
+        (("solve", "--budget", "20M", "--min", "math"), "--min math=0.4"),
+    ],
+)
+def test_the_example_of_a_pair_has_the_unit_of_its_option(mixlaw, fit_json, arguments, example):
+    verb, *options = arguments
+    assert_one_error(mixlaw(verb, fit_json, *options), f"For example: {example}")
+
+
 def test_predict_refuses_an_unknown_domain(mixlaw, fit_json):
     assert_one_error(mixlaw("predict", fit_json, "--tokens", "maths=2M"), "'maths'", "'math'")
 
