@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from mixlaw.config.base import Node
 from mixlaw.config.values import Percent, Share
+from mixlaw.core.directions import direction_of
 from mixlaw.core.errors import ConfigError
 
 
@@ -25,8 +26,6 @@ def _known_law(value: str, info: ValidationInfo) -> str:
 
 def _known_directions(value: dict[str, str]) -> dict[str, str]:
     for name, direction in value.items():
-        from mixlaw.fit.metrics import direction_of
-
         try:
             direction_of(name, direction)
         except ConfigError as error:
