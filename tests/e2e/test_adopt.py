@@ -88,6 +88,8 @@ def test_a_trackers_export_becomes_the_studys_records(config: Path, tmp_path: Pa
         ({"eval/math_loss": "nan"}, "a loss is a finite number"),
         ({"eval/math_loss": ""}, "a loss is a finite number"),
         ({"eval/math_loss": "-1"}, "a loss is a finite number"),
+        ({"eval/math_loss": "20000"}, "a token has at most 10000"),
+        ({"tokens:math": "1e12"}, "were planned"),
     ],
 )
 def test_a_bad_row_is_one_error_and_nothing_is_adopted(
@@ -95,7 +97,9 @@ def test_a_bad_row_is_one_error_and_nothing_is_adopted(
 ) -> None:
     rows = results(config)
     change = {key: str(rows[3]["Name"]) if value == "fill-01" else value for key, value in change.items()}
-    table = write(tmp_path / "export.csv", [*rows[:5], {**rows[5], **change}])
+    table = write(
+        tmp_path / "export.csv", [{**dict.fromkeys(change, ""), **row} for row in (*rows[:5], {**rows[5], **change})]
+    )
     with pytest.raises(DataError, match=f"line 7.*{said}"):
         mixlaw.adopt(config, table, run_column="Name", losses=LOSSES)
     assert not list((config.parent / "study" / "runs").glob("*/record.json"))

@@ -63,8 +63,9 @@ def test_a_flipped_bit_is_named_with_its_file_and_a_remedy(study, pattern, capsy
     (problem,) = {p.problem: p for p in result.problems}.values()
     assert path.name in problem.problem and problem.remedy
     assert main(["verify", str(study), "--retrain", "0"]) == 1
-    said = " ".join(capsys.readouterr().err.split())
-    assert path.name in said
+    captured = capsys.readouterr()
+    assert path.name in " ".join(captured.err.split())
+    assert " ".join(captured.out.split()).endswith("mix.yaml")  # a study folder cannot be run
 
 
 def test_a_source_that_has_changed_or_gone_is_named(config, study):

@@ -12,6 +12,7 @@ from mixlaw.api.base_model import base_spec
 from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.project import Note, Project
 from mixlaw.core.column_names import meant
+from mixlaw.core.documents import as_read
 from mixlaw.core.errors import DataError, StudyError
 from mixlaw.core.run import RunRecord, RunSpec, TargetLoss
 from mixlaw.core.table_columns import columns_of
@@ -192,7 +193,11 @@ def _record(project: Project, spec: RunSpec, row: _Row, columns: Mapping[str, st
     rule = "a count of distinct tokens is a number >= 0"
     unique = {domain: int(_number(row, f"unique:{domain}", n, rule, source)) for domain, n in distinct.items()}
     parameters = int(_number(row, "params", 0, "a number of parameters is >= 0", source))
-    return RunRecord(spec, tokens, {}, unique, losses, 0, parameters)
+    record = RunRecord(spec, tokens, {}, unique, losses, 0, parameters)
+    try:
+        return as_read("record", record.to_json(), RunRecord.from_json)
+    except DataError as error:
+        raise DataError(f"{source}, {row.place}: {error.message}", "Correct the value, or delete that row.") from None
 
 
 def _take(project: Project, record: RunRecord, source: str) -> bool:

@@ -39,7 +39,7 @@ def runs_lost(project: Project, specs: Sequence[RunSpec]) -> str | None:
             changed |= other
     if not lost:
         return None
-    keys = changed_keys(study, project.origin) or sorted(changed)
+    keys = changed_keys(study, project.file, project.origin) or sorted(changed)
     more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     said = ", ".join(keys[:_SHOWN]) + more
     return (

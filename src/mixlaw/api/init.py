@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
+from mixlaw.api.init_template import MODEL_BUNDLED, MODEL_GIVEN, TEMPLATE, TRAIN_BUNDLED, TRAIN_GIVEN
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
-from mixlaw.core.files import write_text
+from mixlaw.core.files import expanded, require_other_file, write_text
 from mixlaw.core.plurals import plural
 from mixlaw.core.renamed import renamed
 from mixlaw.core.tokens import format_tokens, parse_tokens
@@ -99,13 +100,20 @@ def init(
         note: called with a sentence about each source.
 
     Raises:
-        ConfigError: the file exists, two paths give the same name, or no file has a renamed column.
+        ConfigError: the file exists or is one of the data, two paths give the same name, no file has a renamed column,
+            or the model is a path at which no folder is.
         DataError: a file is missing or malformed.
     """
+    from mixlaw.config import parse_config
+
     note = note or (lambda text: None)
     out = Path(out)
     if out.exists() and not force:
         raise ConfigError(f"{out} exists.", "Use --force to replace it, or --out for another name.")
+    require_other_file(out, *paths)
+    if model is not None:
+        _require_model(model)
+    total = None if budget is None else parse_tokens(budget, "budget")
     bundled = Path(__file__).parents[1] / "demo" / "tiny_base"
     count = _token_counter(bundled if model is None else Path(model))
     found, names = [], domain_names(paths)
@@ -115,11 +123,22 @@ def init(
         note(f"{name}: {plural(one.rows, 'row')}, {one.form}, about {format_tokens(one.tokens)} tokens")
     if len(found) == 1:
         note("There is only one domain, so there is nothing to mix. Give one path for each domain.")
-    total = _round(sum(f.training_tokens for f in found)) if budget is None else parse_tokens(budget)
+    total = total or _round(sum(f.training_tokens for f in found))
+    text = _text(found, out, model, total)
+    parse_config(yaml.safe_load(text), str(out), out.parent)  # a path or a name that no mix.yaml can have
     if model is None:
         _copy_model(bundled, out.parent / "tiny_base", force)
-    write_text(out, _text(found, out, model, total))
+    write_text(out, text)
     return out
+
+
+def _require_model(model: str) -> None:
+    """Raise where a model cannot be one: no name, or a path of this machine at which no folder is."""
+    if not model.strip():
+        raise ConfigError("The model is empty.", "Give a folder or a Hugging Face id.")
+    folder = expanded(model)
+    if not folder.is_dir() and (folder.exists() or model.startswith((".", "/", "~"))):
+        raise ConfigError(f"The model's folder does not exist: {model}.", "Check the path, or give a Hugging Face id.")
 
 
 def domain_names(paths: Sequence[str]) -> list[str]:
@@ -264,19 +283,19 @@ def _text(found: Sequence[Found], out: Path, model: str | None, budget: int) -> 
         more = f", columns: {{{renames}}}" if renames else ""
         lines.append(f"  {_yaml_text(f.name)}: {{path: {_yaml_text(there)}{more}}}  # {seen}")
     if model is None:
-        named = _MODEL_BUNDLED
+        named = MODEL_BUNDLED
     else:
         local = os.path.relpath(model, folder) if Path(model).is_dir() else model
         if Path(model).is_dir() and not local.startswith("."):
             local = f"./{local}"
-        named = _MODEL_GIVEN.format(model=_yaml_text(local))
-    return _TEMPLATE.format(
+        named = MODEL_GIVEN.format(model=_yaml_text(local))
+    return TEMPLATE.format(
         # Named after the file, so that two files in one folder have two studies.
         study=f"study: {_yaml_text(f'studies/{out.stem}')}".ljust(_COMMENT),
         model=named,
         domains="\n".join(lines),
         budget=f"budget: {format_tokens(budget)}".ljust(_COMMENT),
-        train=_TRAIN_BUNDLED if model is None else _TRAIN_GIVEN.format(max_length=_max_length(model)),
+        train=TRAIN_BUNDLED if model is None else TRAIN_GIVEN.format(max_length=_max_length(model)),
         **_plan_lines(found, budget),
     )
 
@@ -290,61 +309,3 @@ def _yaml_text(text: str) -> str:
     """Return a text as YAML: bare where that is read as the same text, quoted otherwise."""
     bare = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text) and yaml.safe_load(text) == text
     return text if bare else json.dumps(text, ensure_ascii=False)
-
-
-_MODEL_BUNDLED = """\
-  name_or_path: ./tiny_base        # the bundled model of 1M parameters: a rehearsal, minutes on a laptop
-  # name_or_path: Qwen/Qwen2.5-0.5B  # for real weights: the model that you will train, or a small one of its
-                                   # family (folder or Hugging Face id); then change the train settings, too"""
-
-_MODEL_GIVEN = """\
-  name_or_path: {model}   # a folder or a Hugging Face id; its tokenizer and chat template count the tokens
-  # revision: <commit>             # pins the version; with another one the runs are trained again"""
-
-_TRAIN_BUNDLED = """\
-  learning_rate: 1.0e-3            # a model this small needs fifty times the usual rate; for yours 2.0e-5
-  max_length: 512                  # longer rows are cut; for yours 2048
-  per_device_train_batch_size: 4
-  # gradient_accumulation_steps: 4"""
-
-_TRAIN_GIVEN = """\
-  learning_rate: 2.0e-5
-{max_length} # longer rows are cut
-  per_device_train_batch_size: 4
-  gradient_accumulation_steps: 4"""
-
-_TEMPLATE = """\
-# mixlaw: how much of each dataset goes into the fine-tuning. Check it with `mixlaw check`, then `mixlaw run`.
-
-{study} # the folder of runs, fits, mixtures and reports; made when first needed
-
-model:
-{model}
-
-domains:                           # JSONL, JSON, CSV, Parquet, folders of them, or Hugging Face dataset ids
-{domains}
-
-validation: {{rows: 500}}            # rows of each domain held out for validation; at most a fifth of the domain
-{budget} # training tokens of the final run; `mixlaw solve` also answers for others
-
-plan:                              # the proxy runs: {spent}
-  design: auto                     # auto (by max_cost) | perturbation | space_filling | grid | simplex_lattice
-                                   # | dirichlet | d_optimal | g_optimal | sequential
-{limit} # of the final run's cost: the most that all runs may cost, evaluations included
-  # base_tokens: 30k               # instead of max_cost: tokens of each domain in the base run; other runs have from
-                                   # a third to 3 times that. And runs: how many, by default 1 + 4 per domain
-  # replicates: 2                  # repeats with other seeds: the base run and one-sided ones
-  # points: [0.25, 0.5]            # evaluate each run on its way, too: the same training tells more
-  # merges: 40                     # models averaged from short runs of one domain each, only evaluated
-  seed: 0
-
-train:                             # named as in Hugging Face transformers
-{train}
-  num_train_epochs: 1
-{rows} # validation rows per domain after each run; they cost, too
-
-solve:
-  objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
-  max_epochs: 4                    # at most this many passes over a domain
-  # groups: ["code + math <= 0.5"] # also: min, max, no_worse: {{code: 2 %}}, reference: base, prior with prior_strength
-"""

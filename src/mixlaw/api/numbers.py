@@ -14,6 +14,7 @@ from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.pooled import pooled
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError
+from mixlaw.core.files import require_other_file
 from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.table_checks import check_arrays
@@ -92,7 +93,10 @@ def fit(
         repetition: how repeated tokens count: `auto`, `off`, or the decay R*.
         metrics: name of a `metric:` column -> `higher` or `lower`: further targets, `metric:<name>`.
     """
-    with waiting(*(runs if isinstance(runs, (list, tuple)) else [runs]), out):
+    sources = runs if isinstance(runs, (list, tuple)) else [runs]
+    if out is not None:
+        require_other_file(out, *sources)
+    with waiting(*sources, out):
         result = fit_law(with_metrics(load_runs(runs), metrics or {}), law, procedure, seed, repetition)
         if out is not None:
             result.save(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mixlaw.config import Config
 from mixlaw.core.errors import DataError
+from mixlaw.core.plurals import plural
 from mixlaw.data.prepare import conversations
 from mixlaw.data.reading import LARGE_BYTES, Source
 from mixlaw.solve import Constraints
@@ -36,7 +37,7 @@ def require_possible(config: Config) -> None:
             )
         if not differ:
             raise DataError(
-                f"Domain '{domain.name}' has {rows} rows and only one conversation: {domain.path}. Some "
+                f"Domain '{domain.name}' has {plural(rows, 'row')} and only one conversation: {domain.path}. Some "
                 "must be held out for validation and others left to train on.",
                 "Add different rows, or remove the domain.",
             )

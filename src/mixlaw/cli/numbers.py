@@ -183,7 +183,10 @@ def solve(
     from mixlaw.api.numbers import asked_in, load_fit, waiting
     from mixlaw.api.numbers import solve as solve_fit
     from mixlaw.core.documents import write_document
+    from mixlaw.core.files import require_other_file
 
+    if out is not None:
+        require_other_file(out, fit_file)
     fitted = load_fit(fit_file, params, law)
     given: dict[str, Any] = dict(
         objective=objective,

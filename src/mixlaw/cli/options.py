@@ -149,6 +149,20 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train failed 
 KeepModels = Annotated[bool, typer.Option("--keep-models", help="Keep each run's model on disk, for `mixlaw eval`.")]
 
 
+_VALUES = {
+    **dict.fromkeys(("--tokens", "--available"), "math=2M"),
+    **{"--floor": "math=0.72", "--no-worse": "math=1%", "--target-weight": "math=2", "--metric": "accuracy=higher"},
+    **{"--loss": "math=eval/math_loss", "--data": "gsm8k=gsm8k.jsonl", "--source": "math=prompts.jsonl"},
+}
+"""Option -> a pair that it takes, where it is no share."""
+
+
+def _example(option: str, commas: bool) -> str:
+    value = _VALUES.get(option, "math=0.4")
+    quoted = f""". Put a name that has commas in quotes: {option} "'a, b'={value.partition("=")[2]}\""""
+    return f"For example: {option} {value}{quoted if commas else ''}"
+
+
 def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> dict[str, Any]:
     """Return {name: value} from `name=value` texts, each option given once or with commas; see `parts`.
 
@@ -159,10 +173,7 @@ def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> 
     for text in values or []:
         for name, value, part in parts(text):
             if not name:
-                quotes = f""". Put a name that has commas in quotes: {option} "'a, b'=0.4\"""" if "," in text else ""
-                raise ConfigError(
-                    f"{option} is {part!r}; it must be name=value.", f"For example: {option} math=0.4{quotes}"
-                )
+                raise ConfigError(f"{option} is {part!r}; it must be name=value.", _example(option, "," in text))
             if name in found:
                 raise ConfigError(f"{option} names '{name}' twice.", "Give it once.")
             found[name] = read(value)
@@ -176,7 +187,7 @@ def number(option: str) -> Callable[[str], float]:
         try:
             return float(text)
         except ValueError:
-            raise ConfigError(f"{option}: {text!r} is not a number.", f"For example: {option} math=0.4") from None
+            raise ConfigError(f"{option}: {text!r} is not a number.", _example(option)) from None
 
     return read
 

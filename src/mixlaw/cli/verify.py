@@ -41,13 +41,16 @@ def verify(
     """
     from mixlaw.api.facts import is_study
     from mixlaw.api.verify import verify as verify_study
+    from mixlaw.study.origin import origin_of
 
     with SweepLine(as_json) as line:
         result = verify_study(study, retrain=retrain, seed=seed, on_event=line, note=None if as_json else note)
     if as_json:
         print_json(result.to_json())
     else:
-        again = f"mixlaw run {here(study)}" if is_study(result.study) else f"mixlaw verify {here(study)}"
+        again = f"mixlaw verify {here(study)}"
+        if is_study(result.study):  # only a mix.yaml can be run
+            again = f"mixlaw run {here(study if study.is_file() else origin_of(study) or 'mix.yaml')}"
         show_answer(
             _facts(result),
             "" if result.sound else again,

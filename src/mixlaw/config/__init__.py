@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -21,7 +22,7 @@ from mixlaw.config.answer import FitNode, SolveNode
 from mixlaw.config.base import Node, suggest
 from mixlaw.config.executor import ExecutorNode
 from mixlaw.config.plan import PlanNode
-from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems
+from mixlaw.config.sources import CollectionNode, DomainNode, Path_, collection_problems, name_problem
 from mixlaw.config.trackers import Trackers
 from mixlaw.config.train import Train, default_train, train_keys, train_problem
 from mixlaw.config.values import Tokens
@@ -81,9 +82,8 @@ class Config(Node):
     def _some_domains(cls, value: dict[str, DomainNode], info: ValidationInfo) -> dict[str, DomainNode]:
         if not value and info.data.get("collection", ...) is None:
             raise ValueError("there must be at least one domain")
-        for name in value:
-            if not name.strip():
-                raise ValueError("a domain's name is empty")
+        for wrong in filter(None, map(name_problem, value)):
+            raise ValueError(wrong)
         return value
 
     def domain_values(self) -> dict[str, Domain]:
@@ -152,7 +152,7 @@ def parse_config(tree: Mapping[str, Any], source: str = "configuration", folder:
     try:
         config = Config.model_validate(tree, context={"folder": folder})
     except ValidationError as error:
-        problems = [_problem(_keys(e["loc"]), e["type"], e["msg"], e.get("input"), tree) for e in _told(error)]
+        problems = [_problem(keys, e["type"], e["msg"], e.get("input"), tree) for keys, e in _told(error, tree)]
         raise _as_error(source, problems) from None
     if config.collection is not None and config.collection.domains is not None:
         return config.with_collection(config.collection.domains, source)
@@ -182,6 +182,8 @@ def _solve_problems(config: Config) -> list[str]:
             problems.append(f"solve.groups.{place}: {error}".rstrip("."))
     if wishes.objective == "weighted" and not wishes.target_weight:
         problems.append("solve.target_weight: objective 'weighted' needs the weight of at least one target")
+    if wishes.target_weight and not any(wishes.target_weight.values()):
+        problems.append("solve.target_weight: every weight is 0; at least one target must count")
     if wishes.objective == "mean" and wishes.target_weight:
         problems.append("solve.target_weight: objective 'mean' counts all targets the same; set objective: weighted")
     if wishes.reference is not None and not wishes.no_worse:
@@ -196,30 +198,56 @@ def _solve_problems(config: Config) -> list[str]:
 
 def _as_error(source: str, problems: list[str]) -> ConfigError:
     if len(problems) == 1:
-        return ConfigError(f"{source}: {problems[0]}.", "")
+        return ConfigError(f"{source}: {problems[0]}{'' if problems[0].endswith('?') else '.'}", "")
     lines = "".join(f"\n  - {problem}" for problem in problems)
     return ConfigError(f"{source} has {len(problems)} problems:{lines}", "")
 
 
-def _keys(where: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that users wrote; Pydantic also names the branch of a union that it tried."""
-    return [str(part) for part in where if not str(part).startswith(("function-", "literal[", "dict[", "list["))]
+def _keys(error: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys that users wrote; Pydantic also names the branch of a union that it tried, such as `bool`."""
+    keys, at = [], tree
+    for place, part in enumerate(error["loc"]):
+        last = place == len(error["loc"]) - 1
+        if (isinstance(at, Mapping) and part in at) or (
+            isinstance(at, list) and isinstance(part, int) and part < len(at)
+        ):
+            at = at[part]
+        elif not (isinstance(at, Mapping) and last and error["type"] in ("missing", "trainer")):
+            continue
+        keys.append(str(part))
+    return tuple(keys)
 
 
-def _told(error: ValidationError) -> list[ErrorDetails]:
-    """Return the errors, without those of branches of a union that the user cannot have meant.
+def _told(error: ValidationError, tree: Mapping[str, Any]) -> list[tuple[list[str], ErrorDetails]]:
+    """Return keys and errors, without those of branches of a union that the user cannot have meant.
 
     A wrong shape is not told where another branch says what the value may be, nor a mapping where its keys are told.
+    Branches that each say what the value may be are one error.
     """
-    every = [(tuple(_keys(e["loc"])), e) for e in error.errors()]
+    every = [(_keys(e, tree), e) for e in error.errors()]
     values = {keys for keys, e in every if e["type"] not in _SHAPES}
     within = {keys[:n] for keys, _ in every for n in range(len(keys))}
-    return [
-        e
-        for keys, e in every
-        if (e["type"] not in _SHAPES or keys not in values)
-        and not (keys in within and isinstance(e.get("input"), Mapping))
-    ]
+    told: dict[tuple[str, ...], list[ErrorDetails]] = {}
+    for keys, e in every:
+        if (e["type"] not in _SHAPES or keys not in values) and not (
+            keys in within and isinstance(e.get("input"), Mapping)
+        ):
+            told.setdefault(keys, []).append(e)
+    return [(list(keys), e) for keys, errors in told.items() for e in _joined(errors)]
+
+
+def _joined(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors of one key, as one where each says what the value may be."""
+    wanted = [_wanted(error) for error in errors]
+    if len(errors) == 1 or not all(wanted):
+        return errors
+    return [{**errors[0], "type": "wanted", "msg": " or ".join(dict.fromkeys(wanted))}]
+
+
+def _wanted(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    least = f"at least {context['ge']}" if "ge" in context else ""
+    return _VALUES.get(error["type"]) or context.get("expected") or least
 
 
 def _problem(keys: list[str], kind: str, message: str, value: Any, tree: Mapping[str, Any]) -> str:
@@ -233,6 +261,10 @@ def _problem(keys: list[str], kind: str, message: str, value: Any, tree: Mapping
         return f"{path}: missing"
     if kind in _SHAPES:
         return f"{path}: must be {_SHAPES[kind]}, not {_in_yaml(value)}"
+    if kind in _VALUES or kind == "wanted":
+        quoted = "; put it in quotes" if kind == "string_type" and isinstance(value, (bool, int, float, date)) else ""
+        given = _in_yaml(value).removeprefix("the single value ")
+        return f"{path}: must be {_VALUES.get(kind, message)}, not {given}{quoted}"
     message = message.removeprefix("Value error, ").rstrip(".")
     # The type first: what an alias stands for may be too much to write down.
     if value is not None and not isinstance(value, (dict, list)) and (said := _said(value)) not in message:
@@ -247,6 +279,16 @@ _SHAPES = {
 """Pydantic's kind of error -> what is wanted, in YAML's terms."""
 
 
+_VALUES = {
+    "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+}
+"""Pydantic's kind of error -> what is wanted in the place of one value."""
+
+
 def _in_yaml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
@@ -254,7 +296,7 @@ def _in_yaml(value: Any) -> str:
 
 
 def _said(value: Any) -> str:
-    text = repr(value)
+    text = str(value) if isinstance(value, date) else repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 

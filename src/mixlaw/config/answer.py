@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from mixlaw.config.base import Node
 from mixlaw.config.values import Percent, Share
+from mixlaw.core.directions import direction_of
 from mixlaw.core.errors import ConfigError
 
 
@@ -23,13 +24,22 @@ def _known_law(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _known_directions(value: dict[str, str]) -> dict[str, str]:
+    for name, direction in value.items():
+        try:
+            direction_of(name, direction)
+        except ConfigError as error:
+            raise ValueError(f"{error.message} {error.hint}") from None
+    return value
+
+
 class FitNode(Node):
     """Which law, and how it is fitted."""
 
     law: Annotated[str, AfterValidator(_known_law)] = "auto"
     procedure: Literal["joint", "own_curve", "published"] = "joint"
     repetition: Literal["auto", "off"] | Annotated[float, Field(gt=0)] = "auto"
-    metrics: dict[str, str] = Field(default_factory=dict)
+    metrics: Annotated[dict[str, str], AfterValidator(_known_directions)] = Field(default_factory=dict)
 
 
 class SolveNode(Node):

@@ -11,6 +11,10 @@ from mixlaw.config.values import Share, TokenList, Tokens
 from mixlaw.core.cost import MostCost
 from mixlaw.core.errors import ConfigError
 
+MOST_RUNS = 10_000
+"""Twenty times the runs of the largest published sweep: a mistyped number, for which a design would take hours and
+gigabytes."""
+
 MERGE_SCALE = 1.5
 """By how much the sum of the experts' differences is stretched, unless the plan says so. Chosen on: merges of the
 demo's three domains with experts of a quarter of the runs' tokens (docs/lab.md), where 1 ranks mixtures worse."""
@@ -56,10 +60,10 @@ class PlanNode(Node):
     """
 
     design: Annotated[str, AfterValidator(_known_design)] = "auto"
-    runs: Annotated[int, Field(ge=1)] | None = None
+    runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
     base_tokens: Tokens | None = None
     max_cost: Annotated[str, BeforeValidator(_most_cost)] | None = None
-    replicates: Annotated[int, Field(ge=0)] = 0
+    replicates: Annotated[int, Field(ge=0, le=MOST_RUNS)] = 0
     levels: list[Annotated[float, Field(gt=0)]] | None = None
     run_tokens: TokenList | None = None
     min_share: Share | None = None
@@ -70,7 +74,7 @@ class PlanNode(Node):
     base_model: bool | Literal["auto"] = "auto"
     points: Annotated[list[float], AfterValidator(_apart)] | None = None
     probe: bool = True
-    merges: Annotated[int, Field(ge=0)] = 0
+    merges: Annotated[int, Field(ge=0, le=MOST_RUNS)] = 0
     expert_tokens: Tokens | None = None
     expert_general: Annotated[float, Field(ge=0, lt=1)] = 0.0
     merge_scale: Annotated[float, Field(gt=0, le=10)] = MERGE_SCALE

@@ -10,12 +10,28 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mixlaw.config.base import Node, suggest
 from mixlaw.core.domain import COLUMNS
+from mixlaw.core.errors import ConfigError
+from mixlaw.core.files import expanded
 
 
 def _path(value: Any) -> Any:
     if isinstance(value, str) and any(ord(character) < 32 for character in value):
         raise ValueError("a path must not contain control characters")
-    return value
+    try:
+        if isinstance(value, str):
+            expanded(value)
+        return value
+    except ConfigError as error:
+        raise ValueError(f"{error.message} {error.hint}") from None
+
+
+def name_problem(name: str) -> str:
+    """Return what is wrong with the name of a domain; empty where nothing is."""
+    if not name.strip():
+        return "a domain's name is empty"
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        return f"the domain's name {name!r} has control characters, such as the end of a line; remove them"
+    return ""
 
 
 Path_ = Annotated[str, Field(min_length=1), BeforeValidator(_path)]
@@ -89,8 +105,8 @@ def collection_problems(others: Mapping[str, DomainNode], nodes: Mapping[str, Do
     """Return what is wrong with the domains of a collection beside one another and beside the others."""
     problems, owners = [], {}
     for name, node in nodes.items():
-        if not name.strip():
-            problems.append("collection.domains: a domain's name is empty")
+        if wrong := name_problem(name):
+            problems.append(f"collection.domains: {wrong}")
         # A resolved configuration holds the collection and its domains.
         if others.get(name, node) != node:
             problems.append(f"collection.domains.{name}: 'domains' also has '{name}'; rename one of them")

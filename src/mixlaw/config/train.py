@@ -18,6 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mixlaw.config.base import Node
 from mixlaw.core.errors import ConfigError, MixlawError
+from mixlaw.core.files import expanded
 from mixlaw.train.registry import DEFAULT, address_of, find_trainer, known_trainers, option_names
 from mixlaw.train.settings import TrainSettings
 from mixlaw.train.trainer import Trainer
@@ -86,9 +87,9 @@ def _of_its_trainer(value: Any, info: ValidationInfo) -> Any:
     trainer = value.get("trainer", DEFAULT) if isinstance(value, Mapping) else None
     if not isinstance(trainer, (str, type)):
         return value  # of a wrong shape: the node says so
-    place = Path((info.context or {}).get("folder", ".")) / str(value.get("working_directory") or ".")
     try:
-        found = find_trainer(trainer, place.expanduser())
+        place = Path((info.context or {}).get("folder", ".")) / expanded(str(value.get("working_directory") or "."))
+        found = find_trainer(trainer, place)
         tree = {**value, "trainer": address_of(trainer)}
     except ConfigError as error:
         text = str(error)

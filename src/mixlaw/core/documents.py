@@ -14,6 +14,7 @@ of the new form; or raise `oldest`, where the file can be made again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,6 +245,30 @@ def read_document(path: str | Path, kind: str, make: Callable[[dict[str, Any]], 
         raise DataError(f"{path}: {error} is missing.", known.remedy) from None
     except (TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}.", known.remedy) from None
+
+
+def as_read(kind: str, value: Mapping[str, Any], make: Callable[[dict[str, Any]], T] = dict) -> T:
+    """Return what `read_document` would make of a file that holds a value; numbers of numpy become Python's.
+
+    Args:
+        kind: a name in `KINDS`.
+        value: what the file would hold.
+        make: as for `read_document`.
+
+    Raises:
+        DataError: it could not be written, or would be refused; the message says what cannot be.
+    """
+    try:
+        read = json.loads(json.dumps(value, default=lambda number: number.item()))
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise DataError(f"It cannot be written as JSON: {error}.") from None
+    if wrong := problem(read, KINDS[kind].shape):
+        raise DataError(f"{wrong}.")
+    try:
+        json.dumps(read, allow_nan=False)
+    except ValueError:
+        raise DataError("It holds a number that is not finite.") from None
+    return make(read)
 
 
 def _current(value: dict[str, Any], known: Kind, path: str | Path) -> dict[str, Any]:

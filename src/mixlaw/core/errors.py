@@ -168,6 +168,12 @@ class FileError(MixlawError):
     code = "file"
 
 
+def in_a_sentence(error: BaseException) -> str:
+    """Return an error that was not written for users, such as one of their own code: its type and words in a line."""
+    words = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {words}." if words else f"{type(error).__name__}."
+
+
 def file_error(error: OSError) -> FileError:
     """Return what the operating system said, in a sentence with a remedy."""
     what = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)

@@ -12,11 +12,31 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from mixlaw.core.errors import DISK_FULL, DataError
+from mixlaw.core.errors import DISK_FULL, ConfigError, DataError
 
 _LONGEST_SHOWN = 40
 _MOST_WHOLE = 2**64
 """Seeds of other programs go so far; counts end long before."""
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with the home folder in the place of `~`; raise ConfigError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        user = Path(path).parts[0]
+        raise ConfigError(
+            f"{path} begins with {user}, but the home folder of such a user is not known.",
+            f"Write the whole path; a file of that name is ./{path}.",
+        ) from None
+
+
+def require_other_file(out: str | Path, *read: Any) -> None:
+    """Raise ConfigError where a file to be written is one of those that are read; what is no path is passed over."""
+    for given in read:
+        there = isinstance(given, (str, Path)) and os.path.isfile(given) and os.path.exists(out)
+        if there and os.path.samefile(given, out):
+            raise ConfigError(f"{out} is read here, so it cannot be written.", "Give another name with --out.")
 
 
 @contextlib.contextmanager

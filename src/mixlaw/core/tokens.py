@@ -32,8 +32,8 @@ def parse_tokens(text: str | int | float, what: str = "token count") -> int:
         raise ConfigError(
             f"{what} is {text!r}, which is not a number of tokens.", "Write it like 20M, 1.5B, 660k or 2e7."
         )
-    if not 0.5 <= value <= _MOST:
-        rule = "at least one token" if value < 0.5 else "at most 1e18 tokens"
+    if not 1 <= value <= _MOST:
+        rule = "at least one token" if value < 1 else "at most 1e18 tokens"
         shown = repr(text) if len(str(text)) <= 40 else f"a number of {len(str(text))} digits"
         raise ConfigError(f"{what} is {shown}; it must be {rule}.", "Write it like 20M, 1.5B, 660k or 2e7.")
     return round(value)

@@ -56,6 +56,8 @@ def read_yaml(path: str | Path, missing: str = "Check the path.") -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
+        if problem.startswith("but "):  # the end of a sentence that begins with what was expected
+            problem = f"{getattr(error, 'context', None) or 'something else was expected'}, {problem}"
         raise ConfigError(f"{where}: {problem}.", "Correct the YAML.") from None
 
 

@@ -29,7 +29,7 @@ def parquet_file(file: Path) -> Iterator[Any]:
             yield opened
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{file} is not a readable Parquet file: {error}.", "Download or write the file again."
+            f"{file} is not a readable Parquet file: {str(error).rstrip('.')}.", "Download or write the file again."
         ) from None
 
 
@@ -48,7 +48,9 @@ def arrow_batches(file: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
             _require_distinct(opened.schema.names, file)
             yield opened.schema, iter(batches)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is not a readable Arrow file: {error}.", "Download or write the file again.") from None
+        raise DataError(
+            f"{file} is not a readable Arrow file: {str(error).rstrip('.')}.", "Download or write the file again."
+        ) from None
 
 
 def _require_distinct(names: Sequence[str], file: Path) -> None:

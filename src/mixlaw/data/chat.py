@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mixlaw.core.errors import DataError, MissingExtra
+from mixlaw.core.files import expanded
 from mixlaw.core.fingerprints import fingerprint
 from mixlaw.data.chunk_table import ChunkTable
 from mixlaw.data.conversations import Conversation
@@ -32,6 +33,11 @@ _ANY = 1 << 40
 
 _PLAIN = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Two names of one class of transformers, which reads a tokenizer.json."""
+
+_TOKENIZER_FILES = ("token", "vocab", "merges", "spiece", "spm")
+"""What names of a tokenizer's files have in them."""
+
+_TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 _COMPARED = 64
 """Texts of a process for which the table of words is held against the tokenizer."""
@@ -230,9 +236,9 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
         import transformers
     except ImportError:
         raise MissingExtra("transformers", "train", "Tokenising") from None
-    local = Path(name_or_path).expanduser().is_dir()
+    local = expanded(name_or_path).is_dir()
     if not local and (name_or_path.startswith(("/", "./", "../", "~")) or name_or_path.count("/") > 1):
-        raise DataError(f"model.name_or_path: no such folder: {name_or_path}.", "Check the path.")
+        raise DataError(f"The model's folder does not exist: {name_or_path}.", "Check the path.")
     plain = local and _is_plain(Path(name_or_path).expanduser())
     try:
         tokenizer = (transformers.PreTrainedTokenizerFast if plain else transformers.AutoTokenizer).from_pretrained(
@@ -242,15 +248,30 @@ def load_tokenizer(name_or_path: str, revision: str | None = None) -> ChatTokeni
             trust_remote_code=False,  # unset, a model with code of its own asks a question on the terminal
         )
     except Exception as error:  # OSError, ValueError, network errors of several libraries
+        if local and not _has_tokenizer(expanded(name_or_path)):
+            raise DataError(
+                f"The folder {name_or_path} holds no tokenizer, such as tokenizer.json.",
+                "Name the folder of a model that was saved with its tokenizer.",
+            ) from None
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        remedy = "Check the model's name_or_path, its revision and the network."
         raise DataError(
-            f"The tokenizer of '{name_or_path}' cannot be loaded: {reason}",
-            "Check model.name_or_path, model.revision and the network.",
+            f"The tokenizer of '{name_or_path}' cannot be loaded: {reason.rstrip(' .:')}.",
+            "Copy the model's files into its folder again." if local else remedy,
         ) from None
     template = getattr(tokenizer, "chat_template", None)
     if isinstance(template, str):  # of several named ones one is taken, or none
         require_harmless(template, name_or_path)
     return ChatTokenizer(tokenizer, name_or_path)
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    """Whether a folder has a tokenizer's file that says its tokens, and not only its settings."""
+    return any(
+        part in file.name and file.name not in _TOKENIZER_SETTINGS
+        for file in folder.iterdir()
+        for part in _TOKENIZER_FILES
+    )
 
 
 def _is_plain(folder: Path) -> bool:

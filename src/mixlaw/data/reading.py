@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from mixlaw.core.cores import usable_cores
 from mixlaw.core.domain import ARROW_SUFFIXES, COLUMNS, COMPRESSED_SUFFIXES, FILE_SUFFIXES, TEXT_SUFFIXES, Domain
 from mixlaw.core.errors import DataError
+from mixlaw.core.files import expanded
 from mixlaw.data.arrow_rows import arrow_rows, parquet_rows, part_sizes
 from mixlaw.data.csv_rows import csv_rows
 from mixlaw.data.json_documents import document_rows, is_document
@@ -238,7 +239,7 @@ def source_files(domain: Domain) -> list[Path] | None:
     Raises:
         DataError: the path looks local and there is no such file, or a folder or glob holds no data files.
     """
-    path = Path(domain.path).expanduser()
+    path = expanded(domain.path)
     if path.is_file():
         if not _is_data(path):
             raise DataError(f"Domain '{domain.name}': {path} is not one of {_ENDINGS}.", "Convert or rename the file.")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mixlaw.core.directions import direction_of
 from mixlaw.core.errors import ConfigError, DataError
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.target_units import METRIC
@@ -71,7 +72,7 @@ def _worth(errors_R: np.ndarray | None) -> np.ndarray:
 
 def _as_loss(name: str, values_R: np.ndarray, better: str) -> np.ndarray:
     known = values_R[np.isfinite(values_R)]
-    direction, best = _direction(name, better)
+    direction, best = direction_of(name, better)
     if direction == "lower":
         if (known < best).any():
             raise DataError(
@@ -94,18 +95,3 @@ def _as_loss(name: str, values_R: np.ndarray, better: str) -> np.ndarray:
             f"Say the best possible value: {name}=higher:{np.ceil(known.max()):g}, or more.",
         )
     return best - values_R
-
-
-def _direction(name: str, better: str) -> tuple[str, float]:
-    """Return `higher` or `lower`, and the best possible value; NaN where it is not said."""
-    direction, colon, text = better.partition(":")
-    try:
-        best = float(text) if colon else (0.0 if direction == "lower" else np.nan)
-    except ValueError:
-        best = np.inf
-    if direction not in ("higher", "lower") or np.isinf(best) or (colon and np.isnan(best)):
-        raise ConfigError(
-            f"The direction of metric '{name}' is '{better}'.",
-            "Write higher or lower, and after a colon the best possible value if it is not 1, 100 or 0: higher:5.",
-        )
-    return direction, best

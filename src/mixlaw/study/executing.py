@@ -15,6 +15,7 @@ from mixlaw.core.errors import (
     RunFailed,
     StudyError,
     file_error,
+    in_a_sentence,
 )
 from mixlaw.core.run import RunSpec
 from mixlaw.study.merged import discard_lost_experts
@@ -94,7 +95,7 @@ def error_json(error: Exception) -> dict[str, str]:
         error = file_error(error)
     if isinstance(error, MixlawError):
         return {"code": error.code, "message": error.message, "hint": error.hint}
-    return {"code": "error", "message": f"{type(error).__name__}: {error}", "hint": ""}
+    return {"code": "error", "message": in_a_sentence(error), "hint": ""}
 
 
 def as_error(event: Mapping[str, Any]) -> MixlawError:

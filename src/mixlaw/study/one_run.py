@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixlaw.core.errors import DISK_FULL, ConfigError, DataError, MixlawError, RunFailed, file_error
+from mixlaw.core.documents import as_read
+from mixlaw.core.errors import DISK_FULL, ConfigError, DataError, MixlawError, RunFailed, file_error, in_a_sentence
 from mixlaw.core.run import RunRecord, RunSpec
-from mixlaw.train.trainer import Progress, Trainer
+from mixlaw.train.program import METRICS
+from mixlaw.train.trainer import Job, Progress, Trainer
 
+_REPAIR = "Correct the trainer or its program: every target has a finite loss of at least 0, with a count of tokens."
 Report = Callable[[int, int, float], None]
 
 
@@ -46,7 +49,7 @@ class Failed:
     @property
     def reason(self) -> str:
         """The error in a sentence."""
-        return str(self.error) if isinstance(self.error, MixlawError) else f"{type(self.error).__name__}: {self.error}"
+        return str(self.error) if isinstance(self.error, MixlawError) else in_a_sentence(self.error)
 
 
 def train_once(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress) -> Done | Failed:
@@ -67,7 +70,7 @@ def train_once(trainer: Trainer, spec: RunSpec, folder: Path, progress: Progress
         record = trainer.run(spec, folder=folder, progress=progress)
     except Exception as error:
         return failed(error)
-    return done(trainer, record, began)
+    return done(trainer, record, Job(spec, folder, progress), began)
 
 
 def require_able(trainer: Trainer, spec: RunSpec) -> None:
@@ -91,12 +94,13 @@ def failed(error: Exception) -> Failed:
     return Failed(error, retry=True)
 
 
-def done(trainer: Trainer, record: RunRecord, began: float) -> Done:
-    """Return a record with what is known beside it.
+def done(trainer: Trainer, record: Any, job: Job, began: float) -> Done | Failed:
+    """Return a record with what is known beside it, or why it is none: what could not be read again is not written.
 
     Args:
         trainer: that made it just now.
-        record: of the run.
+        record: what it returned for the run.
+        job: the run and its folder.
         began: when the run began, seconds since the epoch.
     """
     timing = {
@@ -106,7 +110,24 @@ def done(trainer: Trainer, record: RunRecord, began: float) -> Done:
         "python": sys.version.split()[0],
         **getattr(trainer, "timing", {}),
     }
-    return Done(record, timing)
+    try:
+        if not isinstance(record, RunRecord):
+            raise DataError(f"It is of the type {type(record).__name__}, and no RunRecord.")
+        if record.spec.id != job.spec.id:
+            raise DataError(f"It is of another run, '{record.spec.name}'.")
+        if lacking := _without_loss(trainer, record, job.folder):
+            raise DataError(f"It has no loss of the target '{lacking[0]}'; every target needs one.")
+        return Done(as_read("record", record.to_json(), RunRecord.from_json), as_read("timing", timing))
+    except (DataError, AttributeError, TypeError) as error:
+        fact = error.message if isinstance(error, DataError) else in_a_sentence(error)
+        return Failed(RunFailed(f"Run '{job.spec.name}' has no record that can be used. {fact}", _REPAIR), retry=False)
+
+
+def _without_loss(trainer: Trainer, record: RunRecord, folder: Path) -> list[str]:
+    """Return the targets without a loss; none where a program has reported metrics instead of losses."""
+    if not record.losses and (folder / METRICS).exists():
+        return []
+    return [name for name in getattr(trainer, "validation_rows", {}) if name not in record.losses]
 
 
 def throttled(report: Report, every_s: float) -> Progress:

@@ -40,7 +40,7 @@ def require_own(study: Study, file: Path, parts: Mapping[str, Any]) -> None:
     other = Path(os.path.normpath(study.folder.absolute() / kept["file"]))
     if not other.is_file() or (file.exists() and other.samefile(file)):
         return
-    if differ := differences(kept["parts"], json_ready(parts)):
+    if differ := differences(_movable(kept["parts"], file), _movable(parts, file)):
         more = f" and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
         raise StudyError(
             f"The study {study.folder} belongs to {other}; {file} differs in {', '.join(differ[:_SHOWN])}{more}, so "
@@ -59,10 +59,11 @@ def origin_of(folder: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def changed_keys(study: Study, parts: Mapping[str, Any]) -> list[str]:
+def changed_keys(study: Study, file: Path | None, parts: Mapping[str, Any]) -> list[str]:
     """Return what the configuration has otherwise than when the study was planned last; see `differences`."""
     try:
-        return differences(read_document(study.folder / _FILE, "origin")["parts"], json_ready(parts))
+        kept = read_document(study.folder / _FILE, "origin")["parts"]
+        return differences(_movable(kept, file), _movable(parts, file))
     except DataError:
         return []
 
@@ -70,7 +71,23 @@ def changed_keys(study: Study, parts: Mapping[str, Any]) -> list[str]:
 def save_origin(study: Study, file: Path, parts: Mapping[str, Any]) -> None:
     """Write which configuration the study belongs to."""
     relative = os.path.relpath(file.absolute(), study.folder.absolute())
-    write_document(study.folder / _FILE, "origin", {"file": relative, "parts": json_ready(parts)})
+    write_document(study.folder / _FILE, "origin", {"file": relative, "parts": _movable(parts, file)})
+
+
+def _movable(value: Any, file: Path | None) -> Any:
+    """Return values with paths below the configuration's folder relative to it, so that all can move together."""
+    folder = None if file is None else file.resolve().parent
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: moved(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [moved(part) for part in value]
+        if folder and isinstance(value, str) and os.path.isabs(value) and Path(value).is_relative_to(folder):
+            return os.path.relpath(value, folder)
+        return value
+
+    return moved(json_ready(value))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

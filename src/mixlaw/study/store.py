@@ -20,7 +20,7 @@ from typing import Any
 from mixlaw.core.checksums import FILES
 from mixlaw.core.commands import command
 from mixlaw.core.documents import read_document, write_document
-from mixlaw.core.errors import DataError, MixlawError, StudyError
+from mixlaw.core.errors import DataError, MixlawError, StudyError, in_a_sentence
 from mixlaw.core.run import RunRecord, RunSpec, longest_first
 from mixlaw.study.attempts import note_attempt
 from mixlaw.study.leases import Lease, create_lease, is_live, read_lease
@@ -298,7 +298,7 @@ class Study:
         known = isinstance(error, MixlawError)
         value = {
             "code": error.code if known else type(error).__name__,
-            "message": error.message if known else f"{type(error).__name__}: {error}",
+            "message": error.message if known else in_a_sentence(error),
             "hint": error.hint if known else "See the log in the study's logs folder.",
             "retry": retry,
         }

@@ -18,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from mixlaw.core.errors import MixlawError
@@ -61,7 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
     except Exception as error:
         traceback.print_exc()
-        emit({"event": "fatal", **error_json(error)})
+        told = error_json(error)
+        if told["code"] == MixlawError.code:
+            told["message"] = f"A worker process cannot train: {told['message']}"
+            told["hint"] = f"Its log in {Path(options.study) / 'logs'} has the traceback."
+        emit({"event": "fatal", **told})
     return 1
 
 
@@ -139,7 +144,7 @@ def _outcomes(
         jobs = [Job(spec, study.run_folder(spec), told(spec)) for spec in specs]
         for job, found in trainer.run_together(jobs):
             left.remove(job.spec)
-            yield job.spec, failed(found) if isinstance(found, MixlawError) else done(trainer, found, began)
+            yield job.spec, failed(found) if isinstance(found, MixlawError) else done(trainer, found, job, began)
     except Exception as error:
         for spec in left:
             yield spec, failed(error)

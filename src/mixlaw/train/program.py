@@ -17,6 +17,10 @@ from typing import Any
 from mixlaw.core.documents import read_document, write_document
 from mixlaw.core.errors import ConfigError, DataError, NewerFormat, RunFailed
 from mixlaw.core.run import TargetLoss
+from mixlaw.core.shapes import MOST_LOSS_NATS
+
+METRICS = "evaluation/metrics.json"
+"""Where, in a run's folder, metrics are: those of `mixlaw eval`, and those that a program reports."""
 
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 5
@@ -116,7 +120,7 @@ def keep_metrics(metrics: dict[str, dict[str, float]], folder: Path) -> None:
     """Write metrics where those of `mixlaw eval` are, from which the run table takes its columns `metric:<name>`."""
     if metrics:
         told = {name: {"id": "", **values} for name, values in metrics.items()}
-        write_document(folder / "evaluation" / "metrics.json", "evaluation", {"tasks": told})
+        write_document(folder / METRICS, "evaluation", {"tasks": told})
 
 
 def _finite(value: Any) -> bool:
@@ -169,8 +173,9 @@ def _loss(target: str, value: Any) -> TargetLoss:
     if isinstance(value[key], bool) or not isinstance(value[key], (int, float)):
         raise ValueError(f"the {key} of '{target}' is {value[key]!r}; it must be a number")
     nats = float(value[key]) * (1 if key == "nats" else count)
-    if not math.isfinite(nats) or nats < 0:
-        raise ValueError(f"a loss is {nats}, only finite ones of at least 0 are recorded")
+    if not 0 <= nats / count <= MOST_LOSS_NATS:
+        rule = f"from 0 to {MOST_LOSS_NATS:,.0f} nats for each supervised token"
+        raise ValueError(f"the loss of '{target}' is {nats / count:g}; it must be a number {rule}")
     return TargetLoss(nats, count, _whole(value.get("bytes", 0), "bytes"))
 
 

@@ -191,3 +191,30 @@ def test_a_study_is_named_after_its_file(tmp_path):
     for name in ("foo", "mix", "a: b"):
         config = load_config(mixlaw.init([str(data)], tmp_path / "x" / f"{name}.yaml"))
         assert config.study == str(tmp_path / "x" / "studies" / name)
+
+
+@pytest.mark.parametrize(
+    ("given", "fact"),
+    [
+        ({"model": ""}, "The model is empty"),
+        ({"model": "./no-such-model"}, "The model's folder does not exist: ./no-such-model"),
+        ({"model": "~nobody-of-this-name/x"}, "home folder of such a user is not known"),
+        ({"budget": "lots"}, "budget is 'lots'"),
+    ],
+)
+def test_a_model_or_budget_that_cannot_be_is_refused_before_the_data_are_read(tmp_path, given, fact):
+    with pytest.raises(ConfigError, match=fact):
+        mixlaw.init([str(tmp_path / "never-read.jsonl")], tmp_path / "mix.yaml", **given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_are_not_written_over_and_a_path_that_no_configuration_can_have_is_refused(tmp_path):
+    path = write(tmp_path / "a.jsonl", "alpaca", 50)
+    before = (tmp_path / "a.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"a\.jsonl is read here"):
+        mixlaw.init([path], tmp_path / "." / "a.jsonl", force=True)
+    assert (tmp_path / "a.jsonl").read_bytes() == before
+    odd = write(tmp_path / "two\nlines.jsonl", "alpaca", 50)
+    with pytest.raises(ConfigError, match="control characters"):
+        mixlaw.init([odd], tmp_path / "mix.yaml")
+    assert not (tmp_path / "mix.yaml").exists() and not (tmp_path / "tiny_base").exists()

@@ -221,6 +221,20 @@ def test_a_malformed_pair_is_refused_with_an_example(mixlaw, fit_json, text):
     assert_one_error(mixlaw("solve", fit_json, "--budget", "20M", "--max", text), "--max")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "example"),
+    [
+        (("predict", "--tokens", "math"), "--tokens math=2M"),
+        (("solve", "--budget", "20M", "--available", "math"), "--available math=2M"),
+        (("solve", "--budget", "20M", "--no-worse", "math"), "--no-worse math=1%"),
+        (("solve", "--budget", "20M", "--min", "math"), "--min math=0.4"),
+    ],
+)
+def test_the_example_of_a_pair_has_the_unit_of_its_option(mixlaw, fit_json, arguments, example):
+    verb, *options = arguments
+    assert_one_error(mixlaw(verb, fit_json, *options), f"For example: {example}")
+
+
 def test_predict_refuses_an_unknown_domain(mixlaw, fit_json):
     assert_one_error(mixlaw("predict", fit_json, "--tokens", "maths=2M"), "'maths'", "'math'")
 
@@ -329,3 +343,14 @@ def test_columns_that_no_fit_reads_are_said_once(mixlaw, tmp_path):
     result = mixlaw("laws", path, "--laws", "mean")
     assert (result.code, result.stderr.count("Columns that no fit reads: comment, git_sha.")) == (0, 1)
     assert "Columns" not in mixlaw("laws", path, "--laws", "mean", "--json").stderr
+
+
+@pytest.mark.parametrize("verb", [("fit",), ("solve", "--budget", "3M")])
+def test_what_is_read_is_not_written_over(mixlaw, runs_csv, fit_json, tmp_path, verb):
+    source = tmp_path / "given"
+    source = source.with_suffix(".csv" if verb[0] == "fit" else ".json")
+    source.write_bytes((runs_csv if verb[0] == "fit" else fit_json).read_bytes())
+    before = source.read_bytes()
+    (tmp_path / "link").symlink_to(source)
+    assert_one_error(mixlaw(*verb, source, "--out", tmp_path / "link"), "is read here", "--out")
+    assert source.read_bytes() == before

@@ -262,3 +262,41 @@ def test_percent_may_have_its_sign_and_the_reference_stand_beside_its_targets() 
 def test_a_value_that_is_none_of_several_kinds_is_one_problem_under_the_users_own_key(tmp_path, solve, said):
     text = message(tmp_path, f"{GOOD}solve: {solve}\n")
     assert said in text and "dict[" not in text and "problems" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("study: ~", "study: must be a text, not nothing."),
+        ("study: 2024-01-01", "study: must be a text, not 2024-01-01; put it in quotes."),
+        ("study: yes", "study: must be a text, not True; put it in quotes."),
+        ("study: ''", "study: must be a text that is not empty, not ''."),
+        ("study: ~nobody-of-this-name/x", "study: '~nobody-of-this-name/x': ~nobody-of-this-name/x begins with"),
+        ("domains: {chat: {path: ~nobody-of-this-name/a.jsonl}}", "the home folder of such a user is not known"),
+        ('domains: {"a\\nb": {path: a.jsonl}}', "'a\\nb' has control characters"),
+        ("budget: 0.5", "budget: 0.5; it must be at least one token."),
+        ("plan: {runs: 1e3}", "plan.runs: must be a whole number, not '1e3'."),
+        ("plan: {runs: 1000000000}", "plan.runs: 1000000000: input should be less than or equal to 10000."),
+        ("plan: {base_model: maybe}", "plan.base_model: must be true or false or 'auto', not 'maybe'."),
+        ("executor: {together: 0}", "executor.together: must be 'auto' or at least 1, not 0."),
+        ("fit: {metrics: {wins: up}}", "The direction of metric 'wins' is 'up'. Write higher or lower"),
+        ("solve: {objective: weighted, target_weight: {math: 0}}", "solve.target_weight: every weight is 0;"),
+        ("model: {name_or_path: ./base, torch_type: x}", "model.torch_type: unknown key, did you mean 'dtype'?"),
+    ],
+)
+def test_one_mistake_is_one_problem_in_plain_words_under_the_users_own_key(tmp_path, line, said):
+    key = line.partition(":")[0]
+    rest = [row for row in GOOD.splitlines() if not row.startswith((f"{key}:", "  " if key == "domains" else "-"))]
+    text = message(tmp_path, "\n".join([*rest, line]) + "\n")
+    assert said in text and "problems" not in text and "?." not in text
+
+
+def test_a_domain_may_have_the_name_of_a_kind_of_value(tmp_path):
+    text = message(tmp_path, GOOD.replace("  chat: {path", "  bool: {pth"))
+    assert "domains.bool.path: missing" in text and "domains.bool.pth: unknown key" in text
+
+
+def test_two_documents_in_a_file_are_said_in_a_whole_sentence(tmp_path):
+    assert "expected a single document in the stream, but found another document." in message(
+        tmp_path, GOOD + "---\na: 1\n"
+    )

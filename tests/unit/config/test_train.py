@@ -50,7 +50,7 @@ def test_an_empty_key_of_any_trainer_is_as_if_it_were_not_there():
             "train.peft: must be a mapping, with one `key: value` per line, not the single",
         ),
         ({"trainer": "trl", "sft": {"seed": 1}}, "mix.yaml: train.sft sets seed, which mixlaw sets itself. Set it"),
-        ({"trainer": 3}, "train.trainer: 3: input should be a valid string."),
+        ({"trainer": 3}, "train.trainer: must be a text, not 3; put it in quotes."),
         ({"trainer": "tlr"}, "train.trainer: there is no trainer 'tlr'; known: native, trl, command."),
     ],
 )

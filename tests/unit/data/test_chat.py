@@ -197,14 +197,19 @@ def test_padding_and_truncation_left_set_change_neither_fingerprint_nor_tokens(m
 
 @pytest.mark.parametrize("name", ["/no/such/model", "./no-such-model", "~/no-such-model", "a/b/c"])
 def test_a_missing_model_folder_is_one_error_without_asking_the_network(name):
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match="The model's folder does not exist"):
         load_tokenizer(name)
 
 
 def test_a_folder_without_a_tokenizer_is_one_error(tmp_path):
-    with pytest.raises(DataError) as caught:
+    for name in ("config.json", "tokenizer_config.json"):
+        with pytest.raises(DataError, match=r"holds no tokenizer, such as tokenizer\.json\. Name the folder"):
+            load_tokenizer(str(tmp_path))
+        shutil.copy(TINY_BASE / name, tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(DataError, match=r"cannot be loaded: [^\n]+[^.:]\. Copy the model's files") as caught:
         load_tokenizer(str(tmp_path))
-    assert "\n" not in str(caught.value) and "model.name_or_path" in caught.value.hint
+    assert "\n" not in str(caught.value) and "network" not in caught.value.hint
 
 
 def test_a_model_that_brings_code_of_its_own_is_refused_without_a_question(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """A study belongs to one configuration file; another beside it is refused where their runs do not go together."""
 
+import json
+import shutil
+
 import pytest
 
 import mixlaw as package
@@ -82,3 +85,23 @@ def test_a_study_knows_its_file_wherever_both_are(planned, tmp_path):
     assert origin_of(tmp_path / "study") is None
     (tmp_path / "study").rename(moved / "study")
     assert origin_of(moved / "study") == moved / planned.name
+
+
+def test_what_has_moved_together_differs_in_nothing(planned, tmp_path):
+    moved = tmp_path.with_name(f"{tmp_path.name}-moved")
+    shutil.copytree(planned.parent, moved)
+    second = other(moved / planned.name, "budget_tokens: 2k", "budget_tokens: 3k")
+    assert Project.open(second).study.load_plan()
+    (moved / "chat.jsonl").write_text("".join((moved / "chat.jsonl").read_text().splitlines(keepends=True)[:-3]))
+    third = other(moved / planned.name, "max_length: 64", "max_length: 128", "third.yaml")
+    with pytest.raises(StudyError, match=r"differs in train\.max_length, so"):
+        Project.open(third)
+
+
+def test_the_paths_of_an_earlier_version_are_read(planned):
+    path = planned.parent / "study" / "origin.json"
+    value = json.loads(path.read_text())
+    assert value["parts"]["domains"]["chat"]["path"] == "chat.jsonl"
+    value["parts"]["domains"]["chat"]["path"] = str(planned.parent / "chat.jsonl")
+    path.write_text(json.dumps({key: part for key, part in value.items() if key != "sha256"}))
+    assert Project.open(other(planned, "budget_tokens: 2k", "budget_tokens: 3k"))
