@@ -173,7 +173,7 @@ def pairs(values: list[str] | None, option: str, read: Callable[[str], Any]) -> 
     for text in values or []:
         for name, value, part in parts(text):
             if not name:
-                raise ConfigError(f"{option} is {part!r}; it must be name=value.", _example(option, "," in text))
+                raise ConfigError(f"{option} is {part!r}; it must be name=value.", _example(option, commas="," in text))
             if name in found:
                 raise ConfigError(f"{option} names '{name}' twice.", "Give it once.")
             found[name] = read(value)
@@ -187,7 +187,7 @@ def number(option: str) -> Callable[[str], float]:
         try:
             return float(text)
         except ValueError:
-            raise ConfigError(f"{option}: {text!r} is not a number.", _example(option)) from None
+            raise ConfigError(f"{option}: {text!r} is not a number.", _example(option, commas=False)) from None
 
     return read
 
