@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from mixlaw.api import init
+from mixlaw.api import init_template
 from mixlaw.config import parse_config
 from mixlaw.core.errors import ConfigError, DesignError
 from mixlaw.core.lean import lean
@@ -140,4 +140,4 @@ def test_a_users_own_design_is_planned_by_its_name(monkeypatch):
 
 def test_the_file_that_init_writes_names_every_design():
     for name in ("auto", *DESIGNS):
-        assert re.search(rf"(#|\|) {name}\b", init._TEMPLATE), name
+        assert re.search(rf"(#|\|) {name}\b", init_template.TEMPLATE), name

@@ -85,7 +85,7 @@ def test_an_unforeseen_error_is_recorded_with_its_type(planned):
     study, (spec, _) = planned
     study.claim(spec).release()
     study.fail(spec, ZeroDivisionError("by zero"), retry=True)
-    assert study.failure(spec)["message"] == "ZeroDivisionError: by zero"
+    assert study.failure(spec)["message"] == "ZeroDivisionError: by zero."
 
 
 def test_a_lease_that_its_owner_could_not_finish_writing_is_taken_over(planned):
