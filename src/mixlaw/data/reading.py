@@ -8,6 +8,7 @@ compressed file, a JSON array and CSV are read whole, from front to back.
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ PIECE_BYTES = 32 << 20
 
 LARGE_BYTES = 24 << 20
 """With fewer, starting processes takes longer than they save."""
+
+_SPLIT = re.compile(r"(train|test|validation|valid|val|dev|eval)(?=[-._\d])", re.IGNORECASE)
+"""How names of files begin that are a split of a dataset, as in copies of the hub's."""
 
 
 def workers_for(source_bytes: int) -> int:
@@ -237,8 +241,27 @@ def source_files(domain: Domain) -> list[Path] | None:
     """Return the domain's local files, sorted, or None where its path is a Hugging Face dataset id.
 
     Raises:
-        DataError: the path looks local and there is no such file, or a folder or glob holds no data files.
+        DataError: the path looks local and there is no such file, a folder or glob holds no data files, or a part of
+            local files is asked for that only a dataset of the hub has.
     """
+    files = _local_files(domain)
+    if files is not None and (asked := {key: value for key, value in _of_the_hub(domain).items() if value}):
+        key, value = next(iter(asked.items()))
+        raise DataError(
+            f"Domain '{domain.name}': {key} is {value!r}, but {domain.path} is a file or folder here, which has no "
+            f"{key}s.",
+            f"Leave out {key}. To train on some of the rows alone, put them into a file of their own.",
+        )
+    return files
+
+
+def _of_the_hub(domain: Domain) -> dict[str, str | None]:
+    """Return what is asked of a dataset of the hub, None where that is the default."""
+    split = None if domain.split == "train" else domain.split
+    return {"split": split, "subset": domain.subset, "revision": domain.revision}
+
+
+def _local_files(domain: Domain) -> list[Path] | None:
     path = expanded(domain.path)
     if path.is_file():
         if not _is_data(path):
@@ -254,6 +277,12 @@ def source_files(domain: Domain) -> list[Path] | None:
             )
         if not files:
             raise DataError(f"Domain '{domain.name}': the folder {path} holds no {_ENDINGS} files.", "Check the path.")
+        if len(splits := sorted({found[1].lower() for f in files if (found := _SPLIT.match(f.name))})) > 1:
+            raise DataError(
+                f"Domain '{domain.name}': the folder {path} holds files of the splits {', '.join(splits)}, which would "
+                "all be trained on.",
+                f"Give a pattern of those to train on, such as {path / 'train*'}, or {path / '*'} for all.",
+            )
         return files
     if any(sign in domain.path for sign in "*?["):
         files = sorted(f for f in map(Path, glob.glob(str(path))) if _is_rows(f))

@@ -189,6 +189,25 @@ def test_a_dataset_id_is_loaded_with_its_subset_split_and_revision(monkeypatch):
     assert rows[0].values == {"prompt": "a", "completion": "b"} and rows[0].place == "org/chats (test), row 1"
 
 
+@pytest.mark.parametrize("asked", [{"split": "test"}, {"split": "train[:100]"}, {"subset": "b"}, {"revision": "abc"}])
+def test_local_files_have_no_splits_subsets_or_revisions(write_lines, asked):
+    path = write_lines("a.jsonl", [{"x": 1}])
+    for place in (path, path.parent, path.parent / "*.jsonl"):
+        (key, value), text = next(iter(asked.items())), fails(place, **asked)
+        assert f"{key} is {value!r}" in text and f"Leave out {key}" in text
+    assert len(rows_of(path, split="train")) == 1  # all there is
+
+
+def test_a_folder_of_several_splits_is_not_read_as_one(write_lines):
+    train = write_lines("train-00000-of-00001.jsonl", [{"x": 1}])
+    write_lines("trainers.jsonl", [{"x": 2}])
+    assert len(rows_of(train.parent)) == 2
+    write_lines("Test.jsonl", [{"x": 3}])
+    text = fails(train.parent)
+    assert "splits test, train" in text and "train*" in text
+    assert len(rows_of(train.parent / "train-*")) == 1 and len(rows_of(train.parent / "*")) == 3
+
+
 def test_a_dataset_that_cannot_be_loaded_is_one_error(monkeypatch):
     import datasets
 
