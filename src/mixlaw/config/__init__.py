@@ -205,7 +205,8 @@ def _as_error(source: str, problems: list[str]) -> ConfigError:
 
 def _keys(error: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys that users wrote; Pydantic also names the branch of a union that it tried, such as `bool`."""
-    keys, at = [], tree
+    keys: list[str] = []
+    at: Any = tree
     for place, part in enumerate(error["loc"]):
         last = place == len(error["loc"]) - 1
         if (isinstance(at, Mapping) and part in at) or (
