@@ -88,8 +88,8 @@ def test_wrong_masks_are_found(tokenizer, spans, check, monkeypatch):
 
 def test_a_template_without_an_end_or_with_a_date_is_warned_of(tokenizer):
     endless = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}"
-    (warning,) = ChatTokenizer(variant(tokenizer, endless), "endless").warnings
-    assert "learns no stop token" in warning
+    first, second = ChatTokenizer(variant(tokenizer, endless), "endless").warnings
+    assert "learns no stop token" in first and "write 'assistant:' itself" in second
     dated = "{{ strftime_now('%d %b %Y') }}" + tokenizer.chat_template
     (warning,) = ChatTokenizer(variant(tokenizer, dated), "dated").warnings
     assert "today's date (strftime_now)" in warning
