@@ -209,10 +209,9 @@ def _keys(error: ErrorDetails, tree: Mapping[str, Any]) -> tuple[str, ...]:
     at: Any = tree
     for place, part in enumerate(error["loc"]):
         last = place == len(error["loc"]) - 1
-        if (isinstance(at, Mapping) and part in at) or (
-            isinstance(at, list) and isinstance(part, int) and part < len(at)
-        ):
-            at = at[part]
+        entries: Any = dict(enumerate(at)) if isinstance(at, list) else at
+        if isinstance(entries, Mapping) and part in entries:
+            at = entries[part]
         elif not (isinstance(at, Mapping) and last and error["type"] in ("missing", "trainer")):
             continue
         keys.append(str(part))
