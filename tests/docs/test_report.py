@@ -177,13 +177,13 @@ def test_a_real_models_mixtures_are_shown_when_there(build, monkeypatch):
     }
     losses = {
         f"{folder}/methods.csv": {key: {"loss:a": 1.0, "loss:b": 2.0}, "equal@160k#0": {"loss:a": 1.5, "loss:b": 1.0}},
-        f"{folder}/grid.csv": {"grid-0@160k#0": {"loss:a": 4.0, "loss:b": 2.0, "tokens:a": 7.0}},
+        f"{folder}/grid.csv": {"drawn-00@160k#0": {"loss:a": 4.0, "loss:b": 2.0, "tokens:a": 7.0}},
     }
     monkeypatch.setattr(build, "data", lambda path: results.get(path) or there(path))
     monkeypatch.setattr(build, "rows", lambda path: losses.get(path) or rows_there(path))
     page = next(text for path, text in build.pages().items() if path.name == "real_model.md")
     lowest_first = (
-        "| equal | 1.500 | 1.000 | 1.250 |\n| solution | 1.000 | 2.000 | 1.500 |\n| grid-0 | 4.000 | 2.000 | 3.000 |"
+        "| equal | 1.500 | 1.000 | 1.250 |\n| solution | 1.000 | 2.000 | 1.500 |\n| drawn-00 | 4.000 | 2.000 | 3.000 |"
     )
     assert lowest_first in page and "rank correlation of 0.50" in page
     assert "`sized-90`: 90 % of the final run; weights of a, b: 25 / 75 %" in page
