@@ -29,23 +29,15 @@ from small_demo import write_small_demo
 
 RUNS = 12
 
-# A run with a file of its name beside the program takes very long, but only the first time. So does one of those that
-# the file `late` names, and only if its job has trained another before; the file then has the run's name.
+# A run that is named in a file beside the program takes very long, but only the first time.
 PROGRAM = """
-import contextlib, hashlib, json, os, pathlib, sys, time
+import hashlib, json, pathlib, sys, time
 
 spec = json.load(open(sys.argv[1]))
-beside, run = pathlib.Path(__file__).parent, spec["run"]
-job = beside / f"job-{os.environ.get('SLURM_JOB_ID')}-{os.environ.get('SLURM_RESTART_COUNT')}"
-slow, late, first = beside / f"{run}.slow", beside / "late", not job.exists()
-job.touch()
-with contextlib.suppress(FileNotFoundError):
-    if slow.exists():
-        slow.unlink()
-        time.sleep(300)
-    elif not first and run in late.read_text().split():
-        late.rename(beside / f"{run}.limited")
-        time.sleep(300)
+slow = pathlib.Path(__file__).with_name(spec["run"] + ".slow")
+if slow.exists():
+    slow.unlink()
+    time.sleep(300)
 nats = int(hashlib.sha256(open(spec["train_file"], "rb").read()).hexdigest()[:8], 16) / 2**32
 losses = {name: {"nats": 50 + nats, "count": 100} for name in spec["validation_files"]}
 json.dump({"losses": losses, "steps": 1}, open(spec["result"], "w"))
@@ -110,11 +102,8 @@ def test_workers_cancelled_requeued_and_at_their_time_limit_change_no_record(clu
     assert len(records(here)) == RUNS
 
     order = longest_first(there.load_plan())
-    cancelled, requeued = order[2], order[3]
-    marks = [slow(project, spec.name) for spec in (cancelled, requeued)]
-    beside = project.study.folder.parent
-    # One of these comes to its job's limit. The first run of a job must not: it would fit into none.
-    (beside / "late").write_text(" ".join(spec.name for spec in order[7:]))
+    cancelled, requeued, limited = order[2], order[3], order[9]
+    marks = [slow(project, spec.name) for spec in (cancelled, requeued, limited)]
     events, asked = [], []
 
     def disturb():
@@ -130,8 +119,6 @@ def test_workers_cancelled_requeued_and_at_their_time_limit_change_no_record(clu
     assert {s.name: (s.state, s.reason) for s in statuses if s.state != "done"} == {} and len(statuses) == RUNS
     assert records(there) == records(here)
     assert asked == [0, 0] and not any(mark.exists() for mark in marks)
-    (name,) = [path.stem for path in beside.glob("*.limited")]
-    limited = next(spec for spec in order if spec.name == name)
     why = {}
     for spec in (cancelled, requeued, limited):
         lines = starts(there.run_folder(spec))
