@@ -47,7 +47,7 @@ SelectTypeParameters=CR_Core
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
-KillWait=5
+KillWait=20
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,bf_interval=2
 SchedulerTimeSlice=5
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1

@@ -42,7 +42,8 @@ data: Slurm warns up to a minute early, which counts only where the limit is a f
 LIMITS_ALLOWED = 2
 """How often a run that began with its job may meet the time limit before that, or where the limit is not known."""
 
-_SIGNALS_WITHIN_S = 1.0
+_SIGNALS_WITHIN_S = 10.0
+"""Slurm ends the processes of a job one after another; on a busy node seconds lie between them. No data."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,7 +157,7 @@ class SlurmTask:
                 cast("IO[str]", stream).close()
         self.study.release_dead()
         if code in (-signal.SIGTERM, 128 + signal.SIGTERM) and not self.asked:
-            self._wake.wait(_SIGNALS_WITHIN_S)  # Slurm ends all processes of a job, one after another
+            self._wake.wait(_SIGNALS_WITHIN_S)
         if self.asked:
             self._left(run)
             return 0
