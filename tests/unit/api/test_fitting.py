@@ -8,6 +8,13 @@ from mixlaw.api import fitting
 from mixlaw.api.fitting import fit_and_solve, fit_inputs
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
+from quick_fits import none_held_out
+
+
+@pytest.fixture(autouse=True)
+def quick():
+    with none_held_out():
+        yield
 
 
 def table(shift=0.0):

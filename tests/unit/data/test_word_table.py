@@ -51,6 +51,14 @@ KINDS = {
 }
 
 
+@pytest.fixture(scope="module")
+def tables(marked):
+    """Return kind -> its tokenizer and its tables, which know more words with every text."""
+    backends = {kind: variant(marked, **wishes) for kind, wishes in KINDS.items()}
+    words = {kind: WordTable.of(backend) for kind, backend in backends.items()}
+    return {kind: (backends[kind], words[kind], ChunkTable.of(words[kind])) for kind in KINDS}
+
+
 def assert_as_the_tokenizer(backend, table, texts):
     texts = [texts[r] for r in table.taken(texts)]
     ids, starts, lengths = table.tokens(texts)
@@ -64,10 +72,9 @@ def assert_as_the_tokenizer(backend, table, texts):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=300, deadline=None)
 @given(parts=st.lists(st.text(st.sampled_from(LETTERS) | st.characters(codec="utf-8"), max_size=25), max_size=4))
-def test_ids_and_places_are_the_tokenizers(marked, kind, parts):
-    backend = variant(marked, **KINDS[kind])
-    words = WordTable.of(backend)
-    for table in (words, ChunkTable.of(words)):
+def test_ids_and_places_are_the_tokenizers(tables, kind, parts):
+    backend, *both = tables[kind]
+    for table in both:
         assert_as_the_tokenizer(backend, table, ["<|im_end|>".join(parts), *parts])
 
 
