@@ -2,7 +2,8 @@
 
 messages            {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}
 sharegpt            {"conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}
-prompt_completion   {"prompt": ..., "completion": ...}, strings or lists of messages; only the completion is learnt
+prompt_completion   {"prompt": ..., "completion": ...}, strings or lists of messages; only the completion is learnt;
+                    beside them `label: false` marks a completion that is not to be learnt (preferences, as TRL's KTO)
 alpaca              {"instruction": ..., "input": ..., "output": ...}, `input`, `system` and `history` optional
 
 Each may have `tools` and `system` beside it. Columns may hold JSON as text; turns may be a dict of lists; a name with
@@ -172,6 +173,11 @@ class _Row:
                 raise DataError(
                     f"{place}: it has '{key}', which mixlaw cannot pass on.",
                     f"Delete that row, or ignore the column with ignore: [{key}].",
+                )
+            if key == "label" and self.form == "prompt_completion" and str(values[key]).lower() == "false":
+                raise DataError(
+                    f"{place}: its label is false, which marks a completion that is not to be learnt.",
+                    "Write the rows whose label is true to a file of their own, or learn all with ignore: [label].",
                 )
             if values[key] is not None:
                 self.reader.unused[key] += 1

@@ -151,6 +151,17 @@ def test_columns_that_change_the_prompt_are_refused_unless_the_user_leaves_them_
     assert turns(row, ignore=(key,)) == [ASK, SAY] == turns(row | {key: []})
 
 
+@pytest.mark.parametrize("label", [False, "False", "false"])
+def test_a_completion_that_is_marked_as_bad_is_refused_unless_the_user_wants_it(label):
+    row = {"prompt": "q", "completion": "a", "label": label}
+    assert "not to be learnt" in fails(row)
+    for taken, ignored in ((row, ("label",)), (row | {"label": True}, ()), (row | {"label": "sport"}, ())):
+        assert turns(taken, ignore=ignored) == [ASK, SAY]
+    named = {"prompt": "q", "label": "False", "class": "x"}
+    assert turns(named, columns={"completion": "label"})[1]["content"] == "False"
+    assert turns({"messages": [ASK, SAY], "label": label}) == [ASK, SAY]
+
+
 def test_what_a_template_reads_of_a_turn_is_refused_where_it_is_not_carried():
     domain = Domain("d", "f")
     row = {"messages": [ASK, SAY | {"channel": "final"}]}
