@@ -34,6 +34,21 @@ class Raises(Chinchilla):
         raise ZeroDivisionError("of mine")
 
 
+class SteepNowhere(Chinchilla):
+    def gradient(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        raise NotImplementedError("no gradient")
+
+
+class OneSlope(Chinchilla):
+    def gradient(self, theta_P: np.ndarray, tokens_RK: np.ndarray) -> np.ndarray:
+        return super().gradient(theta_P, tokens_RK).sum(axis=-1)
+
+
+class NoUnits(Chinchilla):
+    def rescale(self, theta_P: np.ndarray, factor: float) -> np.ndarray:
+        return super().rescale(theta_P, factor)[..., :1]
+
+
 class NoStart(Chinchilla):
     def starts(self, tokens_RK: np.ndarray, losses_R: np.ndarray, count: int) -> np.ndarray:
         return super().starts(tokens_RK, losses_R, count)[:0]
@@ -56,6 +71,9 @@ class TakesNothing:
         (OneLoss, r"predict gives shape \(1,\) for 12 runs"),
         (Transposed, "jacobian gives shape"),
         (NotFinite, "losses that are not finite at its own starts"),
+        (SteepNowhere, "gradient raised NotImplementedError: no gradient"),
+        (OneSlope, r"gradient gives shape \(12,\) for 12 runs"),
+        (NoUnits, r"rescale gives shape \(1,\)"),
         (Raises, "raised ZeroDivisionError: of mine"),
         (NoStart, "gives starts of shape"),
         (NoParameters, "has no parameters, predict"),

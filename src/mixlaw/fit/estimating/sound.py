@@ -28,7 +28,8 @@ def made(kind: LawKind, domains: tuple[str, ...], target: str) -> Law:
         law = kind.law(domains, target)
     except TypeError as error:
         raise FitError(f"Law '{kind.name}' cannot be made for domains and a target: {error}.", _CHECK) from error
-    lacking = [name for name in ("parameters", "predict", "jacobian", "rescale", "starts") if not hasattr(law, name)]
+    needed = ("parameters", "predict", "jacobian", "gradient", "rescale", "starts")
+    lacking = [name for name in needed if not hasattr(law, name)]
     if lacking:
         raise FitError(f"Law '{kind.name}' has no {', '.join(lacking)}.", _CHECK)
     return law
@@ -36,7 +37,7 @@ def made(kind: LawKind, domains: tuple[str, ...], target: str) -> Law:
 
 def require_sound(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, count: int) -> None:
     """Raise FitError where a law has no starts, or losses and derivatives of another shape than theirs."""
-    R, P = len(losses_R), len(law.parameters)
+    (R, K), P = tokens_RK.shape, len(law.parameters)
     with np.errstate(all="ignore"):
         theta_SP = np.atleast_2d(_called(law, "starts", tokens_RK, losses_R, count))
         if theta_SP.ndim != 2 or not len(theta_SP) or theta_SP.shape[1] != P:
@@ -44,12 +45,17 @@ def require_sound(law: Law, tokens_RK: np.ndarray, losses_R: np.ndarray, count: 
                 f"Law '{law.name}' gives starts of shape {theta_SP.shape}; there must be at least one, of {P} numbers.",
                 _CHECK,
             )
-        for name, shape in (("predict", (R,)), ("jacobian", (R, P))):
-            found = np.asarray(_called(law, name, theta_SP[0], tokens_RK))
+        for name, argument, shape in (
+            ("predict", tokens_RK, (R,)),
+            ("jacobian", tokens_RK, (R, P)),
+            ("gradient", tokens_RK, (R, K)),
+            ("rescale", 1.0, (P,)),
+        ):
+            found = np.asarray(_called(law, name, theta_SP[0], argument))
             if found.shape != shape:
                 raise FitError(
-                    f"Law '{law.name}': {name} gives shape {found.shape} for {R} runs and {P} parameters; it must be "
-                    f"{shape}.",
+                    f"Law '{law.name}': {name} gives shape {found.shape} for {R} runs, {K} domains and {P} parameters; "
+                    f"it must be {shape}.",
                     _CHECK,
                 )
 
