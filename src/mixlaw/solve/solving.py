@@ -31,6 +31,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.fit.posterior.extrapolation import part_outside
 from mixlaw.fit.reach import outside, unlike
 from mixlaw.fit.result import Fit
+from mixlaw.solve.coupled_objective import Losses
 from mixlaw.solve.engines import Engine, engine_for
 from mixlaw.solve.mixed_units import mixed_units
 from mixlaw.solve.polytope import Polytope
@@ -191,6 +192,7 @@ def _solution(
     base = fit.base
     far = outside(np.array([float(mixture.budget_tokens)]), fit.runs.totals_R, "The budget")
     warnings = [*fit.warnings, *far, *unlike(part), *warnings, *_forgotten(base, best["predicted"])]
+    warnings += _backwards(fit, criterion, mixture)
     warnings += mixed_units(fit, criterion.importance, criterion.objective)
     return Solution(
         status="optimal",
@@ -262,6 +264,21 @@ def _epochs(mixture: Mixture, available: Mapping[str, float]) -> dict[str, float
     return {
         domain: tokens / available[domain] for domain, tokens in mixture.tokens.items() if available.get(domain, 0) > 0
     }
+
+
+def _backwards(fit: Fit, criterion: Criterion, mixture: Mixture) -> list[str]:
+    """Return a sentence on the targets whose loss a domain's own tokens raise at a mixture, in most of the draws."""
+    own = [target for target in fit.targets if target in fit.domains and criterion.importance.get(target, 0) > 0]
+    if not own:
+        return []
+    losses = Losses.of(fit, own, mixture.budget_tokens, criterion.available)
+    slopes = zip(own, losses.slopes_by_draw(_shares(mixture)), strict=True)
+    raised = [target for target, slope_SK in slopes if np.mean(slope_SK[:, fit.domains.index(target)] > 0) > 0.5]
+    return [
+        f"{target}: by the law, more of its own tokens would raise this loss at these weights, which is hardly true. "
+        "Set a least share of it (min), or fit another law, such as transfer."
+        for target in raised
+    ]
 
 
 def _forgotten(base: Mapping[str, float], predicted: Mapping[str, Mapping[str, float]]) -> list[str]:

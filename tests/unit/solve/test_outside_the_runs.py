@@ -139,3 +139,17 @@ def test_both_engines_doubt_alike_and_search_as_well() -> None:
 @pytest.mark.parametrize(("part", "said"), [(0.0, ""), (0.099, ""), (0.1, "10 % of the"), (0.314, "31 % of the")])
 def test_a_part_of_a_tenth_is_said(part: float, said: str) -> None:
     assert [text.startswith(said) for text in unlike(part)] == [True] * bool(said)
+
+
+@pytest.mark.parametrize(("helps", "said"), [(-0.5, True), (0.0, False), (0.3, False)])
+def test_weights_at_which_a_domain_s_own_tokens_would_raise_its_loss_are_doubted(helps: float, said: bool) -> None:
+    """With interference below 0 in sum beyond the own exponent, a loss falls as its own data are left out."""
+    runs = RunTable(tuple("wxyz"), DOMAINS, DOMAINS, BUDGET * np.array(NARROW), LOSSES)
+    points = {d: np.array([1.0, 0.1, 0.7, 0.3, 0.5, 0.02, 0.02, 0.0, 0.0, 0.0, 0.0]) for d in DOMAINS}
+    points["b"][-2:] = helps
+    planted = planted_fit("pairwise", runs, points, {d: p[None] for d, p in points.items()})
+    solution = solve_mixture(planted, BUDGET)
+    found = [text.partition(":")[0] for text in solution.warnings if "more of its own tokens" in text]
+    assert found == ["b"] * said and (solution.weights["b"] < 0.02) is said
+    without = solve_mixture(planted, BUDGET, target_weight={"a": 1.0, "c": 1.0})
+    assert not any("own tokens" in text for text in without.warnings)
