@@ -189,7 +189,7 @@ def confirm(experiment: Experiment, budgets: list[str]) -> None:
     """Write confirmed.json: what each law foretold of its own, equal and natural weights, beside the losses measured.
 
     Losses are nats in the order of the domains. `all` is of these and of the mixtures of the grid that are trained. A
-    law of few held-out rows foretells the losses of these rows alone.
+    law of few held-out rows foretells the losses of these rows alone; `rank_correlations` are by domain.
     """
     methods, grid = (losses_of(path) if path.exists() else {} for path in _tables(experiment))
     known = json.loads((experiment.results / "methods.json").read_text(encoding="utf-8"))
@@ -213,8 +213,12 @@ def confirm(experiment: Experiment, budgets: list[str]) -> None:
             trained = grid.get(budget, {}).get(int(seed), {})
             drawn = {what: shown for what, shown in found.get("predicted", {}).items() if what in trained}
             if (count := len(drawn) + len(there)) > 2:
-                figures = on_all(drawn | {what: said[what] for what in there}, trained | there)
+                said_of_all, found_of_all = drawn | {what: said[what] for what in there}, trained | there
+                figures = on_all(said_of_all, found_of_all)
                 one["all"] = {"mixtures": count} | {what: round(x, 4) for what, x in figures.items()}
+                mean, _, _, true = compared(said_of_all, found_of_all)
+                ranks = [float(spearmanr(mean[:, j], true[:, j]).statistic) for j in range(mean.shape[1])]
+                one["all"]["rank_correlations"] = [round(rank, 4) for rank in ranks]
             out[key] = one
     path = experiment.results / "confirmed.json"
     path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
