@@ -169,7 +169,7 @@ def test_insights_are_shown_when_there(build, monkeypatch):
 
 def test_a_real_models_mixtures_are_shown_when_there(build, monkeypatch):
     there, rows_there, folder = build.data, build.rows, "experiments/controlled/smollm2_grid"
-    figures = {"mixtures": 3, "rank_correlation": 0.5, "error": 0.02, "covered": 0.9}
+    figures = {"mixtures": 3, "rank_correlation": 0.5, "error": 0.02, "covered": 0.9, "rank_correlations": [1.0, -0.5]}
     key = "sized-90@160k#0"
     results = {
         f"{folder}/confirmed.json": {key: {"cost": 0.9, "seconds": 60, "all": figures}},
@@ -185,6 +185,7 @@ def test_a_real_models_mixtures_are_shown_when_there(build, monkeypatch):
     lowest_first = (
         "| equal | 1.500 | 1.000 | 1.250 |\n| solution | 1.000 | 2.000 | 1.500 |\n| drawn-00 | 4.000 | 2.000 | 3.000 |"
     )
-    assert lowest_first in page and "rank correlation of 0.50" in page
+    assert lowest_first in page
+    assert "rank correlations of 1.00, −0.50 (a, b)" in page and "another's loss, 0.50" in page
     assert "`sized-90`: 90 % of the final run; weights of a, b: 25 / 75 %" in page
     tables_are_whole("real_model", page)
