@@ -53,6 +53,11 @@ WORTH_SD = {"target": 1.64**0.5, "source": 1.49**0.5}
 """Prior standard deviations of log t: of the part that all sources of a target share, and of the part that differs
 between sources. Chosen on: RegMix's training runs."""
 
+_INTERFERENCE_SD, _DOMAINS = 0.05, 3
+"""Prior standard deviation of each h with up to so many domains, and that number: those of the fine-tuning swarm. With
+more it is smaller, so that their sum is believed to be as small: below -beta it would reward leaving own data out. No
+data."""
+
 _OVERFLOW = 600.0
 """Keeps an exponential from overflowing. No data."""
 
@@ -107,10 +112,11 @@ class Pairwise:
         )
         others = [d for d in self.domains if d != self.target]
         worth = (WORTH, float(np.sqrt(sum(sd**2 for sd in WORTH_SD.values()))))
+        interference = (0.0, _INTERFERENCE_SD * ((_DOMAINS - 1) / (max(len(self.domains), _DOMAINS) - 1)) ** 0.5)
         sources = (
             *(Parameter(f"t[{d}]", "tokens^-e", 0.0, np.inf, "log", worth, source=d) for d in others),
             *(Parameter(f"e[{d}]", "1", -1.0, 1.0, "linear", (0.0, 0.05), source=d) for d in others),
-            *(Parameter(f"h[{d}]", "1", -1.0, 1.0, "linear", (0.0, 0.05), source=d) for d in others),
+            *(Parameter(f"h[{d}]", "1", -1.0, 1.0, "linear", interference, source=d) for d in others),
         )
         object.__setattr__(self, "parameters", curve + sources)
 
@@ -205,6 +211,11 @@ class Pairwise:
         """Return whether Q grows with every domain's tokens and there is no interference."""
         exponents = theta_SP[:, 2, None] + theta_SP[:, self.part("e")]
         return not theta_SP[:, self.part("h")].any() and bool(np.all(exponents >= 0))
+
+    def rewards_absence(self, theta_SP: np.ndarray) -> np.ndarray:
+        """Return whether own tokens raise the loss at some mixture, (S,): where beta + sum_i min(h_i, 0) is below 0."""
+        h = theta_SP[:, self.part("h")]
+        return theta_SP[:, CURVE.index("beta")] + np.minimum(h, 0.0).sum(axis=1) < 0
 
     def terms(self, theta_P: np.ndarray, x: Mixtures, memory: Sequence[np.ndarray | None] = (None, None)) -> Terms:
         """Return the parts of the equation, for float64 parameters; `memory` takes power and worth, if it is given."""

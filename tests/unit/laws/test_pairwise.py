@@ -64,3 +64,19 @@ def test_starts_have_the_height_of_the_losses_and_differ(count):
     assert np.median(LAW.predict(starts, tokens), axis=1) == pytest.approx(np.full(count, np.median(losses)), rel=0.05)
     assert len(np.unique(starts[:, 3])) == count
     assert (starts[:, 4] < losses.min()).all() and (starts[:, 4] > 0).all()
+
+
+def test_own_tokens_raise_a_loss_somewhere_exactly_where_interference_outweighs_the_exponent():
+    least, most = np.array([[1e-9, 1e12]]), np.array([[1e-6, 1e12]])
+    for h, raises in ((-0.6, True), (-0.4, False), (0.9, False)):
+        values = theta(n0=0.0, **{"t[math]": 0.0, "h[math]": h})
+        assert LAW.rewards_absence(values[None]) == raises
+        assert (LAW.predict(values, most) > LAW.predict(values, least)) == raises
+    assert list(LAW.rewards_absence(np.stack([theta(**{"h[math]": h}) for h in (-0.6, -0.4)]))) == [True, False]
+
+
+def test_interference_of_many_domains_is_believed_to_be_as_small_together_as_that_of_two():
+    for domains in (2, 3, 6, 40):
+        law = Pairwise(tuple(f"d{i}" for i in range(domains)), "d0")
+        sds = np.array([parameter.prior[1] for parameter in law.parameters[law.part("h")]])
+        assert np.sqrt((sds**2).sum()) == pytest.approx(0.05 * min(domains - 1, 2) ** 0.5)

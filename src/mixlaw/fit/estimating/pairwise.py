@@ -5,7 +5,9 @@ are of several sizes, the exponents of the model's size. Residuals are scaled by
 grow with the loss (`Scatter`) and weighted by Huber's weights.
 
 Interference (h) is switched on when leaving out mixtures shows that it pays. Half a standard error of the paired
-differences is enough: h is shrunk towards 0 anyhow, and where it is real its absence biases every extrapolation.
+differences is enough: h is shrunk towards 0 anyhow, and where it is real its absence biases every extrapolation. A
+target whose own tokens would then raise its loss at some mixture goes without: no data show that, and a solution would
+go and look for that mixture.
 
 Shape letters: R runs, K domains, J targets, P coordinates, S draws.
 """
@@ -155,7 +157,13 @@ def _fitted_once(same: _Same, interference: bool | None) -> list[Target]:
         return without
     rest = [j for j in range(len(without)) if j not in with_]
     with_ |= dict(zip(rest, fit_points(runs, unit, True, rest, without), strict=True))
-    return [with_[j] for j in range(len(without))]
+    return [without[j] if _rewards_absence(with_[j]) else with_[j] for j in range(len(without))]
+
+
+def _rewards_absence(fit: Target) -> bool:
+    """Return whether a target's most probable law would have it trained without its own domain."""
+    law = fit.law
+    return law.own is not None and bool(law.rewards_absence(fit.problem.theta(fit.z_P[None]))[0])
 
 
 def _deciding(targets: int, most: int) -> list[int]:

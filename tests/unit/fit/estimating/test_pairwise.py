@@ -39,6 +39,20 @@ def test_interference_is_found_where_it_is_and_not_where_it_is_not() -> None:
         assert any(np.any(fit.curve.theta_P[-2:] != 0) for fit in fits) is expected
 
 
+def test_a_target_whose_own_tokens_would_raise_its_loss_goes_without_interference() -> None:
+    # A truth that falls with the others' tokens, the more so the fewer its own: it calls for h far below -beta.
+    truth = np.array([0.9, 0.05, 0.6, 0.05, 0.8, 0.02, 0.02, 0.0, 0.0, -0.2, -0.2])
+    runs = run_table(Pairwise, truth, 24, 0.0005)
+    asked, unasked = (PairwiseEstimator(wish).fit(runs, draws=0) for wish in (True, None))
+    rewarded = [bool(fit.curve.law.rewards_absence(fit.curve.theta_P[None])[0]) for fit in asked]
+    assert any(rewarded)
+    for fit, rewards in zip(unasked, rewarded, strict=True):
+        assert bool(np.any(fit.curve.theta_P[-2:] != 0)) is not rewards
+    # A target that is no domain has no own tokens.
+    named = PairwiseEstimator().fit(RunTable(runs.runs, DOMAINS, ("x", "y", "z"), runs.tokens_RK, runs.losses_RJ), 0, 0)
+    assert all(np.any(fit.curve.theta_P[-3:] != 0) for fit in named)
+
+
 def test_one_absurd_run_does_not_move_the_law() -> None:
     runs = run_table(Pairwise, UNEVEN, 24, 0.002)
     clean = fit_law(runs, law="pairwise").predict(runs).mean
