@@ -70,7 +70,9 @@ def data(path: str) -> Any:
 
 
 def rows(path: str) -> dict[str, dict[str, Any]]:
-    """Return the rows of a run table by their runs' names, numbers as numbers."""
+    """Return the rows of a run table by their runs' names, numbers as numbers; none where it is not there yet."""
+    if not (ROOT / path).exists():
+        return {}
     with open(ROOT / path, encoding="utf-8", newline="") as file:
         return {
             row["run"]: {key: float(cell) for key, cell in row.items() if ":" in key} for row in csv.DictReader(file)

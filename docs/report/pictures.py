@@ -199,7 +199,8 @@ def real_model() -> Figure:
     )
     for row, name in zip(places, there, strict=True):
         folder = f"{CONTROLLED}/{name}"
-        tables = [RunTable.from_csv(ROOT / folder / f"{kind}.csv") for kind in ("grid", "methods")]
+        paths = (ROOT / folder / f"{kind}.csv" for kind in ("grid", "methods"))
+        tables = [RunTable.from_csv(path) for path in paths if path.exists()]
         known = data(f"{folder}/methods.json")
         method, found = next((key, one) for key, one in known.items() if "predicted" in one)
         budget = "@" + method.partition("@")[2]
