@@ -117,6 +117,31 @@ def test_laws_that_are_alike_are_both_kept_the_simpler_first(judged) -> None:
     assert "tell it from 'pairwise'" in found.reason
 
 
+def with_base(losses: float = 2.0) -> RunTable:
+    """RUNS, and the base model as it is, with these losses."""
+    return replace(
+        RUNS,
+        runs=(*RUNS.runs, "base"),
+        tokens_RK=np.vstack([RUNS.tokens_RK, np.zeros(3)]),
+        losses_RJ=np.vstack([RUNS.losses_RJ, np.full(3, losses)]),
+    )
+
+
+def test_a_law_that_uses_the_base_model_decides_alone_unless_the_other_is_better_in_every_run(judged) -> None:
+    for errors, said in (((0.01, 0.01), "smallest error"), ((0.02, 0.01), "smallest error")):
+        found = judged(*errors, runs=with_base())
+        assert (found.law, found.alternative) == ("pairwise", None)
+        assert said in found.reason
+    found = judged(0.01, 0.02, runs=with_base())
+    assert (found.law, found.alternative) == ("transfer", None)
+    assert "smallest error" in found.reason
+
+
+def test_a_base_model_that_is_not_fitted_says_nothing_of_the_law(judged) -> None:
+    assert judged(0.01, 0.01, runs=with_base(float("nan"))).law == "transfer"
+    assert choose(with_base(), uses_base=False).law == "transfer"
+
+
 def test_a_law_that_does_not_apply_is_no_choice(judged) -> None:
     nan = float("nan")
     for errors, name in (((0.01, nan), "transfer"), ((nan, 0.01), "pairwise")):
