@@ -20,7 +20,7 @@ import numpy as np
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit.checkpoints import has_checkpoints
-from mixlaw.fit.choosing.choice import MORE_TO_CHOOSE, Choice, clearly_worse
+from mixlaw.fit.choosing.choice import MORE_TO_CHOOSE, Choice, base_fitted, clearly_worse
 from mixlaw.fit.choosing.held_out import held_out, of_targets
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.magnitude import magnitudes
@@ -102,7 +102,11 @@ def by_target(runs: RunTable, choice: Choice, uses_base: bool = True, alone: boo
         served = [Served(_best(choice.largest, runs, j) or choice.law) for j in range(len(runs.targets))]
     else:
         usable = [row for row in choice.rows if np.isfinite(row.mre)]
-        served = [_own_law(runs, j, everyone, usable) for j in range(len(runs.targets))]
+        served = [
+            # a law to which the base model's losses belong, as for all targets together
+            everyone if base_fitted(runs, uses_base, j) else _own_law(runs, j, everyone, usable)
+            for j in range(len(runs.targets))
+        ]
     for name in dict.fromkeys(one.law for one in served):
         if name not in rows:
             rows[name] = held_out(runs, replace(find(name), uses_base=uses_base))

@@ -1,9 +1,8 @@
 """Which law: the simplest whose error on held-out mixtures is within one standard error of the best law's.
 
 By paired differences (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3): a richer law has to earn its parameters
-on runs that it has not seen. Where the base model's losses lie on the curve, it is the other way round: a law that
-cannot use them has to earn that, since held-out runs of a few steps say nothing of what lies beyond them, and where the
-curve began says much.
+on runs that it has not seen. But where the base model's losses are fitted, `transfer` is out: by it a model that was
+not trained has an infinite loss, and what it misses there it misses beyond the runs, where nothing is held out.
 """
 
 from __future__ import annotations
@@ -39,11 +38,6 @@ parameters of one curve of `pairwise`, and one mixture to hold out. No data."""
 _TOLD_APART = 1.0
 """Standard errors of the paired difference by which one law must be better than another. Source: Breiman et
 al. 1984, section 3.4.3. Chosen on: the demo and earlier planted worlds, where two let a worse law decide."""
-
-_DESPITE_BASE = 2.0
-"""The same for a law that cannot use the base model's losses, where they are fitted. Chosen on: the demo (set 1) and
-SmolLM2-135M's runs with all weights, where one standard error let it decide, and its intervals beyond the runs held
-none of the losses of larger ones (docs/lab.md)."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +88,14 @@ def choose(runs: RunTable, uses_base: bool = True) -> Choice:
     if few or not usable:
         reason = "Law 'transfer' was chosen, because there are too few different mixtures to hold some out."
         return Choice("transfer", reason if few else "", transfer, pairwise if len(usable) == 2 else None, tuple(rows))
-    if len(usable) == 2 and uses_base and np.isfinite(runs.losses_RJ[runs.totals_R == 0]).any():
-        return _with_base(transfer, pairwise, runs)
+    if len(usable) == 2 and base_fitted(runs, uses_base):
+        reason = f"has the smallest error on held-out mixtures ({_figures(rows)})."
+        if not pairwise.mre <= transfer.mre:
+            reason = (
+                "was chosen, because the base model's losses are fitted, and by 'transfer' they would be infinite "
+                f"(errors on held-out mixtures: {_figures(rows)})."
+            )
+        return Choice("pairwise", f"Law 'pairwise' {reason}", pairwise, rows=tuple(rows))
     name, reason = simplest_good(rows, runs)
     chosen, other = (transfer, pairwise) if name == "transfer" else (pairwise, transfer)
     if len(usable) < 2 or told_apart(chosen, other, runs):
@@ -130,17 +130,10 @@ def _for_one_domain(runs: RunTable, uses_base: bool) -> Choice:
     )
 
 
-def _with_base(transfer: LawRow, pairwise: LawRow, runs: RunTable) -> Choice:
-    """Return `pairwise`, which uses the base model's losses, unless `transfer`, which cannot, is clearly better."""
-    worse = clearly_worse(pairwise, transfer, runs, errors=_DESPITE_BASE)
-    chosen = transfer if worse else pairwise
-    reason = f"Law '{chosen.name}' has the smallest error on held-out mixtures ({_figures([transfer, pairwise])})."
-    if not worse and transfer.mre < pairwise.mre:
-        reason = (
-            "Law 'pairwise' was chosen, because it uses the base model's losses, which 'transfer' cannot, and held-out "
-            f"mixtures do not clearly speak against it ({_figures([transfer, pairwise])})."
-        )
-    return Choice(chosen.name, reason, chosen, rows=(transfer, pairwise))
+def base_fitted(runs: RunTable, uses_base: bool, j: int | None = None) -> bool:
+    """Return whether losses of runs without tokens, the base model's, are fitted: of target j; None: of any."""
+    losses_RJ = runs.losses_RJ[runs.totals_R == 0]
+    return uses_base and bool(np.isfinite(losses_RJ if j is None else losses_RJ[:, j]).any())
 
 
 def _figures(rows: Sequence[LawRow]) -> str:

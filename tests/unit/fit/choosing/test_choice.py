@@ -14,6 +14,7 @@ from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit, fit_law
 from mixlaw.fit.alike import beliefs_at
 from mixlaw.fit.choosing import choice
+from mixlaw.fit.choosing.by_target import by_target
 from mixlaw.fit.choosing.choice import Choice, choose, simplest_good
 from mixlaw.fit.choosing.held_out import held_out
 from mixlaw.fit.choosing.table import LawRow
@@ -127,14 +128,22 @@ def with_base(losses: float = 2.0) -> RunTable:
     )
 
 
-def test_a_law_that_uses_the_base_model_decides_alone_unless_the_other_is_better_in_every_run(judged) -> None:
-    for errors, said in (((0.01, 0.01), "smallest error"), ((0.02, 0.01), "smallest error")):
+def test_a_law_by_which_the_base_model_has_an_infinite_loss_is_out_where_that_is_fitted(judged) -> None:
+    for errors, said in (((0.02, 0.01), "smallest error"), ((0.01, 0.02), "by 'transfer' they would be infinite")):
         found = judged(*errors, runs=with_base())
         assert (found.law, found.alternative) == ("pairwise", None)
         assert said in found.reason
-    found = judged(0.01, 0.02, runs=with_base())
-    assert (found.law, found.alternative) == ("transfer", None)
-    assert "smallest error" in found.reason
+        # a target of its own does not go back to it
+        served = by_target(with_base(), found).served
+        assert [(one.law, one.alternative) for one in served] == [("pairwise", "")] * 3
+
+
+def test_a_target_whose_base_model_is_not_fitted_may_have_a_law_of_its_own(judged) -> None:
+    runs = with_base()
+    losses_RJ = runs.losses_RJ.copy()
+    losses_RJ[-1, 0] = np.nan
+    runs = replace(runs, losses_RJ=losses_RJ)
+    assert [one.law for one in by_target(runs, judged(0.01, 0.02, runs=runs)).served] == ["transfer"] + 2 * ["pairwise"]
 
 
 def test_a_base_model_that_is_not_fitted_says_nothing_of_the_law(judged) -> None:

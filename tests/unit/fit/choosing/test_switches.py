@@ -9,7 +9,7 @@ import pytest
 
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import fit_law
-from mixlaw.fit.choosing import choice, repetition
+from mixlaw.fit.choosing import repetition
 from mixlaw.fit.choosing.choice import simplest_good, told_apart
 from mixlaw.fit.choosing.table import LawRow
 from mixlaw.fit.estimating import pairwise
@@ -46,26 +46,6 @@ def test_two_laws_are_told_apart_from_one_standard_error_on(standard_errors: flo
 @pytest.mark.parametrize(("standard_errors", "chosen"), [(0.95, "simple"), (1.05, "rich")])
 def test_the_simple_law_is_chosen_up_to_one_standard_error(standard_errors: float, chosen: str) -> None:
     assert simplest_good([row("simple", standard_errors), row("rich", 0)], table())[0] == chosen
-
-
-@pytest.mark.parametrize(("standard_errors", "chosen"), [(0.5, "pairwise"), (1.95, "pairwise"), (2.05, "transfer")])
-def test_a_law_that_cannot_use_the_base_model_is_chosen_from_two_standard_errors_on(
-    standard_errors: float, chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = {"transfer": row("transfer", 0), "pairwise": row("pairwise", standard_errors)}
-    padded = {
-        name: replace(one, predicted_RJ=np.vstack([one.predicted_RJ, np.full(2, np.nan)])) for name, one in rows.items()
-    }
-    runs = replace(
-        table(),
-        runs=tuple(f"r{i}" for i in range(RUNS + 1)),
-        tokens_RK=np.vstack([TOKENS, np.zeros(2)]),
-        losses_RJ=np.ones((RUNS + 1, 2)),
-    )
-    monkeypatch.setattr(choice, "held_out", lambda runs, law: padded[law.name])
-    found = choice.choose(runs)
-    assert (found.law, found.alternative) == (chosen, None)
-    assert ("uses the base model's losses" in found.reason) is (chosen == "pairwise")
 
 
 @pytest.mark.parametrize(("standard_errors", "counted"), [(0.45, False), (0.55, True), (-0.55, False)])
