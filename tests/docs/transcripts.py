@@ -7,7 +7,8 @@ FOLDER holds a finished `mixlaw-demo`.
 In a block ```` ```console ````, a line `$ command` is run by bash, and the lines up to the next command are what it
 prints on stdout; a line `...` stands for any lines. A command without shown lines is run, and must end with status
 0. `mixlaw` runs in this process, with what stands behind a pipe in bash: to load it anew for each command took longer
-than all else. Commands of `make`, and a pipe into Python, have processes of their own.
+than all else; and beside a finished demo, reports are written without their figures, of which nothing is printed.
+Commands of `make`, and a pipe into Python, have processes of their own.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from pathlib import Path
 from unittest import mock
 
 from demo_study import place_runs
+from light_reports import without_figures
 from mixlaw.cli import main
 from mixlaw.cli.output import LABEL
 
@@ -153,7 +155,8 @@ def run(command: str, folder: Path, variables: dict[str, str]) -> str:
 def run_as_shown(commands: list[Step], folder: Path, variables: dict[str, str]) -> None:
     """Run commands in order; raise AssertionError where one fails or prints something else than is shown."""
     for step in commands:
-        printed = run(step.command, folder, variables)
+        with without_figures():
+            printed = run(step.command, folder, variables)
         found = difference(step.shown, printed) if step.shown else ""
         assert not found, f"$ {step.command}\n{found}\n\n{printed}"
 

@@ -222,7 +222,9 @@ def _report_on_table(
 ) -> dict[str, Path]:
     """Write the report on a bare run table: fitted and solved here, without bounds."""
     from mixlaw.report import write_report
+    from mixlaw.report.page import require_jinja
 
+    require_jinja()  # before minutes go into a fit
     runs = load_runs(path)
     notes: list[str] = []
     fitted, solution = fit_law(runs, law, procedure), None

@@ -14,7 +14,7 @@ from mixlaw.api.hub import is_published, published_runs
 from mixlaw.api.pooled import pooled
 from mixlaw.core.documents import read_document
 from mixlaw.core.errors import ConfigError, DataError
-from mixlaw.core.files import require_other_file
+from mixlaw.core.files import require_other_file, require_place
 from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.table_checks import check_arrays
@@ -96,6 +96,7 @@ def fit(
     sources = runs if isinstance(runs, (list, tuple)) else [runs]
     if out is not None:
         require_other_file(out, *sources)
+        require_place(out)
     with waiting(*sources, out):
         result = fit_law(with_metrics(load_runs(runs), metrics or {}), law, procedure, seed, repetition)
         if out is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -12,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -98,8 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = (["--debug"] if debug else []) + [argument for argument in arguments if argument != "--debug"]
     arguments = _with_new_names(arguments, as_json)
     try:
-        command = typer.main.get_command(app)
-        code = command.main(args=arguments, prog_name="mixlaw", standalone_mode=False)
+        code = _command().main(args=arguments, prog_name="mixlaw", standalone_mode=False)
         sys.stdout.flush()
         if code == _INTERRUPTED:  # how Typer returns Ctrl-C
             return _interrupted(arguments, as_json)
@@ -126,6 +126,12 @@ def main(arguments: list[str] | None = None) -> int:
         if type(error).__name__ == "Abort":
             return _interrupted(arguments, as_json)
         return _unexpected(error, debug, as_json)
+
+
+@functools.cache
+def _command() -> Any:
+    """Return the verbs with their options, made from their signatures once in a process."""
+    return typer.main.get_command(app)
 
 
 def _with_new_names(arguments: list[str], as_json: bool) -> list[str]:

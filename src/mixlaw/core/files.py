@@ -39,6 +39,19 @@ def require_other_file(out: str | Path, *read: Any) -> None:
             raise ConfigError(f"{out} is read here, so it cannot be written.", "Give another name with --out.")
 
 
+def require_place(out: str | Path) -> None:
+    """Raise the error of a file that cannot be written where it is to be: said before what it shall hold is computed.
+
+    Only what paths say is looked at; nothing is made.
+    """
+    path = Path(out)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next((parent for parent in path.parents if parent.exists()), None)
+    if folder is not None and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
 @contextlib.contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary neighbour of `path` and move it into place when the block ends without an error.

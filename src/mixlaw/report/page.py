@@ -54,11 +54,9 @@ def render_page(
     Raises:
         MissingExtra: Jinja is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader
-        from markupsafe import Markup
-    except ImportError:
-        raise MissingExtra("jinja2", "report", "the report") from None
+    require_jinja()
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["kept"] = lambda text: text.replace(" %", "\u00a0%")
@@ -81,6 +79,14 @@ def render_page(
         panels_shown=_PANELS_SHOWN,
         key=_key,
     )
+
+
+def require_jinja() -> None:
+    """Raise MissingExtra where Jinja, which writes the page, is not installed."""
+    try:
+        import jinja2  # noqa: F401
+    except ImportError:
+        raise MissingExtra("jinja2", "report", "the report") from None
 
 
 def _data(document: dict[str, Any]) -> str:

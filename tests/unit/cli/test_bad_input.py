@@ -163,7 +163,8 @@ def test_solve_refuses_a_budget_that_is_not_positive(mixlaw, fit_json, tmp_path,
 
 
 @pytest.mark.parametrize("out", ["runs.csv/fit.json", "folder"])
-def test_a_result_that_cannot_be_written(mixlaw, runs_csv, tmp_path, out):
+def test_a_result_that_cannot_be_written_is_refused_before_it_is_computed(mixlaw, runs_csv, tmp_path, out, monkeypatch):
+    monkeypatch.setattr("mixlaw.api.numbers.fit_law", lambda *_: pytest.fail("fitted"))
     (tmp_path / "folder").mkdir()
     (tmp_path / "runs.csv").write_bytes(runs_csv.read_bytes())
     before = files_below(tmp_path)

@@ -1,10 +1,12 @@
 import gzip
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from mixlaw.core.errors import ConfigError, DataError, MissingExtra
+from mixlaw.evaluate import downstream
 from mixlaw.evaluate.downstream import (
     CODE_TASKS,
     DEFAULT_TASKS,
@@ -67,3 +69,21 @@ def test_a_missing_harness_names_the_command_that_installs_it(monkeypatch, tmp_p
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(MissingExtra, match=r'pip install "mixlaw\[eval\]"'):
         evaluate_model(tmp_path, load_tasks(["boolq"], {}, False), tmp_path)
+
+
+@pytest.mark.parametrize(("task", "all_read"), [("mixlaw_boolq", False), ("boolq", True)])
+def test_the_harness_reads_its_own_tasks_only_where_one_of_them_may_be_meant(monkeypatch, tmp_path, task, all_read):
+    asked = []
+
+    def evaluated(**given):
+        asked.append((given["task_manager"], given["model_args"]))
+
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setitem(sys.modules, "lm_eval", SimpleNamespace(simple_evaluate=evaluated))
+    monkeypatch.setitem(sys.modules, "lm_eval.tasks", SimpleNamespace(TaskManager=dict))
+    monkeypatch.setattr(downstream, "_device", lambda: "cpu")
+    tasks = load_tasks(["boolq"], {}, False)
+    tasks["boolq"]["task"] = task
+    assert downstream.harness_results(tmp_path, tasks, None, 1, "hf") == ({}, {})
+    ((manager, arguments),) = asked
+    assert manager == {"include_defaults": all_read, "metadata": arguments}

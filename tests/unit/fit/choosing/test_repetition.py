@@ -18,10 +18,23 @@ from mixlaw.laws.pairwise import Pairwise
 from mixlaw.laws.repetition import Repeated, count_slope, count_tokens
 from mixlaw.laws.transfer import transfer_losses
 from mixlaw.testing import LAW_CHECKS
+from quick_fits import none_held_out, points_only, short_draws
 
 DOMAINS = ("a", "b", "c")
 THETA = np.array([[0.5, 0.2, 0.7, 0.2, 0.9], [0.7, 0.1, 0.8, 0.3, 1.1], [0.4, 0.3, 0.6, 0.15, 0.6]])
 POOL = np.array([0.3e6, 0.5e6, 20e6])
+
+
+@pytest.fixture
+def points():
+    with points_only():
+        yield
+
+
+@pytest.fixture
+def quick():
+    with none_held_out(), short_draws():
+        yield
 
 
 def runs_that_repeat(decay: float, noise: float = 0.0005, seed: int = 0) -> RunTable:
@@ -61,6 +74,7 @@ def test_a_law_that_counts_repeats_is_a_law(check) -> None:
     check(lambda domains, target: Repeated(Pairwise(domains, target), np.full(len(domains), 1e9), 4.0))
 
 
+@pytest.mark.usefixtures("points")
 def test_the_decay_is_found_and_makes_better_predictions() -> None:
     runs, fresh = runs_that_repeat(2.0), runs_that_repeat(2.0, seed=1)
     fit = fit_law(runs, law="transfer")
@@ -111,6 +125,7 @@ def test_a_decay_is_looked_for_where_three_runs_repeat(
     assert ("to tell" in sentence) != looked
 
 
+@pytest.mark.usefixtures("points")
 def test_where_repeats_are_as_good_as_fresh_tokens_nothing_changes() -> None:
     fit = fit_law(runs_that_repeat(np.inf), law="transfer")
     assert np.isinf(fit.decay)
@@ -119,6 +134,7 @@ def test_where_repeats_are_as_good_as_fresh_tokens_nothing_changes() -> None:
     assert fit.parameters == without.parameters
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_decay_survives_the_file(tmp_path) -> None:
     runs = runs_that_repeat(2.0)
     fit = fit_law(runs, law="pairwise", repetition=3.0)
