@@ -202,7 +202,11 @@ def real_model() -> Figure:
         paths = (ROOT / folder / f"{kind}.csv" for kind in ("grid", "methods"))
         tables = [RunTable.from_csv(path) for path in paths if path.exists()]
         known = data(f"{folder}/methods.json")
-        method, found = next((key, one) for key, one in known.items() if "predicted" in one)
+        method, found = next(
+            (key, one)
+            for key, one in known.items()
+            if "predicted" in one and not key.startswith(("before-", "again-"))
+        )
         budget = "@" + method.partition("@")[2]
         said = dict(found["predicted"])
         for what, one in found["predicted_of"].items():
