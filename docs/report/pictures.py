@@ -203,9 +203,7 @@ def real_model() -> Figure:
         tables = [RunTable.from_csv(path) for path in paths if path.exists()]
         known = data(f"{folder}/methods.json")
         method, found = next(
-            (key, one)
-            for key, one in known.items()
-            if "predicted" in one and not key.startswith(("before-", "again-"))
+            (key, one) for key, one in known.items() if "predicted" in one and not key.startswith(("before-", "again-"))
         )
         budget = "@" + method.partition("@")[2]
         said = dict(found["predicted"])
