@@ -81,9 +81,9 @@ report: installed-test
 pictures: demo installed-test
 	PYTHONPATH=tests $(BIN)/python tests/docs/pictures.py mixlaw-demo/study
 
-# What each verb shows on a terminal, from a finished demo.
-recordings: demo installed-test
-	PYTHONPATH=tests $(BIN)/python tests/docs/recordings.py .
+# What each verb shows on a terminal, beside a demo of the runs that are kept for tests.
+recordings: installed-test
+	PYTHONPATH=tests:. $(BIN)/python tests/docs/recordings.py
 
 site: installed-test
 	$(BIN)/python -m mkdocs build --strict

@@ -2,14 +2,10 @@
 
 import pytest
 
-from demo_study import place_runs
-from docs.transcripts import environment, run
+from docs.recordings import finished_demo
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """Return a folder with a finished `mixlaw-demo`; to write to it, copy it."""
-    folder = tmp_path_factory.mktemp("demo")
-    place_runs(folder / "mixlaw-demo" / "study")
-    run("mixlaw demo", folder, environment(folder / ".bin"))
-    return folder
+    return finished_demo(tmp_path_factory.mktemp("demo"))

@@ -1,8 +1,9 @@
 """What each verb shows on a terminal of 80 and of 60 columns, as text files.
 
-    PYTHONPATH=tests python tests/docs/recordings.py FOLDER     write the files of tests/data/recordings again
+    PYTHONPATH=tests:. python tests/docs/recordings.py     write the files of tests/data/recordings again
 
-FOLDER holds a finished `mixlaw-demo`; `make recordings` makes one. The commands run in this process, on a console that
+They are made beside a demo of the kept runs, as the test makes one: beside another, where mixtures were compared or
+other runs trained, some verbs say more. The commands run in this process, on a console that
 takes itself for a terminal; colours are taken out. Nothing is trained: comparison runs have the losses that the law
 predicts, with a scatter, and the results of `final`, `eval` and `cancel` are made up. What is
 computed is computed once for both widths.
@@ -17,7 +18,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +25,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from demo_study import place_runs
+from docs.transcripts import environment, run
 from mixlaw.cli import main
 
 KEPT = Path(__file__).parents[1] / "data" / "recordings"
@@ -67,6 +69,13 @@ _COMPUTED = (
     *("api.mixture.mix", "api.export.export", "api.verify.verify", "api.push.push"),
 )
 """Functions that the verbs call, whose results are kept for the next width."""
+
+
+def finished_demo(folder: Path) -> Path:
+    """Make `mixlaw-demo` in a folder, from the runs that are kept, and return the folder."""
+    place_runs(folder / "mixlaw-demo" / "study")
+    run("mixlaw demo", folder, environment(folder / ".bin"))
+    return folder
 
 
 def record(folder: Path) -> dict[str, str]:
@@ -195,13 +204,12 @@ def in_a_copy(demo: Path) -> dict[str, str]:
     """Return what `record` does, in a copy of a folder with a finished demo."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(demo / "mixlaw-demo", Path(folder) / "mixlaw-demo")
-        for compared in (Path(folder) / "mixlaw-demo" / "study" / "confirmation").glob("comparison-*.json"):
-            compared.unlink()  # `make demo` has compared, the demo of the tests has not
         return record(Path(folder))
 
 
 if __name__ == "__main__":
-    made = in_a_copy(Path(sys.argv[1]))
+    with tempfile.TemporaryDirectory() as place:
+        made = record(finished_demo(Path(place)))
     KEPT.mkdir(exist_ok=True)
     for old in KEPT.glob("*.txt"):
         old.unlink()
