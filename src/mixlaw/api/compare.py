@@ -26,7 +26,7 @@ from mixlaw.core.suggestions import suggest
 from mixlaw.core.tokens import format_tokens, parse_tokens
 from mixlaw.evaluate.baselines import baselines, grid
 from mixlaw.evaluate.confirmation import SOLUTION, limits, summarise
-from mixlaw.solve.wishes import usual_reference
+from mixlaw.solve.ceilings import usual_reference
 from mixlaw.study.status import RunEvent
 from mixlaw.study.store import Study
 
@@ -194,7 +194,7 @@ def _result(
     means = {name: {t: loss["mean"] for t, loss in m["losses"].items()} for name, m in summary["mixtures"].items()}
     means |= {name: means[other] for name, other in same_as.items()}
     return {
-        "limits": limits(means, fit.base, wish.floor, wish.no_worse, reference),
+        "limits": limits(means, fit.base, wish.floor, wish.no_worse, reference, solution.limits),
         "budget_tokens": budget,
         "law": fit.law,
         "targets": targets,

@@ -54,5 +54,7 @@ train:                             # named as in Hugging Face transformers
 solve:
   objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
   max_epochs: 4                    # at most this many passes over a domain
-  # groups: ["code + math <= 0.5"] # also: min, max, no_worse: {{code: 2 %}}, reference: base, prior with prior_strength
+  # groups: ["code + math <= 0.5"] # also: min, max, prior with prior_strength
+  # no_worse: {{code: 2 %}}          # nothing more than 2 % above the loss of reference: base, equal or natural,
+  # certainty: 90 %                # so surely; without it, the expected loss
 """

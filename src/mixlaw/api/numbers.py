@@ -203,8 +203,9 @@ def solve(fit: Any, budget: float | str, wishes: SolveWishes | None = None, **na
         wishes: objective and constraints as one value; None for the defaults.
         named: the fields of `mixlaw.solve.SolveWishes` by name, which are those of mix.yaml and the command line:
             `objective`, `target_weight`, `min`, `max` (shares, or texts such as "30 %"), `available` (numbers, or texts
-            such as "3M"), `max_epochs`, `groups`, `floor`, `no_worse`, `reference`, `prior` and `prior_strength`. What
-            is not given is taken from the part `solve` of a mix.yaml and from its data, where `fit` is one.
+            such as "3M"), `max_epochs`, `groups`, `floor`, `no_worse`, `certainty`, `reference`, `prior` and
+            `prior_strength`. What is not given is taken from the part `solve` of a mix.yaml and from its data, where
+            `fit` is one.
 
     Raises:
         ConfigError: a value out of its range, an unknown name, or a group that cannot be read.

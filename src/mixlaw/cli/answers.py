@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixlaw.cli.output import LABEL, finish, labelled, near, stdout, warn
+from mixlaw.core.percents import probability as chance
 from mixlaw.core.plurals import plural
 from mixlaw.core.target_units import is_metric
 from mixlaw.core.tokens import format_tokens
@@ -219,17 +220,12 @@ def _sure(fit: Fit, solution: Solution, against: str) -> str:
     change = total_changes(fit, solution)[against]
     if "probability_better" not in baseline or not change.has_interval:
         return f"not known: a fit by '{fit.procedure}' has no intervals"
-    probability = f"{_percent(baseline['probability_better'])} likely better than {against}"
+    probability = f"{chance(baseline['probability_better'])} likely better than {against}"
     if solution.objective == "max":
         return f"{probability} for the worst target"
     d = digits_for(change.mean, change.low, change.high)
     ends = f"{100 * change.low:+.{d}f} to {100 * change.high:+.{d}f}"
     return f"{probability}: {loss_name(solution)} {100 * change.mean:+.{d}f} % ({ends})"
-
-
-def _percent(share: float) -> str:
-    """Return a probability that was counted in draws: never as certain as 0 or 100 %."""
-    return "over 99 %" if share > 0.99 else "below 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
 def runs_cost(fit: Fit, budget: float = 0.0) -> str:

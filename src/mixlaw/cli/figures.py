@@ -7,6 +7,7 @@ from typing import Any
 
 from mixlaw.cli.answers import Fact, fitting, named, packed, runs_cost
 from mixlaw.cli.output import note, table
+from mixlaw.core.percents import probability
 from mixlaw.core.plurals import plural
 from mixlaw.core.target_units import differences_in, is_metric, losses_in
 from mixlaw.core.tokens import format_tokens
@@ -56,6 +57,11 @@ def _show_trust(solution: Any) -> None:
             better = f"{100 * baseline['probability_better']:.0f} %"
             rows.append([f"expected regret of {name}", _regret(baseline["regret"])])
             rows.append([f"probability of being better than {name}", better])
+    for limit in solution.limits:
+        if limit["probability_kept"] is not None:
+            rows.append(
+                [f"probability that the limit of {limit['target']} is kept", probability(limit["probability_kept"])]
+            )
     table(
         "Trust",
         ["what", "value"],

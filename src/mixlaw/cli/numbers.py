@@ -156,6 +156,7 @@ def solve(
     floor: opt.Floor = None,
     no_worse: opt.NoWorse = None,
     reference: opt.Reference = None,
+    certainty: opt.Certainty = None,
     group: opt.Group = None,
     prior: opt.Prior = None,
     prior_strength: opt.PriorStrength = None,
@@ -177,6 +178,7 @@ def solve(
         mixlaw solve fit.json --budget 20M
         mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
         mixlaw solve fit.json --budget 20M --target-weight medical=1 --no-worse chat=1
+            --certainty 90%
         mixlaw solve runs.csv --budget 20M
         mixlaw solve mix.yaml --budget 20M
     """
@@ -193,6 +195,7 @@ def solve(
         floor=opt.pairs(floor, "--floor", opt.number("--floor")),
         no_worse=opt.pairs(no_worse, "--no-worse", opt.percent("--no-worse")),
         reference=_mixture(reference, "--reference", "base"),
+        certainty=None if certainty is None else opt.percent("--certainty")(certainty),
         groups=group or [],
         prior=_mixture(prior, "--prior"),
         prior_strength=prior_strength,

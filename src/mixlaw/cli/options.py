@@ -91,6 +91,12 @@ NoWorse = Annotated[
         autocompletion=completion.targets_of_fit,
     ),
 ]
+Certainty = Annotated[
+    str | None,
+    typer.Option(
+        help="How surely --floor and --no-worse are to hold, 50 to 99 %; without, the expected losses keep to them."
+    ),
+]
 Reference = Annotated[
     list[str] | None,
     typer.Option(

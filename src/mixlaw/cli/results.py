@@ -13,6 +13,7 @@ from mixlaw.cli.answers import Fact, fitting, named, packed, show_answer, who
 from mixlaw.cli.output import here, note, print_json, table, warn
 from mixlaw.cli.progress import SweepLine
 from mixlaw.core.notebook import shown
+from mixlaw.core.percents import probability
 from mixlaw.core.plurals import plural
 from mixlaw.core.target_units import differences_in, losses_in
 from mixlaw.core.tokens import format_tokens
@@ -94,12 +95,14 @@ def compare(
 def _limit(limit: dict[str, Any]) -> str:
     """Return how a measured loss stands to its limit."""
     measured, percent, reference = limit["measured_percent"], limit["limit_percent"], limit["reference"]
+    chance = limit["probability_kept"]
     if measured is None:
         return "its limit is not judged, since what it compares with was not trained"
+    foretold = "" if chance is None else f" (by the law {probability(chance)} likely to be kept)"
     if reference is None:
-        return f"the measured loss is {measured:+.1f} % from its limit in {differences_in([limit['target']])}"
+        return f"the measured loss is {measured:+.1f} % from its limit in {differences_in([limit['target']])}{foretold}"
     there = "before training" if reference == "base" else f"with {named(reference)} weights"
-    return f"the measured loss is {measured:+.1f} % from that {there}, where at most {percent:+g} % was asked"
+    return f"the measured loss is {measured:+.1f} % from that {there}, where at most {percent:+g} % was asked{foretold}"
 
 
 def _comparison_facts(result: dict[str, Any]) -> list[Fact]:
@@ -159,16 +162,13 @@ def _show_comparison(result: dict[str, Any]) -> None:
     )
 
 
-def _interval(value: dict[str, Any]) -> str:
-    if value["low"] is None:
-        return f"{value['mean']:.3f}"
-    return f"{value['mean']:.3f} ± {value['high'] - value['mean']:.3f}"
+def _interval(value: dict[str, Any], sign: str = "") -> str:
+    mean = f"{value['mean']:{sign}.3f}"
+    return mean if value["low"] is None else f"{mean} ± {value['high'] - value['mean']:.3f}"
 
 
 def _signed(value: dict[str, Any]) -> str:
-    if value["low"] is None:
-        return f"{value['mean']:+.3f}"
-    return f"{value['mean']:+.3f} ± {value['high'] - value['mean']:.3f}"
+    return _interval(value, "+")
 
 
 def final(

@@ -188,6 +188,8 @@ def _solve_problems(config: Config) -> list[str]:
         problems.append("solve.target_weight: objective 'mean' counts all targets the same; set objective: weighted")
     if wishes.reference is not None and not wishes.no_worse:
         problems.append("solve.reference: there is no target in solve.no_worse to compare with it")
+    if wishes.certainty is not None and not (wishes.no_worse or wishes.floor):
+        problems.append("solve.certainty: there is no limit, solve.no_worse or solve.floor, that is to hold with it")
     if wishes.reference == "base" and config.plan.base_model is False:
         problems.append("solve.reference: base needs the base model's losses; drop plan.base_model: false")
     if (wishes.prior is None) != (wishes.prior_strength is None):

@@ -49,6 +49,7 @@ class SolveNode(Node):
     target_weight: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     floor: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     no_worse: dict[str, Percent] = Field(default_factory=dict)
+    certainty: Annotated[Percent, Field(ge=50, le=99)] | None = None
     reference: Literal["natural", "equal", "base"] | dict[str, Share] | None = None
     groups: list[str] = Field(default_factory=list)
     prior: Literal["natural", "equal"] | dict[str, Share] | None = None

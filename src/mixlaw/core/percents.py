@@ -1,4 +1,4 @@
-"""Percent and shares as people write them: 1, "1 %", "0.5%"; 0.3, "30 %"."""
+"""Percent and shares as people write and read them: 1, "1 %", "0.5%"; 0.3, "30 %"."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def parse_percent(value: str | float, what: str = "percentage") -> float:
     if match is None:
         raise ConfigError(f"{what} is {value!r}, which is not a number of percent.", "Write it like 1, or 1 %.")
     return float(match[1])
+
+
+def probability(share: float) -> str:
+    """Return a probability that was counted in draws, in whole percent: never as certain as 0 or 100 %."""
+    return "over 99 %" if share > 0.99 else "below 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
 def parse_share(text: str, what: str = "share") -> float:

@@ -109,6 +109,7 @@ def limits(
     floor: Mapping[str, float],
     no_worse: Mapping[str, float],
     reference: str | Mapping[str, float],
+    foretold: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """Return how the solution's measured losses stand to the limits that it was solved with.
 
@@ -118,16 +119,17 @@ def limits(
         floor: target -> what its loss may be at the most, nats.
         no_worse: target -> percent by which its loss may exceed that of the reference.
         reference: `base`, the name of a mixture, or shares; without its losses nothing judges its limits.
+        foretold: of the solution, `mixlaw.solve.Solution.limits`.
 
     Returns:
-        One {target, reference, limit_percent, measured_percent, kept} each; the reference of a `floor` is None, its
-        percents are of the limit. What nothing judges has None as measured_percent and kept.
+        One {target, reference, limit_percent, measured_percent, kept, probability_kept} each; the reference of a
+        `floor` is None, its percents are of the limit. What nothing judges has None as measured_percent and kept.
     """
     named = reference if isinstance(reference, str) else "your"
     there = base if named == "base" else losses.get(named, {})
     asked = [(target, None, nats, 0.0) for target, nats in floor.items()]
     asked += [(target, named, there.get(target), percent) for target, percent in no_worse.items()]
-    found = []
+    found, chances = [], {(one["target"], one["reference"]): one["probability_kept"] for one in foretold}
     for target, of, nats, percent in asked:
         share = losses[SOLUTION][target] / nats if nats is not None and target in losses[SOLUTION] else None
         found.append(
@@ -137,6 +139,7 @@ def limits(
                 "limit_percent": percent,
                 "measured_percent": None if share is None else 100 * (share - 1),
                 "kept": None if share is None else share <= 1 + percent / 100,
+                "probability_kept": chances.get((target, of)),
             }
         )
     return found

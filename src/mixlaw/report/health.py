@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.percents import probability
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.target_units import differences_in
 from mixlaw.core.tokens import format_tokens
@@ -18,6 +19,9 @@ from mixlaw.report.comparison import total_changes
 from mixlaw.report.numbers import percent, percent_interval, significant
 from mixlaw.report.verdicts import FAIL, PASS, WARN, Check, some
 from mixlaw.solve.solution import Solution
+
+_KEPT = 0.895
+"""A limit that holds less surely is a warning: that of 90 %, rounded. No data."""
 
 __all__ = ["FAIL", "PASS", "WARN", "Check", "health_checks"]
 
@@ -31,6 +35,7 @@ def health_checks(
         held_out = checks[1].status
         checks += [_gain(fit, solution), _extrapolation(fit, solution, held_out), _regret(solution)]
         checks.append(_certificate(solution))
+        checks += _limits(solution)
         if solution.epochs:
             checks.append(_repetition(solution))
     checks += _failed(study or {})
@@ -199,6 +204,20 @@ def _regret(solution: Solution) -> Check:
     if share <= 0.005:
         return Check(PASS, "Expected regret", text)
     return Check(WARN, "Expected regret", text, "The weights are uncertain: add runs near the recommended mixture.")
+
+
+def _limits(solution: Solution) -> list[Check]:
+    """Judge whether the limits of losses hold at least as surely as the intervals that are shown."""
+    chances = [(limit["target"], limit["probability_kept"]) for limit in solution.limits]
+    known = [(target, chance) for target, chance in chances if chance is not None]
+    if not known:
+        return []
+    least = min(chance for _, chance in known)
+    text = f"Kept with a probability of: {', '.join(f'{target} {probability(chance)}' for target, chance in known)}."
+    if least >= _KEPT:
+        return [Check(PASS, "Limits of losses", text)]
+    step = "Set certainty: 90 % in solve, or compare with the reference before you commit."
+    return [Check(WARN, "Limits of losses", text, step)]
 
 
 def _certificate(solution: Solution) -> Check:

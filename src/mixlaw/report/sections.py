@@ -23,6 +23,7 @@ from mixlaw.report.section import Section
 from mixlaw.report.tables import (
     anchors_of,
     health_table,
+    limits_table,
     losses_table,
     marginal_table,
     parameters_table,
@@ -124,13 +125,14 @@ def _explorer(explorer: Mapping[str, Any]) -> Section:
 
 def _losses(fit: Fit, solution: Solution) -> Section:
     figures = [changes_figure(fit, solution)] if "equal" in solution.baselines else []
+    limits = [limits_table(solution)] if solution.limits else []
     perplexities = [] if all(map(is_metric, fit.targets)) else [perplexity_table(fit, solution)]
     return Section(
         "losses",
         "Predicted losses",
         f"What the law expects on each validation set at {format_tokens(solution.budget_tokens)} tokens.",
         figures,
-        [losses_table(fit, solution), *perplexities, regret_table(solution)],
+        [losses_table(fit, solution), *perplexities, regret_table(solution), *limits],
         notes=[
             "The bands show how uncertain the parameters of the law are. They do not include the error of a law of the "
             "wrong shape, nor the noise of a single run (see Noise under Parameters).",

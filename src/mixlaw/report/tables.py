@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mixlaw.core.percents import probability
 from mixlaw.core.runtable import RunTable
 from mixlaw.core.target_units import differences_in, is_metric, losses_in, perplexity_of
 from mixlaw.core.tokens import format_tokens
@@ -22,6 +23,9 @@ from mixlaw.solve.solution import Solution
 _SHOWN_ABOVE = (
     "wall_s", "train_wall_s", "model", "budget_tokens", "proxy_tokens", "runs_done", "runs_failed",
 )  # fmt: skip
+
+_AGAINST = {"": "its limit", "base": "base model", "your": "your mixture"}
+"""What a limit compares with, where that is not the name of a mixture."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,18 @@ def regret_table(solution: Solution) -> Table:
         [*columns, *_numbers("The recommended one is better")],
         rows,
     )
+
+
+def limits_table(solution: Solution) -> Table:
+    """Return how the expected losses stand to the limits that were asked for, and how surely these hold."""
+    rows = []
+    for limit in solution.limits:
+        chance = limit["probability_kept"]
+        cells = [Cell(limit["target"]), Cell(_AGAINST.get(against := limit["reference"] or "", against))]
+        cells += [Cell(percent(limit[key] / 100, 1, True)) for key in ("limit_percent", "predicted_percent")]
+        rows.append([*cells, Cell(MISSING if chance is None else probability(chance))])
+    columns = [("Target", False), ("Against", False), *_numbers("At most", "Expected", "Kept with a probability of")]
+    return Table("Limits: how far a loss may lie above another, and how sure that is", columns, rows)
 
 
 def _regret(regret: Mapping[str, float]) -> tuple[Cell, Cell]:

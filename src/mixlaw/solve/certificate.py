@@ -58,7 +58,7 @@ class Proof:
 
 def prove(objective: CoupledObjective, polytope: Polytope, weights_K: np.ndarray) -> Proof:
     """Return what is known of weights that meet all constraints."""
-    losses_J = objective.losses.mean(weights_K) - objective.offsets_J
+    losses_J = objective.losses.counted(weights_K) - objective.offsets_J
     slopes_JK = objective.losses.slopes(weights_K)
     worst_J = np.zeros(len(losses_J), bool)
     fixed = objective.pull_slope(weights_K)

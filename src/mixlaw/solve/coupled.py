@@ -14,7 +14,7 @@ Shape letters: K domains, J targets, S draws.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -240,7 +240,7 @@ class _Program:
         return np.hstack([rows, np.zeros((len(rows), 1))]) if self.objective.worst else rows
 
     def _losses(self, weights: np.ndarray) -> np.ndarray:
-        return self._kept("losses", weights, self.objective.losses.mean) - self.objective.offsets_J
+        return self._kept("losses", weights, self.objective.losses.counted) - self.objective.offsets_J
 
     def _kept(self, what: str, x: np.ndarray, compute: Callable[[np.ndarray], Any]) -> Any:
         """Return a value at the weights, computed once for each point."""
@@ -253,32 +253,45 @@ class _Program:
 
 def _reach(ceilings: Ceilings, polytope: Polytope, starts: list[np.ndarray]) -> np.ndarray:
     """Return weights that keep to the ceilings, with room to spare where there is some."""
-    losses = ceilings.losses
-    furthest = CoupledObjective(losses, np.ones(len(ceilings.nats_J)), worst=True, offsets_J=ceilings.nats_J)
+    losses, names = ceilings.losses, [ceiling.name for ceiling in ceilings.each]
+    furthest = CoupledObjective(losses, np.ones(len(names)), worst=True, offsets_J=ceilings.nats_J)
     best = min((_descend(furthest, start, polytope) for start in _few(furthest, starts)), key=furthest.value)
     if furthest.value(best) <= _TIGHT:
         return best
     # Which cannot be kept even alone, and how near one comes.
-    said, names = [], []
-    for j, name in enumerate(ceilings.names):
-        alone = replace(losses, drawn=losses.drawn[j : j + 1])
-        single = CoupledObjective(alone, np.ones(1))
+    said, missed = [], []
+    so, surely, remedy = _certainty(ceilings)
+    for j, name in enumerate(names):
+        single = CoupledObjective(losses.only(j), np.ones(1))
         lowest = min(single.value(_descend(single, start, polytope)) for start in _few(single, [best, *starts]))
         if lowest > ceilings.nats_J[j] + _TIGHT:
-            said.append(f"{name} (the smallest loss any allowed mixture reaches is {lowest:.4f})")
-            names.append(losses.drawn[j].target)
+            said.append(f"{name} (the smallest loss any allowed mixture reaches{so} is {lowest:.4f})")
+            missed.append(losses.drawn[j].target)
     if said:
         raise Infeasible(
-            f"No mixture meets the ceilings: {'; '.join(said)}.", "Raise these ceilings, or the budget.", tuple(names)
+            f"No mixture meets the ceilings{surely}: {'; '.join(said)}.",
+            f"Raise these ceilings{remedy}.",
+            tuple(missed),
         )
     shares = prove(furthest, polytope, best).shares_J
-    tied = [j for j in range(len(ceilings.names)) if shares[j] > 1e-6] or list(range(len(ceilings.names)))
+    tied = [j for j in range(len(names)) if shares[j] > 1e-6] or list(range(len(names)))
     unit = differences_in([losses.drawn[j].target for j in tied])
     raise Infeasible(
-        f"No mixture meets these ceilings together: {'; '.join(ceilings.names[j] for j in tied)}; the closest "
+        f"No mixture meets these ceilings together{surely}: {'; '.join(names[j] for j in tied)}; the closest "
         f"mixture exceeds one of them by {furthest.value(best):.4f} {unit}.",
-        "Raise one of them, or the budget.",
+        f"Raise one of them{remedy}.",
         tuple(losses.drawn[j].target for j in tied),
+    )
+
+
+def _certainty(ceilings: Ceilings) -> tuple[str, str, str]:
+    """Return what messages say of the certainty that was asked for: at a loss, at a limit, and as a remedy."""
+    if ceilings.certainty is None:
+        return "", "", ", or the budget"
+    return (
+        " so surely",
+        f" with a certainty of {100 * ceilings.certainty:g} %",
+        " or the budget, or lower the certainty",
     )
 
 

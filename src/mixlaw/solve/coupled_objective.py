@@ -3,7 +3,8 @@
     minimise  F(w) + s KL(w || p)     F(w) = sum_j g_j E[L_j(w N)]  or  max_j E[L_j(w N)]
     where     E[L_m(w N)] <= c_m
 
-The expectation runs over the posterior draws of the laws' parameters.
+The expectation runs over the posterior draws of the laws' parameters. A ceiling may hold with a certainty instead
+(`mixlaw.solve.sure`).
 
 Shape letters: K domains, J targets, S draws, B mixtures.
 """
@@ -75,8 +76,12 @@ class Losses:
         tokens = weights_BK * self.budget
         return np.stack([drawn.predict(tokens) for drawn in self.drawn])
 
-    def mean(self, weights_K: np.ndarray) -> np.ndarray:
-        """Return (J,) expected losses, nats."""
+    def only(self, target: int) -> Losses:
+        """Return the losses of the target at a place alone."""
+        return replace(self, drawn=self.drawn[target : target + 1])
+
+    def counted(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (J,) losses as they count: expected ones, nats."""
         return self.by_draw(weights_K[None])[..., 0].mean(axis=1)
 
     def slopes_by_draw(self, weights_K: np.ndarray) -> np.ndarray:
@@ -85,7 +90,7 @@ class Losses:
         return self.budget * np.stack([drawn.gradient(tokens)[:, 0] for drawn in self.drawn])
 
     def slopes(self, weights_K: np.ndarray) -> np.ndarray:
-        """Return (J, K) derivatives of the expected losses by the weights."""
+        """Return (J, K) derivatives of `counted` by the weights."""
         return self.slopes_by_draw(weights_K).mean(axis=1)
 
     @property
@@ -95,22 +100,61 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Ceilings:
-    """Expected losses that may not be exceeded.
+class Ceiling:
+    """What one loss may be at the most.
 
     Attributes:
-        losses: of the targets that have one.
-        nats_J: c_m.
-        names: what a message calls each.
+        target: whose loss.
+        nats: c_m; beside a mixture, in the mean over the draws.
+        reference: what it is compared with: `base`, or the name of a mixture, `your` for one given by shares; None for
+            a loss given in nats.
+        percent: by which the reference's loss may be exceeded.
+    """
+
+    target: str
+    nats: float
+    reference: str | None = None
+    percent: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+        if self.reference is None:
+            return f"'{self.target}' at most {self.nats:.4g}"
+        side = "below" if self.percent < 0 else "above"
+        said = {"base": "the base model", "your": "the reference"}.get(self.reference, self.reference)
+        return f"'{self.target}' at most {self.nats:.4f} ({abs(self.percent):g} % {side} {said})"
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Losses that may not be exceeded.
+
+    Attributes:
+        losses: of the targets that have one, as they count.
+        each: the ceilings.
+        limits_JS: what each loss may be in each draw, nats; None: c_m.
+        certainty: with which they are to hold, a share of 1; None where the expected losses are to keep to them.
     """
 
     losses: Losses
-    nats_J: np.ndarray
-    names: tuple[str, ...]
+    each: tuple[Ceiling, ...]
+    limits_JS: np.ndarray | None = None
+    certainty: float | None = None
+
+    @property
+    def nats_J(self) -> np.ndarray:
+        """c_m."""
+        return np.array([ceiling.nats for ceiling in self.each])
+
+    def excess_by_draw(self, weights_K: np.ndarray) -> np.ndarray:
+        """Return (J, S) nats above each ceiling, each draw taken for the truth."""
+        limits = self.nats_J[:, None] if self.limits_JS is None else self.limits_JS
+        return self.losses.by_draw(weights_K[None])[..., 0] - limits
 
     def excess(self, weights_K: np.ndarray) -> np.ndarray:
         """Return (J,) nats above each ceiling; negative where there is room."""
-        return self.losses.mean(weights_K) - self.nats_J
+        return self.losses.counted(weights_K) - self.nats_J
 
 
 @dataclass(frozen=True)
@@ -147,7 +191,7 @@ class CoupledObjective:
         )
 
     def take(self, draws: list[int]) -> CoupledObjective:
-        """Return the objective over some of the draws; the ceilings stay expectations over all."""
+        """Return the objective over some of the draws; the ceilings stay those over all."""
         return replace(self, losses=self.losses.take(draws))
 
     def by_draw(self, weights_BK: np.ndarray) -> np.ndarray:
@@ -156,13 +200,13 @@ class CoupledObjective:
 
     def value(self, weights_K: np.ndarray) -> float:
         """Return the objective of the expected losses, nats."""
-        return float(self._joined(self.losses.mean(weights_K)) + self._pull(weights_K))
+        return float(self._joined(self.losses.counted(weights_K)) + self._pull(weights_K))
 
     def slope(self, weights_K: np.ndarray) -> np.ndarray:
         """Return (K,) derivatives by the weights; where the worst counts, of the one that is worst."""
         shares = self.importance_J
         if self.worst:
-            worst = int(np.argmax(self.losses.mean(weights_K) - self.offsets_J))
+            worst = int(np.argmax(self.losses.counted(weights_K) - self.offsets_J))
             shares = np.eye(len(self.importance_J))[worst]
         return shares @ self.losses.slopes(weights_K) + self.pull_slope(weights_K)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,10 @@ class Solution:
         marginal_interval: domain -> {low, high, percent}: the 90 % interval of `marginal` over the draws, nats, and
             `marginal` in percent of `objective_value`.
         base: target -> loss of the base model before any training, nats, where it was measured.
+        limits: one {target, reference, limit_percent, predicted_percent, probability_kept} for each limit of a loss.
+            Percents are of the expected loss with the reference (`base`, the name of a mixture, `your` for one given by
+            shares), or where that is None, of the limit in nats; `probability_kept` is that over the posterior draws,
+            None for a fit without draws.
     """
 
     status: str
@@ -90,6 +94,7 @@ class Solution:
     objective_value: float = float("nan")
     marginal_interval: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     base: Mapping[str, float] = field(default_factory=dict)
+    limits: Sequence[Mapping[str, Any]] = ()
 
     @property
     def change_from_base(self) -> dict[str, float]:
@@ -180,6 +185,7 @@ class Solution:
             **self.__dict__,
             "certificate": self.certificate.__dict__.copy(),
             "warnings": list(self.warnings),
+            "limits": [dict(limit) for limit in self.limits],
         }
 
     @staticmethod
@@ -191,7 +197,7 @@ class Solution:
         """
         fields = {key: part for key, part in value.items() if key != "budget"}
         fields["certificate"] = Certificate(**fields["certificate"])
-        fields["warnings"] = tuple(fields["warnings"])
+        fields |= {key: tuple(fields[key]) for key in ("warnings", "limits") if key in fields}
         solution = Solution(**fields)
         names, targets = set(solution.weights), set(solution.predicted)
         if not abs(sum(solution.weights.values()) - 1) <= _ROUNDING or set(solution.tokens) != names:

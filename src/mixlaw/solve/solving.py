@@ -1,7 +1,8 @@
 """`solve_mixture`: from a fit to the best weights at a budget, with what they promise and a proof.
 
     minimise over w    sum_j g_j E_theta[ L_j(w N; theta) ]  or  max_j E_theta[ L_j ],   + s KL(w || p)
-    subject to         sum_i w_i = 1,  lower <= w <= upper,  A w <= b,  E_theta[ L_m ] <= c_m
+    subject to         sum_i w_i = 1,  lower <= w <= upper,  A w <= b,  E_theta[ L_m ] <= c_m,
+                       or L_m <= c_m with a certainty (`mixlaw.solve.sure`)
 
 The expectation runs over the posterior draws of the law's parameters: a domain whose curve is uncertain is not bet on.
 The regret runs over the same draws, but doubts what the runs cannot show: beyond the largest run half of the draws are
@@ -31,6 +32,7 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.fit.posterior.extrapolation import part_outside
 from mixlaw.fit.reach import outside, unlike
 from mixlaw.fit.result import Fit
+from mixlaw.solve.ceilings import ceilings_of, kept, unsure
 from mixlaw.solve.coupled_objective import Losses
 from mixlaw.solve.engines import Engine, engine_for
 from mixlaw.solve.mixed_units import mixed_units
@@ -40,7 +42,6 @@ from mixlaw.solve.wishes import (
     Criterion,
     SolveWishes,
     WishesByName,
-    ceilings_of,
     importance_of,
     prior_of,
     wishes_of,
@@ -193,6 +194,8 @@ def _solution(
     far = outside(np.array([float(mixture.budget_tokens)]), fit.runs.totals_R, "The budget")
     warnings = [*fit.warnings, *far, *unlike(part), *warnings, *_forgotten(base, best["predicted"])]
     warnings += _backwards(fit, criterion, mixture)
+    limits = () if criterion.ceilings is None else kept(criterion.ceilings, weights)
+    warnings += unsure(limits, criterion.ceilings)
     warnings += mixed_units(fit, criterion.importance, criterion.objective)
     return Solution(
         status="optimal",
@@ -216,6 +219,7 @@ def _solution(
             for i, domain in enumerate(fit.domains)
         },
         base=base,
+        limits=limits,
     )
 
 

@@ -21,16 +21,12 @@ from mixlaw.core.mixture import Mixture
 from mixlaw.core.percents import parse_percent
 from mixlaw.core.renamed import renamed, with_new_names
 from mixlaw.core.suggestions import suggest
-from mixlaw.core.target_units import differences_in
 from mixlaw.fit.result import Fit
 from mixlaw.solve.constraints import Constraints
-from mixlaw.solve.coupled_objective import Ceilings, Losses
+from mixlaw.solve.coupled_objective import Ceilings
 from mixlaw.solve.prior import Prior
 
 OBJECTIVES = ("mean", "weighted", "max")
-
-BASE = "base"
-"""As the reference of `no_worse`: the base model as it was before any training."""
 
 Shares = str | Mapping[str, float]
 """A mixture by name, `natural` or `equal`, or domain -> share with a sum of 1."""
@@ -60,6 +56,9 @@ class SolveWishes:
         prior: a mixture, given likewise, towards which the weights are pulled: + strength KL(w || prior). A domain of
             which it has nothing gets the weight 0.
         prior_strength: nats.
+        certainty: how surely `floor` and `no_worse` are to hold over the posterior draws, percent from 50 to 99, 90 or
+            "90 %"; beside a mixture both losses are of one draw. None: the expected losses keep to them, which holds
+            about as often as not.
     """
 
     objective: str | None = None
@@ -74,6 +73,7 @@ class SolveWishes:
     reference: Shares | None = None
     prior: Shares | None = None
     prior_strength: float | None = None
+    certainty: float | str | None = None
 
     @staticmethod
     def of_config(solve: Mapping[str, Any], available: Mapping[str, float] | None) -> SolveWishes:
@@ -87,7 +87,7 @@ class SolveWishes:
             solve.get("max_epochs") if available else None,
             solve.get("groups") or (),
             solve.get("floor"),
-            *(solve.get(key) for key in ("no_worse", "reference", "prior", "prior_strength")),
+            *(solve.get(key) for key in ("no_worse", "reference", "prior", "prior_strength", "certainty")),
         )
 
     @property
@@ -112,6 +112,7 @@ class WishesByName(TypedDict, total=False):
     reference: Shares | None
     prior: Shares | None
     prior_strength: float | None
+    certainty: float | str | None
 
 
 OLD_NAMES = {"minimum": "min", "maximum": "max", "ceilings": "floor", "target_weights": "target_weight"}
@@ -160,9 +161,9 @@ def _as_numbers(wishes: SolveWishes) -> SolveWishes:
     for key, value in ((key, getattr(wishes, key)) for key in _BY_NAME):
         if value is not None and not (isinstance(value, str) and key in ("reference", "prior")):
             read[key] = by_name(value, key, _BY_NAME[key])
-    for key in ("max_epochs", "prior_strength"):
+    for key, reads in {"max_epochs": number, "prior_strength": number, "certainty": parse_percent}.items():
         if (value := getattr(wishes, key)) is not None:
-            read[key] = number(value, key)
+            read[key] = reads(value, key)
     one = isinstance(wishes.groups, (str, LinearConstraint))
     return dataclasses.replace(wishes, **read, groups=(wishes.groups,) if one else tuple(wishes.groups or ()))
 
@@ -174,7 +175,7 @@ class Criterion:
     Attributes:
         objective: `mean`, `weighted` or `max`.
         importance: target -> g_j; where the worst counts, those above 0 count alike.
-        ceilings: expected losses that may not be exceeded, or None.
+        ceilings: losses that may not be exceeded, or None.
         prior: the pull towards a mixture, or None.
         available: domain -> distinct tokens there are, where repeats count.
     """
@@ -213,7 +214,7 @@ def importance_of(fit: Fit, objective: str | None, target_weights: Mapping[str, 
         raise ConfigError("The objective 'weighted' needs the weight of at least one target.", "Give target weights.")
     given = dict.fromkeys(fit.targets, 1.0) if target_weights is None else dict(target_weights)
     for target, value in given.items():
-        _require_target(fit, target, "The weights")
+        require_target(fit, target, "The weights")
         if not (math.isfinite(value) and value >= 0):
             raise ConfigError(f"The weight of target '{target}' is {value}; it must be >= 0.", "Correct the value.")
     if not any(value > 0 for value in given.values()):
@@ -278,71 +279,7 @@ def shares_of(domains: tuple[str, ...], shares: Shares, available: Mapping[str, 
     return np.array([available[domain] for domain in domains]) / total
 
 
-def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], wishes: SolveWishes) -> Ceilings | None:
-    """Return what expected losses may not exceed; None where nothing is said.
-
-    Raises:
-        ConfigError: an unknown target, a value out of its range, a reference without `no_worse`, or the base model as
-            the reference of a target on which it was not measured.
-    """
-    ceilings, reference = dict(wishes.floor or {}), wishes.reference
-    no_worse: dict[str, Any] = dict(wishes.no_worse or {})
-    if reference is not None and not no_worse:
-        raise ConfigError(
-            "A reference is set, but no target that must be no worse than with it.", "Set no_worse, such as code=2."
-        )
-    for target, nats in ceilings.items():
-        _require_target(fit, target, "floor")
-        unit = differences_in([target])
-        if not (math.isfinite(nats) and nats > 0):
-            raise ConfigError(
-                f"The ceiling of target '{target}' is {nats} {unit}; it must be > 0.", "Correct the value."
-            )
-    for target, percent in no_worse.items():
-        _require_target(fit, target, "no_worse")
-        if not (math.isfinite(percent) and percent > -100):
-            raise ConfigError(
-                f"no_worse of target '{target}' is {percent} %; it must be a number above -100.", "Correct the value."
-            )
-    if not ceilings and not no_worse:
-        return None
-    names = [f"'{target}' at most {nats:.4g}" for target, nats in ceilings.items()]
-    values = list(ceilings.values())
-    if no_worse:
-        reference = reference or usual_reference(fit.domains, available)
-        if reference == BASE:
-            there, said = _of_base(fit, list(no_worse)), "the base model"
-        else:
-            shares = shares_of(fit.domains, reference, available, "reference")
-            there = Losses.of(fit, list(no_worse), budget_tokens, available).mean(shares)
-            said = reference if isinstance(reference, str) else "the reference"
-        for (target, percent), loss in zip(no_worse.items(), there, strict=True):
-            values.append((1 + percent / 100) * float(loss))
-            side = "below" if percent < 0 else "above"
-            names.append(f"'{target}' at most {values[-1]:.4f} ({abs(percent):g} % {side} {said})")
-    losses = Losses.of(fit, [*ceilings, *no_worse], budget_tokens, available)
-    return Ceilings(losses, np.array(values), tuple(names))
-
-
-def usual_reference(domains: Sequence[str], available: Mapping[str, float]) -> str:
-    """Return what `no_worse` compares with where nothing is said: natural weights where the tokens are known."""
-    return "natural" if all(available.get(domain, 0) > 0 for domain in domains) else "equal"
-
-
-def _of_base(fit: Fit, targets: list[str]) -> np.ndarray:
-    """Return the base model's measured losses; raise ConfigError where there is none of a target."""
-    base = fit.base
-    if missing := [target for target in targets if target not in base]:
-        size = "" if math.isnan(fit.params) else f" of {fit.params:.3g} parameters"
-        raise ConfigError(
-            f"The reference is base, but the base model{size} was not measured on {', '.join(map(repr, missing))}.",
-            "Add a run of zero tokens with its losses to the runs and fit again; `mixlaw run` makes one where the "
-            "trainer can.",
-        )
-    return np.array([base[target] for target in targets])
-
-
-def _require_target(fit: Fit, target: str, what: str) -> None:
+def require_target(fit: Fit, target: str, what: str) -> None:
     if target not in fit.targets:
         raise ConfigError(
             f"{what}: there is no target '{target}'; {suggest(target, fit.targets)}.", "Correct the name."

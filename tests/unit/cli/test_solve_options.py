@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from mixlaw.config import parse_config
 from mixlaw.core.errors import ConfigError
+from mixlaw.solve import SolveWishes
 
 
 def solved(mixlaw, fit_json, *options):
@@ -41,6 +43,16 @@ def test_one_target_with_the_others_kept(mixlaw, fit_json):
     chat = kept["predicted"]["chat"]["mean"]
     floored = solved(mixlaw, fit_json, *alone, "--floor", f"chat={chat - 0.005}")
     assert floored["predicted"]["chat"]["mean"] < chat
+
+
+def test_limits_hold_with_the_certainty_that_is_asked_for(mixlaw, fit_json):
+    asked = ("--target-weight", "math=1", "--no-worse", "chat=0.1,code=0.1", "--reference", "equal")
+    sure = solved(mixlaw, fit_json, *asked, "--certainty", "90%")
+    assert min(limit["probability_kept"] for limit in sure["limits"]) == pytest.approx(0.9, abs=5e-3)
+    shown = mixlaw("solve", fit_json, "--budget", "20M", *asked, "--certainty", "90%", "--verbose").stdout
+    assert re.search(r"probability that the limit of chat is kept +90 %", shown)
+    unasked = mixlaw("solve", fit_json, "--budget", "20M", *asked)
+    assert "the limits hold with a probability of" in " ".join(unasked.stderr.split())
 
 
 def test_the_tables_show_intervals_regret_and_probabilities(mixlaw, fit_json):
@@ -82,6 +94,9 @@ def test_a_limit_below_the_reference_is_said_to_be_below_it(mixlaw, fit_json):
         (("--no-worse", "code=1", "--reference", "natural"), "not known"),
         (("--no-worse", "code=much"), "--no-worse"),
         (("--reference", "equal"), "no_worse"),
+        (("--certainty", "90"), "no limit"),
+        (("--certainty", "high", "--floor", "code=2"), "--certainty"),
+        (("--certainty", "20%", "--floor", "code=2"), "50 to 99"),
         (("--group", "code + mth <= 0.5"), "did you mean 'math'"),
         (("--group", "code + math <= 0.1", "--max", "chat=0.2"), "together"),
         (("--prior", "equal"), "prior_strength"),
@@ -114,8 +129,11 @@ def test_mix_yaml_takes_the_same_keys():
         "groups": ["chat - math <= 0.2"],
         "prior": {"chat": 0.5, "math": 0.5},
         "prior_strength": 0.1,
+        "certainty": "90 %",
     }
-    assert parse_config({**TREE, "solve": solve}).solve.groups == ["chat - math <= 0.2"]
+    read = parse_config({**TREE, "solve": solve}).solve
+    assert read.groups == ["chat - math <= 0.2"]
+    assert SolveWishes.of_config(read.model_dump(), None).certainty == 90
 
 
 @pytest.mark.parametrize(
@@ -128,6 +146,9 @@ def test_mix_yaml_takes_the_same_keys():
         ({"no_worse": {"mth": 1}}, "solve.no_worse.mth"),
         ({"no_worse": {"math": 1}, "reference": "best"}, "solve.reference"),
         ({"reference": "equal"}, "solve.reference"),
+        ({"certainty": "90 %"}, "solve.certainty: there is no limit"),
+        ({"certainty": 0.9, "floor": {"math": 1}}, "solve.certainty"),
+        ({"certainty": "sure", "floor": {"math": 1}}, "solve.certainty"),
         ({"groups": ["chat <= 0.5", "mth <= 0.2"]}, "solve.groups.1: The group 'mth <= 0.2' names no domain 'mth'"),
         ({"groups": "chat <= 0.5"}, "solve.groups"),
         ({"prior": "equal"}, "solve.prior_strength: missing"),

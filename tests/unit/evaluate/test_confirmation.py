@@ -110,6 +110,17 @@ def test_limits_are_judged_by_what_was_trained():
     assert judged(losses, {"c": 6.0}, {}, {"c": -40.0}, "base") == {("c", "base"): (pytest.approx(-50.0), True)}
 
 
+def test_a_limit_says_how_surely_it_was_foretold_to_be_kept():
+    losses = {"solution": {"b": 2.1}, "equal": {"b": 2.0}}
+    foretold = [
+        {"target": "b", "reference": "equal", "probability_kept": 0.56},
+        {"target": "b", "reference": None, "probability_kept": 0.97},
+    ]
+    found = limits(losses, {}, {"b": 3.0}, {"b": 4.0}, "equal", foretold)
+    assert [(one["reference"], one["probability_kept"]) for one in found] == [(None, 0.97), ("equal", 0.56)]
+    assert limits(losses, {}, {}, {"b": 4.0}, "equal")[0]["probability_kept"] is None
+
+
 @pytest.mark.parametrize("reference", ["natural", "base", {"a": 0.5, "b": 0.5}])
 def test_a_limit_that_nothing_judges_is_said(reference):
     losses = {"solution": {"a": 1.0, "b": 2.1}, "equal": {"a": 1.2, "b": 2.0}}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mixlaw.report.health import FAIL, PASS, WARN, health_checks
+from mixlaw.report.tables import limits_table
 
 
 def check(checks, name):
@@ -66,6 +67,20 @@ def test_an_unproven_solution_fails(material):
     runs, fit, solution = material
     loose = replace(solution, certificate=replace(solution.certificate, gap=0.1))
     assert check(health_checks(fit, runs, loose), "Proof of optimality").status == FAIL
+
+
+@pytest.mark.parametrize(("chance", "status"), [(0.9, PASS), (0.56, WARN), (None, None)])
+def test_limits_that_hold_hardly_more_often_than_not_are_warned_of(material, chance, status):
+    runs, fit, solution = material
+    limit = {"target": "math", "reference": "equal", "limit_percent": 5.0, "predicted_percent": 4.9}
+    limited = replace(solution, limits=({**limit, "probability_kept": chance},))
+    found = {c.name: c for c in health_checks(fit, runs, limited)}.get("Limits of losses")
+    assert (found.status if found else None) == status
+    if found:
+        assert f"math {100 * chance:.0f} %" in found.finding
+    (row,) = limits_table(limited).rows
+    shown = "–" if chance is None else f"{100 * chance:.0f} %"
+    assert [cell.text for cell in row] == ["math", "equal", "+5.0 %", "+4.9 %", shown]
 
 
 def test_repetition_beyond_four_passes_and_failed_runs_are_warned_of(material):

@@ -12,7 +12,8 @@ from mixlaw.core.percents import parse_percent
 from mixlaw.core.runtable import RunTable
 from mixlaw.fit import Fit
 from mixlaw.solve import Solution, solve_mixture
-from mixlaw.solve.wishes import SolveWishes, ceilings_of, wishes_of
+from mixlaw.solve.ceilings import ceilings_of
+from mixlaw.solve.wishes import SolveWishes, wishes_of
 from planted_fits import planted_fit
 
 TWO = ("chat", "math")
@@ -31,7 +32,7 @@ def test_the_base_model_is_a_reference() -> None:
     for percent in (1, "1", "1 %", "1%"):
         found = ceilings_of(fit(), 3e6, {}, wishes_of(None, {"no_worse": {"chat": percent}, "reference": "base"}))
         assert found is not None and found.nats_J == pytest.approx([1.01 * 1.6])
-        assert "(1 % above the base model)" in found.names[0]
+        assert "(1 % above the base model)" in found.each[0].name
 
 
 def test_no_more_is_forgotten_than_is_allowed() -> None:

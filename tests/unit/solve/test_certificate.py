@@ -12,7 +12,7 @@ from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve.allocation import _certify, refine
 from mixlaw.solve.certificate import polish, prove
 from mixlaw.solve.coupled import minimise
-from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective, Losses
+from mixlaw.solve.coupled_objective import Ceiling, Ceilings, CoupledObjective, Losses
 from mixlaw.solve.polytope import Polytope
 from mixlaw.solve.prior import Prior
 
@@ -92,7 +92,7 @@ def test_the_gap_of_the_worst_loss_is_known_where_losses_are_linear() -> None:
 def test_room_below_a_ceiling_costs_what_its_price_says() -> None:
     # minimise w_a + 2 w_b under w_a + w_b >= .4 (as a ceiling of 4.6 on 5 - w_a - w_b): .4 at (.4, 0, .6)
     losses = straight([1.0, 2.0, 0.0])
-    ceilings = Ceilings(straight([-1.0, -1.0, 0.0]), np.array([4.6]), ("'a' at most 4.6",))
+    ceilings = Ceilings(straight([-1.0, -1.0, 0.0]), (Ceiling("a", 4.6),))
     objective = CoupledObjective(losses, np.ones(1), ceilings=ceilings)
     at_best = prove(objective, EVERYWHERE, np.array([0.4, 0.0, 0.6]))
     assert at_best.gap == pytest.approx(0, abs=1e-9)
@@ -141,7 +141,7 @@ def test_where_two_losses_are_worst_their_shares_balance_their_slopes() -> None:
 
 
 def test_a_ceiling_with_room_has_no_price() -> None:
-    ceilings = Ceilings(straight([-1.0, -1.0, 0.0], [0.0, 0.0, 1.0]), np.array([4.6, 5.9]), ("'a'", "'b'"))
+    ceilings = Ceilings(straight([-1.0, -1.0, 0.0], [0.0, 0.0, 1.0]), (Ceiling("a", 4.6), Ceiling("b", 5.9)))
     objective = CoupledObjective(straight([1.0, 2.0, 0.0]), np.ones(1), ceilings=ceilings)
     assert prove(objective, EVERYWHERE, np.array([0.4, 0.0, 0.6])).prices == pytest.approx([1.0, 0.0])
     assert prove(objective, EVERYWHERE, np.array([0.5, 0.0, 0.5])).prices.tolist() == [0.0, 0.0]
@@ -152,7 +152,7 @@ def test_polishing_a_point_near_the_optimum_comes_much_nearer(kind: str) -> None
     prior = Prior(np.array([0.2, 0.3, 0.5]), 0.05) if kind == "pulled" else None
     ceilings = None
     if kind == "capped":
-        ceilings = Ceilings(Losses(curved().drawn[:1], 5.0), curved().mean(np.array([0.6, 0.3, 0.1]))[:1], ("'a'",))
+        ceilings = Ceilings(curved().only(0), (Ceiling("a", float(curved().counted(np.array([0.6, 0.3, 0.1]))[0])),))
     objective = CoupledObjective(curved(), np.array([1.0, 3.0]), prior=prior, ceilings=ceilings)
     best = minimise(objective, EVERYWHERE).weights_K
     # a direction that no active constraint forbids

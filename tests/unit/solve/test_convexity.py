@@ -8,7 +8,7 @@ import pytest
 from mixlaw.fit import Fit
 from mixlaw.laws.pairwise import Pairwise
 from mixlaw.solve import solve_mixture
-from mixlaw.solve.coupled_objective import Ceilings, CoupledObjective, Losses
+from mixlaw.solve.coupled_objective import Ceiling, Ceilings, CoupledObjective, Losses
 from planted_fits import planted_fit, two_runs
 
 DOMAINS = ("a", "b", "c")
@@ -82,6 +82,6 @@ def test_a_ceiling_that_is_not_convex_is_enough_to_say_so() -> None:
     bent, straight = planted(0.6, 0.1, 0.05), planted(0.6, 0.1)
     losses = [Losses.of(fit, ["a"], BUDGET) for fit in (bent, straight)]
     for ceiling, convex in zip(losses, (False, True), strict=True):
-        objective = CoupledObjective(losses[1], np.ones(1), ceilings=Ceilings(ceiling, np.array([9.0]), ("'a'",)))
+        objective = CoupledObjective(losses[1], np.ones(1), ceilings=Ceilings(ceiling, (Ceiling("a", 9.0),)))
         assert objective.convex is convex
         assert CoupledObjective(losses[1], np.ones(1)).convex

@@ -10,7 +10,7 @@ import pytest
 from mixlaw.fit import Fit
 from mixlaw.fit.curve import Belief, Curve, Scatter
 from mixlaw.laws.chinchilla import Chinchilla
-from mixlaw.solve.coupled_objective import Ceilings, Losses
+from mixlaw.solve.coupled_objective import Ceiling, Ceilings, Losses
 from mixlaw.solve.engines import Coupled, Exact, engine_for
 from mixlaw.solve.polytope import Polytope
 from mixlaw.solve.prior import Prior
@@ -91,7 +91,7 @@ def test_a_domain_without_a_target_counts_nothing() -> None:
 def test_the_exact_engine_is_taken_where_losses_are_separable_and_nothing_couples_them() -> None:
     plain = Criterion("weighted", IMPORTANCE)
     grouped = Polytope(np.zeros(3), np.ones(3), np.array([[1.0, 1.0, 0.0]]), np.array([0.9]))
-    ceilings = Ceilings(Losses.of(fit(), ["a"], BUDGET), np.array([9.0]), ("'a'",))
+    ceilings = Ceilings(Losses.of(fit(), ["a"], BUDGET), (Ceiling("a", 9.0),))
     assert isinstance(engine_for(fit(), plain, BUDGET, BOX), Exact)
     for criterion, region in (
         (plain, grouped),

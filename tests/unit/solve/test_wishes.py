@@ -9,10 +9,10 @@ import pytest
 
 from mixlaw.core.errors import ConfigError
 from mixlaw.fit import Fit
+from mixlaw.solve.ceilings import ceilings_of
 from mixlaw.solve.wishes import (
     SolveWishes,
     WishesByName,
-    ceilings_of,
     importance_of,
     prior_of,
     shares_of,
@@ -112,15 +112,15 @@ def test_ceilings_are_those_said_and_those_of_the_reference() -> None:
     losses = {share: fit().predict({"code": share * 3e6, "math": (1 - share) * 3e6}).mean[0] for share in (0.5, 0.75)}
     found = ceilings(floor={"code": 1.3}, no_worse={"math": 2.0})
     assert found.nats_J == pytest.approx([1.3, 1.02 * losses[0.5][1]], rel=1e-5)
-    assert found.names[0] == "'code' at most 1.3"
-    assert "(2 % above equal)" in found.names[1]
+    assert found.each[0].name == "'code' at most 1.3"
+    assert "(2 % above equal)" in found.each[1].name
     available = {"code": 3e6, "math": 1e6}
     natural = ceilings(no_worse={"math": -1.0}, available=available)
     assert natural.nats_J == pytest.approx([0.99 * losses[0.75][1]], rel=1e-5)
-    assert "(1 % below natural)" in natural.names[0]
+    assert "(1 % below natural)" in natural.each[0].name
     same = ceilings(no_worse={"math": -1.0}, reference={"code": 0.75, "math": 0.25})
     assert same.nats_J == pytest.approx(natural.nats_J)
-    assert "(1 % below the reference)" in same.names[0]
+    assert "(1 % below the reference)" in same.each[0].name
     # where a domain has no tokens there is no natural mixture to compare with
     partly = ceilings(no_worse={"math": 0.0}, available={"code": 3e6})
     assert partly.nats_J == pytest.approx([losses[0.5][1]], rel=1e-5)
