@@ -54,9 +54,8 @@ def _show_trust(solution: Any) -> None:
     rows = [[f"expected regret, {solution.unit}", _regret(solution.expected_regret)]]
     for name, baseline in solution.baselines.items():
         if "regret" in baseline:
-            better = f"{100 * baseline['probability_better']:.0f} %"
             rows.append([f"expected regret of {name}", _regret(baseline["regret"])])
-            rows.append([f"probability of being better than {name}", better])
+            rows.append([f"probability of being better than {name}", probability(baseline["probability_better"])])
     for limit in solution.limits:
         if limit["probability_kept"] is not None:
             rows.append(

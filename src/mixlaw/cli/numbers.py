@@ -177,8 +177,7 @@ def solve(
     Examples:
         mixlaw solve fit.json --budget 20M
         mixlaw solve fit.json --budget 20M --max math=0.4 --available code=3M --max-epochs 4
-        mixlaw solve fit.json --budget 20M --target-weight medical=1 --no-worse chat=1
-            --certainty 90%
+        mixlaw solve fit.json --budget 20M --target-weight math=1 --no-worse chat=1 --certainty 90%
         mixlaw solve runs.csv --budget 20M
         mixlaw solve mix.yaml --budget 20M
     """

@@ -18,10 +18,8 @@ from mixlaw.fit.result import Fit
 from mixlaw.report.comparison import total_changes
 from mixlaw.report.numbers import percent, percent_interval, significant
 from mixlaw.report.verdicts import FAIL, PASS, WARN, Check, some
+from mixlaw.solve.ceilings import SURE
 from mixlaw.solve.solution import Solution
-
-_KEPT = 0.895
-"""A limit that holds less surely is a warning: that of 90 %, rounded. No data."""
 
 __all__ = ["FAIL", "PASS", "WARN", "Check", "health_checks"]
 
@@ -214,7 +212,7 @@ def _limits(solution: Solution) -> list[Check]:
         return []
     least = min(chance for _, chance in known)
     text = f"Kept with a probability of: {', '.join(f'{target} {probability(chance)}' for target, chance in known)}."
-    if least >= _KEPT:
+    if least >= SURE:
         return [Check(PASS, "Limits of losses", text)]
     step = "Set certainty: 90 % in solve, or compare with the reference before you commit."
     return [Check(WARN, "Limits of losses", text, step)]

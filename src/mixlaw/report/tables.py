@@ -167,7 +167,7 @@ def regret_table(solution: Solution) -> Table:
     rows = [[Cell("recommended"), *_regret(solution.expected_regret), Cell("")]]
     for name, baseline in solution.baselines.items():
         if "regret" in baseline:
-            rows.append([Cell(name), *_regret(baseline["regret"]), Cell(percent(baseline["probability_better"]))])
+            rows.append([Cell(name), *_regret(baseline["regret"]), Cell(probability(baseline["probability_better"]))])
     columns = [("Mixture", False), *_numbers(f"Expected, {solution.unit}", f"95th percentile, {solution.unit}")]
     return Table(
         "Regret: how far the loss is above that of the best mixture",

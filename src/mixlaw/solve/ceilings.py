@@ -23,9 +23,8 @@ from mixlaw.solve.wishes import Shares, SolveWishes, require_target, shares_of
 BASE = "base"
 """As the reference of `no_worse`: the base model as it was before any training."""
 
-_SURE = 0.9
-"""A limit that holds less surely is named in a warning, where no certainty was asked for: the certainty of the
-intervals that are shown. No data."""
+SURE = 0.895
+"""A limit that holds less surely is warned of: the certainty of the intervals shown, 90 %, rounded. No data."""
 
 
 def ceilings_of(fit: Fit, budget_tokens: float, available: Mapping[str, float], wishes: SolveWishes) -> Ceilings | None:
@@ -104,7 +103,7 @@ def unsure(limits: Sequence[Mapping[str, Any]], ceilings: Ceilings | None) -> li
     if ceilings is None or ceilings.certainty is not None:
         return []
     chances = [(limit["target"], limit["probability_kept"]) for limit in limits]
-    named = [f"{target} {probability(p)}" for target, p in chances if p is not None and p < _SURE]
+    named = [f"{target} {probability(p)}" for target, p in chances if p is not None and p < SURE]
     if not named:
         return []
     return [
