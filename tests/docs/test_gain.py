@@ -56,7 +56,9 @@ def test_readme_says_what_the_others_pay_and_how_far_they_stay_below_the_base_mo
 def test_readme_says_first_what_is_gained():
     gains = [RESULTS[name]["mixtures"]["equal"]["minus_solution"]["mean"] for name in JUDGED]
     first = " ".join(README[: README.index("```text")].split())
-    assert f"SQL is {min(gains):.2f} to {max(gains):.2f} nats better than with equal weights on six sets of rows" in first
+    assert (
+        f"SQL is {min(gains):.2f} to {max(gains):.2f} nats better than with equal weights on six sets of rows" in first
+    )
 
 
 def managers_rows():

@@ -21,6 +21,9 @@ from mixlaw.report.verdicts import FAIL, PASS, WARN, Check, some
 from mixlaw.solve.ceilings import SURE
 from mixlaw.solve.solution import Solution
 
+_NEAR = 1.5
+"""A budget within so many times the largest run is hardly extrapolated. No data."""
+
 __all__ = ["FAIL", "PASS", "WARN", "Check", "health_checks"]
 
 
@@ -185,7 +188,7 @@ def _extrapolation(fit: Fit, solution: Solution, held_out: str) -> Check:
     beyond = [d for i, d in enumerate(fit.domains) if solution.tokens.get(d, 0) > 1.5 * wide[i] > 0]
     if beyond:
         text += f" More tokens of {some(beyond)} than in any run."
-    if factor <= 1.5:
+    if factor <= _NEAR:
         return Check(PASS, "Extrapolation", text)
     status = WARN if factor <= 10 or held_out == PASS else FAIL
     step = "Add a few runs with larger totals, or train the recommended and the equal mixture at a budget in between."
@@ -205,16 +208,21 @@ def _regret(solution: Solution) -> Check:
 
 
 def _limits(solution: Solution) -> list[Check]:
-    """Judge whether the limits of losses hold at least as surely as the intervals that are shown."""
+    """Judge whether the limits of losses hold as surely as the intervals that are shown, and near the runs."""
     chances = [(limit["target"], limit["probability_kept"]) for limit in solution.limits]
     known = [(target, chance) for target, chance in chances if chance is not None]
     if not known:
         return []
     least = min(chance for _, chance in known)
     text = f"Kept with a probability of: {', '.join(f'{target} {probability(chance)}' for target, chance in known)}."
-    if least >= SURE:
+    if least < SURE:
+        step = "Set certainty: 90 % in solve, or compare with the reference before you commit."
+        return [Check(WARN, "Limits of losses", text, step)]
+    if solution.extrapolation_factor <= _NEAR:
         return [Check(PASS, "Limits of losses", text)]
-    step = "Set certainty: 90 % in solve, or compare with the reference before you commit."
+    step = (
+        "Compare with the reference before you commit: beyond the runs, limits are kept less often than the law says."
+    )
     return [Check(WARN, "Limits of losses", text, step)]
 
 

@@ -69,11 +69,13 @@ def test_an_unproven_solution_fails(material):
     assert check(health_checks(fit, runs, loose), "Proof of optimality").status == FAIL
 
 
-@pytest.mark.parametrize(("chance", "status"), [(0.9, PASS), (0.56, WARN), (None, None)])
-def test_limits_that_hold_hardly_more_often_than_not_are_warned_of(material, chance, status):
+@pytest.mark.parametrize(
+    ("chance", "factor", "status"), [(0.9, 1.0, PASS), (0.56, 1.0, WARN), (0.9, 40.0, WARN), (None, 1.0, None)]
+)
+def test_limits_that_hold_hardly_more_often_than_not_or_beyond_the_runs_are_warned_of(material, chance, factor, status):
     runs, fit, solution = material
     limit = {"target": "math", "reference": "equal", "limit_percent": 5.0, "predicted_percent": 4.9}
-    limited = replace(solution, limits=({**limit, "probability_kept": chance},))
+    limited = replace(solution, limits=({**limit, "probability_kept": chance},), extrapolation_factor=factor)
     found = {c.name: c for c in health_checks(fit, runs, limited)}.get("Limits of losses")
     assert (found.status if found else None) == status
     if found:
