@@ -181,9 +181,8 @@ def solve(
         mixlaw solve runs.csv --budget 20M
         mixlaw solve mix.yaml --budget 20M
     """
-    from mixlaw.api.numbers import asked_in, load_fit, waiting
+    from mixlaw.api.numbers import asked_in, load_fit
     from mixlaw.api.numbers import solve as solve_fit
-    from mixlaw.core.documents import write_document
     from mixlaw.core.files import require_other_file
 
     if out is not None:
@@ -206,9 +205,7 @@ def solve(
     )
     wishes = asked_in(fit_file) | {name: value for name, value in given.items() if value not in (None, {}, [])}
     solution = solve_fit(fitted, budget, **wishes)
-    if out is not None:
-        with waiting(out):
-            write_document(out, "solution", solution.to_json())
+    _keep(solution, out)
     if as_json:
         print_json(solution.to_json())
         return
@@ -221,6 +218,15 @@ def solve(
         verbose=verbose,
         details=lambda: solution_details(solution),
     )
+
+
+def _keep(solution: Any, out: Path | None) -> None:
+    from mixlaw.api.numbers import waiting
+    from mixlaw.core.documents import write_document
+
+    if out is not None:
+        with waiting(out):
+            write_document(out, "solution", solution.to_json())
 
 
 def _after_solve(solution: Any, source: Path, more: str) -> str:
