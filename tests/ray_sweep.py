@@ -16,7 +16,9 @@ from mixlaw.study.executor_ray import RayOptions, run_pending
 from mixlaw.study.store import Study
 from ray_cluster import ADDRESS, Cluster
 
-KILL_AFTER = 3
+KILL_AFTER, AT_LAST = 3, 4
+"""Finished runs from which on a node is killed: while neither run at work is half done, so that none can end at that
+moment; and whatever they are at."""
 
 
 def interrupt(event) -> None:
@@ -29,12 +31,14 @@ def main() -> None:
     study, cluster = Study(sys.argv[1]), Cluster(Path(sys.argv[2]))
     config, options = study.load_trainer(), RayOptions(ADDRESS)
     victim = [cluster.add_node(), cluster.add_node()][1]
-    events, said, killed_at = [], {}, None
+    events, said, killed_at, shares = [], {}, None, {}
 
     def note(event):
         nonlocal killed_at
         events.append({"kind": event.kind, "run": event.run, "reason": event.reason, "at_s": event.elapsed_s})
-        if killed_at is None and event.runs_done >= KILL_AFTER and len(event.running) == 2:
+        shares[event.run] = event.step / max(event.steps, 1)
+        early = all(shares.get(run, 0.0) < 0.5 for run in event.running) or event.runs_done >= AT_LAST
+        if killed_at is None and event.runs_done >= KILL_AFTER and len(event.running) == 2 and early:
             cluster.kill(victim)
             killed_at = event.elapsed_s
 
