@@ -6,9 +6,10 @@ SOURCES is what `examples/demo_data/make.py` draws the demo out of. Its domains,
 other sets judge, each with a design, samples and orders of its own. Goals, and what judges them:
 
     demo     as good at SQL as can be, the others at most 5 % worse than with equal weights, with a certainty of 90 %:
-             sets 4 to 6, and 1, the demo's own. Sets 1 to 3 had shown under `five` that SQL gains more surely than the
-             total does. The certainty was added when these four had shown that expected losses break the limit
-    expected the same, where the expected losses keep to the limit: the same sets
+             sets 4 to 8, and 1, the demo's own. Sets 1 to 3 had shown under `five` that SQL gains more surely than the
+             total does. The certainty was added when sets 1 and 4 to 6 had shown that expected losses break the limit;
+             sets 7 and 8 were dealt out after that
+    expected the same, where the expected losses keep to the limit: sets 1 and 4 to 6
     five     SQL counts five times: sets 1 to 3, two seeds, with the law's beliefs of 28 November 2026
     tenth    as good at SQL as can be, a tenth of the tokens for each other domain: set 4, in the same way
 

@@ -55,6 +55,7 @@ solve:
   objective: mean                  # or max (the worst target), or weighted with target_weight: {{<domain>: 1}}
   max_epochs: 4                    # at most this many passes over a domain
   # groups: ["code + math <= 0.5"] # also: min, max, prior with prior_strength
-  # no_worse: {{code: 2 %}}          # nothing more than 2 % above the loss of reference: base, equal or natural,
-  # certainty: 90 %                # so surely; without it, the expected loss
+  # no_worse: {{code: 2 %}}          # the loss on code at most 2 % above that of
+  # reference: base                # the model before training; or with equal or natural weights
+  # certainty: 90 %                # how surely; without this key, in the mean only
 """

@@ -107,8 +107,8 @@ def unsure(limits: Sequence[Mapping[str, Any]], ceilings: Ceilings | None) -> li
     if not named:
         return []
     return [
-        f"By the law the limits hold with a probability of: {', '.join(named)}. certainty: 90 % in solve keeps to them "
-        "more surely."
+        f"By the law the limits hold with a probability of: {', '.join(named)}. For weights that keep to them more "
+        "surely, set certainty: 90 %."
     ]
 
 

@@ -57,6 +57,9 @@ def test_the_quantile_is_the_one_of_harrell_and_davis(certainty: float, draws: i
     expected = [float(hdquantiles(row, [certainty])[0]) for row in beyond_JS] + limits_JS.mean(axis=1)
     assert sure.counted(weights) == pytest.approx(expected, abs=1e-12)
     assert sure.only(1).counted(weights) == pytest.approx(expected[1:2], abs=1e-12)
+    few = sure.take([0, 3, 4])
+    few_JS = beyond_JS[:, [0, 3, 4]] + limits_JS.mean(axis=1, keepdims=True)
+    assert few.counted(weights) == pytest.approx([float(hdquantiles(row, [certainty])[0]) for row in few_JS], abs=1e-12)
 
 
 def test_its_slopes_are_those_of_its_values() -> None:
