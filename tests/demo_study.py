@@ -7,6 +7,7 @@ A record counts only for the spec that it belongs to, so that records of another
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 KEPT = Path(__file__).parent / "data" / "demo_study.json"
@@ -20,6 +21,28 @@ def place_runs(study: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for file, value in files.items():
             (folder / file).write_text(json.dumps(value), encoding="utf-8")
+
+
+def place_solution(config: Path) -> None:
+    """Write the kept comparison runs of the solution for the weights that a finished demo found here.
+
+    Draws, and weights with them, are others on another processor, and so would the runs be.
+    """
+    from mixlaw.api.compare import confirmation_study
+    from mixlaw.api.mixture import wanted_mixture
+    from mixlaw.api.project import Project
+    from mixlaw.core.run import RunRecord
+
+    project = Project.open(config, lambda text: None)
+    study, tokens = confirmation_study(project.study), wanted_mixture(project).mixture.tokens
+    for name, files in json.loads(KEPT.read_text(encoding="utf-8")).items():
+        if name.startswith("confirmation/runs/solution-"):
+            record = RunRecord.from_json(files["record.json"])
+            spec = replace(record.spec, tokens=tokens)
+            study.add_to_plan([spec])
+            if lease := study.claim(spec):
+                study.complete(spec, replace(record, spec=spec), files["timing.json"])
+                lease.release()
 
 
 def keep_runs(study: Path) -> None:

@@ -5,7 +5,7 @@
 They are made beside a demo of the kept runs, as the test makes one: beside another, where mixtures were compared or
 other runs trained, some verbs say more. The commands run in this process, on a console that
 takes itself for a terminal; colours are taken out. Nothing is trained: comparison runs have the losses that the law
-predicts, with a scatter, and the results of `final`, `eval` and `cancel` are made up. What is
+predicts, with a scatter, the results of `final`, `eval` and `cancel` are made up, and no figure is drawn. What is
 computed is computed once for both widths.
 """
 
@@ -25,8 +25,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from demo_study import place_runs
+from demo_study import place_runs, place_solution
 from docs.transcripts import environment, run
+from light_reports import without_figures
 from mixlaw.cli import main
 
 KEPT = Path(__file__).parents[1] / "data" / "recordings"
@@ -75,13 +76,14 @@ def finished_demo(folder: Path) -> Path:
     """Make `mixlaw-demo` in a folder, from the runs that are kept, and return the folder."""
     place_runs(folder / "mixlaw-demo" / "study")
     run("mixlaw demo", folder, environment(folder / ".bin"))
+    place_solution(folder / "mixlaw-demo" / "mix.yaml")
     return folder
 
 
 def record(folder: Path) -> dict[str, str]:
     """Return file name -> what a verb showed; `folder` holds a finished demo, and is written to."""
     shown = {}
-    with contextlib.chdir(folder), _nothing_trained(), _computed_once():
+    with contextlib.chdir(folder), _nothing_trained(), _computed_once(), without_figures():
         names = _prepare()
         for verb, commands in COMMANDS.items():
             for width in WIDTHS:

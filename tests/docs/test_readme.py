@@ -1,6 +1,7 @@
 """README.md: few words before the first command, and every command runs and prints what is shown.
 
-`make demo` runs in a copy of the checkout's set-up, beside the demo's runs that were trained once (`demo_study`).
+`make demo` runs in a copy of the checkout's set-up, beside the demo's runs that were trained once (`demo_study`); that
+runs train is shown in `e2e/test_demo.py`.
 """
 
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_study import place_runs
+from demo_study import place_runs, place_solution
 from docs.transcripts import difference, environment, run, run_as_shown, steps
 
 ROOT = Path(__file__).parents[2]
@@ -70,6 +71,8 @@ def test_every_command_is_known():
 @pytest.mark.skipif(not Path(sys.prefix, "pyvenv.cfg").is_file(), reason="needs a virtual environment")
 def test_make_demo_ends_as_shown(checkout, variables):
     assert STEPS[0].command == "make demo"
+    run("mixlaw demo", checkout, variables)
+    place_solution(checkout / "mixlaw-demo" / "mix.yaml")
     printed = run("make demo", checkout, variables)
     answer, proof = (block.splitlines() for block in blocks("text")[:2])
     shown = ["...", *answer, "...", *proof, "..."]

@@ -167,3 +167,14 @@ def test_lines_that_an_answer_goes_on_with_rest_on_draws_too():
     there = PREDICTED.replace("0.975", "0.947").replace("3.441", "3.525")
     assert difference(PREDICTED.splitlines(), there) == ""
     assert difference(PREDICTED.splitlines(), PREDICTED.replace("1.763", "1.963"))
+
+
+def test_an_interval_may_differ_more_than_its_mean_and_decimals_by_a_rounding():
+    shown = ["losses   predicted, nats:", "         sql 1.644 (0.916 to 2.520), shell 4.145 (3.315 to 4.894)"]
+    wider = "\n".join(shown).replace("0.916", "0.771").replace("1.644", "1.616")
+    assert difference(shown, wider) == ""
+    assert difference(shown, "\n".join(shown).replace("1.644", "1.371"))
+    assert difference(shown, "\n".join(shown).replace("0.916", "0.516"))
+    then = ["then     transfer 2 %, ridge 2.4 %"]
+    assert difference(then, then[0].replace(" 2 %", " 2.1 %")) == ""
+    assert difference(then, then[0].replace(" 2 %", " 2.3 %"))

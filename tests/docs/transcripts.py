@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from unittest import mock
 
@@ -32,6 +33,7 @@ from mixlaw.cli.output import LABEL
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OWN = re.compile(r"mixlaw (?P<words>[^|<>&;\n]*)(?:\| *(?P<rest>.*))?")
 NUMBER = re.compile(r"(?<![\w.])(?!\d+th\b)[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+INTERVAL = re.compile(r"\([-+\d.,]+ to [-+\d.,]+\)")
 DURATION = re.compile(r"\b\d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?")
 FORETOLD = re.compile(r", about \d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?")
 """Left out where a probe on a busy machine came to no end."""
@@ -46,15 +48,20 @@ class Close:
     share: float = 0.0
     by: float = 0.0
 
-    def holds(self, a: float, b: float) -> bool:
-        """Return whether the numbers count as the same."""
-        return abs(a - b) <= max(self.share * max(abs(a), abs(b)), self.by) + 1e-12
+    def holds(self, shown: str, printed: str) -> bool:
+        """Return whether the numbers count as the same; where they may differ, decimals by a rounding more."""
+        exact = [Decimal(text.replace(",", "")) for text in (shown, printed)]
+        a, b = map(float, exact)
+        places = -min(int(x.as_tuple().exponent) for x in exact)
+        rounding = 10.0**-places if places > 0 and (self.share or self.by) else 0.0
+        return abs(a - b) <= max(self.share * max(abs(a), abs(b)), self.by) + rounding + 1e-12
 
 
 RULES = tuple(
     (re.compile(place), close)
     for place, close in (
         (r"^Laws on .* \| seconds$", Close(share=math.inf)),
+        (r"^Laws on .* \| bias, nats$", Close(share=0.02, by=0.001)),
         (r"^(Laws on |\w+, joint fit of ).* \| ", Close(share=0.02)),
         (r"^Best mixture .* \| weight$", Close(by=3)),
         (r"^Best mixture .* \| (tokens|epochs)$", Close(share=0.15)),
@@ -72,6 +79,7 @@ RULES = tuple(
         (r"^next +mixlaw mix .*--weights ", Close(by=0.03)),
         (r"^next +mixlaw predict .*--tokens ", Close(share=0.15)),
         (r"^sure ", Close(by=15)),
+        (r"^(losses |\w+ [\d.]+ \().* \| interval$", Close(share=0.25)),
         (r"^losses |^\w+ [\d.]+ \(", Close(share=0.04)),
         (r"^(law|error|best|then|poor) ", Close(share=0.02, by=0.02)),
         (r"^shares ", Close(by=3)),
@@ -83,11 +91,12 @@ RULES = tuple(
 )
 """Which numbers may differ, and how far: the first rule whose pattern is found at a number's place. All else is exact.
 
-The place of a number in a table is `title | first cell of its row | heading of its column`, elsewhere its line. What
-does not rest on draws (names, counts, the tokens and losses of the runs) has no rule. A point fit is a minimum, found
-within 2 %. Posterior draws are a chain in which a difference in the last bit grows until the draws are others, and
-processors round differently: what is read from them (weights, regrets, intervals, probabilities) scatters as it does
-between seeds of the draws, and that scatter is what these rules allow. Time and certificates of zero say nothing.
+The place of a number in a table is `title | first cell of its row | heading of its column`, elsewhere its line, with
+`| interval` for the ends of `(LOW to HIGH)`. What does not rest on draws (names, counts, the tokens and losses of the
+runs) has no rule. A point fit is a minimum, found within 2 %; a bias is what is left of errors of either sign.
+Posterior draws are a chain in which a difference in the last bit grows until the draws are others, and processors
+round differently: what is read from them (weights, regrets, intervals, probabilities) scatters as it does between
+seeds of the draws, and that scatter is what these rules allow. Time and certificates of zero say nothing.
 """
 
 
@@ -207,7 +216,10 @@ def _places(lines: list[str]) -> list[list[str]]:
         cells = _cells(line)
         if len(cells) < 2 or label(line):
             title, headings = line.strip(), None
-            found.append([title] * len(NUMBER.findall(_plain(line))))
+            # What an answer lists is compared in another order (`_in_order`), its intervals like all else of the line.
+            ends = [] if label(line) else [m.span() for m in INTERVAL.finditer(_plain(line))]
+            inside = [any(a < m.start() < b for a, b in ends) for m in NUMBER.finditer(_plain(line))]
+            found.append([f"{title} | interval" if end else title for end in inside])
             continue
         if headings is None:
             headings = cells
@@ -248,7 +260,7 @@ def _alike(shown: str, printed: str, places: list[str]) -> bool:
     shown, printed = _plain(_in_order(shown)), _plain(_in_order(printed))
     if NUMBER.sub("#", shown) != NUMBER.sub("#", printed):
         return False
-    numbers = [[float(x.replace(",", "")) for x in NUMBER.findall(line)] for line in (shown, printed)]
+    numbers = [NUMBER.findall(line) for line in (shown, printed)]
     return all(_closeness(place).holds(a, b) for place, a, b in zip(places, *numbers, strict=True))
 
 

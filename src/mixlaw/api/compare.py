@@ -166,7 +166,7 @@ def _result(
     specs: Mapping[tuple[str, int], RunSpec],
     same_as: Mapping[str, str],
 ) -> dict[str, Any]:
-    solution = project.solve(project.fit, budget)
+    solution = project.solve(project.fit, budget, regrets=False)
     fit = project.fit.of_domains(list(project.config.domains))
     targets = list(project.config.domains)
     records = {key: study.record(spec) for key, spec in specs.items()}

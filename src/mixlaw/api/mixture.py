@@ -66,7 +66,7 @@ def wanted_mixture(
             )
         project.require_unchanged()
         fit = project.fit
-        solution = project.solve(fit, budget)
+        solution = project.solve(fit, budget, regrets=False)
         mixture = Mixture({name: float(solution.weights.get(name, 0.0)) for name in project.domains}, budget)
         law, predicted = fit.law, solution.predicted
     else:

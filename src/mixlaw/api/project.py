@@ -312,18 +312,20 @@ class Project:
         """
         require_same_inputs(self)
 
-    def solve(self, fitted: Fit, budget_tokens: int | None = None) -> Solution:
+    def solve(self, fitted: Fit, budget_tokens: int | None = None, *, regrets: bool = True) -> Solution:
         """Return the solution of a fit of the study's runs, under its bounds; solved once for each fit and budget.
 
         Args:
             fitted: the fit.
             budget_tokens: None for the configuration's.
+            regrets: whether regrets are wanted, which take most of the time.
         """
         budget = budget_tokens or self.config.budget_tokens
-        if budget not in self._solved or self._solved[budget][0] is not fitted:
+        known = self._solved.get(budget)
+        if known is None or known[0] is not fitted or (regrets and not known[1].expected_regret):
             fit = fitted.of_domains(list(self.config.domains))
-            self._solved[budget] = fitted, solve_mixture(fit, budget, self.solve_wishes)
-        return self._solved[budget][1]
+            known = self._solved[budget] = fitted, solve_mixture(fit, budget, self.solve_wishes, regrets=regrets)
+        return known[1]
 
     @property
     def fit(self) -> Fit:
