@@ -46,6 +46,10 @@ _TIGHT = 1e-9
 _PROVEN = 1e-11
 """A gap that needs no narrowing, nats. No data."""
 
+_EXACT, _COARSE = 1e-15, 1e-9
+"""A search ends when a step lowers the objective by less, nats a target: the last one, and those that find where it
+begins, or the smallest loss of one draw for its regret. No data."""
+
 _PULLED = 1e-10
 """Smallest weight that is considered if a prior keeps weights away from 0. No data."""
 
@@ -85,7 +89,7 @@ def minimise(objective: CoupledObjective, polytope: Polytope) -> Minimum:
         # Evenly spaced draws are as good as random ones and need no seed.
         draws = objective.losses.draws
         some = objective.take(np.unique(np.linspace(0, draws - 1, min(draws, _SEARCH_DRAWS)).astype(int)).tolist())
-    found = [_descend(some, start, polytope) for start in starts]
+    found = [_descend(some, start, polytope, _COARSE) for start in starts]
     best = min(found, key=lambda weights: _merit(some, weights))
     weights = _descend(objective, best, polytope)
     return Minimum(*_polished(objective, polytope, weights), convex)
@@ -99,7 +103,7 @@ def best_by_draw(
     found = []
     for draw in draws:
         one = objective.take([int(draw)])
-        found.append(one.value(_descend(one, near_K, polytope)))
+        found.append(one.value(_descend(one, near_K, polytope, _COARSE)))
     return draws, np.array(found)
 
 
@@ -145,7 +149,7 @@ def _polished(objective: CoupledObjective, polytope: Polytope, weights: np.ndarr
     return weights, proof
 
 
-def _descend(objective: CoupledObjective, start: np.ndarray, polytope: Polytope) -> np.ndarray:
+def _descend(objective: CoupledObjective, start: np.ndarray, polytope: Polytope, exact: float = _EXACT) -> np.ndarray:
     from scipy.optimize import minimize
 
     K = len(start)
@@ -157,7 +161,7 @@ def _descend(objective: CoupledObjective, start: np.ndarray, polytope: Polytope)
     bounds = [*zip(lower, polytope.upper_K, strict=True), *[(None, None)] * (len(first) - K)]
     result = minimize(
         program.value, first, jac=program.slope, method="SLSQP", bounds=bounds, constraints=program.constraints(),
-        options={"ftol": 1e-15, "maxiter": 300},
+        options={"ftol": exact, "maxiter": 300},
     )  # fmt: skip
     moved = result.x[:K]
     if not np.all(np.isfinite(moved)):
