@@ -1,6 +1,6 @@
 """The fits of an experiment's methods, solved again: what does a change of the solver's beliefs do to their mixtures?
 
-    PYTHONPATH=. python experiments/controlled/again.py YAML FOLDER --budget 2M [--curves log-linear]
+    python -m experiments.controlled.again YAML FOLDER --budget 2M [--curves log-linear]
 
 Nothing is trained. The truth is a least-squares curve through the mixtures that the experiment trained at the budget
 (`grid.csv` and `methods.csv` of the YAML): of each target's loss over the log of its own domain's share

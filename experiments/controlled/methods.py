@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from experiments.controlled.setting import Experiment
+from experiments.swarm.known import take_known
 
 import mixlaw
 from mixlaw.api.merged import trained
@@ -313,6 +314,8 @@ def answered(experiment: Experiment, budget: str, project: Project) -> dict[str,
     `predicted` is of the grid at this budget; `inside` of those grid mixtures of every budget whose domains' tokens all
     lie between the least and the most of the project's runs.
     """
+    if not experiment.said.get("fresh"):
+        take_known(project.study, project.planned[0])
     result = mixlaw.run(project, workers=experiment.workers)
     specs = project.planned[0]
     out = {

@@ -1,10 +1,11 @@
 """The controlled experiment: all 21 grid mixtures at every budget and seed, and each method's mixture beside them.
 
-    PYTHONPATH=. python experiments/controlled/run.py YAML FOLDER [--budgets 120k] [--steps grid methods tables]
+    python -m experiments.controlled.run YAML FOLDER [--budgets 120k] [--steps grid methods tables]
 
 Writes beside controlled.yaml, or into a folder with the name of another YAML, grid.csv and methods.csv, run tables that
 grow run by run, and results.json with the gaps. Begun again, it does what is missing: runs in these tables are not
-trained again, also where FOLDER is new (leave the tables out to do all anew). A run of the grid is named
+trained again, also where FOLDER is new (leave the tables out to do all anew), nor, without --fresh, are small runs that
+lie in experiments/swarm/runs.parquet. A run of the grid is named
 grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid: it compares each law with its mixture.
 The step `check` trains the last run of each table once more at each budget, and says whether it comes out the same.
 
@@ -34,6 +35,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -63,10 +65,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the domains' files, in place of the YAML's collection")
     parser.add_argument("--model", type=Path, help="folder of the model, where the YAML names none")
     parser.add_argument("--questions", type=Path, help="folder of whole sets of questions, in place of bundled parts")
+    parser.add_argument("--fresh", action="store_true", help="train small runs that the swarm's file holds, too")
     wishes = parser.parse_args()
     experiment = experiment_of(
         wishes.yaml, wishes.folder, list(METHODS), workers=wishes.workers, data=wishes.data, model=wishes.model
     )
+    experiment = replace(experiment, said={**experiment.said, "fresh": wishes.fresh})
     budgets = wishes.budgets or experiment.budgets
     steps = {
         "grid": train_grid,

@@ -1,6 +1,6 @@
 """Cuts three smaller domains out of the files of this folder: those of the tests, and of the first version's demo.
 
-    python experiments/data/cut.py OUT_DIR     a study of them, with a mix.yaml and the bundled base model
+    python -m experiments.data.cut OUT_DIR     a study of them, with a mix.yaml and the bundled base model
 
 collection.jsonl.gz was made by `collect` from eleven whole domains, three of which are here: the first quarter of each.
 

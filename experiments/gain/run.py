@@ -1,6 +1,6 @@
 """Does the demo's solution beat equal and natural weights beyond the interval, when its plan costs a fifth?
 
-    python experiments/gain/run.py FOLDER --data SOURCES --seed 1     one set of rows; adds to results.json
+    python -m experiments.gain.run FOLDER --data SOURCES --seed 1     one set of rows; adds to results.json
 
 SOURCES is what `examples/demo_data/make.py` draws the demo out of. Its domains, sizes and goal were chosen on set 0;
 other sets judge, each with a design, samples and orders of its own. Goals, and what judges them:
@@ -13,7 +13,7 @@ other sets judge, each with a design, samples and orders of its own. Goals, and 
     five     SQL counts five times: sets 1 to 3, two seeds, with the law's beliefs of 28 November 2026
     tenth    as good at SQL as can be, a tenth of the tokens for each other domain: set 4, in the same way
 
-Nothing is left out of results.json.
+Nothing is left out of results.json. Runs that lie in experiments/swarm/runs.parquet are not trained again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from experiments.swarm.known import take_known
 
-from mixlaw.api.compare import compare
+from mixlaw.api.compare import compare, confirmation_specs, confirmation_study
 from mixlaw.api.costs import spent_in
 from mixlaw.api.project import Project
 from mixlaw.api.sweep import run
+from mixlaw.core.mixture import Mixture
 from mixlaw.study.status import RunEvent
 
 HERE = Path(__file__).parent
@@ -85,9 +87,14 @@ def show(event: RunEvent) -> None:
         print(event.run, {target: round(loss, 3) for target, loss in event.losses.items()}, flush=True)
 
 
-def outcome(config: Path, seeds: int, workers: int) -> dict:
+def outcome(config: Path, seeds: int, workers: int, fresh: bool) -> dict:
     """Do the whole job and the comparison, and return what came out."""
     project = Project.open(config, print)
+    if not fresh:
+        take_known(project.study, project.planned[0])
+        domains, budget = list(project.config.domains), project.config.budget_tokens
+        usual = {"equal": Mixture.equal(domains, budget), "natural": Mixture.natural(project.available_tokens, budget)}
+        take_known(confirmation_study(project.study), confirmation_specs(project, usual, seeds).values())
     result = run(project, workers=workers, on_event=show)
     print(result.solution, flush=True)
     found = compare(project, seeds=seeds, against=["equal", "natural"], workers=workers, on_event=show)
@@ -131,11 +138,12 @@ def main() -> None:
     parser.add_argument("--goal", choices=GOALS, default="demo")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--fresh", action="store_true", help="train runs that the swarm's file holds, too")
     arguments = parser.parse_args()
     config = arguments.folder / "mix.yaml"
     if not config.exists():
         config = write_study(arguments.folder, arguments.seed, arguments.data, arguments.goal)
-    found = outcome(config, arguments.seeds, arguments.workers)
+    found = outcome(config, arguments.seeds, arguments.workers, arguments.fresh)
     path = HERE / "results.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results[f"{'' if arguments.goal == 'demo' else f'{arguments.goal}, '}data {arguments.seed}"] = found

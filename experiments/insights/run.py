@@ -1,6 +1,6 @@
 """What the experiments' tables say beyond their own questions: writes insights.json, which the page reads.
 
-    PYTHONPATH=. python experiments/insights/run.py [--data DATA] [--steps overlap helps weights relation repeats]
+    python -m experiments.insights.run [--data DATA] [--steps overlap helps weights relation repeats]
 
 Everything is read from committed tables; only `overlap` reads rows: of the collection, or of DATA's files.
 

@@ -1,6 +1,6 @@
 """What merges say of mixtures that were really trained, and what they add to a law of few runs. Writes OUT.json.
 
-    python experiments/merged/evaluate.py demo.csv [--runs 5 7] [--trials 4] [--inside]
+    python -m experiments.merged.evaluate demo.csv [--runs 5 7] [--trials 4] [--inside]
 
 The run table holds every mixture twice, trained and merged (`collect.py`). Of the trained ones some are drawn, the
 middle one always among them; a law is fitted to these, alone, with merges as `mixlaw fit` takes them, and with merges

@@ -1,6 +1,6 @@
 """What points along real runs are worth: the demo's base and domains, laws of runs with and without their points.
 
-    python experiments/points/run.py FOLDER [--train] [--seeds 0 1]
+    python -m experiments.points.run FOLDER [--train] [--seeds 0 1]
 
 With `--train`, trains two space-filling designs of 16 runs around 60k tokens with points at a quarter and a half, and
 nine mixtures of 240k tokens (Dirichlet, other seeds), and writes runs.csv and held.csv beside this file; begun again,

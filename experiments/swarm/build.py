@@ -1,6 +1,6 @@
 """Every training run of the experiments in one file: runs.parquet, a row for each run and domain.
 
-    python experiments/swarm/build.py controlled=FOLDER [points=FOLDER ...]
+    python -m experiments.swarm.build controlled=FOLDER [points=FOLDER ...]
 
 Reads the records below each folder, whichever study they lie in; a run that lies in two is taken once. The rows that
 are there already stay, so that the file grows with the experiments. What the columns mean: README.md beside this file.

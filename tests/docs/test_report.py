@@ -36,6 +36,12 @@ def test_committed_pages_are_those_of_the_committed_results(build):
         assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make report`"
 
 
+def test_the_commands_that_pages_name_can_be_begun():
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md") if path.name != "lab.md"]
+    named = {name for page in pages for name in re.findall(r"python -m ((?:experiments|bench)\.[\w.]*\w)", page)}
+    assert len(named) > 5 and not [name for name in sorted(named) if importlib.util.find_spec(name) is None]
+
+
 def test_every_experiment_with_results_has_a_page():
     pages = {path.stem for path in (ROOT / "docs" / "experiments").glob("*.md")}
     assert pages >= {path.parent.name for path in (ROOT / "experiments").glob("*/results.json")}

@@ -85,20 +85,7 @@ def compare(
         raise ConfigError(f"--seeds is {seeds}; it must be at least 1.", "Correct it.")
     total = project.config.budget_tokens if budget is None else parse_tokens(budget, "the budget")
     chosen, same_as = _distinct(_mixtures(project, total, weights or {}, against, with_grid))
-    text, inputs = format_tokens(total), project.trainer_config.inputs
-    specs = {
-        (name, seed): RunSpec(
-            f"{name}-{text}-s{seed}",
-            mixture.tokens,
-            FIRST_SEED + seed,
-            inputs,
-            "confirmation",
-            keep_models,
-            points=points_of(project),
-        )
-        for name, mixture in chosen.items()
-        for seed in range(seeds)
-    }
+    specs = confirmation_specs(project, chosen, seeds, keep_models=keep_models)
     study = confirmation_study(project.study)
     study.add_to_plan(specs.values())
     statuses = train_pending(
@@ -116,8 +103,27 @@ def compare(
             "Fix the cause, then run the command again with --retry-failed.",
         )
     result = _result(project, study, total, chosen, specs, same_as)
-    write_document(study.folder / f"comparison-{text}.json", "comparison", result)
+    write_document(study.folder / f"comparison-{format_tokens(total)}.json", "comparison", result)
     return result
+
+
+def confirmation_specs(
+    project: Project, mixtures: Mapping[str, Mixture], seeds: int, *, keep_models: bool = False
+) -> dict[tuple[str, int], RunSpec]:
+    """Return the runs that compare mixtures: (name, seed) -> run."""
+    return {
+        (name, seed): RunSpec(
+            f"{name}-{format_tokens(mixture.budget_tokens)}-s{seed}",
+            mixture.tokens,
+            FIRST_SEED + seed,
+            project.trainer_config.inputs,
+            "confirmation",
+            keep_models,
+            points=points_of(project),
+        )
+        for name, mixture in mixtures.items()
+        for seed in range(seeds)
+    }
 
 
 def _mixtures(
