@@ -98,7 +98,8 @@ def main() -> None:
     with _believing(wishes.floor, wishes.sources):
         for group, what in GROUPS.items():
             if not wishes.only or group.startswith(tuple(wishes.only)):
-                found.setdefault(name, {})[group] = of_group(runs, what)
+                known = found.get(name, {}) | {group: of_group(runs, what)}
+                found[name] = {group: known[group] for group in GROUPS if group in known}
                 print(name, group, json.dumps(found[name][group]), flush=True)
                 write_json(path, found)
 
