@@ -10,10 +10,10 @@ bytes do not depend on when or where it was made.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import shutil
-import sys
 from pathlib import Path
 
 # Uneven, as collections are: the natural mixture has little math.
@@ -96,4 +96,6 @@ def write_study(folder: Path, most_rows: int | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    write_study(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path, metavar="OUT_DIR")
+    write_study(parser.parse_args().folder)
