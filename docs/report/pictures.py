@@ -121,8 +121,8 @@ def controlled() -> Figure:
     table, results = RunTable.from_csv(ROOT / CONTROLLED / "grid.csv"), data(f"{CONTROLLED}/results.json")
     known = data(f"{CONTROLLED}/methods.json")
     budgets = [budget for budget, runs in results["grid_runs"].items() if runs and min(runs.values()) > 20]
-    figure = plt.figure(figsize=(WIDE, 5.2), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1.15, 1])
+    figure = plt.figure(figsize=(WIDE, 5.4), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1.2, 1])
     places = above.subplots(1, len(budgets), squeeze=False)[0]
     for place, budget in zip(places, budgets, strict=True):
         _simplex(place, table, budget)
@@ -132,7 +132,7 @@ def controlled() -> Figure:
             if weights:
                 mean = np.mean([[one[domain] for domain in table.domains] for one in weights], axis=0)
                 place.plot(*_corner(mean), mark, color=COLOURS[i], mec="white", mew=0.6, ms=7, label=METHODS[name])
-        place.set_title(f"{budget} tokens: mean loss, nats", pad=16)
+        place.set_title(f"{budget} tokens: mean loss, nats", pad=2)
     handles, labels = places[-1].get_legend_handles_labels()
     above.legend(handles, labels, loc="outside lower center", ncols=4, columnspacing=1.2)
     budget, last = budgets[-1], below.subplots()
@@ -168,6 +168,8 @@ def _simplex(place: Axes, table: RunTable, budget: str) -> None:
         left, height = _corner(share_K)
         gap = 0.02 if up == "bottom" else -0.02
         place.text(left, height + gap, f"{100 * shares.max():.0f} % {name}", va=up, ha=across)
+    heights = [_corner(share_K)[1] for share_K in corners]
+    place.set_ylim(min(heights) - 0.08, max(heights) + 0.08)  # room for the names of the corners
     place.set_axis_off()
     place.set_aspect("equal")
 
