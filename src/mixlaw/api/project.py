@@ -210,8 +210,8 @@ class Project:
     @cached_property
     def start(self) -> Start:
         """The first batch within a limit."""
-        budget, seed = self.config.budget_tokens, self.config.plan.seed
-        return Planner(self.available_tokens, budget, self.spending, seed).start(self.config.plan.runs)
+        budget, plan = self.config.budget_tokens, self.config.plan
+        return Planner(self.available_tokens, budget, self.spending, plan.seed).start(plan.runs)
 
     @property
     def base_tokens(self) -> int:
@@ -238,10 +238,9 @@ class Project:
 
     def warn(self, text: str) -> None:
         """Say what failed without ending the step; a sentence that was said already is not said again."""
-        if text in self.warnings:
-            return
-        self.warnings.append(text)
-        self.note(text)
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.note(text)
 
     @property
     def design(self) -> tuple[list[RunSpec], list[str]]:
@@ -259,8 +258,7 @@ class Project:
             runs, notes = self.designed
             specs = [proxy_run(self, run.name, run.tokens, seed + run.replicate) for run in runs]
         there = {spec.id for spec in specs}
-        more = [proxy_run(self, name, tokens, seed) for name, tokens in added.runs]
-        more = [spec for spec in more if spec.id not in there]
+        more = [new for name, tokens in added.runs if (new := proxy_run(self, name, tokens, seed)).id not in there]
         every, about = with_merges(self, specs, more)
         return every, [
             *notes,
@@ -318,7 +316,7 @@ class Project:
         Args:
             fitted: the fit.
             budget_tokens: None for the configuration's.
-            regrets: whether regrets are wanted, which take most of the time.
+            regrets: see `solve_mixture`.
         """
         budget = budget_tokens or self.config.budget_tokens
         known = self._solved.get(budget)
