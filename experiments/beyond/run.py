@@ -79,7 +79,7 @@ GROUPS = {
         "reweight_smollm2", ("sized",), "300k", ("reweight_smollm2", ("runs-methods",))
     ),
 }
-TUNED = ("instruction", "math", "code", "sql", "shell", "translation")
+SHARED = ("instruction", "math", "code", "sql", "shell", "translation")
 """Domains of the other experiments: trials of beliefs are chosen on what eleven domains say of the other five."""
 
 
@@ -89,6 +89,10 @@ def main() -> None:
     parser.add_argument("--sources", type=float, nargs=2, metavar=("MEAN", "SD"))
     parser.add_argument("--only", nargs="+", help="what the names of groups begin with")
     wishes = parser.parse_args()
+    if wrong := [start for start in wishes.only or () if not any(group.startswith(start) for group in GROUPS)]:
+        parser.error(f"--only: no group begins with {wrong[0]!r}; there are: {'; '.join(GROUPS)}")
+    if any(belief and not belief[1] > 0 for belief in (wishes.floor, wishes.sources)):
+        parser.error("--floor and --sources: SD must be above 0")
     runs = pd.read_parquet(SWARM).query("part == 1")
     name = "as it is"
     if wishes.floor or wishes.sources:
@@ -112,7 +116,7 @@ def of_group(runs: pd.DataFrame, group: Group) -> dict[str, Any]:
         studies = [name for name in studies if f"-{group.budget}-" in name]
     cells = [cell for name in studies for cell in of_study(runs, here[here.study == name], group, name)]
     out = {"studies": len(studies), **_mean(cells)}
-    if other := [cell for cell in cells if cell["target"] not in TUNED]:
+    if other := [cell for cell in cells if cell["target"] not in SHARED]:
         out["other_domains"] = _mean(other)
     return out
 

@@ -7,7 +7,7 @@ and a seed; its proxy runs are trained natively with that seed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -198,6 +198,7 @@ def by_search(law: str, part: float = PART, *, few_rows: bool = False) -> Method
             for i, weights in enumerate(mixtures)
         ]
         study.save_plan(specs)
+        take_over(experiment, study, specs)
         run_pending(study, project.trainer_config, workers=experiment.workers)
         fit = mixlaw.fit(RunTable.from_records(study.records(specs), domains, domains), law=law)
         asked_CK = rng.dirichlet(np.ones(K), MANY)
@@ -308,14 +309,19 @@ def keep_proxies(experiment: Experiment, study: str, runs: RunTable) -> None:
     mixlaw.load_runs({name: [row[name] for row in rows.values()] for name in columns}).to_csv(path)
 
 
+def take_over(experiment: Experiment, study: Study, specs: Sequence[RunSpec]) -> None:
+    """Take the records of small runs that are known, unless all are to be trained."""
+    if not experiment.said.get("fresh"):
+        take_known(study, specs)
+
+
 def answered(experiment: Experiment, budget: str, project: Project) -> dict[str, Any]:
     """Train and solve a project; return its mixture, what its runs cost, and what its law says of the grid.
 
     `predicted` is of the grid at this budget; `inside` of those grid mixtures of every budget whose domains' tokens all
     lie between the least and the most of the project's runs.
     """
-    if not experiment.said.get("fresh"):
-        take_known(project.study, project.planned[0])
+    take_over(experiment, project.study, project.planned[0])
     result = mixlaw.run(project, workers=experiment.workers)
     specs = project.planned[0]
     out = {

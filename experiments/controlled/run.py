@@ -5,7 +5,7 @@
 Writes beside controlled.yaml, or into a folder with the name of another YAML, grid.csv and methods.csv, run tables that
 grow run by run, and results.json with the gaps. Begun again, it does what is missing: runs in these tables are not
 trained again, also where FOLDER is new (leave the tables out to do all anew), nor, without --fresh, are small runs that
-lie in experiments/swarm/runs.parquet. A run of the grid is named
+lie in experiments/swarm/runs.parquet, but for later batches and models that are merged. A run of the grid is named
 grid-A-B-C@BUDGET#SEED, with shares in eighths. The step `confirm` needs no grid: it compares each law with its mixture.
 The step `check` trains the last run of each table once more at each budget, and says whether it comes out the same.
 
