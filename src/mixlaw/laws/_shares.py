@@ -13,7 +13,7 @@ Shape letters: R runs, K domains, P parameters, Q columns of a linear problem, M
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,22 +164,54 @@ def robust_linear(
     """
     from scipy.optimize import nnls
 
-    scale = np.sqrt((basis_RQ**2).sum(axis=0))
-    scale[scale == 0] = 1.0
-    given = np.ones(len(values_R)) if weights_R is None else weights_R / weights_R.max()
-    huber, coefficients = np.ones(len(values_R)), np.zeros(basis_RQ.shape[1])
+    def solve(matrix_1RQ: np.ndarray, values_1R: np.ndarray) -> np.ndarray:
+        matrix_RQ, values_R = matrix_1RQ[0], values_1R[0]
+        return (nnls(matrix_RQ, values_R) if nonnegative else np.linalg.lstsq(matrix_RQ, values_R))[0][None]
+
+    return _reweighted(basis_RQ[None], values_R, weights_R, solve)[0]
+
+
+def robust_lines(columns_SR: np.ndarray, values_R: np.ndarray) -> np.ndarray:
+    """Return (S, 2) nonnegative floors and slopes of S lines, each as `robust_linear` finds it, all at once."""
+    basis_SR2 = np.stack([np.ones_like(columns_SR), columns_SR], axis=-1)
+    return _reweighted(basis_SR2, values_R, None, _nonnegative_pairs)
+
+
+def _reweighted(
+    basis_SRQ: np.ndarray,
+    values_R: np.ndarray,
+    weights_R: np.ndarray | None,
+    solve: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return (S, Q) coefficients under Huber's weights; `solve` does S plain problems."""
+    scale_S1Q = np.sqrt((basis_SRQ**2).sum(axis=1, keepdims=True))
+    scale_S1Q[scale_S1Q == 0] = 1.0
+    S, R, Q = basis_SRQ.shape
+    given_R = np.ones(R) if weights_R is None else weights_R / weights_R.max()
+    huber_SR, coefficients_SQ = np.ones((S, R)), np.zeros((S, Q))
     # A ridge of a millionth makes the answer unique without moving it visibly.
-    ridge = 1e-6 * np.eye(len(coefficients))
+    ridge_SQQ = np.broadcast_to(1e-6 * np.eye(Q), (S, Q, Q))
+    least = max(1e-12 * float(np.abs(values_R).max()), 1e-300)
     for _ in range(_PASSES):
-        root = np.sqrt(given * huber)
-        matrix = np.vstack([root[:, None] * basis_RQ / scale, ridge])
-        values = np.concatenate([root * values_R, np.zeros(len(ridge))])
-        solved = nnls(matrix, values)[0] if nonnegative else np.linalg.lstsq(matrix, values)[0]
-        coefficients = solved / scale
-        misses = np.sqrt(given) * np.abs(values_R - basis_RQ @ coefficients)
-        bend = 2 * ROBUST_SD * max(float(np.median(misses)), 1e-12 * float(np.abs(values_R).max()), 1e-300)
-        huber = np.minimum(1.0, bend / np.maximum(misses, 1e-300))
-    return coefficients
+        root_SR = np.sqrt(given_R * huber_SR)
+        matrix = np.concatenate([root_SR[..., None] * basis_SRQ / scale_S1Q, ridge_SQQ], axis=1)
+        values = np.concatenate([root_SR * values_R, np.zeros((S, Q))], axis=1)
+        coefficients_SQ = solve(matrix, values) / scale_S1Q[:, 0]
+        misses_SR = np.sqrt(given_R) * np.abs(values_R - (basis_SRQ @ coefficients_SQ[..., None])[..., 0])
+        bend_S1 = 2 * ROBUST_SD * np.maximum(np.median(misses_SR, axis=1, keepdims=True), least)
+        huber_SR = np.minimum(1.0, bend_S1 / np.maximum(misses_SR, 1e-300))
+    return coefficients_SQ
+
+
+def _nonnegative_pairs(matrix_SR2: np.ndarray, values_SR: np.ndarray) -> np.ndarray:
+    """Return (S, 2) nonnegative least-squares coefficients: of both columns where these may be, else of the better."""
+    q, r = np.linalg.qr(matrix_SR2)
+    both_S2 = np.linalg.solve(r, (q.swapaxes(1, 2) @ values_SR[..., None]))[..., 0]
+    squares_S2, fits_S2 = (matrix_SR2**2).sum(axis=1), (matrix_SR2 * values_SR[..., None]).sum(axis=1)
+    alone_S2 = np.maximum(fits_S2, 0.0) / squares_S2
+    better_S = (alone_S2 * np.maximum(fits_S2, 0.0)).argmax(axis=1)
+    alone_S2[np.arange(len(alone_S2)), 1 - better_S] = 0.0
+    return np.where((both_S2 >= 0).all(axis=1, keepdims=True), both_S2, alone_S2)
 
 
 def best_starts(

@@ -28,7 +28,7 @@ from mixlaw.laws._shares import (
     as_tokens,
     best_starts,
     lattice,
-    robust_linear,
+    robust_lines,
     scalars,
 )
 from mixlaw.laws.base import Parameter
@@ -97,13 +97,8 @@ class Autoscale(MixtureLaw):
 
     def starts(self, tokens_RK: np.ndarray, losses_R: np.ndarray, count: int) -> np.ndarray:
         """Return starts over N_eq and b, with E and C by linear least squares (see `Law.starts`)."""
-
-        def candidate(point: np.ndarray) -> np.ndarray:
-            equivalent, b = np.exp(point)
-            power = self._effective(equivalent, tokens_RK) ** -b
-            E, C = robust_linear(np.stack([np.ones_like(power), power], axis=1), losses_R)
-            return np.array([E, C, equivalent, b])
-
         lowest, highest = zip(_EQUIVALENT_STARTS, EXPONENT_STARTS, strict=True)
-        points = lattice(lowest, highest, _POINTS)
-        return best_starts(self, map(candidate, points), tokens_RK, losses_R, count)
+        points_S2 = np.exp(lattice(lowest, highest, _POINTS))
+        powers_SR = np.stack([self._effective(equivalent, tokens_RK) ** -b for equivalent, b in points_S2])
+        candidates_S4 = np.concatenate([robust_lines(powers_SR, losses_R), points_S2], axis=1)
+        return best_starts(self, candidates_S4, tokens_RK, losses_R, count)

@@ -20,7 +20,7 @@ from mixlaw.laws._shares import (
     as_tokens,
     best_starts,
     lattice,
-    robust_linear,
+    robust_lines,
     scalars,
 )
 from mixlaw.laws.base import Parameter
@@ -78,9 +78,6 @@ class Chinchilla(MixtureLaw):
         """Return starts over b, with E and B by linear least squares (see `Law.starts`)."""
         total = as_tokens(tokens_RK)[1]
 
-        def candidate(b: float) -> np.ndarray:
-            E, B = robust_linear(np.stack([np.ones_like(total), total**-b], axis=1), losses_R)
-            return np.array([E, B, b])
-
-        exponents = np.exp(lattice(EXPONENT_STARTS[:1], EXPONENT_STARTS[1:], _POINTS)[:, 0])
-        return best_starts(self, map(candidate, exponents), tokens_RK, losses_R, count)
+        exponents_S = np.exp(lattice(EXPONENT_STARTS[:1], EXPONENT_STARTS[1:], _POINTS)[:, 0])
+        lines_S2 = robust_lines(total ** -exponents_S[:, None], losses_R)
+        return best_starts(self, np.column_stack([lines_S2, exponents_S]), tokens_RK, losses_R, count)

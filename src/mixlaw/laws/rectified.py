@@ -25,7 +25,7 @@ from mixlaw.laws._shares import (
     as_tokens,
     best_starts,
     lattice,
-    robust_linear,
+    robust_lines,
     scalars,
 )
 from mixlaw.laws.base import Parameter
@@ -99,11 +99,7 @@ class Rectified(MixtureLaw):
         """Return starts over D_t and b, with E and B by linear least squares (see `Law.starts`)."""
         total = as_tokens(tokens_RK)[1]
 
-        def candidate(log_D: float, log_b: float) -> np.ndarray:
-            D_t, b = np.exp(log_D), np.exp(log_b)
-            E, B = robust_linear(np.stack([np.ones_like(total), 1 / (D_t + total**b)], axis=1), losses_R)
-            return np.array([E, B, D_t, b])
-
         lower, upper = zip(_KNOWN_STARTS, EXPONENT_STARTS, strict=True)
-        candidates = (candidate(*point) for point in lattice(lower, upper, _POINTS))
-        return best_starts(self, candidates, tokens_RK, losses_R, count)
+        points_S2 = np.exp(lattice(lower, upper, _POINTS))
+        lines_S2 = robust_lines(1 / (points_S2[:, :1] + total ** points_S2[:, 1:]), losses_R)
+        return best_starts(self, np.concatenate([lines_S2, points_S2], axis=1), tokens_RK, losses_R, count)

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from mixlaw.laws import find
-from mixlaw.laws._shares import FLOOR, Features, by_tokens, exact_shares, lattice, raised_shares, robust_linear
+from mixlaw.laws._shares import (
+    FLOOR,
+    Features,
+    by_tokens,
+    exact_shares,
+    lattice,
+    raised_shares,
+    robust_linear,
+    robust_lines,
+)
 
 
 def test_shares_sum_to_one_and_are_raised_by_a_millionth():
@@ -86,6 +95,18 @@ def test_the_best_start_of_a_law_explains_most_of_its_own_losses(name, theta, sh
 def test_columns_alike_do_not_break_the_linear_fit():
     found = robust_linear(np.ones((5, 2)), np.full(5, 3.0))
     assert found.sum() == pytest.approx(3.0, rel=1e-5)
+
+
+def test_many_lines_at_once_are_those_found_one_by_one():
+    rng = np.random.default_rng(5)
+    columns = np.exp(rng.normal(0, 2, (40, 9)) * rng.uniform(0, 1, (40, 1)))
+    columns[0], values = 1.0, 2 + rng.normal(0, 1, 9)
+    values[3] = 40.0
+    found = robust_lines(columns, values)
+    for column, line in zip(columns, found, strict=True):
+        alone = robust_linear(np.stack([np.ones(9), column], axis=1), values)
+        assert line == pytest.approx(alone, rel=1e-4, abs=1e-4)
+    assert (found == 0).any(axis=1).sum() in range(5, 40)  # some need a bound, some do not
 
 
 def test_features_have_mean_zero_and_constant_columns_stay_zero():
