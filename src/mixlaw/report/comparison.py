@@ -131,7 +131,7 @@ def curve(fit: Fit, target: str, own_tokens: np.ndarray, others_tokens: float) -
     shares = shares / max(float(shares.sum()), 1e-300)
     along, level = (own, others_tokens * shares) if own.any() else (shares, 0.0)
     tokens_RK = own_tokens[:, None] * along + level
-    found, j = fit.predict(tokens_RK, at="point"), list(fit.targets).index(target)
+    found, j = fit.predict(tokens_RK), list(fit.targets).index(target)
     return found.mean[:, j], found.mean_low[:, j], found.mean_high[:, j]
 
 
