@@ -43,7 +43,8 @@ def main() -> None:
     rows = {_key(row): row for row in (pq.read_table(KEPT).to_pylist() if KEPT.exists() else [])}
     for wish in parser.parse_args().experiments:
         name, _, folder = wish.partition("=")
-        rows |= {_key(row): row for row in rows_below(name, Path(folder))}
+        for row in rows_below(name, Path(folder)):
+            rows.setdefault(_key(row), row)
     ordered = [rows[key] for key in sorted(rows)]
     new = KEPT.with_suffix(".new")
     pq.write_table(pa.Table.from_pylist(ordered, SCHEMA), new, compression="zstd")
