@@ -57,7 +57,8 @@ def test_readme_says_first_what_is_gained():
     gains = [RESULTS[name]["mixtures"]["equal"]["minus_solution"]["mean"] for name in JUDGED]
     first = " ".join(README[: README.index("```text")].split())
     assert (
-        f"SQL is {min(gains):.2f} to {max(gains):.2f} nats better than with equal weights on seven sets of rows" in first
+        f"SQL is {min(gains):.2f} to {max(gains):.2f} nats better than with equal weights on seven sets of rows"
+        in first
     )
 
 
