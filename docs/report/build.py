@@ -23,6 +23,11 @@ from pictures import KINDS, PICTURES, write_pictures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+EARLIER = (
+    "*Weights and predictions here are those of the law when this was run. What it believes beyond its runs has "
+    "changed since ([why](beyond.md)); its runs are kept, and the command solves them again.*"
+)
+"""Stands on the pages of experiments that were solved by an earlier law."""
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\([^)]*\)")
 STYLE = """
 @page { size: A4; margin: 17mm 18mm }
@@ -50,7 +55,15 @@ def pages() -> dict[Path, str]:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, from our own files
     )
-    templates.globals |= {"data": data, "rows": rows, "kinds": KINDS, "drawn": drawn, "n": number, "signed": signed}
+    templates.globals |= {
+        "earlier": EARLIER,
+        "data": data,
+        "rows": rows,
+        "kinds": KINDS,
+        "drawn": drawn,
+        "n": number,
+        "signed": signed,
+    }
     made = {where(name): templates.get_template(name).render() for name in loader.list_templates()}
     return {path: re.sub(r" +$", "", text, flags=re.MULTILINE) for path, text in made.items()}
 
