@@ -38,3 +38,13 @@ def test_a_loss_that_short_runs_hardly_lower_is_not_taken_for_its_floor(seed):
     assert said["low"] < true_loss(asked, 1) < said["high"]
     assert said["mean"] < true_loss(np.zeros(2), 1) - 0.1
     assert mixlaw.solve(fit, BUDGET).weights["hard"] > 0.1
+
+
+def test_what_other_domains_are_worth_is_believed_to_fade_where_a_trained_model_begins():
+    import pandas as pd
+
+    powers = {}
+    for with_base in (True, False):
+        targets = mixlaw.fit(pd.DataFrame(runs_of(0, with_base)), law="pairwise").targets
+        powers[with_base] = [targets[d].parameters[f"e[{other}]"] for d, other in (DOMAINS, DOMAINS[::-1])]
+    assert max(powers[True]) < -0.1 < min(powers[False])

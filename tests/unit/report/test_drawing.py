@@ -19,6 +19,7 @@ from mixlaw.report import (
     path_figure,
     weights_figure,
 )
+from mixlaw.report.comparison import curve
 from mixlaw.report.curves import log_ticks
 from mixlaw.report.drawing import key_svg, slide
 from mixlaw.report.palette import colours, series_of
@@ -125,6 +126,15 @@ def test_a_run_without_the_domain_stands_at_a_zero_of_its_own():
     runs, fit = example(["a", "b"])
     runs.tokens_RK[1, 0] = 0
     assert ">0</text>" in curve_figure(fit, runs, "a").svg
+
+
+def test_a_curve_is_the_mean_over_the_draws_like_the_prediction_beside_it():
+    fit = example(("a", "b"))[1]
+    mean, low, high = curve(fit, "a", np.array([2e6, 8e7]), 1e6)
+    said = fit.predict([{"a": own, "b": 1e6} for own in (2e6, 8e7)])
+    assert mean == pytest.approx(said.mean[:, 0])
+    assert ((low <= mean) & (mean <= high)).all()
+    assert mean != pytest.approx(fit.predict([{"a": 2e6, "b": 1e6}, {"a": 8e7, "b": 1e6}], at="point").mean[:, 0])
 
 
 @pytest.mark.parametrize("kind", ["bar", "band", "range", "full", "hollow", "curve/series-1", "mix-natural", "edge"])
