@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 EARLIER = (
     "*Weights and predictions here are those of the law when this was run. What it believes beyond its runs has "
-    "changed since ([why](beyond.md)); its runs are kept, and the command solves them again.*"
+    "changed since ([why](beyond.md)).*"
 )
 """Stands on the pages of experiments that were solved by an earlier law."""
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\([^)]*\)")

@@ -60,3 +60,21 @@ def test_the_base_model_is_the_one_of_the_same_held_out_rows(runs):
     assert (table.totals_R == 0).sum() == 1 == (whole.totals_R == 0).sum()
     here, there = (x.losses_RJ[x.totals_R == 0][0] for x in (table, whole))
     np.testing.assert_allclose(here, there)
+
+
+def test_mixtures_of_one_name_are_asked_for_one_by_one(runs, monkeypatch):
+    group, asked = beyond.GROUPS["the demo's goal, 300k"], []
+    here = runs[runs.experiment == "gain"]
+    solved = here[(here.study == "1/study/confirmation") & here.run.str.startswith("solution-300k-s0")]
+    done = solved.pivot(index="spec", columns="domain", values="tokens")
+    assert len(done) > 1
+
+    def predict(mixtures):
+        asked.extend(mixtures)
+        flat = np.ones((len(mixtures), 3))
+        return SimpleNamespace(mean=flat, low=flat, high=flat, draws=flat[None], targets=tuple(mixtures[0]))
+
+    monkeypatch.setattr(beyond.mixlaw, "fit", lambda table, law: SimpleNamespace(predict=predict))
+    list(beyond.of_study(runs, here[here.study == "1/study"], group, "1/study"))
+    for _, tokens in done.iterrows():
+        assert any(all(abs(wish[name] - n) < 1000 for name, n in tokens.items()) for wish in asked)
